@@ -1,0 +1,376 @@
+package ironpostv1
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// The field numbers of Batch.
+const (
+	tagStream        = 1
+	tagFirstSequence = 2
+	tagKind          = 3
+	tagCount         = 4
+	tagProvenance    = 5
+	tagNumber        = 6
+	tagAnswers       = 7
+	tagObservedTime  = 8
+	tagOrigin        = 9
+	tagCheckpoint    = 10
+	tagSkipBefore    = 11
+	tagTruncated     = 12
+	tagAck           = 13
+	tagControl       = 14
+	tagNextSequence  = 15
+	firstPayloadTag  = 16
+)
+
+// ErrMalformed is wrapped by every error about bytes that are no Batch.
+var ErrMalformed = errors.New("malformed batch")
+
+// Header is the decoded header of a Batch; see the comments there.
+type Header struct {
+	Stream        uint64
+	FirstSequence uint64
+	Kind          Kind
+	Count         uint32
+	Provenance    Provenance
+	Number        uint64
+	Answers       uint64
+	ObservedTime  int64
+	// Origin is the encoded Origin message. In a received frame it aliases the
+	// frame's buffer.
+	Origin []byte
+	// Checkpoint aliases the frame's buffer in a received frame.
+	Checkpoint   []byte
+	SkipBefore   uint64
+	Truncated    []uint32
+	Ack          *Ack
+	Control      *LinkControl
+	NextSequence uint64
+}
+
+// Frame is a Batch whose records are bytes.
+//
+// A frame that was received, or made with NewFrame, owns a reference to a
+// pooled buffer: call Free once when done, and Retain for each further owner.
+// Between them the payload may be read by any number of goroutines; nobody may
+// write it.
+type Frame struct {
+	Header
+	buffer  mem.Buffer // nil when there are no records
+	backing mem.Buffer // what Header's slices alias in a received frame; nil otherwise
+}
+
+// NewFrame returns a frame that owns payload: encoded records, all of the
+// fields that header.Kind names. The slice goes to pool when the last owner
+// frees the frame; pool may be nil.
+func NewFrame(header Header, payload *[]byte, pool mem.BufferPool) *Frame {
+	f := &Frame{Header: header}
+	if payload != nil && len(*payload) > 0 {
+		f.buffer = mem.NewBuffer(payload, pool)
+	}
+	return f
+}
+
+// With returns a new frame with another header and the same records, holding a
+// reference of its own. The header must not alias this frame's buffer.
+func (f *Frame) With(header Header) *Frame {
+	g := &Frame{Header: header, buffer: f.buffer}
+	if g.buffer != nil {
+		g.buffer.Ref()
+	}
+	return g
+}
+
+// Payload returns the encoded records. They are valid until Free.
+func (f *Frame) Payload() []byte {
+	if f.buffer == nil {
+		return nil
+	}
+	return f.buffer.ReadOnlyData()
+}
+
+// Size returns the length of the payload in bytes.
+func (f *Frame) Size() int {
+	if f.buffer == nil {
+		return 0
+	}
+	return f.buffer.Len()
+}
+
+// Free gives the frame's reference back. Freeing twice is harmless.
+func (f *Frame) Free() {
+	if f.buffer != nil {
+		f.buffer.Free()
+		f.buffer = nil
+	}
+	if f.backing != nil {
+		f.backing.Free()
+		f.backing = nil
+		f.Origin, f.Checkpoint = nil, nil
+	}
+}
+
+// marshal returns the wire form. The payload is not copied; the result holds a
+// reference of its own.
+func (f *Frame) marshal() (mem.BufferSlice, error) {
+	header, err := appendHeader(make([]byte, 0, 96+len(f.Origin)+len(f.Checkpoint)), &f.Header)
+	if err != nil {
+		return nil, err
+	}
+	out := mem.BufferSlice{mem.SliceBuffer(header)}
+	if f.buffer != nil {
+		f.buffer.Ref()
+		out = append(out, f.buffer)
+	}
+	return out, nil
+}
+
+// unmarshal takes the frame from its wire form, and a reference to the bytes.
+func (f *Frame) unmarshal(data mem.BufferSlice, pool mem.BufferPool) error {
+	f.Free()
+	if n := data.Len(); n > MaxMessageBytes {
+		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, n, MaxMessageBytes)
+	}
+	whole := data.MaterializeToBuffer(pool)
+	bytes := whole.ReadOnlyData()
+	f.Header = Header{}
+	n, err := parseHeader(bytes, &f.Header)
+	if err != nil {
+		whole.Free()
+		return err
+	}
+	if rest := len(bytes) - n; rest > MaxBatchBytes {
+		whole.Free()
+		return fmt.Errorf("%w: payload of %d bytes, at most %d are allowed", ErrMalformed, rest, MaxBatchBytes)
+	}
+	f.backing = whole
+	if n < len(bytes) {
+		f.buffer = whole.Slice(n, len(bytes))
+	}
+	return nil
+}
+
+func appendHeader(b []byte, h *Header) ([]byte, error) {
+	fixed := func(tag protowire.Number, v uint64) {
+		if v != 0 {
+			b = protowire.AppendTag(b, tag, protowire.Fixed64Type)
+			b = binary.LittleEndian.AppendUint64(b, v)
+		}
+	}
+	varint := func(tag protowire.Number, v uint64) {
+		if v != 0 {
+			b = protowire.AppendTag(b, tag, protowire.VarintType)
+			b = protowire.AppendVarint(b, v)
+		}
+	}
+	blob := func(tag protowire.Number, v []byte) {
+		if len(v) != 0 {
+			b = protowire.AppendTag(b, tag, protowire.BytesType)
+			b = protowire.AppendBytes(b, v)
+		}
+	}
+	fixed(tagStream, h.Stream)
+	fixed(tagFirstSequence, h.FirstSequence)
+	varint(tagKind, uint64(h.Kind))
+	varint(tagCount, uint64(h.Count))
+	varint(tagProvenance, uint64(h.Provenance))
+	varint(tagNumber, h.Number)
+	varint(tagAnswers, h.Answers)
+	fixed(tagObservedTime, uint64(h.ObservedTime))
+	blob(tagOrigin, h.Origin)
+	blob(tagCheckpoint, h.Checkpoint)
+	fixed(tagSkipBefore, h.SkipBefore)
+	if len(h.Truncated) > 0 {
+		var packed []byte
+		for _, i := range h.Truncated {
+			packed = protowire.AppendVarint(packed, uint64(i))
+		}
+		blob(tagTruncated, packed)
+	}
+	if h.Ack != nil {
+		ack, err := proto.Marshal(h.Ack)
+		if err != nil {
+			return nil, fmt.Errorf("encode acknowledgement: %w", err)
+		}
+		b = protowire.AppendTag(b, tagAck, protowire.BytesType)
+		b = protowire.AppendBytes(b, ack)
+	}
+	if h.Control != nil {
+		control, err := proto.Marshal(h.Control)
+		if err != nil {
+			return nil, fmt.Errorf("encode control data: %w", err)
+		}
+		b = protowire.AppendTag(b, tagControl, protowire.BytesType)
+		b = protowire.AppendBytes(b, control)
+	}
+	fixed(tagNextSequence, h.NextSequence)
+	return b, nil
+}
+
+// parseHeader decodes the header and returns the offset of the first payload
+// field. It checks that only payload fields of the batch's kind follow the
+// first one, so that a header field cannot hide behind the records.
+func parseHeader(b []byte, h *Header) (int, error) {
+	at := 0
+	for at < len(b) {
+		tag, typ, n := protowire.ConsumeTag(b[at:])
+		if n < 0 {
+			return 0, fmt.Errorf("%w: tag at byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
+		}
+		if tag >= firstPayloadTag {
+			break
+		}
+		at += n
+		n, err := parseField(b[at:], tag, typ, h)
+		if err != nil {
+			return 0, fmt.Errorf("%w: header field %d: %w", ErrMalformed, tag, err)
+		}
+		at += n
+	}
+	return at, nil
+}
+
+func parseField(b []byte, tag protowire.Number, typ protowire.Type, h *Header) (int, error) {
+	switch typ {
+	case protowire.Fixed64Type:
+		v, n := protowire.ConsumeFixed64(b)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		switch tag {
+		case tagStream:
+			h.Stream = v
+		case tagFirstSequence:
+			h.FirstSequence = v
+		case tagObservedTime:
+			h.ObservedTime = int64(v)
+		case tagSkipBefore:
+			h.SkipBefore = v
+		case tagNextSequence:
+			h.NextSequence = v
+		}
+		return n, nil
+	case protowire.VarintType:
+		v, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		switch tag {
+		case tagKind:
+			h.Kind = Kind(v)
+		case tagCount:
+			h.Count = uint32(v)
+		case tagProvenance:
+			h.Provenance = Provenance(v)
+		case tagNumber:
+			h.Number = v
+		case tagAnswers:
+			h.Answers = v
+		case tagTruncated:
+			return n, appendTruncated(h, v)
+		}
+		return n, nil
+	case protowire.BytesType:
+		v, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		return n, parseBytes(v, tag, h)
+	default:
+		n := protowire.ConsumeFieldValue(tag, typ, b)
+		if n < 0 {
+			return 0, protowire.ParseError(n)
+		}
+		return n, nil
+	}
+}
+
+func parseBytes(v []byte, tag protowire.Number, h *Header) error {
+	switch tag {
+	case tagOrigin:
+		h.Origin = v
+	case tagCheckpoint:
+		if len(v) > MaxCheckpointBytes {
+			return fmt.Errorf("checkpoint of %d bytes, at most %d are allowed", len(v), MaxCheckpointBytes)
+		}
+		h.Checkpoint = v
+	case tagTruncated:
+		for len(v) > 0 {
+			i, n := protowire.ConsumeVarint(v)
+			if n < 0 {
+				return protowire.ParseError(n)
+			}
+			if err := appendTruncated(h, i); err != nil {
+				return err
+			}
+			v = v[n:]
+		}
+	case tagAck:
+		h.Ack = new(Ack)
+		return proto.Unmarshal(v, h.Ack)
+	case tagControl:
+		h.Control = new(LinkControl)
+		return proto.Unmarshal(v, h.Control)
+	}
+	return nil
+}
+
+// appendTruncated keeps the list ascending, and so no longer than the batch.
+func appendTruncated(h *Header, i uint64) error {
+	if n := len(h.Truncated); i >= MaxBatchBytes || n > 0 && uint64(h.Truncated[n-1]) >= i {
+		return errors.New("indices of cut records are not ascending")
+	}
+	h.Truncated = append(h.Truncated, uint32(i))
+	return nil
+}
+
+// PayloadTag returns the field number that holds records of a kind in Batch, 0
+// for a kind that has none.
+func PayloadTag(kind Kind) protowire.Number {
+	switch kind {
+	case Kind_KIND_RAW:
+		return 16
+	case Kind_KIND_LOG:
+		return 17
+	case Kind_KIND_PACKET:
+		return 18
+	case Kind_KIND_ALERT:
+		return 19
+	case Kind_KIND_ACTION:
+		return 20
+	}
+	return 0
+}
+
+// Records calls yield with each record of the payload, in order, until it
+// returns false. The slices alias payload. A payload that holds anything but
+// records of this kind is malformed.
+func Records(kind Kind, payload []byte, yield func(record []byte) bool) error {
+	want := PayloadTag(kind)
+	for at := 0; at < len(payload); {
+		tag, typ, n := protowire.ConsumeTag(payload[at:])
+		if n < 0 {
+			return fmt.Errorf("%w: tag at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
+		}
+		if tag != want || typ != protowire.BytesType {
+			return fmt.Errorf("%w: field %d among records of kind %v", ErrMalformed, tag, kind)
+		}
+		at += n
+		record, n := protowire.ConsumeBytes(payload[at:])
+		if n < 0 {
+			return fmt.Errorf("%w: record at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
+		}
+		at += n
+		if !yield(record) {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package ironpostv1
+
+import "time"
+
+// API is the version of the wire that this package speaks, and OldestAPI the
+// oldest that a host still serves.
+const (
+	API       = 1
+	OldestAPI = 1
+)
+
+// The go-plugin handshake. The cookie keeps a person from starting a plugin by
+// hand; it is no security.
+const (
+	MagicCookieKey   = "IRONPOST_PLUGIN"
+	MagicCookieValue = "d3a1c1f0-7f6b-4f0e-9a55-ironpost-v1"
+	// DispenseName is the one name under which go-plugin serves everything.
+	DispenseName = "ironpost"
+)
+
+// ParentFD is the descriptor, in a plugin started by the host, of a pipe whose
+// other end only the host holds: it reads end-of-file when the host is gone.
+// ParentFDEnv is the environment variable that carries its number.
+const ParentFDEnv = "IRONPOST_PARENT_FD"
+
+// Limits of the wire.
+const (
+	// MaxBatchBytes bounds the payload of one batch.
+	MaxBatchBytes = 1 << 20
+	// MaxMessageBytes bounds one gRPC message: a batch, its header, and the
+	// state changes that ride in its acknowledgement (at most 1 MiB).
+	MaxMessageBytes = 4 << 20
+	// MaxCheckpointBytes bounds a source's checkpoint.
+	MaxCheckpointBytes = 4 << 10
+	// MaxStateBytes bounds the state of one plugin.
+	MaxStateBytes = 64 << 20
+	// MaxCredits bounds the batches in flight on one stream.
+	MaxCredits = 64
+	// WindowBytes is the HTTP/2 flow-control window of streams and connections:
+	// more than all credits of an ordinary stream need, so that credits, not
+	// windows, apply back-pressure.
+	WindowBytes = 8 << 20
+	// DescribeTimeout bounds a plugin's start and its description.
+	DescribeTimeout = 5 * time.Second
+)

@@ -1,0 +1,218 @@
+package sdk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/event"
+	"github.com/ironpost/ironpost/sdk/internal/record"
+	"github.com/ironpost/ironpost/sdk/internal/serve"
+)
+
+// Limits of what a parser puts out.
+const (
+	// rawKept is how much of an unparsed record is kept.
+	rawKept = 4 << 10
+	// maxParsed is the largest encoded log event; a larger one goes on as an
+	// unparsed one.
+	maxParsed = 192 << 10
+	// partBytes is the size at which an answer is sent in parts.
+	partBytes = pb.MaxBatchBytes - maxParsed - rawKept - 1024
+	// maxAhead is how far a stamp may lie ahead of the clock.
+	maxAhead = 5 * time.Second
+)
+
+// The codes of records that no parser sees.
+const (
+	reasonEmpty       = "empty"
+	reasonTooLong     = "too_long"
+	reasonNUL         = "nul_byte"
+	reasonInvalidUTF8 = "invalid_utf8"
+	reasonOversize    = "event_too_large"
+	reasonPanic       = "parser_panic"
+	reasonOther       = "parse_error"
+)
+
+// parserServer serves the plugin's LogParser.
+type parserServer struct {
+	pb.UnimplementedParserServer
+	server *server
+}
+
+// Parse implements the parser service.
+func (s parserServer) Parse(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
+	return s.server.link(stream.Context(), "parser", func() error {
+		return serve.Consume(stream, &parserLink{
+			server:  s.server,
+			parser:  s.server.plugin.Parser,
+			streams: make(streams),
+			reasons: make(map[string]uint64),
+		}, s.server.drain)
+	})
+}
+
+// parserLink parses the frames of one link.
+type parserLink struct {
+	serve.Stateless
+	server  *server
+	parser  LogParser
+	streams streams
+	event   event.LogEvent
+	reasons map[string]uint64 // unparsed records since the last answer
+}
+
+// Handle parses one batch of raw records.
+func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer) error {
+	raw := event.RawLog{
+		Stream:       p.streams.of(f),
+		Sequence:     f.FirstSequence,
+		ObservedTime: record.Time(f.ObservedTime),
+	}
+	truncated := f.Truncated
+	out := p.server.pool.Get(min(f.Size()*2+4096, pb.MaxBatchBytes))
+	*out = (*out)[:0]
+	count := uint32(0)
+	var sendErr error
+	index := uint32(0)
+	err := pb.Records(pb.Kind_KIND_RAW, f.Payload(), func(line []byte) bool {
+		raw.Line = line
+		raw.Truncated = len(truncated) > 0 && truncated[0] == index
+		if raw.Truncated {
+			truncated = truncated[1:]
+		}
+		index++
+		if raw.Sequence >= f.SkipBefore {
+			*out = p.record(*out, raw, f.FirstSequence)
+			count++
+		}
+		raw.Sequence++
+		if len(*out) >= partBytes {
+			sendErr = p.send(f, answer, out, count, raw.Sequence)
+			out = p.server.pool.Get(pb.MaxBatchBytes)
+			*out = (*out)[:0]
+			count = 0
+		}
+		return sendErr == nil
+	})
+	if sendErr != nil {
+		return sendErr
+	}
+	if err != nil { // only a broken host sends this; what was read goes on
+		p.server.bad.Add(1)
+		p.server.log.Error("malformed batch", "stream", raw.Stream.Name, "error", err)
+	}
+	return p.send(f, answer, out, count, f.FirstSequence+uint64(f.Count))
+}
+
+func (p *parserLink) send(f *pb.Frame, answer *serve.Answer, payload *[]byte, count uint32, next uint64) error {
+	header := pb.Header{
+		Stream:        f.Stream,
+		FirstSequence: f.FirstSequence,
+		Kind:          pb.Kind_KIND_LOG,
+		Count:         count,
+		Provenance:    f.Provenance,
+		ObservedTime:  f.ObservedTime,
+		NextSequence:  next,
+	}
+	if len(p.reasons) > 0 {
+		header.Control = &pb.LinkControl{}
+		for name, n := range p.reasons {
+			header.Control.Counts = append(header.Control.Counts, &pb.Count{Name: name, Value: n})
+		}
+		clear(p.reasons)
+	}
+	return answer.Send(pb.NewFrame(header, payload, p.server.pool))
+}
+
+// record appends the log event of one raw record to b.
+func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
+	e := &p.event
+	e.Reset()
+	reason := unfit(raw)
+	if reason == "" {
+		if err := p.parse(raw, e); err != nil {
+			reason = reasonOther
+			if c := Coder(nil); errors.As(err, &c) {
+				reason = c.Code()
+			}
+		}
+	}
+	if reason == "" {
+		p.complete(e, raw)
+		start := len(b)
+		b = record.AppendLog(b, e, base)
+		if len(b)-start <= maxParsed {
+			return b
+		}
+		b, reason = b[:start], reasonOversize
+	}
+	p.countReason(reason)
+	e.Reset()
+	p.complete(e, raw)
+	e.Flags |= event.FlagUnparsed
+	e.Reason = reason
+	e.Raw = raw.Line[:min(len(raw.Line), rawKept)]
+	return record.AppendLog(b, e, base)
+}
+
+func (p *parserLink) countReason(reason string) {
+	if _, known := p.reasons[reason]; !known && len(p.reasons) >= 64 {
+		reason = reasonOther
+	}
+	p.reasons[reason]++
+}
+
+// parse calls the parser; a panic of its costs the record and no more.
+func (p *parserLink) parse(raw event.RawLog, e *event.LogEvent) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.server.log.Error("the parser panicked", "stream", raw.Stream.Name, "sequence", raw.Sequence, "panic", r)
+			err = codeError(reasonPanic)
+		}
+	}()
+	return p.parser.Parse(raw, e)
+}
+
+// complete fills in what the parser does not know.
+func (p *parserLink) complete(e *event.LogEvent, raw event.RawLog) {
+	e.Sequence = raw.Sequence
+	e.ObservedTime = raw.ObservedTime
+	if raw.Truncated {
+		e.Flags |= event.FlagTruncated
+	}
+	switch {
+	case record.Nanos(e.Time) == 0:
+		e.Time = raw.ObservedTime
+		e.Flags |= event.FlagTimeInferred
+	case !p.server.replay && e.Time.Sub(raw.ObservedTime) > maxAhead:
+		e.Time = raw.ObservedTime
+		e.Flags |= event.FlagTimeClamped
+	}
+}
+
+// unfit returns why a record is not shown to a text parser, "" when it is.
+func unfit(raw event.RawLog) string {
+	switch {
+	case raw.Truncated:
+		return reasonTooLong
+	case len(raw.Line) == 0:
+		return reasonEmpty
+	case bytes.IndexByte(raw.Line, 0) >= 0:
+		return reasonNUL
+	case !utf8.Valid(raw.Line):
+		return reasonInvalidUTF8
+	}
+	return ""
+}
+
+// codeError is a Coder that is nothing but its code.
+type codeError string
+
+func (e codeError) Error() string { return string(e) }
+func (e codeError) Code() string  { return string(e) }

@@ -1,0 +1,130 @@
+package sdk
+
+import (
+	"iter"
+	"sync/atomic"
+
+	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/event"
+	"github.com/ironpost/ironpost/sdk/internal/record"
+)
+
+// records is the undecoded content of a Batch.
+type records struct {
+	payload []byte
+	base    uint64 // sequence that offsets count from
+	skip    uint64 // records below this sequence were answered before
+	bad     *atomic.Uint64
+	log     *event.LogEvent // scratch, reused from batch to batch
+}
+
+// LogBatch makes a batch of log events, for tests of plugins. The events'
+// Sequence is kept; all belong to stream.
+func LogBatch(stream *event.Stream, events ...*event.LogEvent) Batch {
+	return makeBatch(event.KindLog, stream, events, func(e *event.LogEvent) uint64 { return e.Sequence }, record.AppendLog)
+}
+
+// PacketBatch makes a batch of packet summaries, for tests of plugins.
+func PacketBatch(stream *event.Stream, events ...*event.PacketEvent) Batch {
+	return makeBatch(event.KindPacket, stream, events, func(e *event.PacketEvent) uint64 { return e.Sequence }, record.AppendPacket)
+}
+
+// AlertBatch makes a batch of alerts, for tests of plugins.
+func AlertBatch(stream *event.Stream, events ...*event.AlertEvent) Batch {
+	return makeBatch(event.KindAlert, stream, events, func(e *event.AlertEvent) uint64 { return e.Sequence }, record.AppendAlert)
+}
+
+// ActionBatch makes a batch of actions, for tests of plugins.
+func ActionBatch(stream *event.Stream, events ...*event.ActionEvent) Batch {
+	return makeBatch(event.KindAction, stream, events, func(e *event.ActionEvent) uint64 { return e.Sequence }, record.AppendAction)
+}
+
+func makeBatch[E any](kind event.Kind, stream *event.Stream, events []E, sequence func(E) uint64, encode func([]byte, E, uint64) []byte) Batch {
+	b := Batch{Kind: kind, Stream: stream, Count: len(events)}
+	for i, e := range events {
+		if s := sequence(e); i == 0 || s < b.records.base {
+			b.records.base = s
+		}
+	}
+	for _, e := range events {
+		b.records.payload = encode(b.records.payload, e, b.records.base)
+	}
+	return b
+}
+
+// each yields the bodies of the records when the batch is of the kind.
+func (r records) each(b Batch, kind event.Kind, yield func(body []byte) bool) {
+	if b.Kind != kind {
+		return
+	}
+	if err := ironpostv1.Records(ironpostv1.Kind(kind), r.payload, yield); err != nil {
+		r.count()
+	}
+}
+
+func (r records) count() {
+	if r.bad != nil {
+		r.bad.Add(1)
+	}
+}
+
+func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
+	return func(yield func(*event.LogEvent) bool) {
+		e := r.log
+		if e == nil {
+			e = new(event.LogEvent)
+		}
+		r.each(b, event.KindLog, func(body []byte) bool {
+			e.Reset()
+			e.Stream = b.Stream
+			if err := record.DecodeLog(body, r.base, e); err != nil {
+				r.count()
+				return true
+			}
+			if e.Sequence < r.skip {
+				return true
+			}
+			return yield(e)
+		})
+	}
+}
+
+func (r records) packets(b Batch) iter.Seq[*event.PacketEvent] {
+	return func(yield func(*event.PacketEvent) bool) {
+		var p event.PacketEvent
+		r.each(b, event.KindPacket, func(body []byte) bool {
+			p = event.PacketEvent{Stream: b.Stream, PortSample: p.PortSample[:0]}
+			if err := record.DecodePacket(body, r.base, &p); err != nil {
+				r.count()
+				return true
+			}
+			return p.Sequence < r.skip || yield(&p)
+		})
+	}
+}
+
+func (r records) alerts(b Batch) iter.Seq[*event.AlertEvent] {
+	return func(yield func(*event.AlertEvent) bool) {
+		r.each(b, event.KindAlert, func(body []byte) bool {
+			a := event.AlertEvent{Stream: b.Stream}
+			if err := record.DecodeAlert(body, r.base, &a); err != nil {
+				r.count()
+				return true
+			}
+			return a.Sequence < r.skip || yield(&a)
+		})
+	}
+}
+
+func (r records) actions(b Batch) iter.Seq[*event.ActionEvent] {
+	return func(yield func(*event.ActionEvent) bool) {
+		r.each(b, event.KindAction, func(body []byte) bool {
+			a := event.ActionEvent{Stream: b.Stream}
+			if err := record.DecodeAction(body, r.base, &a); err != nil {
+				r.count()
+				return true
+			}
+			return a.Sequence < r.skip || yield(&a)
+		})
+	}
+}

@@ -1,0 +1,205 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Stream is the gRPC stream of a link.
+type Stream interface {
+	Context() context.Context
+	SendMsg(m any) error
+	RecvMsg(m any) error
+}
+
+// Handler works on the frames of one link.
+type Handler interface {
+	// Restore receives the state that the host kept, in one or more parts,
+	// before the first Handle.
+	Restore(entries []*pb.StateEntry) error
+	// Handle works on one frame and may send answers. It must not keep the
+	// frame. An error ends the link, and with it the plugin.
+	Handle(ctx context.Context, frame *pb.Frame, answer *Answer) error
+	// Save makes everything handled so far durable and returns what changed in
+	// the plugin's state. more says that changes were left out for want of
+	// room: then the frames handled so far are not durable yet, and Save is
+	// called again at once.
+	Save(ctx context.Context) (changes []*pb.StateEntry, more bool, err error)
+}
+
+// Stateless is embedded by a Handler whose work is durable when Handle returns.
+type Stateless struct{}
+
+// Restore ignores the state.
+func (Stateless) Restore([]*pb.StateEntry) error { return nil }
+
+// Save has nothing to do.
+func (Stateless) Save(context.Context) ([]*pb.StateEntry, bool, error) { return nil, false, nil }
+
+// saveInterval bounds how long a busy link goes without declaring its work
+// durable; an idle one does it at once.
+const saveInterval = 50 * time.Millisecond
+
+// Answer sends frames that answer one received frame.
+type Answer struct {
+	stream  Stream
+	answers uint64
+}
+
+// Send sends records made from the frame in hand. header.Answers is filled in.
+// The frame is freed.
+func (a *Answer) Send(f *pb.Frame) error {
+	f.Answers = a.answers
+	err := a.stream.SendMsg(f)
+	f.Free()
+	return err
+}
+
+// Drainer lets a link be told to save at once and to report when it is idle.
+type Drainer struct {
+	asked chan chan struct{}
+}
+
+// NewDrainer returns a Drainer for Consume or Emit.
+func NewDrainer() *Drainer { return &Drainer{asked: make(chan chan struct{})} }
+
+// Drain returns when the link has handled and saved what it received, or when
+// ctx is done.
+func (d *Drainer) Drain(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case d.asked <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Consume runs one link until the host ends it or the handler fails.
+func Consume(stream Stream, h Handler, drain *Drainer) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	frames := make(chan *pb.Frame, pb.MaxCredits)
+	received := make(chan error, 1)
+	go func() { received <- receive(ctx, stream, frames) }()
+
+	l := consumer{stream: stream, handler: h, lastSave: time.Now()}
+	err := l.run(ctx, frames, drain)
+	cancel()
+	recvErr := <-received
+	for f := range frames {
+		f.Free()
+	}
+	if err == nil && !errors.Is(recvErr, io.EOF) {
+		err = recvErr
+	}
+	return err
+}
+
+// receive moves frames into the channel, which it closes at the end. The host
+// keeps to its credits, so the channel has room; one that does not is cut off.
+func receive(ctx context.Context, stream Stream, frames chan<- *pb.Frame) error {
+	defer close(frames)
+	for {
+		f := new(pb.Frame)
+		if err := stream.RecvMsg(f); err != nil {
+			return err
+		}
+		select {
+		case frames <- f:
+		case <-ctx.Done():
+			f.Free()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+type consumer struct {
+	stream   Stream
+	handler  Handler
+	handled  uint64 // number of the last frame handled
+	acked    uint64 // number up to which credit was given back
+	saved    uint64 // number up to which the work is durable
+	lastSave time.Time
+}
+
+func (c *consumer) run(ctx context.Context, frames <-chan *pb.Frame, drain *Drainer) error {
+	for {
+		var f *pb.Frame
+		var ok bool
+		select {
+		case f, ok = <-frames:
+		default:
+			if err := c.acknowledge(ctx, true); err != nil {
+				return err
+			}
+			select {
+			case f, ok = <-frames:
+			case done := <-drain.asked:
+				close(done) // idle, and saved above
+				continue
+			}
+		}
+		if !ok {
+			return nil
+		}
+		err := c.handle(ctx, f)
+		f.Free()
+		if err != nil {
+			return err
+		}
+		if err := c.acknowledge(ctx, len(frames) == 0 || time.Since(c.lastSave) >= saveInterval); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
+	if f.Control != nil && len(f.Control.State) > 0 {
+		if err := c.handler.Restore(f.Control.State); err != nil {
+			return fmt.Errorf("restore state: %w", err)
+		}
+	}
+	if f.Number == 0 {
+		return nil
+	}
+	if err := c.handler.Handle(ctx, f, &Answer{stream: c.stream, answers: f.Number}); err != nil {
+		return err
+	}
+	c.handled = f.Number
+	return nil
+}
+
+// acknowledge gives credit back and, when asked to save, declares durable.
+func (c *consumer) acknowledge(ctx context.Context, save bool) error {
+	for save && c.saved != c.handled {
+		changes, more, err := c.handler.Save(ctx)
+		if err != nil {
+			return fmt.Errorf("save state: %w", err)
+		}
+		ack := &pb.Ack{Accepted: c.handled, Changes: changes}
+		if !more {
+			ack.Durable = c.handled
+			c.saved, c.lastSave = c.handled, time.Now()
+		}
+		c.acked = c.handled
+		if err := c.stream.SendMsg(&pb.Frame{Header: pb.Header{Ack: ack}}); err != nil {
+			return err
+		}
+	}
+	if c.acked == c.handled {
+		return nil
+	}
+	c.acked = c.handled
+	return c.stream.SendMsg(&pb.Frame{Header: pb.Header{Ack: &pb.Ack{Accepted: c.handled}}})
+}

@@ -1,0 +1,225 @@
+package sdk
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// LogParser turns raw records of one format into log events.
+type LogParser interface {
+	// Format names the format: "syslog", "json". Routes and sources refer to it.
+	Format() string
+	// Parse reads one record. raw is valid until Parse returns; out is empty on
+	// entry and may alias raw. An error leaves the record unparsed: it is kept
+	// with the error's code (see Coder) and counted.
+	//
+	// The SDK has already set aside what no text parser should see: records
+	// that are empty, cut, not UTF-8, or contain NUL. It completes Stream,
+	// Sequence, ObservedTime, and Time when it is zero.
+	Parse(raw event.RawLog, out *event.LogEvent) error
+}
+
+// Coder is an error with a stable code, such as "bad_pri". Errors without one
+// count as "parse_error".
+type Coder interface {
+	error
+	Code() string
+}
+
+// ParseFunc makes a LogParser of a function.
+func ParseFunc(format string, parse func(raw event.RawLog, out *event.LogEvent) error) LogParser {
+	return parseFunc{format, parse}
+}
+
+type parseFunc struct {
+	format string
+	parse  func(event.RawLog, *event.LogEvent) error
+}
+
+func (p parseFunc) Format() string                                    { return p.format }
+func (p parseFunc) Parse(raw event.RawLog, out *event.LogEvent) error { return p.parse(raw, out) }
+
+// Detector looks at events and raises alerts.
+type Detector interface {
+	// Detect examines one batch. The batch and its events are valid until
+	// Detect returns. raise encodes the alert at once, so that it may be
+	// reused; the events that it cites must not be. An error means that the
+	// batch could not be examined: it is logged and counted, and the batch
+	// counts as done.
+	Detect(ctx context.Context, batch Batch, raise func(*event.AlertEvent)) error
+}
+
+// Consumer narrows what a Detector or a Sink receives. Without it a Detector
+// receives log events and packet summaries, a Sink alerts and actions.
+type Consumer interface {
+	Consumes() []event.Kind
+}
+
+// Stateful is a Detector whose memory must survive its death.
+//
+// Restore is called before the first batch, in one or more parts, with what Save
+// reported in all lives before; not at all when there was nothing. Save is called between batches: it reports what changed
+// since the last Save, and the SDK then declares every batch so far durable.
+type Stateful interface {
+	Restore(entries iter.Seq2[string, []byte]) error
+	Save(changes *Changes)
+}
+
+// Changes collects the changes of a plugin's state, at most 1 MiB at a time
+// and 64 MiB in all. A put that would exceed the former waits for the next
+// Save: Put reports false and the entry stays dirty.
+type Changes struct {
+	put   func(key string, value []byte, deleted bool)
+	bytes int
+	full  bool // a change was left out
+}
+
+// Put sets a key; value is copied. It reports whether there was room.
+func (c *Changes) Put(key string, value []byte) bool {
+	if c.bytes+len(key)+len(value)+16 > maxChanges {
+		c.full = true
+		return false
+	}
+	c.bytes += len(key) + len(value) + 16
+	c.put(key, value, false)
+	return true
+}
+
+// Delete removes a key. It reports whether there was room.
+func (c *Changes) Delete(key string) bool {
+	if c.bytes+len(key)+16 > maxChanges {
+		c.full = true
+		return false
+	}
+	c.bytes += len(key) + 16
+	c.put(key, nil, true)
+	return true
+}
+
+// NewChanges returns Changes that hand each change to put; for tests.
+func NewChanges(put func(key string, value []byte, deleted bool)) *Changes {
+	return &Changes{put: put}
+}
+
+const maxChanges = 1 << 20
+
+// PolicyEnforcer decides what to do about an alert.
+type PolicyEnforcer interface {
+	// Decide proposes intents. An Intent must depend on the alert and the
+	// configuration alone, so that deciding twice proposes the same.
+	Decide(ctx context.Context, alert *event.AlertEvent, propose func(Intent)) error
+}
+
+// Intent is an answer that an enforcer proposes. The host checks mode, rails
+// and limits, writes it to its journal, and only then has it carried out.
+type Intent struct {
+	// Action is "block" (the host blocks the address Target), "notify" (a
+	// decision worth recording, with no effect), or a verb that the enforcer
+	// itself carries out through Executor.
+	Action string
+	Target string
+	// Reason is one sentence for people.
+	Reason string
+	// TTLSeconds is when the effect must end; every effect needs one.
+	TTLSeconds int64
+	Details    []event.Field
+}
+
+// Executor is a PolicyEnforcer with effects of its own.
+type Executor interface {
+	// Execute carries the intent out. It is idempotent by the action's ID. In
+	// simulate mode the host never calls it.
+	Execute(ctx context.Context, intent *event.ActionEvent) (event.Outcome, error)
+	// Inspect reports the state that the intent is in now.
+	Inspect(ctx context.Context, intent *event.ActionEvent) (event.Outcome, error)
+	// Release undoes it.
+	Release(ctx context.Context, intent *event.ActionEvent) (event.Outcome, error)
+}
+
+// Sink stores or forwards events.
+type Sink interface {
+	// Write takes one batch, valid until Write returns. Writing a batch again
+	// after a restart must not duplicate it: events carry stable ids. An error
+	// keeps the batch: it is tried again after a pause, and the host holds back
+	// or spools what follows.
+	Write(ctx context.Context, batch Batch) error
+}
+
+// Syncer is a Sink that buffers. Sync makes everything written so far durable;
+// without it a batch counts as durable when Write returns.
+type Syncer interface {
+	Sync(ctx context.Context) error
+}
+
+// Querier is a Sink that can give events back.
+type Querier interface {
+	// Query yields matching events, newest first, until yield returns false.
+	// It is called concurrently with Write.
+	Query(ctx context.Context, q Query, yield func(Record) bool) error
+	// UpdateAlert sets the state of an alert ("open", "acknowledged",
+	// "closed") and reports whether the sink has it.
+	UpdateAlert(ctx context.Context, id, state, actor, note string) (bool, error)
+}
+
+// Query selects stored events.
+type Query struct {
+	Kind event.Kind
+	// ID, when set, selects one event by its id or a prefix of it.
+	ID string
+	// Since and Until bound the event time, UTC nanoseconds; 0 is open.
+	Since, Until int64
+	MinSeverity  event.Severity
+	// State is open, acknowledged or closed; "" is any.
+	State string
+	// Equal are fields or entities that must have these values.
+	Equal []event.Field
+	Limit int
+	Skip  int
+}
+
+// Record is one stored event; exactly one pointer is set. State is the state of
+// an alert.
+type Record struct {
+	Log    *event.LogEvent
+	Packet *event.PacketEvent
+	Alert  *event.AlertEvent
+	Action *event.ActionEvent
+	State  string
+}
+
+// Scanner inspects a target and writes documents about it.
+type Scanner interface {
+	// Scan inspects a path or an image and writes one document, such as an
+	// SBOM, to out.
+	Scan(ctx context.Context, target string, progress func(string), out io.Writer) (format string, err error)
+}
+
+// Batch is what a Detector or a Sink receives: events of one kind from one
+// stream, in order.
+//
+// The iterators decode in place and reuse one event: what they yield, and all
+// its strings, is valid until the next step. Clone to keep it. A record that
+// cannot be decoded is skipped and counted.
+type Batch struct {
+	Kind   event.Kind
+	Stream *event.Stream
+	// Count is the number of records.
+	Count int
+
+	records records
+}
+
+// Logs iterates over the log events of the batch; empty for other kinds.
+func (b Batch) Logs() iter.Seq[*event.LogEvent] { return b.records.logs(b) }
+
+// Packets iterates over the packet summaries of the batch.
+func (b Batch) Packets() iter.Seq[*event.PacketEvent] { return b.records.packets(b) }
+
+// Alerts iterates over the alerts of the batch.
+func (b Batch) Alerts() iter.Seq[*event.AlertEvent] { return b.records.alerts(b) }
+
+// Actions iterates over the actions of the batch.
+func (b Batch) Actions() iter.Seq[*event.ActionEvent] { return b.records.actions(b) }
