@@ -104,6 +104,24 @@ func (f *Frame) Size() int {
 	return f.buffer.Len()
 }
 
+// Batch decodes the whole frame into the plain message, for who is not in a
+// hurry. The result shares no memory with the frame.
+func (f *Frame) Batch() (*Batch, error) {
+	b := new(Batch)
+	if err := proto.Unmarshal(f.Payload(), b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	b.Stream, b.FirstSequence, b.Kind, b.Count, b.Provenance = f.Stream, f.FirstSequence, f.Kind, f.Count, f.Provenance
+	b.ObservedTime = uint64(f.ObservedTime)
+	if len(f.Origin) > 0 {
+		b.Origin = new(Origin)
+		if err := proto.Unmarshal(f.Origin, b.Origin); err != nil {
+			return nil, fmt.Errorf("%w: origin: %w", ErrMalformed, err)
+		}
+	}
+	return b, nil
+}
+
 // Free gives the frame's reference back. Freeing twice is harmless.
 func (f *Frame) Free() {
 	if f.buffer != nil {

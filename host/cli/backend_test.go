@@ -1,0 +1,286 @@
+//go:build linux
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/ironpost/ironpost/host/internal/control"
+	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// hostile is what an attacker can put into a log line: a sequence that clears
+// the screen and sets the title, an override of the writing direction, a line end.
+const hostile = "\x1b[2J\x1b]0;owned\a\u202egnp.exe\nroot"
+
+var began = time.Date(2024, 12, 10, 6, 55, 46, 0, time.UTC)
+
+// backend is a host in memory for the scripts.
+type backend struct {
+	mu     sync.Mutex
+	mode   string
+	state  map[string]string
+	blocks addressStore
+	allows addressStore
+}
+
+func newBackend() *backend {
+	return &backend{mode: "simulate", state: map[string]string{}}
+}
+
+func (b *backend) parts() control.Backend {
+	return control.Backend{
+		Status: b, Plugins: b, Changer: b, Rules: b, Events: b, Store: b,
+		Blocks: &b.blocks, Allows: &b.allows, Checker: b, Mode: b, Config: b,
+	}
+}
+
+func (b *backend) Status(context.Context) (*ironpostv1.StatusResponse, error) {
+	return &ironpostv1.StatusResponse{
+		Version: "0.1.0", Mode: "simulate", HostId: "host-1", Pid: 4711, Started: timestamppb.New(began),
+		Plugins: map[string]uint32{"running": 2, "refused": 1}, Received: 1000, Parsed: 990, Unparsed: 10, Alerts: 9,
+		UnparsedReasons: []*ironpostv1.Count{{Name: "bad_priority", Value: 10}},
+		Dropped:         []*ironpostv1.Drop{{Stage: "source", Reason: "buffer_full", Count: 3}},
+		Interfaces:      []*ironpostv1.Interface{{Name: "eth0", Mode: "native", Packets: 5, Bytes: 2048}},
+		CoverageGaps:    []*ironpostv1.CoverageGap{{Plugin: "detector-rules", From: timestamppb.New(began), To: timestamppb.New(began.Add(time.Second)), Events: 7, Reason: "restart"}},
+		Warnings:        []string{"section [contanier] has no owner; did you mean [container]? " + hostile},
+	}, nil
+}
+
+func plugin(name string) *ironpostv1.PluginStatus {
+	return &ironpostv1.PluginStatus{
+		Name: name, Kinds: []string{"parser"}, Version: "0.1.0", Api: 1, Enabled: true, State: "running",
+		Health: "ok", UptimeSeconds: 3723, Trust: "built-in", Pid: 99, Sha256: strings.Repeat("ab", 32),
+		RssBytes: 13 << 20, CpuSeconds: 1.5, EventsPerSecond: 12.25,
+	}
+}
+
+func (b *backend) ListPlugins(context.Context) ([]*ironpostv1.PluginStatus, error) {
+	return []*ironpostv1.PluginStatus{plugin("parser-syslog"), {
+		Name: "not-a-plugin" + hostile, State: "refused", Code: "IP107", LastError: "not answered within 5 s" + hostile,
+	}}, nil
+}
+
+func (b *backend) PluginInfo(_ context.Context, name string) (*ironpostv1.PluginInfoResponse, error) {
+	if name != "parser-syslog" {
+		return nil, fmt.Errorf("%w: no plugin %s; see: ironpost plugin list", control.ErrNotFound, name)
+	}
+	return &ironpostv1.PluginInfoResponse{
+		Status: plugin(name),
+		Description: &ironpostv1.Description{
+			Name: name, Summary: "Syslog lines" + hostile, Section: "parser_syslog", Format: "syslog",
+			Config: []*ironpostv1.ConfigField{{Key: "strict", Type: ironpostv1.ConfigField_TYPE_BOOL, Default: "false", Help: "refuse lines without a priority"}},
+		},
+		Path: "/usr/lib/ironpost/plugins/parser-syslog", Confinement: []string{"landlock: no files"}, Unenforced: []string{"seccomp: not in this kernel"},
+		Counters: []*ironpostv1.Count{{Name: "parsed", Value: 990}},
+	}, nil
+}
+
+func (b *backend) EnablePlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error) {
+	return b.PluginInfo(ctx, name)
+}
+
+func (b *backend) DisablePlugin(context.Context, string) (*ironpostv1.PluginInfoResponse, error) {
+	return nil, fmt.Errorf("%w: plugin parser-syslog is disabled by the file", control.ErrConflict)
+}
+
+func (b *backend) ReloadPlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error) {
+	return b.PluginInfo(ctx, name)
+}
+
+func (b *backend) ListRules(context.Context) ([]*ironpostv1.Rule, error) {
+	return []*ironpostv1.Rule{{
+		Id: "ssh_brute_force", Title: "SSH Brute Force Attack", Severity: ironpostv1.Severity_SEVERITY_HIGH,
+		File: "rules/ssh.yaml", Hits: 9, LastHit: uint64(began.UnixNano()), Status: "stable",
+	}}, nil
+}
+
+func logEvent() *ironpostv1.LogEvent {
+	return &ironpostv1.LogEvent{
+		Time: uint64(began.UnixNano()), ObservedTime: uint64(began.UnixNano()), Host: "web1", Process: "sshd", Pid: 24200,
+		Message: "Failed password for " + hostile, Id: &ironpostv1.EventID{Stream: 7, Sequence: 42},
+		Fields: []*ironpostv1.Field{{Key: "src_ip", Value: "192.0.2.7"}},
+	}
+}
+
+func (b *backend) alert(id string) *ironpostv1.AlertEvent {
+	return &ironpostv1.AlertEvent{
+		Id: id, Time: uint64(began.UnixNano()), RuleId: "ssh_brute_force", Title: "SSH Brute Force Attack",
+		Severity: ironpostv1.Severity_SEVERITY_HIGH, Detector: "detector-rules", Count: 5, TraceId: make([]byte, 16),
+		Entities: []*ironpostv1.Field{{Key: "src_ip", Value: "192.0.2.7"}, {Key: "user", Value: hostile}},
+		Logs:     []*ironpostv1.LogEvent{logEvent()}, State: b.state[id], Evidence: ironpostv1.Evidence_EVIDENCE_CONFIRMED,
+	}
+}
+
+func (b *backend) Query(_ context.Context, q *ironpostv1.QueryRequest, send func(*ironpostv1.Batch) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q.GetKind() == ironpostv1.Kind_KIND_ACTION {
+		return send(&ironpostv1.Batch{Actions: []*ironpostv1.ActionEvent{{
+			Id: "a-1", Time: uint64(began.UnixNano()), AlertId: "0011223344556677", Enforcer: "enforcer-xdp", Action: "block",
+			Target: "192.0.2.7/32", Outcome: ironpostv1.Outcome_OUTCOME_SIMULATED, Mode: "simulate", Expires: uint64(began.Add(time.Hour).UnixNano()),
+		}}})
+	}
+	for _, id := range []string{"00112233445566778899aabbccddeeff", "001122334455667788ffffffffffffff"} {
+		if !strings.HasPrefix(id, q.GetId()) {
+			continue
+		}
+		a := b.alert(id)
+		if q.GetMinSeverity() > a.GetSeverity() || q.GetState() != "" && q.GetState() != a.GetState() {
+			continue
+		}
+		if err := send(&ironpostv1.Batch{Alerts: []*ironpostv1.AlertEvent{a}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *backend) UpdateAlert(_ context.Context, u *ironpostv1.UpdateRequest) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state[u.GetAlertId()] = u.GetState()
+	return true, nil
+}
+
+func (b *backend) Tail(_ context.Context, _ []ironpostv1.Kind, emit func(*ironpostv1.Frame)) error {
+	for i := range uint64(3) {
+		e := logEvent()
+		e.Id = nil
+		payload, err := proto.Marshal(&ironpostv1.Batch{Logs: []*ironpostv1.LogEvent{e}})
+		if err != nil {
+			return err
+		}
+		origin, err := proto.Marshal(&ironpostv1.Origin{Name: "/var/log/auth.log"})
+		if err != nil {
+			return err
+		}
+		emit(ironpostv1.NewFrame(ironpostv1.Header{
+			Stream: 7, FirstSequence: i, Kind: ironpostv1.Kind_KIND_LOG, Count: 1, Origin: origin,
+		}, &payload, nil))
+	}
+	return nil
+}
+
+func (b *backend) Check(_ context.Context, p netip.Prefix) (*ironpostv1.CheckResponse, error) {
+	return &ironpostv1.CheckResponse{Prefix: p.String(), Verdict: "allowed", Reason: "[respond] allow"}, nil
+}
+
+func (b *backend) GetMode(context.Context) (*ironpostv1.ModeResponse, error) {
+	return &ironpostv1.ModeResponse{Mode: b.mode}, nil
+}
+
+func (b *backend) SetMode(_ context.Context, mode string, confirm time.Duration) (*ironpostv1.ModeResponse, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	resp := &ironpostv1.ModeResponse{Mode: mode, Previous: b.mode}
+	if confirm > 0 {
+		resp.Reverts = timestamppb.New(began.Add(confirm))
+	}
+	b.mode = mode
+	return resp, nil
+}
+
+func (b *backend) ConfirmMode(context.Context) (*ironpostv1.ModeResponse, error) {
+	return nil, fmt.Errorf("%w: no change of mode waits to be confirmed", control.ErrConflict)
+}
+
+func (b *backend) ShowConfig(context.Context) ([]*ironpostv1.ConfigValue, error) {
+	return []*ironpostv1.ConfigValue{{Key: "general.mode", Value: "simulate", Origin: "default"}}, nil
+}
+
+func (b *backend) ReloadConfig(context.Context) (*ironpostv1.ReloadConfigResponse, error) {
+	return &ironpostv1.ReloadConfigResponse{Applied: []string{"general.log_level"}, NeedsRestart: []string{"control.socket"}}, nil
+}
+
+// addressStore is an address list in memory.
+type addressStore struct {
+	mu      sync.Mutex
+	entries []*ironpostv1.Block
+}
+
+func (l *addressStore) Add(_ context.Context, e control.Entry) (*ironpostv1.BlockResponse, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.Prefix.Bits() == 0 {
+		return nil, fmt.Errorf("%w: %s is everything", control.ErrConflict, e.Prefix)
+	}
+	for _, have := range l.entries {
+		if have.GetPrefix() == e.Prefix.String() {
+			return &ironpostv1.BlockResponse{Block: have}, nil
+		}
+	}
+	b := &ironpostv1.Block{Prefix: e.Prefix.String(), Reason: e.Reason, Source: "operator", Created: timestamppb.New(began), Effect: "simulated"}
+	if e.TTL > 0 {
+		b.Expires = timestamppb.New(began.Add(e.TTL))
+	}
+	l.entries = append(l.entries, b)
+	return &ironpostv1.BlockResponse{Changed: true, Block: b}, nil
+}
+
+func (l *addressStore) Remove(_ context.Context, p netip.Prefix) (*ironpostv1.BlockResponse, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, have := range l.entries {
+		if have.GetPrefix() == p.String() {
+			l.entries = append(l.entries[:i], l.entries[i+1:]...)
+			return &ironpostv1.BlockResponse{Changed: true, Block: have}, nil
+		}
+	}
+	return &ironpostv1.BlockResponse{}, nil
+}
+
+func (l *addressStore) List(_ context.Context, skip, limit int) ([]*ironpostv1.Block, uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	total := len(l.entries)
+	return l.entries[min(skip, total):min(skip+limit, total)], uint64(total), nil
+}
+
+// fakeApp answers for the host's own functions in the scripts.
+func fakeApp() App {
+	return App{
+		Run: func(_ context.Context, c RunConfig) error {
+			fmt.Fprintf(c.Stdout, "run config=%q data=%q plugins=%q socket=%q\n", c.ConfigFile, c.DataDir, c.PluginDirs, c.Socket)
+			return nil
+		},
+		Replay: func(_ context.Context, c ReplayConfig) (ReplaySummary, error) {
+			fmt.Fprintf(c.Stdout, "{\"files\":%q}\n", strings.Join(c.Files, " "))
+			return ReplaySummary{Records: 2000, Parsed: 1998, Unparsed: 2, Alerts: 9, UnparsedReasons: map[string]uint64{"bad_priority": 2}}, nil
+		},
+		Parse: func(_ context.Context, c ParseConfig) error {
+			fmt.Fprintf(c.Stdout, "{\"format\":%q,\"reference\":%q}\n", c.Format, c.ReferenceTime.Format(time.RFC3339))
+			return nil
+		},
+		ValidateRules: func(_ context.Context, c RulesConfig) (*ironpostv1.BundleResponse, error) {
+			resp := &ironpostv1.BundleResponse{Files: 2, Rules: 2, Loaded: 2}
+			if strings.Contains(c.Paths[0], "bad") {
+				resp.Loaded = 1
+				resp.Rejected = []*ironpostv1.BundleProblem{{File: "bad/a.yaml", Rule: "r1", Line: 7, Code: "unknown_operator", Reason: "unknown operator \"is\"" + hostile}}
+			}
+			return resp, nil
+		},
+		ListRules: func(context.Context, RulesConfig) ([]*ironpostv1.Rule, error) {
+			return []*ironpostv1.Rule{{Id: "offline_rule", Severity: ironpostv1.Severity(event.SeverityLow)}}, nil
+		},
+		ValidateConfig: func(_ context.Context, s Sources) (ConfigReport, error) {
+			r := ConfigReport{File: s.ConfigFile}
+			if strings.Contains(s.ConfigFile, "bad") {
+				r.Problems = []ConfigProblem{{Origin: s.ConfigFile + ":3", File: s.ConfigFile, Line: 3, Key: "general.mode", Problem: "not a mode", Allowed: "detect, simulate, enforce"}}
+			}
+			return r, nil
+		},
+		ShowConfig: func(context.Context, Sources) ([]*ironpostv1.ConfigValue, error) {
+			return []*ironpostv1.ConfigValue{{Key: "general.mode", Value: "detect", Origin: "env IRONPOST_GENERAL_MODE"}}, nil
+		},
+	}
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/view"
+	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+func (c *cli) eventsCmd() *cobra.Command {
+	cmd := &cobra.Command{Use: "events", Short: "Follow events as they pass"}
+	group(cmd)
+	cmd.AddCommand(c.eventsTailCmd())
+	return cmd
+}
+
+// kindByName lists the kinds that can be followed.
+func kindByName(name string) (ironpostv1.Kind, bool) {
+	switch name {
+	case "log":
+		return ironpostv1.Kind_KIND_LOG, true
+	case "packet":
+		return ironpostv1.Kind_KIND_PACKET, true
+	case "alert":
+		return ironpostv1.Kind_KIND_ALERT, true
+	case "action":
+		return ironpostv1.Kind_KIND_ACTION, true
+	}
+	return 0, false
+}
+
+func (c *cli) eventsTailCmd() *cobra.Command {
+	var kinds []string
+	var limit uint64
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Print events as they pass, one JSON object a line",
+		Long: `Prints log events, packet summaries, alerts and actions as they pass through the
+host, one JSON object a line, until it is interrupted. The host never waits for a
+tail: when the reader is too slow events are left out, and stderr says how many.`,
+		Example: `  ironpost events tail
+  ironpost events tail --kind alert,action
+  ironpost events tail --kind log | jq -r 'select(.process == "sshd") | .message'`,
+		Args: between(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			req := &ironpostv1.TailRequest{}
+			for _, name := range kinds {
+				k, ok := kindByName(name)
+				if !ok {
+					return usage(cmd, "--kind %s: there is no such kind; allowed are log, packet, alert, action", name)
+				}
+				req.Kinds = append(req.Kinds, k)
+			}
+			return c.host(cmd.Context(), 0, func(ctx context.Context, h *control.Client) error {
+				return c.tail(ctx, h, req, limit)
+			})
+		},
+	}
+	cmd.Flags().StringSliceVar(&kinds, "kind", nil, "kinds to show: log, packet, alert, action (default: all)")
+	cmd.Flags().Uint64VarP(&limit, "limit", "n", 0, "stop after this many events (default: never)")
+	return cmd
+}
+
+func (c *cli) tail(ctx context.Context, h *control.Client, req *ironpostv1.TailRequest, limit uint64) error {
+	host, err := h.Status(ctx, &ironpostv1.StatusRequest{})
+	if err != nil && !errors.Is(err, control.ErrNotSupported) {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := h.TailEvents(ctx, req)
+	if err != nil {
+		return err
+	}
+	var lines []byte
+	for left := limit; ; {
+		b, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF), ctx.Err() != nil, errors.Is(err, context.Canceled):
+			return nil // an interrupt is how a tail ends
+		case err != nil:
+			return fmt.Errorf("follow events: %w", err)
+		}
+		for _, n := range b.GetControl().GetCounts() {
+			fmt.Fprintf(c.stderr, "ironpost: %d events left out: this reader is slower than the host\n", n.GetValue())
+		}
+		lines = view.AppendBatch(lines[:0], host.GetHostId(), b)
+		if limit > 0 {
+			lines, left = firstLines(lines, left)
+		}
+		if err := c.write(lines); err != nil {
+			return err
+		}
+		if limit > 0 && left == 0 {
+			return nil
+		}
+	}
+}
+
+// firstLines returns the first n lines, and how many are left of n.
+func firstLines(lines []byte, n uint64) ([]byte, uint64) {
+	at := 0
+	for n > 0 && at < len(lines) {
+		at += bytes.IndexByte(lines[at:], '\n') + 1
+		n--
+	}
+	return lines[:at], n
+}

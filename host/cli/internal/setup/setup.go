@@ -1,0 +1,255 @@
+// Package setup finds what a machine has that Ironpost can watch, and writes a
+// configuration for it. It only looks; it starts, attaches and changes nothing.
+package setup
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// LogFile is a log that exists.
+type LogFile struct {
+	Path string
+	// What says what is in it.
+	What string
+	// Format is the parser's format, "" for one that no parser knows yet.
+	Format string
+}
+
+// Interface is a network interface.
+type Interface struct {
+	Name string
+	// Default is true for the one that the default route uses.
+	Default   bool
+	Addresses []string
+}
+
+// Findings are what a machine has.
+type Findings struct {
+	// Journal is true when journald keeps a journal.
+	Journal    bool
+	Files      []LogFile
+	Docker     bool
+	Interfaces []Interface
+	// NotWatched says what the configuration leaves out, one sentence each.
+	NotWatched []string
+}
+
+// known are the logs that are looked for, with their format.
+func known() []LogFile {
+	return []LogFile{
+		{"/var/log/auth.log", "logins (Debian, Ubuntu)", "syslog"},
+		{"/var/log/secure", "logins (Red Hat)", "syslog"},
+		{"/var/log/syslog", "services (Debian, Ubuntu)", "syslog"},
+		{"/var/log/messages", "services (Red Hat)", "syslog"},
+		{"/var/log/kern.log", "kernel", "syslog"},
+		{"/var/log/nginx/access.log", "nginx requests", ""},
+		{"/var/log/nginx/error.log", "nginx errors", ""},
+		{"/var/log/apache2/access.log", "Apache requests (Debian, Ubuntu)", ""},
+		{"/var/log/httpd/access_log", "Apache requests (Red Hat)", ""},
+		{"/var/log/audit/audit.log", "kernel audit", ""},
+		{"/var/log/postgresql/*.log", "PostgreSQL", ""},
+	}
+}
+
+// Discover looks below root, "/" on a real machine.
+func Discover(root string) (Findings, error) {
+	var f Findings
+	at := func(path string) string { return filepath.Join(root, path) }
+	for _, dir := range []string{"run/log/journal", "var/log/journal"} {
+		journals, err := filepath.Glob(filepath.Join(at(dir), "*", "*.journal"))
+		f.Journal = f.Journal || err == nil && len(journals) > 0
+	}
+	for _, log := range known() {
+		paths, err := filepath.Glob(at(log.Path))
+		if err != nil {
+			return f, fmt.Errorf("look for %s: %w", log.Path, err)
+		}
+		if !slices.ContainsFunc(paths, isFile) {
+			continue
+		}
+		f.Files = append(f.Files, log)
+	}
+	if info, err := os.Stat(at("var/run/docker.sock")); err == nil {
+		f.Docker = info.Mode()&fs.ModeSocket != 0
+	}
+	interfaces, err := interfaces(at("proc/net/route"))
+	if err != nil {
+		return f, err
+	}
+	f.Interfaces = interfaces
+	f.NotWatched = f.gaps()
+	return f, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// interfaces lists those that are up, without loopback, the default one first.
+func interfaces(routes string) ([]Interface, error) {
+	table, err := os.ReadFile(routes)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the routes: %w", err)
+	}
+	standard := defaultInterface(string(table))
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	var out []Interface
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback != 0 || i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		found := Interface{Name: i.Name, Default: i.Name == standard}
+		addresses, err := i.Addrs()
+		if err == nil {
+			for _, a := range addresses {
+				found.Addresses = append(found.Addresses, a.String())
+			}
+		}
+		out = append(out, found)
+	}
+	slices.SortStableFunc(out, func(a, b Interface) int {
+		return cmp.Compare(rank(a), rank(b))
+	})
+	return out, nil
+}
+
+func rank(i Interface) int {
+	if i.Default {
+		return 0
+	}
+	return 1
+}
+
+// defaultInterface reads /proc/net/route: the interface of the route to
+// 0.0.0.0/0 with the smallest metric.
+func defaultInterface(table string) string {
+	name, best := "", -1
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) < 8 || fields[1] != "00000000" || fields[7] != "00000000" {
+			continue
+		}
+		metric, err := strconv.Atoi(fields[6])
+		if err == nil && (best < 0 || metric < best) {
+			name, best = fields[0], metric
+		}
+	}
+	return name
+}
+
+// gaps says what the written configuration does not watch.
+func (f Findings) gaps() []string {
+	var out []string
+	for _, log := range f.Files {
+		if log.Format == "" {
+			out = append(out, fmt.Sprintf("%s (%s): no parser knows its format yet", log.Path, log.What))
+		}
+	}
+	if !f.Journal && len(f.syslogFiles()) == 0 {
+		out = append(out, "logs: neither a journal nor a log file that can be parsed was found; name yours in [source_file] paths")
+	}
+	switch len(f.Interfaces) {
+	case 0:
+		out = append(out, "packets: no interface is up")
+	default:
+		out = append(out, "packets: no interface is touched until one is named; set interface in [ebpf]")
+	}
+	if f.Docker {
+		out = append(out, "containers: Docker runs here, but nothing in this configuration reads its logs or isolates containers")
+	}
+	return out
+}
+
+// syslogFiles are those that source-file can follow and a parser knows. With a
+// journal, which holds the same lines, they are left to it.
+func (f Findings) syslogFiles() []string {
+	var out []string
+	for _, log := range f.Files {
+		if log.Format == "syslog" {
+			out = append(out, log.Path)
+		}
+	}
+	return out
+}
+
+// Configuration writes the file, with comments. It is valid as it stands.
+func (f Findings) Configuration() []byte {
+	var b bytes.Buffer
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p("# Written by: ironpost setup. Check it with: ironpost config validate FILE")
+	p("")
+	p("[general]")
+	p("# detect raises alerts; simulate also records what would be done; enforce does it.")
+	p("mode = \"simulate\"")
+	p("")
+	disabled, files := f.sources()
+	if len(disabled) > 0 {
+		p("[plugins]")
+		p("# The journal and the log files hold the same lines; only one of them is read.")
+		p("disabled = %s", list(disabled))
+		p("")
+	}
+	if len(files) > 0 {
+		p("[source_file]")
+		p("paths = %s", list(files))
+		p("")
+	} else if others := f.syslogFiles(); len(others) > 0 {
+		p("# Instead of the journal, with source-journald disabled above:")
+		p("# [source_file]")
+		p("# paths = %s", list(others))
+		p("")
+	}
+	p("[ebpf]")
+	p("# No interface is touched until one is named here. In mode simulate nothing is")
+	p("# dropped.")
+	if len(f.Interfaces) == 0 {
+		p("# interface = [\"eth0\"]")
+	}
+	for _, i := range f.Interfaces {
+		note := strings.Join(i.Addresses, " ")
+		if i.Default {
+			note = strings.TrimSpace(note + " (default route)")
+		}
+		p("# interface = %s  # %s", list([]string{i.Name}), note)
+	}
+	p("")
+	p("# Not watched:")
+	for _, gap := range f.NotWatched {
+		p("# - %s", gap)
+	}
+	return b.Bytes()
+}
+
+// sources chooses between the journal and the files.
+func (f Findings) sources() (disabled, files []string) {
+	if f.Journal {
+		return []string{"source-file"}, nil
+	}
+	if files = f.syslogFiles(); len(files) > 0 {
+		return []string{"source-journald"}, files
+	}
+	return nil, nil
+}
+
+// list writes a TOML array of strings.
+func list(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = strconv.Quote(v)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

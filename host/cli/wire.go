@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ironpost/ironpost/host"
+	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/sandbox"
+	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Shim has to be the first call of main: in a process that the host started to
+// become a plugin it does not return; in any other it does nothing.
+func Shim() { sandbox.Main() }
+
+// newApp joins the command line to the host.
+func newApp() App {
+	return App{
+		Replay: func(ctx context.Context, c ReplayConfig) (ReplaySummary, error) {
+			s, err := host.Replay(ctx, host.ReplayConfig{
+				Sources: host.Sources(c.Sources), Files: c.Files, Format: c.Format, Rules: c.Rules, ReferenceTime: c.ReferenceTime,
+				TimeZone: c.TimeZone, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+			})
+			return ReplaySummary(s), translate(err)
+		},
+		Parse: func(ctx context.Context, c ParseConfig) error {
+			return translate(host.Parse(ctx, host.ParseConfig{
+				Sources: host.Sources(c.Sources), File: c.File, Format: c.Format, ReferenceTime: c.ReferenceTime,
+				TimeZone: c.TimeZone, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+			}))
+		},
+		ValidateRules: func(ctx context.Context, c RulesConfig) (*ironpostv1.BundleResponse, error) {
+			r, err := host.ValidateRules(ctx, host.RulesConfig{Sources: host.Sources(c.Sources), Paths: c.Paths})
+			return r, translate(err)
+		},
+		ListRules: func(ctx context.Context, c RulesConfig) ([]*ironpostv1.Rule, error) {
+			r, err := host.ListRules(ctx, host.RulesConfig{Sources: host.Sources(c.Sources), Paths: c.Paths})
+			return r, translate(err)
+		},
+	}
+}
+
+// translate gives the host's errors the sentinels of the command line.
+func translate(err error) error {
+	if errors.Is(err, host.ErrInvalid) && !errors.Is(err, control.ErrInvalid) {
+		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
+	}
+	return err
+}

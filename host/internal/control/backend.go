@@ -1,0 +1,117 @@
+package control
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Backend is what the API talks to. Every part may be nil: requests for it are
+// answered with ErrNotSupported. The parts return the sentinels of this package
+// (ErrNotFound, ErrInvalid, ErrNotSupported, ErrConflict), wrapped in words
+// that say what, why and how to mend; other errors mean that it failed. The
+// messages that they return belong to the server.
+type Backend struct {
+	Status  Status
+	Plugins Plugins
+	// Changer enables, disables and reloads plugins.
+	Changer PluginChanger
+	Rules   Rules
+	Events  Events
+	Store   Store
+	Blocks  AddressList
+	Allows  AddressList
+	Checker Checker
+	Mode    Mode
+	Config  Configuration
+}
+
+// Status sums up the running host.
+type Status interface {
+	// Status returns the host's own view; the server adds what its tails dropped.
+	Status(ctx context.Context) (*ironpostv1.StatusResponse, error)
+}
+
+// Plugins describes every candidate, enabled or not.
+type Plugins interface {
+	ListPlugins(ctx context.Context) ([]*ironpostv1.PluginStatus, error)
+	PluginInfo(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
+}
+
+// PluginChanger changes the life of a plugin and returns when that is done.
+type PluginChanger interface {
+	EnablePlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
+	DisablePlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
+	ReloadPlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
+}
+
+// Rules lists the rules of all detectors.
+type Rules interface {
+	ListRules(ctx context.Context) ([]*ironpostv1.Rule, error)
+}
+
+// Events shows events as they pass.
+type Events interface {
+	// Tail calls emit with every batch of the given kinds until ctx ends, and
+	// returns after the last call. emit takes over one reference to the frame,
+	// never blocks, and may be called from any goroutine.
+	Tail(ctx context.Context, kinds []ironpostv1.Kind, emit func(*ironpostv1.Frame)) error
+}
+
+// Store asks the sink that keeps events.
+type Store interface {
+	// Query calls send with the events asked for, newest first. send blocks
+	// while the reader is slow; its error is to be returned.
+	Query(ctx context.Context, q *ironpostv1.QueryRequest, send func(*ironpostv1.Batch) error) error
+	// UpdateAlert changes the state of an alert, and reports whether it exists.
+	UpdateAlert(ctx context.Context, u *ironpostv1.UpdateRequest) (found bool, err error)
+}
+
+// Entry is an address or network to be put on a list.
+type Entry struct {
+	Prefix netip.Prefix
+	// TTL is how long it stays; 0 leaves that to the list.
+	TTL    time.Duration
+	Reason string
+}
+
+// AddressList is the block list or the allow list.
+type AddressList interface {
+	Add(ctx context.Context, e Entry) (*ironpostv1.BlockResponse, error)
+	Remove(ctx context.Context, p netip.Prefix) (*ironpostv1.BlockResponse, error)
+	// List returns at most limit entries after the first skip, in a stable
+	// order, and how many there are in all.
+	List(ctx context.Context, skip, limit int) (entries []*ironpostv1.Block, total uint64, err error)
+}
+
+// BulkAdder is an AddressList that takes many entries in one transaction.
+type BulkAdder interface {
+	// AddMany adds at most MaxBulk entries. Those that it refuses are named in
+	// the response and do not stop the others; an error says that none of them
+	// was added.
+	AddMany(ctx context.Context, entries []Entry) (*ironpostv1.ImportResponse, error)
+}
+
+// Checker says what would happen to the packets of an address.
+type Checker interface {
+	Check(ctx context.Context, p netip.Prefix) (*ironpostv1.CheckResponse, error)
+}
+
+// Mode reads and changes the mode of the host.
+type Mode interface {
+	GetMode(ctx context.Context) (*ironpostv1.ModeResponse, error)
+	// SetMode changes the mode; a confirm time above 0 makes it fall back after
+	// that time unless ConfirmMode is called before.
+	SetMode(ctx context.Context, mode string, confirm time.Duration) (*ironpostv1.ModeResponse, error)
+	// ConfirmMode makes the waiting change final; ErrConflict when none waits.
+	ConfirmMode(ctx context.Context) (*ironpostv1.ModeResponse, error)
+}
+
+// Configuration shows and reloads the configuration in force.
+type Configuration interface {
+	// ShowConfig returns every value with its origin; secrets are hidden.
+	ShowConfig(ctx context.Context) ([]*ironpostv1.ConfigValue, error)
+	ReloadConfig(ctx context.Context) (*ironpostv1.ReloadConfigResponse, error)
+}

@@ -1,0 +1,24 @@
+//go:build !linux
+
+package control
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+)
+
+const maxPath = 103
+
+var errNeedsLinux = errors.New("the control socket needs Linux (SO_PEERCRED)")
+
+func enlarge(syscall.Conn) error { return nil }
+
+func peerOf(syscall.Conn) (Caller, error) { return Caller{}, errNeedsLinux }
+
+func listenPrivate(string) (*net.UnixListener, error) { return nil, errNeedsLinux }
+
+func lock(string) (*os.File, error) { return nil, errNeedsLinux }
+
+func ownerOf(os.FileInfo) (uint32, bool) { return 0, false }

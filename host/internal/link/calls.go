@@ -1,0 +1,205 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Stream is an open event stream. One goroutine may send and another receive.
+type Stream struct {
+	stream grpc.ClientStream
+}
+
+// Open opens the event stream of a kind ("source", "parser", "detector",
+// "enforcer", "sink"). It lives until ctx is done or the plugin ends it.
+func (c *Conn) Open(ctx context.Context, kind string) (*Stream, error) {
+	method, ok := map[string]string{
+		"source":   pb.Source_Emit_FullMethodName,
+		"parser":   pb.Parser_Parse_FullMethodName,
+		"detector": pb.Detector_Detect_FullMethodName,
+		"enforcer": pb.Enforcer_Decide_FullMethodName,
+		"sink":     pb.Sink_Write_FullMethodName,
+	}[kind]
+	if !ok {
+		return nil, fmt.Errorf("a %s has no event stream", kind)
+	}
+	desc := &grpc.StreamDesc{StreamName: kind, ServerStreams: true, ClientStreams: true}
+	s, err := c.grpc.NewStream(ctx, desc, method)
+	if err != nil {
+		return nil, fmt.Errorf("open the %s stream: %w", kind, err)
+	}
+	return &Stream{s}, nil
+}
+
+// Send sends a frame, which stays the caller's.
+func (s *Stream) Send(f *pb.Frame) error { return s.stream.SendMsg(f) }
+
+// CloseSend tells the plugin that nothing more comes.
+func (s *Stream) CloseSend() error { return s.stream.CloseSend() }
+
+// Recv receives the next frame, which the caller frees. io.EOF is the end.
+func (s *Stream) Recv() (*pb.Frame, error) {
+	f := new(pb.Frame)
+	if err := s.stream.RecvMsg(f); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// callTimeout bounds the calls that should return at once.
+const callTimeout = 5 * time.Second
+
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, callTimeout)
+}
+
+// Describe asks the plugin what it is.
+func (c *Conn) Describe(ctx context.Context) (*pb.Description, error) {
+	ctx, cancel := context.WithTimeout(ctx, pb.DescribeTimeout)
+	defer cancel()
+	d, err := c.plugin.Describe(ctx, &pb.DescribeRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("describe: %w", err)
+	}
+	return d, nil
+}
+
+// Configure hands over the configuration; ctx bounds it.
+func (c *Conn) Configure(ctx context.Context, req *pb.ConfigureRequest) error {
+	if _, err := c.plugin.Configure(ctx, req); err != nil {
+		return errors.New(status.Convert(err).Message())
+	}
+	return nil
+}
+
+// Health asks whether the plugin can work.
+func (c *Conn) Health(ctx context.Context) (*pb.HealthResponse, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return c.plugin.Health(ctx, &pb.HealthRequest{})
+}
+
+// Metrics returns the plugin's counters.
+func (c *Conn) Metrics(ctx context.Context) ([]*pb.Count, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	m, err := c.plugin.Metrics(ctx, &pb.MetricsRequest{})
+	return m.GetCounters(), err
+}
+
+// Drain asks the plugin to finish and save what it has, within the deadline.
+func (c *Conn) Drain(ctx context.Context, deadline time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	_, err := c.plugin.Drain(ctx, &pb.DrainRequest{DeadlineMs: uint64(deadline.Milliseconds())})
+	return err
+}
+
+// HostServices opens the stream on which the plugin calls the host.
+func (c *Conn) HostServices(ctx context.Context) (grpc.BidiStreamingClient[pb.HostReply, pb.HostCall], error) {
+	return c.plugin.HostServices(ctx)
+}
+
+// Bundle is a set of files for a plugin.
+type Bundle struct {
+	Name, Version string
+	Files         []File
+}
+
+// File is one file of a bundle; Path is relative, with slashes.
+type File struct {
+	Path string
+	Data []byte
+}
+
+// bundleTimeout bounds the loading of a bundle: thousands of rules.
+const bundleTimeout = 60 * time.Second
+
+// PushBundle puts a bundle into force.
+func (c *Conn) PushBundle(ctx context.Context, b Bundle) (*pb.BundleResponse, error) {
+	return sendBundle(ctx, b, c.plugin.PushBundle)
+}
+
+// ValidateRules reports what PushBundle would reject.
+func (c *Conn) ValidateRules(ctx context.Context, b Bundle) (*pb.BundleResponse, error) {
+	return sendBundle(ctx, b, c.detector.ValidateRules)
+}
+
+// chunkBytes is the size of the parts in which a file travels.
+const chunkBytes = 256 << 10
+
+func sendBundle(ctx context.Context, b Bundle, open func(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[pb.BundleChunk, pb.BundleResponse], error)) (*pb.BundleResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, bundleTimeout)
+	defer cancel()
+	stream, err := open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("push bundle %s: %w", b.Name, err)
+	}
+	err = stream.Send(&pb.BundleChunk{Name: b.Name, Version: b.Version})
+	for _, f := range b.Files {
+		data := f.Data
+		for first := true; err == nil && (first || len(data) > 0); first = false {
+			n := min(len(data), chunkBytes)
+			err = stream.Send(&pb.BundleChunk{Path: f.Path, Data: data[:n]})
+			data = data[n:]
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // of io.EOF CloseAndRecv tells the cause
+		return nil, fmt.Errorf("push bundle %s: %w", b.Name, err)
+	}
+	report, err := stream.CloseAndRecv()
+	if err != nil {
+		return nil, fmt.Errorf("push bundle %s: %s", b.Name, status.Convert(err).Message())
+	}
+	return report, nil
+}
+
+// ListRules returns the rules in force; none for a detector without rules.
+func (c *Conn) ListRules(ctx context.Context) ([]*pb.Rule, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	r, err := c.detector.ListRules(ctx, &pb.ListRulesRequest{})
+	if status.Code(err) == codes.Unimplemented {
+		return nil, nil
+	}
+	return r.GetRules(), err
+}
+
+// Query asks a sink for events and yields them until yield returns false.
+func (c *Conn) Query(ctx context.Context, req *pb.QueryRequest, yield func(*pb.Batch) bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.sink.Query(ctx, req)
+	if err != nil {
+		return err
+	}
+	for {
+		b, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !yield(b) {
+			return nil
+		}
+	}
+}
+
+// UpdateAlert changes the state of a stored alert.
+func (c *Conn) UpdateAlert(ctx context.Context, req *pb.UpdateRequest) (bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	r, err := c.sink.Update(ctx, req)
+	return r.GetFound(), err
+}

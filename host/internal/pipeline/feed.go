@@ -1,0 +1,93 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ironpost/ironpost/host/internal/bus"
+	"github.com/ironpost/ironpost/host/internal/state"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// JournalStream is the id of the stream of alerts and actions; the sequence is
+// the journal's index.
+func JournalStream() uint64 { return event.StreamID(HostPlugin, journalName) }
+
+const journalName = "journal"
+
+// feedBatch is how many journal entries travel together.
+const feedBatch = 64
+
+// feed follows the journal into a consumer's queue until ctx is done. It starts
+// where the consumer came to; a new sink at the oldest entry, any other kind at
+// the end, so that nobody acts on old alerts.
+func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, wants func(pb.Kind) bool) {
+	p := m.pipeline
+	origin, err := proto.Marshal(&pb.Origin{Name: journalName, Plugin: HostPlugin})
+	if err != nil {
+		return // a constant message
+	}
+	from := q.Position(JournalStream())
+	if from == 0 && kind != "sink" {
+		from = p.config.Journal.Next()
+	}
+	from = max(from, 1)
+	for {
+		entries, err := p.config.Journal.Read(ctx, from, feedBatch)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, state.ErrGone) && len(entries) > 0 {
+			missed := entries[0].Index - from
+			m.Dropped.Add(missed)
+			m.Gaps.add(m.desc.Name, "journal_expired", missed)
+			p.Stats.Drop(kind, "journal_expired", missed)
+		} else if err != nil {
+			m.log.Error("cannot follow the journal, trying again", "error", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		for len(entries) > 0 {
+			n := 1
+			for n < len(entries) && entries[n].Kind == entries[0].Kind {
+				n++
+			}
+			if wants(pb.Kind(entries[0].Kind)) && (kind != "enforcer" || p.config.AskEnforcers()) {
+				f := frameOf(entries[:n], origin)
+				if err := q.Push(ctx, f, entries[n-1].Index+1, nil, true); err != nil {
+					return // ended, or closed
+				}
+			}
+			from = entries[n-1].Index + 1
+			entries = entries[n:]
+		}
+	}
+}
+
+// frameOf puts entries of one kind, with consecutive indices, into a frame.
+func frameOf(entries []state.Entry, origin []byte) *pb.Frame {
+	kind := pb.Kind(entries[0].Kind)
+	var payload []byte
+	for i, e := range entries {
+		// The offset is field 1 of every event; at the end it counts as well.
+		record := e.Data
+		if i > 0 {
+			record = append(append([]byte(nil), e.Data...), protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(i))...)
+		}
+		payload = protowire.AppendTag(payload, pb.PayloadTag(kind), protowire.BytesType)
+		payload = protowire.AppendBytes(payload, record)
+	}
+	return pb.NewFrame(pb.Header{
+		Stream: JournalStream(), FirstSequence: entries[0].Index, Kind: kind, Count: uint32(len(entries)),
+		Provenance: pb.Provenance_PROVENANCE_HOST, ObservedTime: time.Now().UnixNano(), Origin: origin,
+	}, &payload, nil)
+}

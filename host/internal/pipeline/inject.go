@@ -1,0 +1,181 @@
+package pipeline
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ironpost/ironpost/host/internal/bus"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// Injection describes a stream that the host itself reads.
+type Injection struct {
+	Name, Format, TimeZone string
+	// Observed stands for the time at which the records were read.
+	Observed time.Time
+}
+
+// Bounds of injected batches.
+const (
+	injectRecords = 1024
+	injectBytes   = 128 << 10
+)
+
+// Inject reads lines and sends them to their parser, as a source would, until
+// the end of r. It returns when everything has been handed over; Idle tells
+// when it has been worked on.
+func (p *Pipeline) Inject(ctx context.Context, c Injection, r io.Reader) error {
+	in := injector{pipeline: p, config: c, id: event.StreamID(HostPlugin, c.Name), next: 1}
+	in.sources = bus.NewSources(func(bus.Checkpoint) {})
+	lines := bufio.NewReaderSize(r, event.MaxRecord+2)
+	for {
+		line, cut, err := readLine(lines)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read %s: %w", c.Name, err)
+		}
+		if err == nil || len(line) > 0 {
+			if sendErr := in.add(ctx, line, cut); sendErr != nil {
+				return sendErr
+			}
+		}
+		if err != nil {
+			return in.flush(ctx)
+		}
+	}
+}
+
+// readLine returns the next line without its ending, cut at MaxRecord; the rest
+// of a longer one is passed over.
+func readLine(r *bufio.Reader) (line []byte, cut bool, err error) {
+	line, err = r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		line = append([]byte(nil), line[:event.MaxRecord]...)
+		cut = true
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = r.ReadSlice('\n')
+		}
+		return line, cut, err
+	}
+	if n := len(line); n > 0 && line[n-1] == '\n' {
+		line = line[:n-1]
+		if n > 1 && line[n-2] == '\r' {
+			line = line[:n-2]
+		}
+	}
+	if len(line) > event.MaxRecord {
+		line, cut = line[:event.MaxRecord], true
+	}
+	return line, cut, err
+}
+
+// injector collects the lines of one stream into batches.
+type injector struct {
+	pipeline  *Pipeline
+	config    Injection
+	sources   *bus.Sources
+	id        uint64
+	number    uint64
+	next      uint64
+	payload   []byte
+	count     uint32
+	truncated []uint32
+}
+
+func (in *injector) add(ctx context.Context, line []byte, cut bool) error {
+	if in.config.Format == "" && in.next == 1 && in.count == 0 {
+		in.config.Format = sniff(line)
+	}
+	if cut {
+		in.truncated = append(in.truncated, in.count)
+	}
+	in.payload = protowire.AppendTag(in.payload, pb.PayloadTag(pb.Kind_KIND_RAW), protowire.BytesType)
+	in.payload = protowire.AppendBytes(in.payload, line)
+	if in.count++; in.count >= injectRecords || len(in.payload) >= injectBytes {
+		return in.flush(ctx)
+	}
+	return nil
+}
+
+// sniff guesses the format of a stream from its first line.
+func sniff(line []byte) string {
+	for _, b := range line {
+		switch b {
+		case ' ', '\t':
+		case '{':
+			return "json"
+		default:
+			return "syslog"
+		}
+	}
+	return "syslog"
+}
+
+func (in *injector) flush(ctx context.Context) error {
+	if in.count == 0 {
+		return nil
+	}
+	p := in.pipeline
+	o := &pb.Origin{Name: in.config.Name, Plugin: HostPlugin, Format: in.config.Format, TimeZone: in.config.TimeZone}
+	encoded, err := proto.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encode the origin of %s: %w", in.config.Name, err)
+	}
+	payload := in.payload
+	f := pb.NewFrame(pb.Header{
+		Stream: in.id, FirstSequence: in.next, Kind: pb.Kind_KIND_RAW, Count: in.count,
+		Provenance: pb.Provenance_PROVENANCE_HOST, ObservedTime: in.config.Observed.UnixNano(),
+		Origin: p.origin(in.id, encoded), Truncated: in.truncated,
+	}, &payload, nil)
+	in.number++
+	next := in.next + uint64(in.count)
+	entry := in.sources.Add(in.id, in.config.Name, in.number, next, nil)
+	defer entry.Release()
+	p.Stats.Received.Add(uint64(in.count))
+	in.payload, in.count, in.truncated, in.next = nil, 0, nil, next
+	return p.toParser(ctx, f, next, entry, HostPlugin, o)
+}
+
+// Collect calls visit with every batch of log events, in order, holding the
+// flow up while it works. done returns visit's error after what was published
+// before has been visited.
+func (p *Pipeline) Collect(ctx context.Context, visit func(*pb.Frame) error) (done func(context.Context) error, err error) {
+	q := bus.NewQueue(p.queueConfig("collector", nil))
+	p.Logs.Subscribe(q, func() bool { return true }, func(uint64) {})
+	ended := make(chan error, 1)
+	go func() {
+		defer q.Close()
+		for {
+			f, err := q.Next(ctx)
+			if errors.Is(err, bus.ErrClosed) {
+				ended <- nil
+				return
+			}
+			if err == nil {
+				err = visit(f)
+				n := f.Number
+				f.Free()
+				if err == nil {
+					err = q.Durable(n, func([]bus.Position) {})
+				}
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	return func(ctx context.Context) error {
+		err := q.Idle(ctx)
+		p.Logs.Unsubscribe(q)
+		q.Close()
+		return errors.Join(err, <-ended)
+	}, nil
+}

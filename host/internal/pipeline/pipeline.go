@@ -1,0 +1,384 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ironpost/ironpost/host/internal/bus"
+	"github.com/ironpost/ironpost/host/internal/state"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// HostPlugin is the name under which the host itself opens streams.
+const HostPlugin = "host"
+
+// AlertFunc receives an alert that a detector raised, and returns when it is
+// safe. In a running host that is the journal.
+type AlertFunc func(ctx context.Context, a *pb.AlertEvent) error
+
+// DecideFunc receives an action that an enforcer proposes.
+type DecideFunc func(ctx context.Context, enforcer string, a *pb.ActionEvent) error
+
+// Config says what a Pipeline works with.
+type Config struct {
+	HostID string
+	Logger hclog.Logger
+	Pool   *pb.Pool
+	// Store keeps checkpoints, positions and plugin state; nil offline.
+	Store *state.Store
+	// Journal is followed by the consumers of alerts and actions; nil offline.
+	Journal *state.Journal
+	Alert   AlertFunc
+	Decide  DecideFunc
+	// AskEnforcers reports whether alerts go to enforcers at this moment.
+	AskEnforcers func() bool
+	// Credits, RetainedBytes bound each link.
+	Credits       int
+	RetainedBytes int64
+	// Routes leads from the name of a source plugin or a stream to a format.
+	Routes map[string]string
+}
+
+// maxFrames bounds the frames that a queue holds, beside its bytes.
+const maxFrames = 16384
+
+// Pipeline connects the plugins of one host.
+type Pipeline struct {
+	config Config
+	log    hclog.Logger
+
+	// Logs and Packets carry what their names say.
+	Logs, Packets bus.Topic
+
+	mu      sync.RWMutex
+	members map[string]*Member
+	parsers map[string]*Member // by format
+	origins map[uint64][]byte  // encoded, by stream id
+
+	Stats Stats
+}
+
+// New returns a pipeline without members.
+func New(c Config) *Pipeline {
+	if c.AskEnforcers == nil {
+		c.AskEnforcers = func() bool { return true }
+	}
+	return &Pipeline{
+		config:  c,
+		log:     c.Logger,
+		members: make(map[string]*Member),
+		parsers: make(map[string]*Member),
+		origins: make(map[uint64][]byte),
+		Stats:   Stats{drops: make(map[[2]string]*atomic.Uint64), reasons: make(map[string]uint64), streams: make(map[uint64]*StreamStats)},
+	}
+}
+
+// Member is the place of one plugin in the flow. Its methods are safe for
+// concurrent use, except that Serve runs once at a time.
+type Member struct {
+	pipeline *Pipeline
+	desc     *pb.Description
+	log      hclog.Logger
+
+	sources *bus.Sources          // of a source
+	queues  map[string]*bus.Queue // by kind, of the consuming kinds
+	cancel  context.CancelFunc    // ends what follows the journal
+	feeders sync.WaitGroup
+
+	// up is false while the plugin's absence should hold nobody up: it is
+	// disabled, or its circuit is open.
+	up      atomic.Bool
+	serving atomic.Bool
+
+	Events  atomic.Uint64 // records sent to it, or received from a source
+	Dropped atomic.Uint64 // records it missed
+	Gaps    Gaps
+}
+
+// Add gives the described plugin its place. It fails when the plugin parses a
+// format that another parses already.
+func (p *Pipeline) Add(desc *pb.Description) (*Member, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.members[desc.Name] != nil {
+		return nil, fmt.Errorf("plugin %s has its place already", desc.Name)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &Member{pipeline: p, desc: desc, log: p.log.Named(desc.Name), queues: make(map[string]*bus.Queue), cancel: cancel}
+	m.up.Store(true)
+	for _, kind := range desc.Kinds {
+		if err := m.join(ctx, kind); err != nil {
+			cancel()
+			for _, q := range m.queues {
+				q.Close()
+			}
+			return nil, err
+		}
+	}
+	p.members[desc.Name] = m
+	return m, nil
+}
+
+// join prepares one kind of the plugin; p.mu is held.
+func (m *Member) join(ctx context.Context, kind string) error {
+	p := m.pipeline
+	switch kind {
+	case "source":
+		m.sources = bus.NewSources(func(c bus.Checkpoint) {
+			if p.config.Store != nil {
+				p.config.Store.Checkpoint(m.desc.Name, c.Stream, c.Next, c.Checkpoint)
+			}
+		})
+	case "parser":
+		if other := p.parsers[m.desc.Format]; other != nil {
+			return fmt.Errorf("plugin %s parses format %q, which plugin %s parses already", m.desc.Name, m.desc.Format, other.desc.Name)
+		}
+		m.queues[kind] = bus.NewQueue(p.queueConfig(m.desc.Name, nil))
+		p.parsers[m.desc.Format] = m
+	case "detector", "sink", "enforcer":
+		q, err := m.consumerQueue(kind)
+		if err != nil {
+			return err
+		}
+		m.queues[kind] = q
+		m.subscribe(ctx, kind, q)
+	}
+	return nil
+}
+
+// consumerQueue makes the queue of a kind whose positions are kept.
+func (m *Member) consumerQueue(kind string) (*bus.Queue, error) {
+	p := m.pipeline
+	var positions map[uint64]uint64
+	if p.config.Store != nil {
+		var err error
+		if positions, err = p.config.Store.Positions(m.consumer(kind)); err != nil {
+			return nil, fmt.Errorf("plugin %s: %w", m.desc.Name, err)
+		}
+	}
+	return bus.NewQueue(p.queueConfig(m.desc.Name, positions)), nil
+}
+
+// consumer is the name under which the store keeps positions and state.
+func (m *Member) consumer(kind string) string { return m.desc.Name + "/" + kind }
+
+func (p *Pipeline) queueConfig(name string, positions map[uint64]uint64) bus.QueueConfig {
+	return bus.QueueConfig{
+		Name: name, MaxBytes: p.config.RetainedBytes, MaxFrames: maxFrames, Credits: p.config.Credits, Positions: positions,
+	}
+}
+
+// subscribe connects a consumer to what it wants.
+func (m *Member) subscribe(ctx context.Context, kind string, q *bus.Queue) {
+	p := m.pipeline
+	wants := func(k pb.Kind) bool {
+		if kind == "enforcer" {
+			return k == pb.Kind_KIND_ALERT
+		}
+		return slices.Contains(m.desc.Consumes, k)
+	}
+	lost := func(stage, reason string) func(uint64) {
+		return func(n uint64) {
+			m.Dropped.Add(n)
+			m.Gaps.add(m.desc.Name, reason, n)
+			p.Stats.Drop(stage, reason, n)
+		}
+	}
+	if wants(pb.Kind_KIND_LOG) {
+		// A consumer that works holds the flow up; one that is away does so
+		// while it may come back and there is room.
+		p.Logs.Subscribe(q, m.serving.Load, lost(kind, "consumer_down"))
+	}
+	if wants(pb.Kind_KIND_PACKET) {
+		p.Packets.Subscribe(q, func() bool { return false }, lost(kind, "queue_full"))
+	}
+	if p.config.Journal != nil && (wants(pb.Kind_KIND_ALERT) || wants(pb.Kind_KIND_ACTION)) {
+		m.feeders.Go(func() { m.feed(ctx, kind, q, wants) })
+	}
+}
+
+// Remove takes the plugin's place away. What a parser had not parsed passes
+// unparsed; what other kinds had not consumed is released.
+func (p *Pipeline) Remove(name string) {
+	p.mu.Lock()
+	m := p.members[name]
+	delete(p.members, name)
+	if m != nil && p.parsers[m.desc.Format] == m {
+		delete(p.parsers, m.desc.Format)
+	}
+	p.mu.Unlock()
+	if m == nil {
+		return
+	}
+	m.cancel()
+	m.SetUp(false)
+	for _, q := range m.queues {
+		p.Logs.Unsubscribe(q)
+		p.Packets.Unsubscribe(q)
+		q.Close()
+	}
+	m.feeders.Wait()
+}
+
+// SetUp says whether the plugin is worth waiting for. When it is not, a parser's
+// backlog and what follows passes unparsed, and a detector's is given up, as a
+// gap.
+func (m *Member) SetUp(up bool) {
+	if m.up.Swap(up) == up || up {
+		if up {
+			m.Gaps.close()
+		}
+		return
+	}
+	for kind, q := range m.queues {
+		switch kind {
+		case "parser":
+			q.Evict(func(f *pb.Frame, next, skip uint64, e *bus.Entry) {
+				m.pipeline.passUnparsed(context.Background(), f, next, skip, e)
+				if e != nil {
+					e.Release()
+				}
+			})
+		case "detector":
+			if n := q.DropAll(); n > 0 {
+				m.Dropped.Add(n)
+				m.Gaps.add(m.desc.Name, "consumer_down", n)
+				m.pipeline.Stats.Drop(kind, "consumer_down", n)
+			}
+		}
+		q.Nudge()
+	}
+}
+
+// Idle returns when no consumer owes anything, or when ctx is done. The order
+// is that of the flow, so nothing can come back behind it.
+func (p *Pipeline) Idle(ctx context.Context) error {
+	for _, kind := range []string{"parser", "detector", "enforcer", "sink"} {
+		p.mu.RLock()
+		var queues []*bus.Queue
+		for _, m := range p.members {
+			if q := m.queues[kind]; q != nil && m.up.Load() {
+				queues = append(queues, q)
+			}
+		}
+		p.mu.RUnlock()
+		for _, q := range queues {
+			if err := q.Idle(ctx); err != nil {
+				return fmt.Errorf("wait for %s: %w", q.Name(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// route chooses the parser for a stream, nil when there is none.
+func (p *Pipeline) route(plugin string, o *pb.Origin) *Member {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	format := o.Format
+	if to, ok := p.config.Routes[o.Name]; ok {
+		format = to
+	} else if to, ok := p.config.Routes[plugin]; ok {
+		format = to
+	}
+	if m := p.parsers[format]; m != nil {
+		return m
+	}
+	for _, m := range p.parsers { // a route may also name the plugin
+		if m.desc.Name == format {
+			return m
+		}
+	}
+	if format == "" && len(p.parsers) == 1 {
+		for _, m := range p.parsers {
+			return m
+		}
+	}
+	if format == "" {
+		return p.parsers["syslog"]
+	}
+	return nil
+}
+
+// SetRoutes replaces the routes.
+func (p *Pipeline) SetRoutes(routes map[string]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config.Routes = routes
+}
+
+// origin returns the encoded origin of a stream, in memory of its own.
+func (p *Pipeline) origin(stream uint64, encoded []byte) []byte {
+	p.mu.RLock()
+	known := p.origins[stream]
+	p.mu.RUnlock()
+	if known != nil && string(known) == string(encoded) {
+		return known
+	}
+	known = append([]byte{}, encoded...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.origins) >= maxOrigins {
+		clear(p.origins)
+	}
+	p.origins[stream] = known
+	return known
+}
+
+// maxOrigins bounds the origins remembered; past it they are learnt again.
+const maxOrigins = 65536
+
+// PublishPackets publishes packet summaries of an interface. It never waits: a
+// consumer that is behind misses them, counted.
+func (p *Pipeline) PublishPackets(ctx context.Context, iface string, first uint64, packets []*pb.PacketEvent) error {
+	name := "xdp:" + iface
+	id := event.StreamID(HostPlugin, name)
+	encoded, err := proto.Marshal(&pb.Origin{Name: name, Plugin: HostPlugin, Format: "packet"})
+	if err != nil {
+		return fmt.Errorf("encode the origin of %s: %w", name, err)
+	}
+	for len(packets) > 0 {
+		n := min(len(packets), packetBatch)
+		payload, err := proto.Marshal(&pb.Batch{Packets: packets[:n]})
+		if err != nil {
+			return fmt.Errorf("encode packet summaries: %w", err)
+		}
+		f := pb.NewFrame(pb.Header{
+			Stream: id, FirstSequence: first, Kind: pb.Kind_KIND_PACKET, Count: uint32(n),
+			Provenance: pb.Provenance_PROVENANCE_NETWORK, ObservedTime: time.Now().UnixNano(), Origin: p.origin(id, encoded),
+		}, &payload, nil)
+		p.Stats.Packets.Add(uint64(n))
+		if err := p.Packets.Publish(ctx, f, first+uint64(n), nil); err != nil {
+			return err
+		}
+		first += uint64(n)
+		packets = packets[n:]
+	}
+	return nil
+}
+
+// packetBatch is how many packet summaries travel together.
+const packetBatch = 1024
+
+// Serving reports whether the plugin's links are up.
+func (m *Member) Serving() bool { return m.serving.Load() }
+
+// Work returns a number that grows with what the plugin got done.
+func (m *Member) Work() uint64 {
+	var n uint64
+	if m.sources != nil {
+		n = m.Events.Load()
+	}
+	for _, q := range m.queues {
+		n += q.Done()
+	}
+	return n
+}

@@ -1,0 +1,133 @@
+package roster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/host/internal/catalog"
+	"github.com/ironpost/ironpost/host/internal/supervise"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// rate turns a counter into events per second between two looks.
+type rate struct {
+	mu    sync.Mutex
+	at    time.Time
+	count uint64
+	value float64
+}
+
+// rateWindow is the shortest time over which a rate is computed.
+const rateWindow = time.Second
+
+func (r *rate) per(count uint64, now time.Time) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d := now.Sub(r.at); r.at.IsZero() || d >= rateWindow {
+		if !r.at.IsZero() && count >= r.count {
+			r.value = float64(count-r.count) / d.Seconds()
+		}
+		r.at, r.count = now, count
+	}
+	return r.value
+}
+
+// List returns every candidate, sorted by name.
+func (r *Roster) List() []*pb.PluginStatus {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make([]*pb.PluginStatus, 0, len(r.plugins))
+	for _, p := range r.plugins {
+		out = append(out, p.status())
+	}
+	slices.SortStableFunc(out, func(a, b *pb.PluginStatus) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// status describes the plugin as it is now.
+func (p *plugin) status() *pb.PluginStatus {
+	s := &pb.PluginStatus{
+		Name: p.name(), Kinds: p.desc.GetKinds(), Version: p.desc.GetVersion(), Api: p.desc.GetApi(),
+		Enabled: p.decision.State == catalog.Enabled, State: string(p.decision.State), Health: "unknown",
+		Trust: string(p.decision.Trust), Sha256: p.digest,
+	}
+	if f := p.decision.Refusal; f != nil {
+		s.Code, s.LastError = string(f.Code), f.Observed
+	}
+	if p.supervisor == nil {
+		return s
+	}
+	run := p.supervisor.Status()
+	if p.decision.State == catalog.Enabled {
+		s.State = string(run.State)
+		s.Health = run.Health
+		s.LastError = run.LastError
+		if run.State == supervise.Failed {
+			s.Code = string(catalog.KeepsFailing)
+		}
+	}
+	s.Restarts, s.Pid = run.Restarts, uint32(run.PID)
+	s.RssBytes, s.CpuSeconds = uint64(run.Usage.RSS), run.CPU.Seconds()
+	if !run.Started.IsZero() {
+		s.UptimeSeconds = time.Since(run.Started).Seconds()
+	}
+	s.EventsPerSecond = p.rate.per(p.member.Events.Load(), time.Now())
+	s.Dropped = p.member.Dropped.Load()
+	return s
+}
+
+// find returns the plugin of a name or file name: the one that runs, or else
+// the first candidate. r.mu is held.
+func (r *Roster) find(name string) *plugin {
+	var found *plugin
+	for _, p := range r.plugins {
+		if p.name() != name && p.file != name {
+			continue
+		}
+		if found == nil || found.decision.State == catalog.Refused && p.decision.State != catalog.Refused {
+			found = p
+		}
+		if p.supervisor != nil {
+			return p
+		}
+	}
+	return found
+}
+
+// Info returns everything about one plugin.
+func (r *Roster) Info(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
+	r.mu.RLock()
+	p := r.find(name)
+	if p == nil {
+		r.mu.RUnlock()
+		return nil, fmt.Errorf("%w: %s; ironpost plugin list shows them all", ErrNotFound, name)
+	}
+	info := &pb.PluginInfoResponse{Status: p.status(), Description: p.desc, Path: p.path, Granted: p.desc.GetPermissions()}
+	if f := p.decision.Refusal; f != nil {
+		info.Observed, info.Wanted, info.Mend = f.Observed, f.Wanted, f.Mend
+	} else if p.decision.Reason != "" {
+		info.Observed = p.decision.Reason
+	}
+	supervisor := p.supervisor
+	r.mu.RUnlock()
+	if supervisor == nil {
+		return info, nil
+	}
+	report := supervisor.Status().Report
+	for _, a := range report.Applied {
+		info.Confinement = append(info.Confinement, string(a))
+	}
+	for _, m := range slices.Concat(report.Missing, report.Absent) {
+		info.Unenforced = append(info.Unenforced, fmt.Sprintf("%s: %s", m.What, m.Why))
+	}
+	if conn := supervisor.Conn(); conn != nil {
+		if counters, err := conn.Metrics(ctx); err == nil {
+			info.Counters = counters
+		}
+	}
+	return info, nil
+}

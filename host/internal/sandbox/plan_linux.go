@@ -1,0 +1,105 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// newPlan turns a valid spec into what the shim is told.
+func newPlan(spec *Spec) (*plan, error) {
+	pl := &plan{
+		Args: spec.Args, Env: spec.Env, UID: spec.UID, GID: spec.GID,
+		ReadPaths: spec.ReadPaths, WritePaths: spec.WritePaths, PrivateDir: spec.PrivateDir,
+		ReadCapability: spec.ReadCapability, Network: spec.Network, ConnectPorts: spec.ConnectPorts,
+		BaseRead: spec.BaseRead, NewProcesses: spec.NewProcesses,
+		MaxMemory: spec.MaxMemory, MaxFiles: spec.MaxFiles, MaxProcs: spec.MaxProcs, MaxFileSize: spec.MaxFileSize,
+		Inherited: len(spec.Files), ReportFD: 4 + len(spec.Files), ExeFD: 5 + len(spec.Files),
+		ParentPID: os.Getpid(), OwnPIDs: spec.NewProcesses,
+	}
+	if len(pl.Args) == 0 {
+		pl.Args = []string{spec.Name}
+	}
+	if pl.MaxFiles == 0 {
+		pl.MaxFiles = DefaultMaxFiles
+	}
+	if pl.MaxProcs == 0 {
+		pl.MaxProcs = DefaultMaxProcs
+	}
+	if pl.MaxFileSize == 0 && len(spec.WritePaths) == 0 {
+		pl.MaxFileSize = DefaultMaxFileSize
+	}
+	magic := make([]byte, 2)
+	if _, err := spec.Exe.ReadAt(magic, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	pl.Script = bytes.Equal(magic, []byte("#!"))
+	if pl.Script && !spec.BaseRead {
+		return nil, fmt.Errorf("%w: an interpreted program needs the base read permission", ErrExec)
+	}
+	for _, f := range spec.Files {
+		udp, err := isDatagram(f)
+		if err != nil {
+			return nil, err
+		}
+		pl.UDPListener = pl.UDPListener || udp
+	}
+	return pl, nil
+}
+
+// isDatagram says whether f is a datagram socket of the internet families.
+func isDatagram(f *os.File) (bool, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return false, fmt.Errorf("inspect %s: %w", f.Name(), err)
+	}
+	found := false
+	err = conn.Control(func(fd uintptr) {
+		domain, err1 := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
+		typ, err2 := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TYPE)
+		found = err1 == nil && err2 == nil && typ == unix.SOCK_DGRAM && (domain == unix.AF_INET || domain == unix.AF_INET6)
+	})
+	if err != nil {
+		return false, fmt.Errorf("inspect %s: %w", f.Name(), err)
+	}
+	return found, nil
+}
+
+// duplicate copies the descriptors of files, close-on-exec, without changing
+// the blocking mode of any, which File.Fd would do.
+func duplicate(files []*os.File) ([]uintptr, func(), error) {
+	fds := make([]uintptr, 0, len(files))
+	closeAll := func() {
+		for _, fd := range fds {
+			unix.Close(int(fd))
+		}
+	}
+	for _, f := range files {
+		conn, err := f.SyscallConn()
+		if err == nil {
+			var dup int
+			var dupErr error
+			err = conn.Control(func(fd uintptr) {
+				// From 256 up, so that no source of the child's descriptors
+				// collides with a target of it.
+				dup, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 256)
+			})
+			if err == nil {
+				err = dupErr
+			}
+			if err == nil {
+				fds = append(fds, uintptr(dup))
+				continue
+			}
+		}
+		closeAll()
+		return nil, nil, fmt.Errorf("duplicate the descriptor of %s: %w", f.Name(), err)
+	}
+	return fds, closeAll, nil
+}

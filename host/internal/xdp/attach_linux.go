@@ -1,0 +1,94 @@
+//go:build amd64 || arm64
+
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// interfaceIndex looks a name up; its error names the interfaces that exist.
+func interfaceIndex(name string) (int, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return 0, fmt.Errorf("list interfaces: %w", err)
+	}
+	names := make([]string, 0, len(all))
+	for _, i := range all {
+		if i.Name == name {
+			return i.Index, nil
+		}
+		names = append(names, i.Name)
+	}
+	return 0, fmt.Errorf("%w; there are: %s", ErrNoInterface, strings.Join(names, ", "))
+}
+
+// attach attaches the program, natively if the mode and the driver allow it,
+// and returns the mode that came about.
+func attach(program *ebpf.Program, index int, config Config) (link.Link, Mode, error) {
+	if config.Mode != ModeGeneric {
+		l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPDriverMode})
+		if err == nil {
+			return l, ModeNative, nil
+		}
+		if config.Mode == ModeNative || !nativeLacking(err) {
+			return nil, "", attachError(err, index, config.Interface)
+		}
+		config.Logger.Warn("driver has no native XDP for this interface, using the slower generic mode",
+			"interface", config.Interface, "reason", err)
+	}
+	l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPGenericMode})
+	if err != nil {
+		return nil, "", attachError(err, index, config.Interface)
+	}
+	return l, ModeGeneric, nil
+}
+
+// nativeLacking tells whether the driver, and not the caller, is why native
+// mode was refused: it has none (EOPNOTSUPP), the MTU is too large for it
+// (ERANGE; EINVAL in virtio_net), or it lacks queues (ENOMEM, ENOSPC).
+func nativeLacking(err error) bool {
+	for _, e := range []error{unix.EOPNOTSUPP, unix.ERANGE, unix.EINVAL, unix.ENOMEM, unix.ENOSPC} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return errors.Is(err, ebpf.ErrNotSupported)
+}
+
+func attachError(err error, index int, name string) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("attach: %w: %w", ErrPermission, err)
+	// EEXIST: a program of the other mode is attached.
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("attach: %w", busy(index, name))
+	}
+	return fmt.Errorf("attach: %w", err)
+}
+
+// busy asks the kernel who is attached; what it does not tell stays empty.
+func busy(index int, name string) *BusyError {
+	e := &BusyError{Interface: name}
+	l, err := netlink.LinkByIndex(index)
+	if err != nil || l.Attrs().Xdp == nil {
+		return e
+	}
+	e.ProgramID = l.Attrs().Xdp.ProgId
+	program, err := ebpf.NewProgramFromID(ebpf.ProgramID(e.ProgramID))
+	if err != nil {
+		return e
+	}
+	defer program.Close()
+	if info, err := program.Info(); err == nil {
+		e.ProgramName = info.Name
+	}
+	return e
+}

@@ -1,0 +1,49 @@
+// Package xdp is the packet engine: it attaches the filter of package bpf to a
+// network interface, keeps its block and allow lists, and turns what the kernel
+// counted into packet events.
+//
+// # Use
+//
+//	f, err := xdp.Open(xdp.Config{Interface: "eth0", Simulate: true})
+//	...
+//	defer f.Close()
+//	f.Block(netip.MustParsePrefix("203.0.113.0/24"), time.Hour, ruleID)
+//	err = f.Run(ctx, func(events []event.PacketEvent) error { ... })
+//
+// A Filter serves one interface. Several may be open at once; their lists are
+// apart.
+//
+// # Verdict
+//
+// A packet is judged by its source address. Among the live entries of the block
+// list that contain it the one with the longest prefix decides; if it asks for
+// a drop and any entry of the allow list contains the address, the packet
+// passes. An expired entry decides nothing from its last instant on, whether or
+// not it has been removed yet. Broken packets are counted by reason; they are
+// judged like others as soon as their fixed IP header is whole, and passed to
+// the network stack otherwise.
+//
+// # Events
+//
+// No event is made per packet. The kernel keeps, per processor, a table of
+// sources and one of destinations and ports; every flush interval Run swaps the
+// halves of the tables and emits one event for each slot that was used, merged
+// over processors. The tables are bounded, so a flood gives no more events than
+// they have slots. What finds no slot is counted (Stats.Sources,
+// Stats.Destinations), and the totals by protocol and verdict count every packet.
+// When the tables swap, a processor that was in the middle of a packet has
+// Config's settle time to finish it; the table is not read before.
+//
+// Run hands events to emit in order and waits for it. While emit blocks, the
+// kernel goes on counting into the other half: intervals become longer, and no
+// packet is lost to them.
+//
+// # Concurrency
+//
+// All methods may be called from any goroutine, Run from one at a time. Close
+// makes Run return, waits until no call is using the maps, and may be called
+// again.
+//
+// The engine needs Linux 5.15 on a 64-bit little-endian machine. Elsewhere Open
+// returns ErrUnsupported.
+package xdp

@@ -1,0 +1,315 @@
+//go:build amd64 || arm64
+
+package xdp
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/bpf"
+)
+
+// The number of ways of a bucket, WAYS in xdp.h.
+const ways = len(bpf.XDPSlotTags{}.Way)
+
+// Filter is the packet filter on one interface. Open makes one; Close ends it.
+type Filter struct {
+	config   Config
+	mode     Mode
+	attached link.Link
+	program  *ebpf.Program
+	maps     bpf.XDPMaps
+	seed     uint64
+	memory   memory
+
+	// life is held for reading while maps and mapped memory are used.
+	life   sync.RWMutex
+	closed bool
+	done   chan struct{}
+
+	// lists guards the block and allow lists and what is kept about them.
+	lists      sync.Mutex
+	generation uint8
+	simulate   bool
+	allow4     bool // the allow list has, or has had, an entry of the family
+	allow6     bool
+	expiry     uint64 // when the next entry may expire, CLOCK_MONOTONIC in ns; 0 is never
+	stale      bool   // the filter tables may name prefixes that are gone
+	wake       chan struct{}
+
+	running   atomic.Bool
+	summaries atomic.Uint64
+}
+
+// memory is the part of the maps that is read and written in place.
+type memory struct {
+	settings        []bpf.XDPSettings
+	cpus            []bpf.XDPCpuState
+	sourceTags      []bpf.XDPSlotTags
+	sources         []bpf.XDPSourceSlot
+	destinationTags []bpf.XDPSlotTags
+	destinations    []bpf.XDPDestinationSlot
+	filters         filters
+
+	mapped [][]byte
+}
+
+// Open loads the filter and attaches it to config.Interface, in the network
+// namespace of the calling thread. The filter works from then on, with empty
+// lists; it needs Run only to report and to forget expired entries.
+//
+// It returns errors that wrap ErrInvalid, ErrNoInterface, ErrPermission,
+// ErrBusy (a *BusyError) or ErrUnsupported.
+func Open(config Config) (*Filter, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("open xdp: %w", err)
+	}
+	index, err := interfaceIndex(config.Interface)
+	if err != nil {
+		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, err)
+	}
+	f, err := load(config)
+	if err != nil {
+		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, err)
+	}
+	if f.attached, f.mode, err = attach(f.program, index, config); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, err)
+	}
+	config.Logger.Info("packet filter attached", "interface", config.Interface,
+		"mode", string(f.mode), "simulate", config.Simulate)
+	return f, nil
+}
+
+// load makes a Filter that is attached to nothing. config is valid.
+func load(config Config) (*Filter, error) {
+	spec, err := bpf.LoadXDP()
+	if err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count processors: %w", err)
+	}
+	f := &Filter{
+		config:   config,
+		simulate: config.Simulate,
+		done:     make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+	}
+	var seed [8]byte
+	rand.Read(seed[:])
+	f.seed = binary.NativeEndian.Uint64(seed[:])
+
+	sources := buckets(config.SourceSlots, cpus)
+	destinations := buckets(config.DestinationSlots, cpus)
+	for name, value := range map[string]any{
+		bpf.XDPVarPossibleCpus:       uint32(cpus),
+		bpf.XDPVarSourceBuckets:      uint32(sources),
+		bpf.XDPVarDestinationBuckets: uint32(destinations),
+		bpf.XDPVarHashSeed:           f.seed,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return nil, fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	for name, entries := range map[string]int{
+		bpf.XDPMapCpus:            cpus,
+		bpf.XDPMapSourceTags:      2 * cpus * sources,
+		bpf.XDPMapSources:         2 * cpus * sources * ways,
+		bpf.XDPMapDestinationTags: 2 * cpus * destinations,
+		bpf.XDPMapDestinations:    2 * cpus * destinations * ways,
+		bpf.XDPMapHosts4:          config.MaxEntries,
+		bpf.XDPMapNets4:           config.MaxEntries,
+		bpf.XDPMapAllow4:          config.MaxEntries,
+		bpf.XDPMapHosts6:          config.MaxEntries,
+		bpf.XDPMapSubnets6:        config.MaxEntries,
+		bpf.XDPMapNets6:           config.MaxEntries,
+		bpf.XDPMapAllow6:          config.MaxEntries,
+	} {
+		spec.Maps[name].MaxEntries = uint32(entries)
+	}
+
+	var objects bpf.XDPObjects
+	if err := spec.LoadAndAssign(&objects, nil); err != nil {
+		return nil, loadError(err)
+	}
+	f.program, f.maps = objects.IronpostXdp, objects.XDPMaps
+	if err := f.memory.open(&f.maps, f.seed); err != nil {
+		f.Close()
+		return nil, err
+	}
+	f.memory.settings[0].Epoch = 1
+	f.storeFlags()
+	return f, nil
+}
+
+// buckets returns how many buckets each processor gets, a power of two.
+func buckets(slots, cpus int) int {
+	each := max(1, (slots+cpus*ways-1)/(cpus*ways))
+	return 1 << bits.Len(uint(each-1))
+}
+
+func loadError(err error) error {
+	var verifier *ebpf.VerifierError
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("load the program: %w: %w", ErrPermission, err)
+	case errors.As(err, &verifier):
+		return fmt.Errorf("load the program: %w: %+v", ErrUnsupported, verifier)
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return fmt.Errorf("load the program: %w: %w", ErrUnsupported, err)
+	}
+	return fmt.Errorf("load the program: %w", err)
+}
+
+// open maps the tables into memory.
+func (m *memory) open(maps *bpf.XDPMaps, seed uint64) error {
+	m.filters.seed = seed
+	return errors.Join(
+		view(m, &m.settings, maps.Settings),
+		view(m, &m.cpus, maps.Cpus),
+		view(m, &m.sourceTags, maps.SourceTags),
+		view(m, &m.sources, maps.Sources),
+		view(m, &m.destinationTags, maps.DestinationTags),
+		view(m, &m.destinations, maps.Destinations),
+		view(m, &m.filters.wide4, maps.Filter16),
+		view(m, &m.filters.nets4, maps.Filter24),
+		view(m, &m.filters.nets6, maps.Filter6),
+	)
+}
+
+func (m *memory) close() error {
+	var errs []error
+	for _, b := range m.mapped {
+		if err := unix.Munmap(b); err != nil {
+			errs = append(errs, fmt.Errorf("unmap: %w", err))
+		}
+	}
+	*m = memory{}
+	return errors.Join(errs...)
+}
+
+// view sets *out to the elements of an array map, in the memory of the kernel.
+func view[T any](m *memory, out *[]T, array *ebpf.Map) error {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	if size%8 != 0 || size != int(array.ValueSize()) {
+		return fmt.Errorf("map %v into memory: value has %d bytes, want %d", array, array.ValueSize(), size)
+	}
+	n := int(array.MaxEntries())
+	page := unix.Getpagesize()
+	length := (n*size + page - 1) / page * page
+	b, err := unix.Mmap(array.FD(), 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map %v into memory: %w", array, err)
+	}
+	m.mapped = append(m.mapped, b)
+	*out = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
+	return nil
+}
+
+// Interface returns the name of the interface, as configured.
+func (f *Filter) Interface() string { return f.config.Interface }
+
+// AttachMode returns ModeNative or ModeGeneric, whichever came about.
+func (f *Filter) AttachMode() Mode { return f.mode }
+
+// enter admits a call that uses the maps; leave ends it.
+func (f *Filter) enter() error {
+	f.life.RLock()
+	if f.closed {
+		f.life.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (f *Filter) leave() { f.life.RUnlock() }
+
+// Close detaches the filter and frees its maps. It makes Run return and waits
+// for calls that are under way. Later calls do nothing and return nil.
+func (f *Filter) Close() error {
+	f.life.Lock()
+	defer f.life.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	close(f.done)
+	var errs []error
+	closeOne := func(name string, c io.Closer) {
+		if err := c.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	if f.attached != nil {
+		closeOne("detach", f.attached)
+	}
+	if f.program != nil {
+		closeOne("close program", f.program)
+	}
+	closeOne("close maps", &f.maps)
+	errs = append(errs, f.memory.close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close xdp on %s: %w", f.config.Interface, err)
+	}
+	return nil
+}
+
+// SetSimulate chooses between counting what would be dropped (true) and
+// dropping it (false). It holds for every packet from its return on.
+func (f *Filter) SetSimulate(on bool) error {
+	if err := f.enter(); err != nil {
+		return fmt.Errorf("set simulate: %w", err)
+	}
+	defer f.leave()
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	f.simulate = on
+	f.storeFlags()
+	return nil
+}
+
+// storeFlags writes the settings; lists is held.
+func (f *Filter) storeFlags() {
+	var flags bpf.XDPSetting
+	if f.simulate {
+		flags |= bpf.XDPSettingSETTING_SIMULATE
+	}
+	if f.config.DropDeepVLAN {
+		flags |= bpf.XDPSettingSETTING_DROP_DEEP_VLAN
+	}
+	if f.allow4 {
+		flags |= bpf.XDPSettingSETTING_ALLOW4
+	}
+	if f.allow6 {
+		flags |= bpf.XDPSettingSETTING_ALLOW6
+	}
+	if f.memory.filters.any6 {
+		flags |= bpf.XDPSettingSETTING_LIST6
+	}
+	if f.memory.filters.wide6 {
+		flags |= bpf.XDPSettingSETTING_WIDE6
+	}
+	atomic.StoreUint32(&f.memory.settings[0].Flags, uint32(flags))
+}
+
+// now returns the clock that expiries are measured with, in ns.
+func now() uint64 {
+	var ts unix.Timespec
+	// It cannot err: the clock exists and the pointer is valid.
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return uint64(ts.Nano())
+}

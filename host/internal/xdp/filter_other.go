@@ -1,0 +1,62 @@
+//go:build !linux || !(amd64 || arm64)
+
+package xdp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// Filter is the packet filter on one interface; there is none on this system.
+type Filter struct{}
+
+// Open returns ErrUnsupported.
+func Open(Config) (*Filter, error) { return nil, ErrUnsupported }
+
+// Run returns ErrUnsupported.
+func (*Filter) Run(context.Context, func([]event.PacketEvent) error) error { return ErrUnsupported }
+
+// Interface returns "".
+func (*Filter) Interface() string { return "" }
+
+// AttachMode returns "".
+func (*Filter) AttachMode() Mode { return "" }
+
+// Block returns ErrUnsupported.
+func (*Filter) Block(netip.Prefix, time.Duration, uint32) error { return ErrUnsupported }
+
+// Put returns ErrUnsupported.
+func (*Filter) Put(Entry) error { return ErrUnsupported }
+
+// Unblock returns ErrUnsupported.
+func (*Filter) Unblock(netip.Prefix) error { return ErrUnsupported }
+
+// Replace returns ErrUnsupported.
+func (*Filter) Replace([]Entry) error { return ErrUnsupported }
+
+// Entries returns ErrUnsupported.
+func (*Filter) Entries() ([]Entry, error) { return nil, ErrUnsupported }
+
+// SetAllow returns ErrUnsupported.
+func (*Filter) SetAllow(netip.Prefix) error { return ErrUnsupported }
+
+// RemoveAllow returns ErrUnsupported.
+func (*Filter) RemoveAllow(netip.Prefix) error { return ErrUnsupported }
+
+// ReplaceAllow returns ErrUnsupported.
+func (*Filter) ReplaceAllow([]netip.Prefix) error { return ErrUnsupported }
+
+// Allowed returns ErrUnsupported.
+func (*Filter) Allowed() ([]netip.Prefix, error) { return nil, ErrUnsupported }
+
+// SetSimulate returns ErrUnsupported.
+func (*Filter) SetSimulate(bool) error { return ErrUnsupported }
+
+// Stats returns ErrUnsupported.
+func (*Filter) Stats() (Stats, error) { return Stats{}, ErrUnsupported }
+
+// Close returns nil.
+func (*Filter) Close() error { return nil }

@@ -1,0 +1,275 @@
+//go:build amd64 || arm64
+
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ironpost/ironpost/bpf"
+)
+
+// Block stores a prefix to be dropped for ttl (zero is for ever) in the name of
+// a rule of the caller's. It replaces an entry of the same prefix. The block
+// holds for every packet from its return on, unless an allowed prefix contains
+// the source. It returns errors that wrap ErrInvalid, ErrFull or ErrClosed.
+func (f *Filter) Block(prefix netip.Prefix, ttl time.Duration, rule uint32) error {
+	return f.Put(Entry{Prefix: prefix, TTL: ttl, Rule: rule})
+}
+
+// Put stores any entry, as Block does.
+func (f *Filter) Put(e Entry) error {
+	e, err := e.check()
+	if err != nil {
+		return fmt.Errorf("block: %w", err)
+	}
+	if err := f.enter(); err != nil {
+		return fmt.Errorf("block %v: %w", e.Prefix, err)
+	}
+	defer f.leave()
+	f.lists.Lock()
+	defer f.lists.Unlock()
+
+	m, key := f.blockTable(e.Prefix)
+	var old bpf.XDPEntry
+	if err := m.Lookup(key, &old); err == nil && old.PrefixLen == uint8(e.Prefix.Bits()) {
+		e.Hits = old.Hits
+	} else {
+		e.Hits = 0
+	}
+	value := f.value(e)
+	if err := m.Put(key, &value); err != nil {
+		return fmt.Errorf("block %v: %w", e.Prefix, listError(err))
+	}
+	f.memory.filters.mark(e.Prefix)
+	f.storeFlags()
+	f.expects(value.Expires)
+	return nil
+}
+
+// Unblock removes the entry of exactly this prefix. It returns ErrNotFound when
+// there is none.
+func (f *Filter) Unblock(prefix netip.Prefix) error {
+	prefix, err := canonical(prefix)
+	if err != nil {
+		return fmt.Errorf("unblock: %w", err)
+	}
+	if err := f.enter(); err != nil {
+		return fmt.Errorf("unblock %v: %w", prefix, err)
+	}
+	defer f.leave()
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	m, key := f.blockTable(prefix)
+	if err := m.Delete(key); err != nil {
+		return fmt.Errorf("unblock %v: %w", prefix, listError(err))
+	}
+	f.stale = true
+	f.nudge()
+	return nil
+}
+
+// Replace makes entries the whole block list. An entry that is in the old and
+// in the new list is in force throughout. An error that wraps ErrInvalid changes
+// nothing; after any other the old list is in force with a part of the new one.
+// Of entries with equal prefixes the last counts. Hits start anew.
+func (f *Filter) Replace(entries []Entry) error {
+	for _, e := range entries {
+		if _, err := e.check(); err != nil {
+			return fmt.Errorf("replace the block list: %w", err)
+		}
+	}
+	if err := f.enter(); err != nil {
+		return fmt.Errorf("replace the block list: %w", err)
+	}
+	defer f.leave()
+	f.lists.Lock()
+	defer f.lists.Unlock()
+
+	f.generation++
+	var (
+		hosts4   = writer[[4]byte]{m: f.maps.Hosts4}
+		hosts6   = writer[[16]byte]{m: f.maps.Hosts6}
+		subnets6 = writer[[8]byte]{m: f.maps.Subnets6}
+		nets4    = writer[bpf.XDPLpm4]{m: f.maps.Nets4}
+		nets6    = writer[bpf.XDPLpm6]{m: f.maps.Nets6}
+	)
+	put := func(e Entry) (err error) {
+		e.Hits = 0
+		value, a := f.value(e), e.Prefix.Addr()
+		switch {
+		case a.Is4() && e.Prefix.Bits() == 32:
+			err = hosts4.put(a.As4(), value)
+		case a.Is4():
+			err = nets4.put(lpm4(e.Prefix), value)
+		case e.Prefix.Bits() == 128:
+			err = hosts6.put(a.As16(), value)
+		case e.Prefix.Bits() == 64:
+			full := a.As16()
+			err = subnets6.put([8]byte(full[:8]), value)
+		default:
+			err = nets6.put(lpm6(e.Prefix), value)
+		}
+		f.memory.filters.mark(e.Prefix)
+		f.expects(value.Expires)
+		return err
+	}
+	for _, e := range entries {
+		e, _ := e.check()
+		if err := put(e); err != nil {
+			return fmt.Errorf("replace the block list: %w", err)
+		}
+	}
+	err := errors.Join(hosts4.flush(), hosts6.flush(), subnets6.flush(), nets4.flush(), nets6.flush())
+	f.storeFlags()
+	if err != nil {
+		return fmt.Errorf("replace the block list: %w", err)
+	}
+	keep := f.generation
+	if err := f.collect(func(e *bpf.XDPEntry) bool { return e.Generation == keep }); err != nil {
+		return fmt.Errorf("replace the block list: %w", err)
+	}
+	return nil
+}
+
+// Entries returns the live entries of the block list, in no order.
+func (f *Filter) Entries() ([]Entry, error) {
+	if err := f.enter(); err != nil {
+		return nil, fmt.Errorf("read the block list: %w", err)
+	}
+	defer f.leave()
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	var entries []Entry
+	clock := now()
+	err := f.each(func(prefix netip.Prefix, e *bpf.XDPEntry) bool {
+		if e.Expires != 0 && e.Expires <= clock {
+			return true
+		}
+		entry := Entry{
+			Prefix: prefix, Action: Action(e.Action), Rule: e.Rule, Hits: e.Hits,
+			DryRun: e.Flags&uint8(bpf.XDPEntryFlagENTRY_DRY_RUN) != 0,
+		}
+		if e.Expires != 0 {
+			entry.TTL = time.Duration(e.Expires - clock)
+		}
+		entries = append(entries, entry)
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the block list: %w", err)
+	}
+	return entries, nil
+}
+
+// SetAllow adds a prefix to the allow list, which wins over every block. Adding
+// one twice is no error.
+func (f *Filter) SetAllow(prefix netip.Prefix) error {
+	return f.changeAllow("allow", prefix, func(m *ebpf.Map, key any, value *bpf.XDPEntry) error {
+		return m.Put(key, value)
+	})
+}
+
+// RemoveAllow removes exactly this prefix from the allow list. It returns
+// ErrNotFound when the list does not hold it.
+func (f *Filter) RemoveAllow(prefix netip.Prefix) error {
+	return f.changeAllow("remove allow", prefix, func(m *ebpf.Map, key any, _ *bpf.XDPEntry) error {
+		return m.Delete(key)
+	})
+}
+
+func (f *Filter) changeAllow(verb string, prefix netip.Prefix, change func(*ebpf.Map, any, *bpf.XDPEntry) error) error {
+	prefix, err := canonical(prefix)
+	if err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	if err := f.enter(); err != nil {
+		return fmt.Errorf("%s %v: %w", verb, prefix, err)
+	}
+	defer f.leave()
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	m, key := f.allowTable(prefix)
+	f.allow4 = f.allow4 || prefix.Addr().Is4()
+	f.allow6 = f.allow6 || prefix.Addr().Is6()
+	f.storeFlags()
+	if err := change(m, key, &bpf.XDPEntry{PrefixLen: uint8(prefix.Bits())}); err != nil {
+		return fmt.Errorf("%s %v: %w", verb, prefix, listError(err))
+	}
+	return nil
+}
+
+// ReplaceAllow makes prefixes the whole allow list. A prefix that is in the old
+// and in the new list is in force throughout.
+func (f *Filter) ReplaceAllow(prefixes []netip.Prefix) error {
+	want := make(map[netip.Prefix]bool, len(prefixes))
+	for _, p := range prefixes {
+		p, err := canonical(p)
+		if err != nil {
+			return fmt.Errorf("replace the allow list: %w", err)
+		}
+		want[p] = true
+	}
+	for p := range want {
+		if err := f.SetAllow(p); err != nil {
+			return fmt.Errorf("replace the allow list: %w", err)
+		}
+	}
+	have, err := f.Allowed()
+	if err != nil {
+		return fmt.Errorf("replace the allow list: %w", err)
+	}
+	for _, p := range have {
+		if want[p] {
+			continue
+		}
+		if err := f.RemoveAllow(p); err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("replace the allow list: %w", err)
+		}
+	}
+	return nil
+}
+
+// Allowed returns the allow list, in no order.
+func (f *Filter) Allowed() ([]netip.Prefix, error) {
+	if err := f.enter(); err != nil {
+		return nil, fmt.Errorf("read the allow list: %w", err)
+	}
+	defer f.leave()
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	var prefixes []netip.Prefix
+	err := errors.Join(
+		eachOf(f.maps.Allow4, func(k bpf.XDPLpm4, _ *bpf.XDPEntry) bool {
+			prefixes = append(prefixes, prefix4(k))
+			return true
+		}),
+		eachOf(f.maps.Allow6, func(k bpf.XDPLpm6, _ *bpf.XDPEntry) bool {
+			prefixes = append(prefixes, prefix6(k))
+			return true
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("read the allow list: %w", err)
+	}
+	return prefixes, nil
+}
+
+// value makes the kernel's form of an entry; lists is held.
+func (f *Filter) value(e Entry) bpf.XDPEntry {
+	value := bpf.XDPEntry{
+		Hits: e.Hits, Rule: e.Rule, Action: uint8(e.Action),
+		PrefixLen: uint8(e.Prefix.Bits()), Generation: f.generation,
+	}
+	if e.DryRun {
+		value.Flags |= uint8(bpf.XDPEntryFlagENTRY_DRY_RUN)
+	}
+	if e.TTL > 0 {
+		value.Expires = now() + uint64(e.TTL)
+	}
+	return value
+}

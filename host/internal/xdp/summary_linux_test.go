@@ -1,0 +1,236 @@
+//go:build amd64 || arm64
+
+package xdp
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+func run(t testing.TB, f *Filter, packet []byte) {
+	t.Helper()
+	if _, err := f.program.Run(&ebpf.RunOptions{Data: packet}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func scope(events []event.PacketEvent, s event.Scope) (out []event.PacketEvent) {
+	for _, e := range events {
+		if e.Scope == s {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// TestScanSummary sends a SYN to each of many ports from one source.
+func TestScanSummary(t *testing.T) {
+	for _, ports := range []int{1, 2, 10, 100, 500, 1000} {
+		f := newFilter(t, Config{})
+		for port := 1; port <= ports; port++ {
+			run(t, f, frame(0x0800, ip4(attacker4, victim4, 5, 6, 0, tcp(uint16(port), 2))))
+		}
+		s := newSummary(f)
+		drain(f, s)
+		sources := scope(s.events, event.ScopeSource)
+		if len(sources) != 1 {
+			t.Fatalf("got %d source events, want 1", len(sources))
+		}
+		e := sources[0]
+		if e.Source != netip.MustParseAddr(attacker4) || e.SYN != uint64(ports) || e.Packets != uint64(ports) || e.Peers != 1 {
+			t.Errorf("%d ports: got %+v", ports, e)
+		}
+		// The standard error of linear counting at 1000 of 256 bits is 11 %.
+		if got, slack := float64(e.Ports), 0.35*float64(ports); got < float64(ports)-slack-1 || got > float64(ports)+slack+1 {
+			t.Errorf("got an estimate of %d ports, want about %d", e.Ports, ports)
+		}
+		if want := min(ports, 16); len(e.PortSample) > want || (ports <= 2 && len(e.PortSample) != want) || (ports >= 100 && len(e.PortSample) != 16) {
+			t.Errorf("%d ports: got a sample of %d", ports, len(e.PortSample))
+		}
+		sample := slices.Clone(e.PortSample)
+		slices.Sort(sample)
+		if len(slices.Compact(sample)) != len(e.PortSample) || int(sample[len(sample)-1]) > ports {
+			t.Errorf("%d ports: got sample %v", ports, e.PortSample)
+		}
+		stats, err := f.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, lost := len(scope(s.events, event.ScopeDestination)), int(stats.Destinations.Evicted); got+lost != ports || lost > ports/100 {
+			t.Errorf("got %d destination events and %d lost, want %d and next to none", got, lost, ports)
+		}
+	}
+}
+
+// TestAccounting holds that what a table cannot keep is counted, to the packet.
+func TestAccounting(t *testing.T) {
+	f := newFilter(t, Config{SourceSlots: 64, DestinationSlots: 8})
+	random := rand.New(rand.NewPCG(3, 3))
+	s := newSummary(f)
+	const packets, steady = 20_000, 10
+	var total, bySource, byDestination, fromSteady uint64
+	heavy := netip.MustParseAddr("198.51.100.99")
+	for round := range 4 {
+		for i := range packets / 4 {
+			var src [4]byte
+			binary.BigEndian.PutUint32(src[:], random.Uint32()|1<<24)
+			from := netip.AddrFrom4(src)
+			if i%steady == 0 {
+				from = heavy
+			}
+			run(t, f, frame(0x0800, ip4(from.String(), victim4, 5, 6, 0, tcp(uint16(random.IntN(50)), 2))))
+			total++
+		}
+		drain(f, s)
+		for _, e := range s.events {
+			if e.Scope == event.ScopeSource {
+				bySource += e.Packets
+			} else {
+				byDestination += e.Packets
+			}
+			if e.Source == heavy {
+				fromSteady += e.Packets
+			}
+		}
+		if got := len(scope(s.events, event.ScopeSource)); got > 64*round+128 {
+			t.Errorf("got %d sources of a table of 64 slots", got)
+		}
+	}
+	stats, err := f.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bySource + stats.Sources.EvictedPackets + stats.Sources.MissedPackets; got != total {
+		t.Errorf("sources: %d summed up + %d evicted + %d missed = %d, want %d", bySource,
+			stats.Sources.EvictedPackets, stats.Sources.MissedPackets, got, total)
+	}
+	if got := byDestination + stats.Destinations.EvictedPackets + stats.Destinations.MissedPackets; got != total {
+		t.Errorf("destinations: %d summed up + %d evicted + %d missed = %d, want %d", byDestination,
+			stats.Destinations.EvictedPackets, stats.Destinations.MissedPackets, got, total)
+	}
+	// One in ten packets in a flood of forged sources: it has to be seen.
+	if fromSteady < total/steady*9/10 {
+		t.Errorf("got %d packets of the steady source, sent %d", fromSteady, total/steady)
+	}
+	t.Logf("of %d packets: %d by source (%+v), %d by destination (%+v)", total, bySource, stats.Sources, byDestination, stats.Destinations)
+}
+
+func TestForgedFloodSummary(t *testing.T) {
+	f := newFilter(t, Config{})
+	random := rand.New(rand.NewPCG(4, 4))
+	const packets = 5000
+	for range packets {
+		var src [16]byte
+		src[0], src[1] = 0x20, 1
+		binary.BigEndian.PutUint64(src[8:], random.Uint64())
+		run(t, f, frame(0x86dd, ip6(netip.AddrFrom16(src).String(), victim6, 6, tcp(443, 2))))
+	}
+	s := newSummary(f)
+	drain(f, s)
+	got := scope(s.events, event.ScopeDestination)
+	if len(got) != 1 || got[0].SYN != packets || got[0].DestinationPort != 443 || got[0].Destination.String() != victim6 {
+		t.Fatalf("got destination events %+v, want one with %d SYN to port 443", got, packets)
+	}
+	if got[0].Peers < 1000 {
+		t.Errorf("got an estimate of %d sources, want at least 1000 of %d", got[0].Peers, packets)
+	}
+}
+
+// TestRun reads what Run emits while packets come, to the last one.
+func TestRun(t *testing.T) {
+	stream := &event.Stream{ID: 5, Name: "test0"}
+	f := newFilter(t, Config{FlushInterval: MinFlushInterval, Stream: stream, FirstSequence: 100})
+	if err := f.Block(netip.MustParsePrefix(attacker6+"/128"), 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	var events []event.PacketEvent
+	go func() {
+		done <- f.Run(ctx, func(batch []event.PacketEvent) error {
+			if len(batch) == 0 || len(batch) > MaxBatch {
+				t.Errorf("got a batch of %d events", len(batch))
+			}
+			for _, e := range batch {
+				events = append(events, *e.Clone())
+			}
+			return nil
+		})
+	}()
+	const packets = 3000
+	random := rand.New(rand.NewPCG(5, 5))
+	for range packets {
+		src := [4]byte{10, 0, byte(random.Uint32()), byte(random.Uint32())}
+		run(t, f, syn4(netip.AddrFrom4(src).String()))
+		run(t, f, syn6(attacker6))
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var bySource, byDestination, dropped uint64
+	for i, e := range events {
+		if e.Sequence != 100+uint64(i) || e.Stream != stream {
+			t.Fatalf("event %d: got sequence %d, stream %v", i, e.Sequence, e.Stream)
+		}
+		if e.Interval <= 0 || e.Interval > MaxFlushInterval || e.Time.IsZero() {
+			t.Fatalf("event %d: got interval %v, time %v", i, e.Interval, e.Time)
+		}
+		if e.Scope == event.ScopeSource {
+			bySource += e.Packets
+			dropped += e.Dropped
+		} else {
+			byDestination += e.Packets
+		}
+	}
+	stats, err := f.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bySource += stats.Sources.EvictedPackets + stats.Sources.MissedPackets
+	if bySource != 2*packets || byDestination != 2*packets || dropped != packets {
+		t.Errorf("got %d packets by source, %d by destination, %d dropped; want %d, %d, %d",
+			bySource, byDestination, dropped, 2*packets, 2*packets, packets)
+	}
+	if stats.Summaries != uint64(len(events)) {
+		t.Errorf("got %d summaries counted, %d emitted", stats.Summaries, len(events))
+	}
+}
+
+func TestRunEmitError(t *testing.T) {
+	f := newFilter(t, Config{FlushInterval: MinFlushInterval})
+	run(t, f, syn4(attacker4))
+	broken := errors.New("broken pipe")
+	if err := f.Run(t.Context(), func([]event.PacketEvent) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("got error %v, want %v", err, broken)
+	}
+}
+
+func TestDistinct(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		bitmap []uint64
+		want   uint32
+	}{
+		{"empty", []uint64{0, 0, 0, 0}, 0},
+		{"one", []uint64{0, 1 << 63, 0, 0}, 1},
+		{"five", []uint64{0x1f, 0, 0, 0}, 5},
+		{"half of 64", []uint64{0xffffffff}, 44}, // 64 ln 2
+		{"full 64", []uint64{^uint64(0)}, 266},   // 64 ln 64
+		{"full 256", []uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}, 1420},
+	} {
+		if got := distinct(test.bitmap); got != test.want {
+			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
+		}
+	}
+}

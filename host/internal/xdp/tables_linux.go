@@ -1,0 +1,156 @@
+//go:build amd64 || arm64
+
+package xdp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/bpf"
+)
+
+// batch is how many entries go to the kernel or come from it in one call.
+const batch = 4096
+
+// each calls keep for every entry of the block list and removes those for which
+// it returns false; lists is held.
+func (f *Filter) each(keep func(netip.Prefix, *bpf.XDPEntry) bool) error {
+	return errors.Join(
+		eachOf(f.maps.Hosts4, func(k [4]byte, e *bpf.XDPEntry) bool {
+			return keep(netip.PrefixFrom(netip.AddrFrom4(k), 32), e)
+		}),
+		eachOf(f.maps.Nets4, func(k bpf.XDPLpm4, e *bpf.XDPEntry) bool { return keep(prefix4(k), e) }),
+		eachOf(f.maps.Hosts6, func(k [16]byte, e *bpf.XDPEntry) bool {
+			return keep(netip.PrefixFrom(netip.AddrFrom16(k), 128), e)
+		}),
+		eachOf(f.maps.Subnets6, func(k [8]byte, e *bpf.XDPEntry) bool {
+			var a [16]byte
+			copy(a[:], k[:])
+			return keep(netip.PrefixFrom(netip.AddrFrom16(a), 64), e)
+		}),
+		eachOf(f.maps.Nets6, func(k bpf.XDPLpm6, e *bpf.XDPEntry) bool { return keep(prefix6(k), e) }),
+	)
+}
+
+// eachOf is each for one map. Nothing is removed before all has been read: a
+// removal would move the cursor.
+func eachOf[K any](m *ebpf.Map, keep func(K, *bpf.XDPEntry) bool) error {
+	var (
+		cursor  ebpf.MapBatchCursor
+		keys    = make([]K, batch)
+		values  = make([]bpf.XDPEntry, batch)
+		doomed  []K
+		readErr error
+	)
+	for readErr == nil {
+		var n int
+		n, readErr = m.BatchLookup(&cursor, keys, values, nil)
+		if readErr != nil && !errors.Is(readErr, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("read %v: %w", m, readErr)
+		}
+		for i := range n {
+			if !keep(keys[i], &values[i]) {
+				doomed = append(doomed, keys[i])
+			}
+		}
+	}
+	for _, key := range doomed {
+		if err := m.Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("remove from %v: %w", m, err)
+		}
+	}
+	return nil
+}
+
+// writer stores entries in batches.
+type writer[K any] struct {
+	m      *ebpf.Map
+	keys   []K
+	values []bpf.XDPEntry
+}
+
+func (w *writer[K]) put(key K, value bpf.XDPEntry) error {
+	w.keys, w.values = append(w.keys, key), append(w.values, value)
+	if len(w.keys) == batch {
+		return w.flush()
+	}
+	return nil
+}
+
+func (w *writer[K]) flush() error {
+	if len(w.keys) == 0 {
+		return nil
+	}
+	if _, err := w.m.BatchUpdate(w.keys, w.values, nil); err != nil {
+		return fmt.Errorf("write %v: %w", w.m, listError(err))
+	}
+	w.keys, w.values = w.keys[:0], w.values[:0]
+	return nil
+}
+
+// blockTable returns the map that holds a canonical prefix, and its key there.
+func (f *Filter) blockTable(p netip.Prefix) (*ebpf.Map, any) {
+	switch {
+	case p.Addr().Is4() && p.Bits() == 32:
+		return f.maps.Hosts4, p.Addr().As4()
+	case p.Addr().Is4():
+		return f.maps.Nets4, lpm4(p)
+	case p.Bits() == 128:
+		return f.maps.Hosts6, p.Addr().As16()
+	case p.Bits() == 64:
+		full := p.Addr().As16()
+		return f.maps.Subnets6, [8]byte(full[:8])
+	}
+	return f.maps.Nets6, lpm6(p)
+}
+
+func (f *Filter) allowTable(p netip.Prefix) (*ebpf.Map, any) {
+	if p.Addr().Is4() {
+		return f.maps.Allow4, lpm4(p)
+	}
+	return f.maps.Allow6, lpm6(p)
+}
+
+func lpm4(p netip.Prefix) bpf.XDPLpm4 {
+	a := p.Addr().As4()
+	return bpf.XDPLpm4{PrefixLen: uint32(p.Bits()), Addr: binary.NativeEndian.Uint32(a[:])}
+}
+
+func prefix4(k bpf.XDPLpm4) netip.Prefix {
+	var a [4]byte
+	binary.NativeEndian.PutUint32(a[:], k.Addr)
+	return netip.PrefixFrom(netip.AddrFrom4(a), int(k.PrefixLen))
+}
+
+func lpm6(p netip.Prefix) bpf.XDPLpm6 {
+	a := p.Addr().As16()
+	k := bpf.XDPLpm6{PrefixLen: uint32(p.Bits())}
+	for i := range k.Addr {
+		k.Addr[i] = binary.NativeEndian.Uint32(a[4*i:])
+	}
+	return k
+}
+
+func prefix6(k bpf.XDPLpm6) netip.Prefix {
+	var a [16]byte
+	for i, w := range k.Addr {
+		binary.NativeEndian.PutUint32(a[4*i:], w)
+	}
+	return netip.PrefixFrom(netip.AddrFrom16(a), int(k.PrefixLen))
+}
+
+func listError(err error) error {
+	switch {
+	case errors.Is(err, ebpf.ErrKeyNotExist):
+		return ErrNotFound
+	// ENOSPC from a trie, E2BIG from a hash table.
+	case errors.Is(err, unix.E2BIG), errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}

@@ -1,0 +1,265 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// The errors that callers branch on. They are wrapped.
+var (
+	// ErrUnsupported: this system has no XDP that the engine can use.
+	ErrUnsupported = errors.New("packet filtering needs Linux 5.15 or later on amd64 or arm64")
+	// ErrPermission: the process lacks the capabilities.
+	ErrPermission = errors.New("not permitted: run as root, or grant the capabilities CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
+	// ErrNoInterface: the interface does not exist in this network namespace.
+	ErrNoInterface = errors.New("no such interface")
+	// ErrBusy: another XDP program is attached to the interface; see BusyError.
+	ErrBusy = errors.New("another XDP program is attached")
+	// ErrFull: the list has Config.MaxEntries entries.
+	ErrFull = errors.New("list is full")
+	// ErrNotFound: the list has no such entry.
+	ErrNotFound = errors.New("no such entry")
+	// ErrInvalid: a prefix, duration or setting is out of range.
+	ErrInvalid = errors.New("invalid value")
+	// ErrClosed: the filter is closed.
+	ErrClosed = errors.New("filter is closed")
+)
+
+// BusyError names who owns an interface. It unwraps to ErrBusy.
+type BusyError struct {
+	Interface string
+	// ProgramID and ProgramName are those of the attached program; zero and
+	// empty when the kernel does not tell.
+	ProgramID   uint32
+	ProgramName string
+}
+
+// Error says who is attached and how to mend it.
+func (e *BusyError) Error() string {
+	owner := ""
+	switch {
+	case e.ProgramName != "":
+		owner = fmt.Sprintf(" (%q, program id %d)", e.ProgramName, e.ProgramID)
+	case e.ProgramID != 0:
+		owner = fmt.Sprintf(" (program id %d)", e.ProgramID)
+	}
+	return fmt.Sprintf("%v to %s%s: detach it (ip link set dev %s xdp off, or stop its owner)",
+		ErrBusy, e.Interface, owner, e.Interface)
+}
+
+// Unwrap returns ErrBusy.
+func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// Mode says where in the receive path the program runs.
+type Mode string
+
+// The modes. ModeAuto is native where the driver can, generic elsewhere.
+const (
+	ModeAuto    Mode = "auto"
+	ModeNative  Mode = "native"
+	ModeGeneric Mode = "generic"
+)
+
+// The defaults and bounds of Config.
+const (
+	DefaultFlushInterval    = 200 * time.Millisecond
+	MinFlushInterval        = 10 * time.Millisecond
+	MaxFlushInterval        = 10 * time.Second
+	DefaultMaxEntries       = 1 << 18
+	MaxMaxEntries           = 1 << 24
+	DefaultSourceSlots      = 1 << 15
+	DefaultDestinationSlots = 1 << 14
+	maxSlots                = 1 << 20
+)
+
+// Config says what to attach and how. The zero value of every field but
+// Interface is its default.
+type Config struct {
+	// Interface is the name of the network interface, looked up in the network
+	// namespace of the calling thread.
+	Interface string
+	// Mode is where to attach; ModeAuto by default.
+	Mode Mode
+	// Simulate counts what would be dropped and drops nothing. SetSimulate
+	// changes it later.
+	Simulate bool
+	// FlushInterval is the length of one summary, 200 ms by default.
+	FlushInterval time.Duration
+	// MaxEntries bounds each part of the lists: hosts, and networks, of each
+	// family, and the allow lists. 262,144 by default.
+	MaxEntries int
+	// SourceSlots and DestinationSlots bound the sources, and the destinations with
+	// their ports, that one summary tells apart, over all processors together.
+	// They are rounded up so that each processor has a power of two. 32,768
+	// and 16,384 by default, which take 17 MiB of kernel memory: 384 bytes for a
+	// source, 256 for a destination.
+	SourceSlots, DestinationSlots int
+	// DropDeepVLAN drops frames with more than two VLAN tags. By default they
+	// pass unread; either way they are counted.
+	DropDeepVLAN bool
+	// Stream is put into every event; nil leaves it to the caller.
+	Stream *event.Stream
+	// FirstSequence is the number of the first event, 1 by default; later
+	// events count up from it. An event is known by stream and sequence, so who
+	// reopens a stream must not use a number again.
+	FirstSequence uint64
+	// Logger receives what an operator should know; nil discards it.
+	Logger hclog.Logger
+}
+
+// Validate fills in the defaults, and returns ErrInvalid with the field's name
+// and what it allows.
+func (c *Config) Validate() error {
+	if c.Interface == "" {
+		return fmt.Errorf("interface is not named: %w", ErrInvalid)
+	}
+	switch c.Mode {
+	case "":
+		c.Mode = ModeAuto
+	case ModeAuto, ModeNative, ModeGeneric:
+	default:
+		return fmt.Errorf("mode %q is not auto, native or generic: %w", c.Mode, ErrInvalid)
+	}
+	if c.FlushInterval == 0 {
+		c.FlushInterval = DefaultFlushInterval
+	}
+	if c.FlushInterval < MinFlushInterval || c.FlushInterval > MaxFlushInterval {
+		return fmt.Errorf("flush interval %v is not between %v and %v: %w",
+			c.FlushInterval, MinFlushInterval, MaxFlushInterval, ErrInvalid)
+	}
+	for _, n := range []struct {
+		name          string
+		value         *int
+		standard, max int
+	}{
+		{"max entries", &c.MaxEntries, DefaultMaxEntries, MaxMaxEntries},
+		{"source slots", &c.SourceSlots, DefaultSourceSlots, maxSlots},
+		{"destination slots", &c.DestinationSlots, DefaultDestinationSlots, maxSlots},
+	} {
+		if *n.value == 0 {
+			*n.value = n.standard
+		}
+		if *n.value < 1 || *n.value > n.max {
+			return fmt.Errorf("%s %d is not between 1 and %d: %w", n.name, *n.value, n.max, ErrInvalid)
+		}
+	}
+	if c.FirstSequence == 0 {
+		c.FirstSequence = 1
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	return nil
+}
+
+// Action is what an entry of the block list asks for.
+type Action uint8
+
+// The actions; the zero value of an Entry's action means ActionDrop.
+const (
+	ActionDrop    Action = 1
+	ActionMonitor Action = 2
+)
+
+// String returns "drop" or "monitor".
+func (a Action) String() string {
+	switch a {
+	case ActionDrop, 0:
+		return "drop"
+	case ActionMonitor:
+		return "monitor"
+	}
+	return fmt.Sprintf("action(%d)", uint8(a))
+}
+
+// Entry is one line of the block list.
+type Entry struct {
+	// Prefix is what the entry is about. Bits past its length are ignored, and
+	// an IPv4 prefix in IPv6 form means the IPv4 one.
+	Prefix netip.Prefix
+	Action Action
+	// Rule is the caller's own number.
+	Rule uint32
+	// TTL is how long the entry is in force, from the call that stores it; what
+	// remains when it is read back. Zero is for ever.
+	TTL time.Duration
+	// DryRun counts what this entry would drop and drops nothing.
+	DryRun bool
+	// Hits is how many packets the entry decided. It is read, never stored;
+	// storing a prefix again keeps its hits, replacing the list does not.
+	Hits uint64
+}
+
+// canonical returns the prefix in the form that lists use.
+func canonical(p netip.Prefix) (netip.Prefix, error) {
+	if !p.IsValid() || p.Addr().Zone() != "" {
+		return p, fmt.Errorf("prefix %v: %w", p, ErrInvalid)
+	}
+	if p.Addr().Is4In6() {
+		// ::ffff:0:0/96 and longer is IPv4; a shorter one is all of IPv4 and more.
+		if p.Bits() < 96 {
+			return p, fmt.Errorf("prefix %v covers more than IPv4 in IPv6 form: %w", p, ErrInvalid)
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
+}
+
+func (e Entry) check() (Entry, error) {
+	var err error
+	if e.Prefix, err = canonical(e.Prefix); err != nil {
+		return e, err
+	}
+	if e.TTL < 0 {
+		return e, fmt.Errorf("ttl %v of %v: %w", e.TTL, e.Prefix, ErrInvalid)
+	}
+	switch e.Action {
+	case 0:
+		e.Action = ActionDrop
+	case ActionDrop, ActionMonitor:
+	default:
+		return e, fmt.Errorf("%v of %v: %w", e.Action, e.Prefix, ErrInvalid)
+	}
+	return e, nil
+}
+
+// Counter counts packets and the bytes of their frames.
+type Counter struct {
+	Packets, Bytes uint64
+}
+
+// Loss says what a slot table could not keep.
+type Loss struct {
+	// Evicted counts slots that were given to another key within an interval,
+	// EvictedPackets the packets that they had counted.
+	Evicted, EvictedPackets uint64
+	// MissedPackets counts packets that found no slot.
+	MissedPackets uint64
+}
+
+// Stats are the totals since Open. The maps hold every name, also those whose
+// count is zero; each packet counts under one protocol and one verdict.
+type Stats struct {
+	// Protocols: unknown, non_ip, arp, tcp, udp, icmp, icmpv6, other.
+	Protocols map[string]Counter
+	// Verdicts: passed, allowed, monitored, would_drop, dropped.
+	Verdicts map[string]Counter
+	// Drops and WouldDrops by reason: block_host4, block_net4, block_host6,
+	// block_net6, deep_vlan.
+	Drops, WouldDrops map[string]Counter
+	// Malformed counts packets by what is wrong with them.
+	Malformed map[string]uint64
+	// Fragments counts fragments past the first; DeepVLAN frames with more than
+	// two VLAN tags.
+	Fragments, DeepVLAN Counter
+	// Sources and Targets say what the summaries lost.
+	Sources, Destinations Loss
+	// Summaries counts the events emitted.
+	Summaries uint64
+}

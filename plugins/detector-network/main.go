@@ -1,0 +1,23 @@
+// Command detector-network is the plugin that finds port scans and SYN floods
+// in the packet engine's summaries.
+package main
+
+import (
+	"os"
+
+	"github.com/ironpost/ironpost/plugins/detector-network/network"
+	"github.com/ironpost/ironpost/sdk"
+)
+
+func main() {
+	cfg := network.Default()
+	d := &detector{cfg: &cfg}
+	os.Exit(sdk.Main(sdk.Plugin{
+		Name:     "detector-network",
+		Summary:  "Port scans and SYN floods, from packet summaries",
+		Section:  "detector_network",
+		Config:   &cfg,
+		Setup:    d.setup,
+		Detector: d,
+	}))
+}

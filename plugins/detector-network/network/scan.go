@@ -1,0 +1,246 @@
+package network
+
+import (
+	"time"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// steps is how many steps a window is divided into for counts of packets.
+const steps = 20
+
+// lowPorts is the first port at which replies may arrive: systems give their
+// clients no port below it (RFC 6335, section 6).
+const lowPorts = 1024
+
+// probes is what one summary shows of scanning.
+type probes struct {
+	// ports is how many ports were probed by TCP, as far as the counts can
+	// tell, with no ACK behind most of them.
+	ports int
+	// clean says that all ports of the sample were probed so.
+	clean bool
+	// low is how many ports below 1024 the sample holds, and silent says that
+	// nothing but datagrams and stray segments came.
+	low    int
+	silent bool
+	// answered is how many ports had their SYN followed by an ACK, at most.
+	answered int
+}
+
+// probesOf reads one summary. Ports at which replies to this host arrived are
+// told by what replies consist of: SYN+ACK, datagrams, or a RST to each port.
+func probesOf(e *event.PacketEvent) probes {
+	var p probes
+	for _, port := range e.PortSample {
+		if port != 0 && port < lowPorts {
+			p.low++
+		}
+	}
+	sent := e.SYN + e.Odd
+	p.silent = sent+e.ACK+e.SYNACK == 0
+	ports := uint64(e.Ports)
+	replies := e.SYNACK + e.UDP
+	if e.RST > 0 && 2*e.RST >= ports {
+		replies += e.RST
+	}
+	if e.SYN > 0 && 2*e.ACK >= sent {
+		p.answered = int(min(ports, e.SYN))
+	}
+	if probed := min(ports, sent); 2*e.ACK < sent && probed > replies {
+		p.ports = int(probed - replies)
+	}
+	// Past the 16 of the sample Ports is an estimate.
+	slack := uint64(0)
+	if ports > 16 {
+		slack = ports / 4
+	}
+	p.clean = p.ports > 0 && replies == 0 && ports <= sent+slack
+	return p
+}
+
+// manyAnswered is how many ports a source connects to in one interval when it
+// is worth remembering, as a checker of health that may look like a scanner
+// when an interval ends between its SYNs and its ACKs.
+const manyAnswered = 8
+
+// remarkable reports whether a source that is not known yet is worth
+// remembering for this.
+func (p probes) remarkable() bool {
+	return p.ports > 0 || p.low >= 2 || p.low == 1 && p.silent || p.answered >= manyAnswered
+}
+
+// scan is what a source did within the windows.
+type scan struct {
+	// probing is when the newest summary with probes came, UTC nanoseconds.
+	probing int64
+	ports   []port
+	fast    []step
+	slow    []step
+}
+
+// port is a port that the source reached.
+type port struct {
+	number uint16
+	// probed and low are when it was last probed by TCP, and last reached at
+	// all where no reply goes; UTC nanoseconds, 0 for never.
+	probed, low int64
+}
+
+func (p port) last() int64 { return max(p.probed, p.low) }
+
+// step sums up one step of a window.
+type step struct {
+	number   int64  // the time divided by the length of a step
+	probes   uint64 // in summaries that show unanswered probes
+	acks     uint64 // in those, and in what came within answerTime of them
+	synacks  uint64
+	ports    uint32 // greatest number of ports probed in one summary
+	answered uint32 // greatest number of ports with answered SYNs in one summary
+	evidence uint32 // summaries that show probes
+}
+
+func (s *step) add(other step) {
+	s.probes += other.probes
+	s.acks += other.acks
+	s.synacks += other.synacks
+	s.ports = max(s.ports, other.ports)
+	s.answered = max(s.answered, other.answered)
+	s.evidence += other.evidence
+}
+
+// answerTime is how long the ACK that answers a SYN may take. It keeps the ACKs
+// of a connection that has nothing to do with the probes from hiding them.
+const answerTime = time.Second
+
+// add takes up a summary. now is the time of the newest one.
+func (s *scan) add(cfg Config, e *event.PacketEvent, seen probes, now int64) {
+	at := e.Time.UnixNano()
+	one := step{synacks: e.SYNACK, ports: uint32(seen.ports), answered: uint32(seen.answered)}
+	if seen.ports > 0 {
+		s.probing = max(s.probing, at)
+		one.probes = e.SYN + e.Odd
+	}
+	if s.probing != 0 && at-s.probing <= int64(max(answerTime, 2*e.Interval)) {
+		one.acks = e.ACK
+	}
+	if seen.ports > 0 || seen.low > 0 {
+		one.evidence = 1
+	}
+	s.fast = addStep(s.fast, one, at, now, cfg.ScanWindow)
+	s.slow = addStep(s.slow, one, at, now, cfg.SlowScanWindow)
+	for _, number := range e.PortSample {
+		low := number < lowPorts
+		if number == 0 || !low && !seen.clean {
+			continue
+		}
+		p := s.port(number)
+		if seen.clean {
+			p.probed = max(p.probed, at)
+		}
+		if low {
+			p.low = max(p.low, at)
+		}
+	}
+}
+
+// port returns the entry of a port, in place of the one seen longest ago when
+// there is no room.
+func (s *scan) port(number uint16) *port {
+	oldest := 0
+	for i := range s.ports {
+		if s.ports[i].number == number {
+			return &s.ports[i]
+		}
+		if s.ports[i].last() < s.ports[oldest].last() {
+			oldest = i
+		}
+	}
+	if len(s.ports) < MaxPorts {
+		s.ports = append(s.ports, port{number: number})
+		return &s.ports[len(s.ports)-1]
+	}
+	s.ports[oldest] = port{number: number}
+	return &s.ports[oldest]
+}
+
+// addStep adds counts at a time to the steps of a window and drops the steps
+// that left it. The steps are in rising order.
+func addStep(window []step, one step, at, now int64, length time.Duration) []step {
+	size := int64(length) / steps
+	one.number = at / size
+	first := now/size - steps + 1
+	if one.number >= first {
+		i := len(window)
+		for i > 0 && window[i-1].number > one.number {
+			i--
+		}
+		if i > 0 && window[i-1].number == one.number {
+			window[i-1].add(one)
+		} else {
+			window = append(window, step{})
+			copy(window[i+1:], window[i:])
+			window[i] = one
+		}
+	}
+	gone := 0
+	for gone < len(window) && window[gone].number < first {
+		gone++
+	}
+	return append(window[:0], window[gone:]...)
+}
+
+// promising reports whether the source shows enough for its summaries to be
+// kept as evidence.
+func (s *scan) promising() bool { return len(s.ports) >= 5 }
+
+// finding says which bounds a scan crossed.
+type finding struct {
+	slow    bool
+	bound   int
+	window  time.Duration
+	ports   int // distinct ports probed by TCP, at least
+	low     int // distinct ports below 1024
+	sum     step
+	numbers []uint16
+}
+
+// verdict reports whether the source scans.
+func (s *scan) verdict(cfg Config, now int64) (finding, bool) {
+	if f, ok := s.within(s.fast, cfg.ScanPorts, cfg.ScanWindow, now); ok {
+		return f, true
+	}
+	f, ok := s.within(s.slow, cfg.SlowScanPorts, cfg.SlowScanWindow, now)
+	f.slow = true
+	return f, ok
+}
+
+func (s *scan) within(window []step, bound int, length time.Duration, now int64) (finding, bool) {
+	f := finding{bound: bound, window: length}
+	for _, one := range window {
+		f.sum.add(one)
+	}
+	after := now - int64(length)
+	for _, p := range s.ports {
+		if p.probed > after {
+			f.ports++
+		}
+		if p.low > after {
+			f.low++
+		}
+	}
+	for _, one := range s.slow {
+		f.sum.answered = max(f.sum.answered, one.answered)
+	}
+	f.ports = max(f.ports, int(f.sum.ports)-int(f.sum.answered))
+	unanswered := 2*f.sum.acks < f.sum.probes
+	if (f.ports < bound || !unanswered) && uint64(f.low) < uint64(bound)+f.sum.synacks {
+		return f, false
+	}
+	for _, p := range s.ports {
+		if p.last() > after {
+			f.numbers = append(f.numbers, p.number)
+		}
+	}
+	return f, true
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/engine"
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// bundleName is the set of files that holds the rules.
+const bundleName = "rules"
+
+// config is the section [rules].
+type config struct {
+	Paths      []string      `config:"paths" help:"files and folders of rules"`
+	MaxGroups  int           `config:"max_groups" help:"windows kept for all rules" min:"100" max:"10000000"`
+	MaxMemory  sdk.Size      `config:"max_memory" help:"memory of all windows with the events they keep" min:"1048576" max:"60000000"`
+	RateLimit  int           `config:"rate_limit" help:"alerts of one rule within rate_period, for rules that name no limit" min:"1" max:"1000000"`
+	RatePeriod time.Duration `config:"rate_period" help:"period of rate_limit" min:"1s" max:"168h"`
+}
+
+func defaults() config {
+	return config{
+		Paths: []string{"rules"}, MaxGroups: engine.DefaultMaxGroups, MaxMemory: engine.DefaultMaxBytes,
+		RateLimit: engine.DefaultRateLimit.Count, RatePeriod: engine.DefaultRateLimit.Timeframe,
+	}
+}
+
+func (c *config) options() engine.Options {
+	return engine.Options{
+		MaxGroups: c.MaxGroups, MaxGroupsPerRule: (c.MaxGroups + 1) / 2, MaxBytes: int(c.MaxMemory),
+		RateLimit: rule.Limit{Count: c.RateLimit, Timeframe: c.RatePeriod},
+	}
+}
+
+var (
+	_ sdk.Detector     = (*detector)(nil)
+	_ sdk.Consumer     = (*detector)(nil)
+	_ sdk.Stateful     = (*detector)(nil)
+	_ sdk.RuleLister   = (*detector)(nil)
+	_ sdk.BundleLoader = (*detector)(nil)
+)
+
+// detector joins the engine to the SDK. Batches, bundles and questions come
+// concurrently; a batch holds the lock as a whole.
+type detector struct {
+	cfg *config
+	// running is how many rules run.
+	running atomic.Int64
+
+	mu     sync.Mutex
+	engine *engine.Engine
+	set    *engine.Set
+	// rules are the rules in force, the disabled ones among them.
+	rules   []*rule.Rule
+	counter func(name string, n uint64)
+	counted engine.Stats
+}
+
+func newDetector(cfg *config) *detector {
+	set := engine.Compile(nil)
+	return &detector{cfg: cfg, set: set, engine: engine.New(set, cfg.options()), counter: func(string, uint64) {}}
+}
+
+// setup takes the configuration, which is in place now.
+func (d *detector) setup(_ context.Context, env sdk.Env) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.engine = engine.New(d.set, d.cfg.options())
+	d.counted = engine.Stats{}
+	if env.Counter != nil {
+		d.counter = env.Counter
+	}
+	return nil
+}
+
+// health tells people that nothing is looked for. It takes no lock: a batch
+// that waits for the host must not look like a hang.
+func (d *detector) health(context.Context) error {
+	if d.running.Load() == 0 {
+		return errors.New("no rule is loaded; name a folder of rules in rules.paths")
+	}
+	return nil
+}
+
+// Consumes implements sdk.Consumer.
+func (d *detector) Consumes() []event.Kind {
+	return []event.Kind{event.KindLog, event.KindPacket, event.KindAlert}
+}
+
+// Detect implements sdk.Detector.
+func (d *detector) Detect(_ context.Context, batch sdk.Batch, raise func(*event.AlertEvent)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer d.count()
+	switch batch.Kind {
+	case event.KindLog:
+		for ev := range batch.Logs() {
+			d.engine.Log(ev, raise)
+		}
+	case event.KindPacket:
+		for ev := range batch.Packets() {
+			d.engine.Packet(ev, raise)
+		}
+	case event.KindAlert:
+		for ev := range batch.Alerts() {
+			d.engine.Alert(ev, raise)
+		}
+	}
+	return nil
+}
+
+// count passes on what the engine counted since the last time.
+func (d *detector) count() {
+	now, before := d.engine.Stats(), d.counted
+	d.counted = now
+	for _, c := range [...]struct {
+		name        string
+		now, before uint64
+	}{
+		{"late", now.Late, before.Late},
+		{"matches", now.Matches, before.Matches},
+		{"ungrouped", now.Ungrouped, before.Ungrouped},
+		{"suppressed", now.Suppressed, before.Suppressed},
+		{"rate_limited", now.RateLimited, before.RateLimited},
+		{"evicted_groups", now.EvictedGroups, before.EvictedGroups},
+		{"evicted_streams", now.EvictedStreams, before.EvictedStreams},
+		{"bad_state", now.BadState, before.BadState},
+	} {
+		if c.now > c.before {
+			d.counter(c.name, c.now-c.before)
+		}
+	}
+}
+
+// Restore implements sdk.Stateful. What was known before is forgotten.
+func (d *detector) Restore(entries iter.Seq2[string, []byte]) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.engine = engine.New(d.set, d.cfg.options())
+	d.counted = engine.Stats{}
+	return d.engine.Restore(entries)
+}
+
+// Save implements sdk.Stateful.
+func (d *detector) Save(changes *sdk.Changes) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.engine.Save(changes.Put, changes.Delete)
+}
+
+// LoadBundle implements sdk.BundleLoader. The rules are compiled aside; the
+// lock is held only to swap them.
+func (d *detector) LoadBundle(_ context.Context, name string, files fs.FS, check bool) (sdk.BundleReport, error) {
+	if name != bundleName {
+		return sdk.BundleReport{}, fmt.Errorf("load bundle %q: this plugin knows the bundle %q alone", name, bundleName)
+	}
+	res := rule.Load(files)
+	report := sdk.BundleReport{Files: res.Files, Rules: len(res.Rules) + len(res.Problems), Loaded: len(res.Rules)}
+	for _, p := range res.Problems {
+		report.Rejected = append(report.Rejected, sdk.BundleProblem{File: p.File, Rule: p.Rule, Line: p.Line, Code: p.Code, Reason: p.Reason})
+	}
+	if check {
+		return report, nil
+	}
+	set := engine.Compile(res.Rules)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.set, d.rules = set, res.Rules
+	d.engine.Swap(set)
+	d.running.Store(int64(set.Len()))
+	return report, nil
+}
+
+// ListRules implements sdk.RuleLister.
+func (d *detector) ListRules(context.Context) ([]sdk.RuleInfo, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	running := map[string]engine.RuleStats{}
+	for _, s := range d.engine.Rules() {
+		running[s.Rule.ID] = s
+	}
+	out := make([]sdk.RuleInfo, 0, len(d.rules))
+	for _, r := range d.rules {
+		info := sdk.RuleInfo{ID: r.ID, Title: r.Title, File: r.File, Severity: r.Severity, Status: r.Status, Tags: r.Tags}
+		if s := running[r.ID]; s.Hits > 0 {
+			info.Hits, info.LastHit = s.Hits, s.LastHit.UnixNano()
+		}
+		out = append(out, info)
+	}
+	return out, nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"maps"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+const twoFailures = `id: two
+title: Two failures
+severity: high
+tags: [a]
+detection:
+  conditions: [{field: process, value: sshd}]
+  threshold: {count: 2, timeframe_secs: 60, group_by: src_ip}
+`
+
+func line(seq uint64) *event.LogEvent {
+	at := time.Date(2025, 3, 1, 0, 0, int(seq), 0, time.UTC)
+	ev := &event.LogEvent{Stream: &event.Stream{ID: 1}, Sequence: seq, Time: at, ObservedTime: at, Process: "sshd"}
+	ev.Set("src_ip", "192.0.2.1")
+	return ev
+}
+
+func load(t *testing.T, d *detector, files fstest.MapFS, check bool) sdk.BundleReport {
+	t.Helper()
+	report, err := d.LoadBundle(t.Context(), bundleName, files, check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestBundle(t *testing.T) {
+	cfg := defaults()
+	d := newDetector(&cfg)
+	if err := d.health(t.Context()); err == nil {
+		t.Error("healthy without a rule")
+	}
+	files := fstest.MapFS{
+		"two.yaml":    {Data: []byte(twoFailures)},
+		"off.yaml":    {Data: []byte("id: off\ntitle: Off\nstatus: disabled\ndetection: {conditions: [{field: a, value: b}]}\n")},
+		"broken.yaml": {Data: []byte("id: broken\ntitle: x\nsevrity: low\n")},
+	}
+	want := sdk.BundleReport{Files: 3, Rules: 3, Loaded: 2, Rejected: []sdk.BundleProblem{{
+		File: "broken.yaml", Rule: "broken", Line: 3, Code: "unknown_key", Reason: `the rule has no key "sevrity"; did you mean "severity"?`,
+	}}}
+	if d := cmp.Diff(want, load(t, d, files, true)); d != "" {
+		t.Errorf("report of the check differs (-want +got):\n%s", d)
+	}
+	if rules, _ := d.ListRules(t.Context()); len(rules) != 0 {
+		t.Errorf("got %d rules after a check, want none in force", len(rules))
+	}
+	if d := cmp.Diff(want, load(t, d, files, false)); d != "" {
+		t.Errorf("report differs (-want +got):\n%s", d)
+	}
+	if err := d.health(t.Context()); err != nil {
+		t.Errorf("got health %v, want none", err)
+	}
+	d.engine.Log(line(3), func(*event.AlertEvent) {})
+	got, err := d.ListRules(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []sdk.RuleInfo{
+		{ID: "off", Title: "Off", File: "off.yaml", Severity: event.SeverityMedium, Status: "disabled"},
+		{ID: "two", Title: "Two failures", File: "two.yaml", Severity: event.SeverityHigh, Tags: []string{"a"}, Hits: 1, LastHit: line(3).Time.UnixNano()},
+	}
+	if d := cmp.Diff(list, got); d != "" {
+		t.Errorf("rules differ (-want +got):\n%s", d)
+	}
+	if _, err := d.LoadBundle(t.Context(), "other", files, false); err == nil {
+		t.Error("a bundle of another name was taken")
+	}
+}
+
+// TestRestoreBeforeRules: the state may come before the rules do.
+func TestRestoreBeforeRules(t *testing.T) {
+	cfg := defaults()
+	store := map[string][]byte{}
+	save := func(d *detector) {
+		d.Save(sdk.NewChanges(func(key string, value []byte, deleted bool) {
+			if deleted {
+				delete(store, key)
+			} else {
+				store[key] = append([]byte(nil), value...)
+			}
+		}))
+	}
+	files := fstest.MapFS{"two.yaml": {Data: []byte(twoFailures)}}
+	first := newDetector(&cfg)
+	load(t, first, files, false)
+	first.engine.Log(line(0), func(*event.AlertEvent) { t.Error("an alert after one failure") })
+	save(first)
+
+	second := newDetector(&cfg)
+	if err := second.Restore(maps.All(store)); err != nil {
+		t.Fatal(err)
+	}
+	load(t, second, files, false)
+	n := 0
+	second.engine.Log(line(1), func(a *event.AlertEvent) {
+		n++
+		if len(a.Logs) != 2 {
+			t.Errorf("got %d cited events, want 2", len(a.Logs))
+		}
+	})
+	if n != 1 {
+		t.Errorf("got %d alerts, want 1", n)
+	}
+}

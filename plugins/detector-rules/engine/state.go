@@ -1,0 +1,390 @@
+package engine
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// The keys of the state: "w|rule|hash|group" a window, "l|rule|hash|" a rate
+// limit, "s|stream in hexadecimal" the newest time of a stream.
+const (
+	windowPrefix = "w|"
+	limitPrefix  = "l|"
+	streamPrefix = "s|"
+)
+
+func (g *group) stateKey() string      { return windowPrefix + g.rule.program.key + g.key }
+func (rs *ruleState) limitKey() string { return limitPrefix + rs.program.key }
+func streamKey(id uint64) string       { return streamPrefix + strconv.FormatUint(id, 16) }
+
+// Restore takes back what Save handed out, before the first event. Entries
+// that are damaged or whose rule has changed are dropped and counted in
+// Stats.BadState. While no rule runs, windows wait for the first Swap.
+func (e *Engine) Restore(entries iter.Seq2[string, []byte]) error {
+	for key, value := range entries {
+		if err := e.restore(key, value); err != nil {
+			e.stats.BadState++
+			e.forget(key)
+		}
+	}
+	return nil
+}
+
+// restore takes one entry. value is not kept.
+func (e *Engine) restore(key string, value []byte) error {
+	s := &scan{b: value}
+	if s.byte() != stateVersion {
+		return fmt.Errorf("read the version: %w", errState)
+	}
+	if name, ok := strings.CutPrefix(key, streamPrefix); ok {
+		return e.restoreStream(name, s)
+	}
+	if len(e.rules) == 0 {
+		if e.pending == nil {
+			e.pending = map[string][]byte{}
+		}
+		e.pending[strings.Clone(key)] = append([]byte(nil), value...)
+		return nil
+	}
+	kind, rest := key[:min(2, len(key))], key[min(2, len(key)):]
+	rs, name := e.owner(rest)
+	switch {
+	case rs == nil:
+		return fmt.Errorf("find the rule of %q: %w", key, errState)
+	case kind == windowPrefix:
+		return e.restoreGroup(rs, name, s)
+	case kind == limitPrefix && name == "":
+		l := limiter{start: s.int(), count: int(s.uint()), held: s.uint(), started: true}
+		if s.err == nil {
+			rs.rate = l
+		}
+		return s.err
+	}
+	return fmt.Errorf("read the key %q: %w", key, errState)
+}
+
+// owner returns the rule that a key "rule|hash|rest" belongs to, and the rest.
+func (e *Engine) owner(key string) (rs *ruleState, rest string) {
+	at := strings.IndexByte(key, '|')
+	if at < 0 {
+		return nil, ""
+	}
+	end := strings.IndexByte(key[at+1:], '|')
+	if end < 0 {
+		return nil, ""
+	}
+	end += at + 2
+	return e.byKey[key[:end]], key[end:]
+}
+
+func (e *Engine) restoreStream(name string, s *scan) error {
+	id, err := strconv.ParseUint(name, 16, 64)
+	if err != nil {
+		return fmt.Errorf("read the id of a stream: %w", err)
+	}
+	newest := s.int()
+	if s.err != nil {
+		return s.err
+	}
+	if _, known := e.streams.byID[id]; !known && len(e.streams.byID) >= e.opts.MaxStreams {
+		return fmt.Errorf("keep stream %s: there are too many: %w", name, errState)
+	}
+	st, _ := e.streams.get(id)
+	st.newest = max(st.newest, newest)
+	return nil
+}
+
+// restoreGroup takes a window.
+func (e *Engine) restoreGroup(rs *ruleState, name string, s *scan) error {
+	if rs.groups[name] != nil {
+		return fmt.Errorf("restore group %q twice: %w", name, errState)
+	}
+	g := &group{key: strings.Clone(name), rule: rs, saved: true}
+	flags := s.byte()
+	g.alerted = flags&1 != 0
+	g.lastAlert, g.suppressed = s.int(), s.uint()
+	descriptors := make([]*event.Stream, s.count(8))
+	for i := range descriptors {
+		descriptors[i] = s.stream()
+	}
+	n := s.count(3)
+	if n > max(rs.program.maxStamps, 0) {
+		return fmt.Errorf("read %d stamps: %w", n, errState)
+	}
+	at := int64(0)
+	for i := range n {
+		step := s.int()
+		if i > 0 && (step < 0 || at > math.MaxInt64-step) {
+			return fmt.Errorf("read the times of a group: %w", errState)
+		}
+		at += step
+		g.entries = append(g.entries, entry{time: at})
+		if err := e.restoreEntry(&g.entries[i], s, descriptors); err != nil {
+			return err
+		}
+	}
+	if s.err != nil {
+		return s.err
+	}
+	if len(s.b) > 0 {
+		return fmt.Errorf("read to the end of a group: %w", errState)
+	}
+	e.insert(g)
+	for i := range g.entries {
+		e.grow(g, g.entries[i].cost())
+	}
+	e.evict(rs)
+	return nil
+}
+
+// The flags of an entry.
+const (
+	entryConfirmed = 1 << iota
+	entryLog
+	entryPacket
+	entryAlert
+)
+
+func (e *Engine) restoreEntry(n *entry, s *scan, descriptors []*event.Stream) error {
+	which, flags := s.uint(), s.byte()
+	if which >= uint64(len(descriptors)) {
+		return fmt.Errorf("read the stream of an entry: %w", errState)
+	}
+	d := descriptors[which]
+	if st := e.streams.byID[d.ID]; st != nil {
+		n.stream = st
+	} else if len(e.streams.byID) < e.opts.MaxStreams {
+		// Its own entry comes later.
+		n.stream, _ = e.streams.get(d.ID)
+	} else {
+		n.stream = &stream{id: d.ID, newest: math.MinInt64}
+	}
+	n.confirmed = flags&entryConfirmed != 0
+	if flags&(entryLog|entryPacket|entryAlert) == 0 {
+		return s.err
+	}
+	b := &body{size: 256}
+	if flags&entryLog != 0 {
+		b.log = s.log()
+		b.log.Stream = descriptorOf(s, descriptors)
+		b.size += logSize(b.log)
+	}
+	if flags&entryPacket != 0 {
+		b.packet = s.packet()
+		b.packet.Stream = descriptorOf(s, descriptors)
+		b.size += 256
+	}
+	if flags&entryAlert != 0 {
+		b.hops = s.byte()
+		b.entities = s.fields()
+		for _, f := range b.entities {
+			b.size += 32 + len(f.Key) + len(f.Value)
+		}
+	}
+	n.body = b
+	return s.err
+}
+
+// descriptorOf reads which stream a cited event is of.
+func descriptorOf(s *scan, descriptors []*event.Stream) *event.Stream {
+	which := s.uint()
+	if which == 0 {
+		return nil
+	}
+	if which > uint64(len(descriptors)) {
+		s.fail("the stream of an event")
+		return nil
+	}
+	return descriptors[which-1]
+}
+
+// encode writes a group.
+func (g *group) encode() []byte {
+	w := &writer{}
+	w.byte(stateVersion)
+	var flags byte
+	if g.alerted {
+		flags |= 1
+	}
+	w.byte(flags)
+	w.int(g.lastAlert)
+	w.uint(g.suppressed)
+	var table []*event.Stream
+	index := map[uint64]int{}
+	add := func(id uint64, s *event.Stream) {
+		at, ok := index[id]
+		if !ok {
+			index[id] = len(table)
+			table = append(table, &event.Stream{ID: id})
+			at = index[id]
+		}
+		if s != nil {
+			table[at] = s
+		}
+	}
+	for i := range g.entries {
+		n := &g.entries[i]
+		add(n.stream.id, nil)
+		if s := n.body.stream(); s != nil {
+			add(s.ID, s)
+		}
+	}
+	w.uint(uint64(len(table)))
+	for _, s := range table {
+		w.stream(s)
+	}
+	w.uint(uint64(len(g.entries)))
+	last := int64(0)
+	for i := range g.entries {
+		n := &g.entries[i]
+		w.int(n.time - last)
+		last = n.time
+		w.uint(uint64(index[n.stream.id]))
+		n.encode(w, index)
+	}
+	return w.b
+}
+
+// stream returns the stream of the event that would be cited.
+func (b *body) stream() *event.Stream {
+	switch {
+	case b == nil:
+	case b.log != nil:
+		return b.log.Stream
+	case b.packet != nil:
+		return b.packet.Stream
+	}
+	return nil
+}
+
+func (n *entry) encode(w *writer, index map[uint64]int) {
+	b := n.body
+	var flags byte
+	if n.confirmed {
+		flags |= entryConfirmed
+	}
+	if b != nil {
+		if b.log != nil {
+			flags |= entryLog
+		}
+		if b.packet != nil {
+			flags |= entryPacket
+		}
+		if b.entities != nil || b.hops > 0 {
+			flags |= entryAlert
+		}
+	}
+	w.byte(flags)
+	which := uint64(0)
+	if s := b.stream(); s != nil {
+		which = uint64(index[s.ID]) + 1
+	}
+	if flags&entryLog != 0 {
+		w.log(b.log)
+		w.uint(which)
+	}
+	if flags&entryPacket != 0 {
+		w.packet(b.packet)
+		w.uint(which)
+	}
+	if flags&entryAlert != 0 {
+		w.byte(b.hops)
+		w.fields(b.entities)
+	}
+}
+
+// forget has a key removed at the next Save.
+func (e *Engine) forget(key string) { e.deleted[strings.Clone(key)] = struct{}{} }
+
+// Save hands out what changed since the last Save. put and del report whether
+// they took the change; what they did not take comes again at the next Save.
+// put must not keep value.
+func (e *Engine) Save(put func(key string, value []byte) bool, del func(key string) bool) {
+	for key := range maps.Keys(e.deleted) {
+		if !del(key) {
+			return
+		}
+		delete(e.deleted, key)
+	}
+	for st := e.streams.head; st != nil; st = st.next {
+		if st.dirty {
+			w := &writer{b: []byte{stateVersion}}
+			w.int(st.newest)
+			if !put(streamKey(st.id), w.b) {
+				return
+			}
+			st.dirty = false
+		}
+	}
+	for _, rs := range e.rules {
+		if rs.rate.dirty {
+			w := &writer{b: []byte{stateVersion}}
+			w.int(rs.rate.start)
+			w.uint(uint64(rs.rate.count))
+			w.uint(rs.rate.held)
+			if !put(rs.limitKey(), w.b) {
+				return
+			}
+			rs.rate.dirty = false
+		}
+	}
+	for i, g := range e.dirty {
+		if g.gone {
+			continue
+		}
+		if !put(g.stateKey(), g.encode()) {
+			e.dirty = append(e.dirty[:0], e.dirty[i:]...)
+			return
+		}
+		g.dirty, g.saved = false, true
+	}
+	clear(e.dirty)
+	e.dirty = e.dirty[:0]
+}
+
+// Swap puts another set in force. Windows, rate limits and counters of a rule
+// whose id and content hash are the same go on; those of others are dropped.
+func (e *Engine) Swap(set *Set) {
+	before := e.rules
+	e.adopt(set)
+	for _, old := range before {
+		if e.byKey[old.program.key] == old {
+			continue
+		}
+		for old.last != nil {
+			e.drop(old.last)
+		}
+		e.forget(old.limitKey())
+	}
+	if len(e.rules) > 0 {
+		for key, value := range e.pending {
+			if err := e.restore(key, value); err != nil {
+				e.stats.BadState++
+				e.forget(key)
+			}
+		}
+		e.pending = nil
+	}
+}
+
+// adopt makes the states of the set's rules, keeping those that there are.
+func (e *Engine) adopt(set *Set) {
+	before := e.byKey
+	e.set, e.matcher = set, newMatcher(set)
+	e.rules = make([]*ruleState, len(set.rules))
+	e.byKey = make(map[string]*ruleState, len(set.rules))
+	for i, p := range set.rules {
+		rs := before[p.key]
+		if rs == nil {
+			rs = &ruleState{groups: map[string]*group{}}
+		}
+		rs.program = p
+		e.rules[i], e.byKey[p.key] = rs, rs
+	}
+}

@@ -1,0 +1,24 @@
+// Command detector-rules is the plugin that raises alerts by YAML rules.
+package main
+
+import (
+	"os"
+
+	"github.com/ironpost/ironpost/sdk"
+)
+
+func main() {
+	cfg := defaults()
+	d := newDetector(&cfg)
+	os.Exit(sdk.Main(sdk.Plugin{
+		Name:     "detector-rules",
+		Summary:  "Alerts by YAML rules over logs, packet summaries and alerts",
+		Section:  "rules",
+		Config:   &cfg,
+		Bundles:  []sdk.Bundle{{Name: bundleName, ConfigKey: "paths", Suffixes: []string{".yaml", ".yml"}}},
+		Loader:   d,
+		Setup:    d.setup,
+		Health:   d.health,
+		Detector: d,
+	}))
+}

@@ -1,0 +1,42 @@
+// Package rule reads detection rules from YAML and checks them.
+//
+// # Language
+//
+//	id: ssh_brute_force          # letters, digits and . _ : - ; unique in the set
+//	title: SSH Brute Force Attack
+//	severity: high               # or level; informational low medium high critical
+//	detection:
+//	  conditions:                # all must hold; "condition: any" makes it one of them
+//	    - field: process
+//	      operator: equals       # the default
+//	      value: sshd            # a list means any one of them
+//	  threshold:                 # optional
+//	    count: 5
+//	    timeframe_secs: 60
+//	    group_by: src_ip         # optional; a name or a list of names
+//
+// Operators: equals, contains, starts_with, ends_with, regex, exists, gt, gte,
+// lt, lte, cidr, and not. Text is compared without regard to case (Unicode
+// simple folding, as strings.EqualFold) unless the condition says
+// case_sensitive: true; a regex regards case unless the condition says
+// case_sensitive: false or the pattern (?i).
+//
+// Negation has one meaning, "the condition does not hold", and these
+// spellings: the prefix not_ on any operator (not_contains), operator not with
+// a value (not equal to it) or with a nested condition or conditions (not all
+// of them hold), the key not with nested conditions, and not: true beside an
+// operator. A negated condition also holds for an event that lacks the field.
+// A condition may also be a group: any: [...] or all: [...].
+//
+// # Loading
+//
+// Load walks a file tree. A rule that is wrong is rejected alone, with a
+// Problem that names its file, line and reason; the others load. YAML documents
+// that are no rules are passed over and counted. Everything is bounded, see the
+// Max constants; aliases count each time they are used.
+//
+// # Concurrency
+//
+// Load keeps no state. A Rule is not changed after Load returned it and may be
+// shared.
+package rule

@@ -1,0 +1,23 @@
+// Command enforcer-xdp is the plugin that asks the host to block the source
+// addresses of grave alerts.
+package main
+
+import (
+	"os"
+
+	"github.com/ironpost/ironpost/plugins/enforcer-xdp/answer"
+	"github.com/ironpost/ironpost/sdk"
+)
+
+func main() {
+	cfg := answer.Default()
+	e := &enforcer{cfg: &cfg}
+	os.Exit(sdk.Main(sdk.Plugin{
+		Name:     "enforcer-xdp",
+		Summary:  "Blocks the source addresses of grave alerts in the packet filter",
+		Section:  "enforcer_xdp",
+		Config:   &cfg,
+		Setup:    e.setup,
+		Enforcer: e,
+	}))
+}

@@ -1,0 +1,244 @@
+package extract
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// kind is a family of programs whose messages are read by one function.
+type kind uint8
+
+const (
+	kindNone kind = iota
+	kindSSH
+	kindSudo
+	kindSu
+	kindAccount
+	kindLogind
+	kindCron
+	kindKernel
+	kindPAM
+)
+
+// kindOf returns the family of a process name.
+func kindOf(process string) kind {
+	switch process {
+	case "sshd", "sshd-session", "sshd-auth":
+		return kindSSH
+	case "sudo":
+		return kindSudo
+	case "su", "su-l":
+		return kindSu
+	case "useradd", "adduser", "usermod", "userdel", "deluser", "groupadd", "addgroup",
+		"groupmod", "groupdel", "gpasswd", "passwd", "chpasswd", "chage", "newusers":
+		return kindAccount
+	case "systemd-logind":
+		return kindLogind
+	case "CRON", "cron", "crond", "crontab", "CROND", "/usr/sbin/cron":
+		return kindCron
+	case "kernel":
+		return kindKernel
+	}
+	if strings.HasSuffix(process, "(pam_unix)") {
+		return kindPAM
+	}
+	return kindNone
+}
+
+// Known reports whether the messages of a process are read by its name.
+func Known(process string) bool { return kindOf(process) != kindNone }
+
+// Apply reads out.Process and out.Message and sets the fields that the message
+// holds. The values alias the message. A message that it does not know leaves
+// the event as it is. It is safe for concurrent use on different events and
+// allocates only for addresses that are not written in canonical form.
+func Apply(out *event.LogEvent) { apply(out, true) }
+
+// ApplyLocal is Apply for a sender that is known not to be root: it reads the
+// tools that users run, sudo, su and the account tools, and takes no address
+// from any message.
+func ApplyLocal(out *event.LogEvent) {
+	switch kindOf(out.Process) {
+	case kindSudo, kindSu, kindAccount:
+		apply(out, false)
+	}
+}
+
+// apply reads the message; addresses says whether it may name a remote peer.
+func apply(out *event.LogEvent, addresses bool) {
+	m := repeated(out, out.Message)
+	if m == "" {
+		return
+	}
+	kind := kindOf(out.Process)
+	if kind == kindSSH && out.Process != "sshd" {
+		// One name for the daemon and its helpers.
+		out.Set("program", out.Process)
+		out.Process = "sshd"
+	}
+	if text, service, ok := pamPrefix(m); ok {
+		pam(out, service, text, addresses)
+		return
+	}
+	switch kind {
+	case kindSSH:
+		sshd(out, m)
+	case kindSudo:
+		sudo(out, m)
+	case kindSu:
+		su(out, m)
+	case kindAccount:
+		account(out, m)
+	case kindLogind:
+		logind(out, m)
+	case kindCron:
+		cron(out, m)
+	case kindKernel:
+		kernel(out, m)
+	case kindPAM:
+		// Old PAM put its name into the tag: sshd(pam_unix)[1]:
+		pam(out, strings.TrimSuffix(out.Process, "(pam_unix)"), m, addresses)
+	}
+}
+
+// repeated returns the inner text of "message repeated 5 times: [ text]", as
+// rsyslog writes it, and sets repeat_count; any other message as it is.
+func repeated(out *event.LogEvent, m string) string {
+	rest, ok := strings.CutPrefix(m, "message repeated ")
+	if !ok {
+		return m
+	}
+	count, inner, ok := strings.Cut(rest, " times: [")
+	if !ok || !isNumber(count, 9) || !strings.HasSuffix(inner, "]") {
+		return m
+	}
+	out.Set("repeat_count", count)
+	return strings.TrimSpace(inner[:len(inner)-1])
+}
+
+// setAddress sets src_ip and, unless it is empty, src_port. It sets nothing
+// when ip is not an address or port is not a port.
+func setAddress(out *event.LogEvent, ip, port string) bool {
+	if port != "" && !isPort(port) {
+		return false
+	}
+	canonical, ok := Address(ip)
+	if !ok {
+		return false
+	}
+	out.Set("src_ip", canonical)
+	if port != "" {
+		out.Set("src_port", port)
+	}
+	return true
+}
+
+// Address returns an address in canonical form: IPv4 in dotted decimal, IPv6
+// as RFC 5952 writes it, IPv4-mapped IPv6 as IPv4, without a zone. The result
+// aliases text when that is canonical already.
+func Address(text string) (string, bool) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return "", false
+	}
+	if addr.Is4() {
+		return text, true
+	}
+	addr = addr.Unmap().WithZone("")
+	var buf [64]byte
+	if canonical := addr.AppendTo(buf[:0]); string(canonical) != text {
+		return string(canonical), true
+	}
+	return text, true
+}
+
+// addressPort splits "IP port N", or "IP" alone, which must be all of s.
+func addressPort(s string) (ip, port string, ok bool) {
+	ip, rest, found := strings.Cut(s, " ")
+	if !found {
+		return ip, "", ip != ""
+	}
+	port, ok = strings.CutPrefix(rest, "port ")
+	return ip, port, ok && isPort(port)
+}
+
+// tailFrom splits "LEFT from IP port N" or "LEFT from IP" at the last " from ":
+// the tail is the program's own, so whatever LEFT holds cannot move it.
+func tailFrom(s string) (left, ip, port string, ok bool) {
+	at := strings.LastIndex(s, " from ")
+	if at < 0 {
+		return "", "", "", false
+	}
+	ip, port, ok = addressPort(s[at+len(" from "):])
+	return s[:at], ip, port, ok
+}
+
+// tailUser splits "LEFT IP port N" at the last three words.
+func tailUser(s string) (left, ip, port string, ok bool) {
+	at := strings.LastIndex(s, " port ")
+	if at < 0 {
+		return "", "", "", false
+	}
+	port = s[at+len(" port "):]
+	s = s[:at]
+	sp := strings.LastIndexByte(s, ' ')
+	if sp < 0 || !isPort(port) {
+		return "", "", "", false
+	}
+	return s[:sp], s[sp+1:], port, true
+}
+
+// isPort reports whether s is a number from 0 to 65535 of at most 5 digits.
+func isPort(s string) bool {
+	if !isNumber(s, 5) {
+		return false
+	}
+	n := 0
+	for i := range len(s) {
+		n = n*10 + int(s[i]-'0')
+	}
+	return n <= 65535
+}
+
+// isNumber reports whether s is 1 to most decimal digits.
+func isNumber(s string, most int) bool {
+	if s == "" || len(s) > most {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// quoted returns the text between the quotes of "'NAME' REST" and REST. The
+// quote that ends the name is the first that a space or the end follows.
+func quoted(s string) (name, rest string, ok bool) {
+	if len(s) < 2 || s[0] != '\'' {
+		return "", "", false
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] == '\'' && (i+1 == len(s) || s[i+1] == ' ' || s[i+1] == ',') {
+			return s[1:i], strings.TrimPrefix(s[i+1:], " "), true
+		}
+	}
+	return "", "", false
+}
+
+// user sets a field to an account name, without the "(uid=N)" that PAM adds,
+// which becomes the field uidKey.
+func user(out *event.LogEvent, key, uidKey, name string) {
+	if at := strings.LastIndex(name, "(uid="); at >= 0 && strings.HasSuffix(name, ")") {
+		if uid := name[at+len("(uid=") : len(name)-1]; isNumber(uid, 10) {
+			out.Set(uidKey, uid)
+			name = name[:at]
+		}
+	}
+	if name != "" {
+		out.Set(key, name)
+	}
+}

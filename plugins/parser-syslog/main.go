@@ -1,0 +1,19 @@
+// Command parser-syslog is the plugin that parses syslog records.
+package main
+
+import (
+	"os"
+	_ "time/tzdata" // The sandbox has no zone files.
+
+	"github.com/ironpost/ironpost/plugins/parser-syslog/syslog"
+	"github.com/ironpost/ironpost/sdk"
+)
+
+func main() {
+	var parser syslog.Parser
+	os.Exit(sdk.Main(sdk.Plugin{
+		Name:    "parser-syslog",
+		Summary: "Syslog: RFC 5424, RFC 3164 and their relatives; sshd, sudo and other messages",
+		Parser:  sdk.ParseFunc("syslog", parser.Parse),
+	}))
+}

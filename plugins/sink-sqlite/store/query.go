@@ -1,0 +1,260 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+const (
+	// MaxLimit is the greatest number of records of one query, and the number
+	// when it sets no limit.
+	MaxLimit = 10_000
+	// MinPrefix is the shortest prefix of an id, in characters.
+	MinPrefix = 8
+)
+
+// ErrQuery: the query cannot be answered; the text says what is wrong with it.
+var ErrQuery = errors.New("bad query")
+
+// The states of an alert.
+var states = [...]string{"open", "acknowledged", "closed"}
+
+// Query yields matching events, newest first, until yield returns false. An
+// alert matches a field when it names the entity or, by the names id, rule_id,
+// detector, group and trace_id, has the value itself; an action by alert_id,
+// enforcer, action, target, outcome, mode, trace_id or a detail; a log event
+// and a packet summary by what LogEvent.Get knows, or interface, src_ip,
+// dst_ip, dst_port and scope.
+func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) bool) error {
+	select {
+	case s.queries <- struct{}{}:
+		defer func() { <-s.queries }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	cursors, err := s.cursors(ctx, q)
+	if err != nil {
+		return err
+	}
+	limit := q.Limit
+	if limit <= 0 || limit > MaxLimit {
+		limit = MaxLimit
+	}
+	for skip := max(q.Skip, 0); limit > 0; {
+		f, err := newest(ctx, cursors)
+		if err != nil || f == nil {
+			return err
+		}
+		switch {
+		case !matches(q, f.record):
+		case skip > 0:
+			skip--
+		case !yield(f.record):
+			return nil
+		default:
+			limit--
+		}
+	}
+	return nil
+}
+
+// cursors returns one cursor for each file that may hold what is asked for.
+func (s *Store) cursors(ctx context.Context, q sdk.Query) ([]*cursor, error) {
+	sel, err := selection(q)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	// What waits is to be seen too. That it cannot be written keeps nobody
+	// from reading; Sync reports it.
+	if err := s.flush(ctx); err != nil && ctx.Err() != nil {
+		return nil, err
+	}
+	names := []string{alertsName}
+	if q.Kind == event.KindLog || q.Kind == event.KindPacket {
+		if names, err = s.dayFiles(); err != nil {
+			return nil, err
+		}
+	}
+	var all []*cursor
+	for _, name := range names {
+		all = append(all, newCursor(s, name, sel, first(q)))
+	}
+	return all, nil
+}
+
+// first is how many rows a cursor reads at first.
+func first(q sdk.Query) int {
+	if q.Limit <= 0 {
+		return maxChunk
+	}
+	return min(q.Limit+max(q.Skip, 0), maxChunk)
+}
+
+// selected is a SELECT in parts.
+type selected struct {
+	kind    event.Kind
+	columns string
+	from    string
+	where   []string
+	args    []any
+	time    string // the expression to sort by
+	seq     string
+}
+
+func (s *selected) and(condition string, args ...any) {
+	s.where = append(s.where, condition)
+	s.args = append(s.args, args...)
+}
+
+func selection(q sdk.Query) (*selected, error) {
+	s := &selected{kind: q.Kind, time: "t.time", seq: "t.seq"}
+	switch q.Kind {
+	case event.KindAlert:
+		s.columns, s.from = alertColumns, "alerts t"
+	case event.KindAction:
+		s.columns, s.from = actionColumns, "actions t"
+	case event.KindLog:
+		s.columns, s.from = logColumns, "logs t LEFT JOIN streams s ON s.id = t.stream"
+	case event.KindPacket:
+		s.columns, s.from = packetColumns, "packets t LEFT JOIN streams s ON s.id = t.stream"
+	default:
+		return nil, fmt.Errorf("%w: kind %v is not stored", ErrQuery, q.Kind)
+	}
+	if q.ID != "" {
+		if err := s.id(q.ID); err != nil {
+			return nil, err
+		}
+	}
+	s.fields(q)
+	if q.Since != 0 {
+		s.and(s.time+" >= ?", q.Since)
+	}
+	if q.Until != 0 {
+		s.and(s.time+" <= ?", q.Until)
+	}
+	if q.MinSeverity > 0 && (q.Kind == event.KindAlert || q.Kind == event.KindLog) {
+		s.and("t.severity >= ?", int64(q.MinSeverity))
+	}
+	if q.State != "" && q.Kind == event.KindAlert {
+		if !slices.Contains(states[:], q.State) {
+			return nil, fmt.Errorf("%w: state %q: want open, acknowledged or closed", ErrQuery, q.State)
+		}
+		s.and("t.state = ?", q.State)
+	}
+	return s, nil
+}
+
+// id selects by an id or a prefix of it. Few rows match, so they are sorted
+// instead of being sought in the order of time.
+func (s *selected) id(id string) error {
+	if len(id) < MinPrefix {
+		return fmt.Errorf("%w: id %q: want at least its first %d characters", ErrQuery, id, MinPrefix)
+	}
+	s.time = "+t.time"
+	if s.kind == event.KindAlert || s.kind == event.KindAction {
+		s.and("t.id >= ? AND t.id < ?", id, id+"\U0010ffff")
+		return nil
+	}
+	stream, sequence, whole := strings.Cut(id, "-")
+	low, err := strconv.ParseUint(stream+strings.Repeat("0", max(0, 16-len(stream))), 16, 64)
+	if err != nil || whole && len(stream) != 16 {
+		return fmt.Errorf("%w: id %q: want STREAM-SEQUENCE in hexadecimal, or the beginning of it", ErrQuery, id)
+	}
+	high := low | (1<<(4*(16-len(stream))) - 1)
+	s.and("t.stream BETWEEN ? AND ?", int64(low), int64(high))
+	if whole && sequence != "" {
+		n, err := strconv.ParseUint(sequence, 16, 64)
+		if err != nil {
+			return fmt.Errorf("%w: id %q: want STREAM-SEQUENCE in hexadecimal", ErrQuery, id)
+		}
+		s.and("t.sequence = ?", int64(n))
+	}
+	return nil
+}
+
+// columnOf names the columns that a field of a query can be compared with.
+var columnOf = map[event.Kind]map[string]string{
+	event.KindAlert: {"id": "t.id", "rule_id": "t.rule_id", "detector": "t.detector", "group": "t.grp", "trace_id": "t.trace_id"},
+	event.KindAction: {
+		"id": "t.id", "alert_id": "t.alert_id", "enforcer": "t.enforcer", "action": "t.action", "target": "t.target",
+		"mode": "t.mode", "trace_id": "t.trace_id",
+	},
+	event.KindLog: {"host": "t.host", "process": "t.process", "message": "t.message"},
+}
+
+// fields selects by fields, as far as the database can; matches does the rest.
+func (s *selected) fields(q sdk.Query) {
+	for _, f := range q.Equal {
+		column := columnOf[q.Kind][f.Key]
+		switch {
+		case column != "":
+			s.and(column+" = ?", f.Value)
+		case q.Kind != event.KindAlert:
+		case s.from == "alerts t":
+			// The key of this table is in the order of time.
+			s.from = "entities e CROSS JOIN alerts t ON t.seq = e.alert"
+			s.and("e.key = ? AND e.value = ?", f.Key, f.Value)
+			if q.ID == "" {
+				s.time, s.seq = "e.time", "e.alert"
+			}
+		default:
+			s.and("EXISTS (SELECT 1 FROM entities x WHERE x.key = ? AND x.value = ? AND x.time = t.time AND x.alert = t.seq)", f.Key, f.Value)
+		}
+	}
+}
+
+// matches compares the fields that the database did not.
+func matches(q sdk.Query, r sdk.Record) bool {
+	for _, f := range q.Equal {
+		if columnOf[q.Kind][f.Key] != "" || q.Kind == event.KindAlert {
+			continue
+		}
+		if value, ok := valueOf(r, f.Key); !ok || value != f.Value {
+			return false
+		}
+	}
+	return true
+}
+
+func valueOf(r sdk.Record, key string) (string, bool) {
+	switch {
+	case r.Action != nil:
+		if key == "outcome" {
+			return r.Action.Outcome.String(), true
+		}
+		for _, d := range r.Action.Details {
+			if d.Key == key {
+				return d.Value, true
+			}
+		}
+	case r.Log != nil:
+		return r.Log.Get(key)
+	case r.Packet != nil:
+		p := r.Packet
+		switch key {
+		case "interface":
+			return p.Interface, true
+		case "scope":
+			return p.Scope.String(), true
+		case "src_ip":
+			return p.Source.String(), p.Source.IsValid()
+		case "dst_ip":
+			return p.Destination.String(), p.Destination.IsValid()
+		case "dst_port":
+			return strconv.Itoa(int(p.DestinationPort)), true
+		}
+	}
+	return "", false
+}

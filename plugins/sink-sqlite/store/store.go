@@ -1,0 +1,438 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// Config says where to keep what for how long. Dir is needed.
+type Config struct {
+	// Dir is made, with mode 0700, when it does not exist.
+	Dir string
+	// Retention is how long log events and packet summaries are kept, in whole
+	// days; 0 is for ever.
+	Retention time.Duration
+	// AlertRetention is how long alerts and actions are kept; 0 is for ever.
+	AlertRetention time.Duration
+	// MaxBytes bounds the files of log events and packet summaries together;
+	// 0 is no bound. When the file of the day exceeds it alone, what comes
+	// next is left out and counted.
+	MaxBytes int64
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+const (
+	alertsName = "alerts.db"
+	dayPrefix  = "events-"
+	dayLayout  = "2006-01-02"
+	suffix     = ".db"
+)
+
+const (
+	// maxWaiting is how many bytes of rows may wait before MakeRoom writes.
+	maxWaiting = 4 << 20
+	// maxDays is how many files of days are open for writing at a time.
+	maxDays = 2
+	// maxKnown is how many streams are known to be in a file.
+	maxKnown = 1 << 14
+)
+
+// Store keeps events. Make one with Open.
+type Store struct {
+	cfg     Config
+	queries chan struct{} // one token for each query that runs
+
+	mu      sync.Mutex
+	closed  bool
+	alerts  *database
+	days    []*day // the one used last comes first
+	waiting map[string]*batch
+	bytes   int // about what the waiting rows take
+	stats   Stats
+	failed  error     // why the last write did not work
+	full    bool      // the file of the day alone exceeds MaxBytes
+	swept   time.Time // when retention was looked at last
+	written int64     // bytes of events since then
+}
+
+// day is a file of events that is written.
+type day struct {
+	*database
+	name  string
+	known map[uint64]bool // streams that are in it
+}
+
+// batch is what waits for one file.
+type batch struct {
+	rows    []row
+	streams map[uint64]row
+	bytes   int
+}
+
+// Stats counts what became of events.
+type Stats struct {
+	// Written counts rows that were committed, repeated ones among them.
+	Written uint64
+	// Dropped counts events that MaxBytes left no room for.
+	Dropped uint64
+	// Corrupt counts databases that were moved aside.
+	Corrupt uint64
+	// Deleted counts files of days that were deleted.
+	Deleted uint64
+	// Errors counts writes that did not work.
+	Errors uint64
+}
+
+// Open opens the store, and begins it where there is none. The errors are those
+// of the package documentation.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		if errors.Is(err, os.ErrPermission) || readOnlyFS(err) {
+			err = fmt.Errorf("%w (%w)", ErrReadOnly, err)
+		}
+		return nil, fmt.Errorf("make the directory of the store: %w", err)
+	}
+	s := &Store{cfg: cfg, queries: make(chan struct{}, 2), waiting: make(map[string]*batch)}
+	var err error
+	if s.alerts, err = s.openFile(ctx, alertsName, alertSchema); err != nil {
+		return nil, err
+	}
+	if err := s.sweep(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// openFile opens a database; a corrupt one is moved aside first.
+func (s *Store) openFile(ctx context.Context, name string, sch schema) (*database, error) {
+	path := filepath.Join(s.cfg.Dir, name)
+	d, err := openDatabase(ctx, path, sch)
+	if !errors.Is(err, ErrCorrupt) {
+		return d, err
+	}
+	if _, asideErr := moveAside(path, s.cfg.Now()); asideErr != nil {
+		return nil, errors.Join(err, asideErr)
+	}
+	s.stats.Corrupt++
+	return openDatabase(ctx, path, sch)
+}
+
+// MakeRoom writes what waits when there is much of it. After an error the
+// caller holds back and tries again.
+func (s *Store) MakeRoom(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bytes < maxWaiting {
+		return nil
+	}
+	return s.flush(ctx)
+}
+
+// PutAlert takes an alert; a is not kept.
+func (s *Store) PutAlert(a *event.AlertEvent) {
+	at := nano(a.Time)
+	doc := encode(alertOf(a))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(alertsName, row{
+		table: tableAlerts,
+		args: []any{
+			strings.Clone(a.ID), at, int64(a.Severity), strings.Clone(a.RuleID), strings.Clone(a.Detector),
+			strings.Clone(a.Group), a.TraceID.String(), doc,
+		},
+		entities: event.CloneFields(a.Entities),
+		time:     at,
+		bytes:    2*len(doc) + 512,
+	})
+}
+
+// PutAction takes an action; a is not kept.
+func (s *Store) PutAction(a *event.ActionEvent) {
+	doc := encode(actionDoc{
+		Stream: streamOf(a.Stream), Sequence: a.Sequence,
+		Reason: a.Reason, Expires: nano(a.Expires), Details: pairsOf(a.Details),
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(alertsName, row{
+		table: tableActions,
+		args: []any{
+			strings.Clone(a.ID), int64(a.Outcome), nano(a.Time), strings.Clone(a.AlertID), a.TraceID.String(),
+			strings.Clone(a.Enforcer), strings.Clone(a.Action), strings.Clone(a.Target), strings.Clone(a.Mode), doc,
+		},
+		bytes: len(doc) + 512,
+	})
+}
+
+// PutLog takes a log event; e is not kept.
+func (s *Store) PutLog(e *event.LogEvent) {
+	id := e.ID()
+	fields := ""
+	if len(e.Fields) > 0 {
+		fields = encode(pairsOf(e.Fields))
+	}
+	var raw []byte
+	if len(e.Raw) > 0 {
+		raw = append(raw, e.Raw...)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putEvent(e.Stream, e.ObservedTime, e.Time, row{
+		table: tableLogs,
+		args: []any{
+			int64(id.Stream), int64(id.Sequence), nano(e.Time), nano(e.ObservedTime), int64(e.Severity), int64(e.Flags),
+			strings.Clone(e.Host), strings.Clone(e.Process), int64(e.PID), strings.Clone(e.Message), fields, raw, strings.Clone(e.Reason),
+		},
+		bytes: len(e.Message) + len(fields) + len(raw) + 512,
+	})
+}
+
+// PutPacket takes a packet summary; p is not kept.
+func (s *Store) PutPacket(p *event.PacketEvent) {
+	id := p.ID()
+	doc := encode(packetOf(p))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putEvent(p.Stream, p.Time, p.Time, row{
+		table: tablePackets,
+		args:  []any{int64(id.Stream), int64(id.Sequence), nano(p.Time), doc},
+		bytes: len(doc) + 256,
+	})
+}
+
+func (s *Store) put(name string, r row) *batch {
+	b := s.waiting[name]
+	if b == nil {
+		b = &batch{streams: make(map[uint64]row)}
+		s.waiting[name] = b
+	}
+	b.rows = append(b.rows, r)
+	b.bytes += r.bytes
+	s.bytes += r.bytes
+	return b
+}
+
+// putEvent puts a row into the file of the day on which it was observed.
+func (s *Store) putEvent(stream *event.Stream, observed, at time.Time, r row) {
+	if s.full {
+		s.stats.Dropped++
+		return
+	}
+	if observed.IsZero() {
+		observed = at
+	}
+	b := s.put(s.dayOf(observed), r)
+	if stream == nil {
+		return
+	}
+	if _, ok := b.streams[stream.ID]; !ok {
+		doc := encode(streamOf(stream))
+		b.streams[stream.ID] = row{table: tableStreams, args: []any{int64(stream.ID), doc}}
+		b.bytes += len(doc) + 256
+		s.bytes += len(doc) + 256
+	}
+}
+
+// dayOf returns the name of the file of a day. A time that cannot be, before
+// what is kept or after today, counts as today.
+func (s *Store) dayOf(observed time.Time) string {
+	now := s.cfg.Now().UTC()
+	oldest := now.AddDate(0, 0, -7)
+	if r := s.cfg.Retention; r > 0 && now.Add(-r).After(oldest) {
+		oldest = now.Add(-r)
+	}
+	if observed.After(now) || observed.Before(oldest) {
+		observed = now
+	}
+	return dayPrefix + observed.UTC().Format(dayLayout) + suffix
+}
+
+// Sync writes everything that was put. See the package documentation for what
+// that promises.
+func (s *Store) Sync(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	return s.sweepWhenDue(ctx)
+}
+
+// flush writes everything that waits. What could not be written goes on
+// waiting.
+func (s *Store) flush(ctx context.Context) error {
+	if s.closed {
+		return ErrClosed
+	}
+	var errs []error
+	for name, b := range s.waiting {
+		if err := s.write(ctx, name, b); err != nil {
+			s.stats.Errors++
+			errs = append(errs, err)
+			continue
+		}
+		s.stats.Written += uint64(len(b.rows))
+		s.bytes -= b.bytes
+		if name != alertsName {
+			s.written += int64(b.bytes)
+		}
+		delete(s.waiting, name)
+	}
+	if err := errors.Join(errs...); err != nil {
+		if ctx.Err() == nil {
+			s.failed = err
+		}
+		return err
+	}
+	s.failed = nil
+	return nil
+}
+
+// write writes a batch to its file; when that turns out to be corrupt it is
+// moved aside and the batch goes to a new one.
+func (s *Store) write(ctx context.Context, name string, b *batch) error {
+	err := s.writeOnce(ctx, name, b)
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	s.closeFile(name)
+	if _, asideErr := moveAside(filepath.Join(s.cfg.Dir, name), s.cfg.Now()); asideErr != nil {
+		return errors.Join(err, asideErr)
+	}
+	s.stats.Corrupt++
+	return s.writeOnce(ctx, name, b)
+}
+
+func (s *Store) writeOnce(ctx context.Context, name string, b *batch) error {
+	if name == alertsName {
+		if s.alerts == nil {
+			d, err := s.openFile(ctx, alertsName, alertSchema)
+			if err != nil {
+				return err
+			}
+			s.alerts = d
+		}
+		return s.alerts.write(ctx, b.rows)
+	}
+	d, err := s.day(ctx, name)
+	if err != nil {
+		return err
+	}
+	rows := make([]row, 0, len(b.streams)+len(b.rows))
+	for id, r := range b.streams {
+		if !d.known[id] {
+			rows = append(rows, r)
+		}
+	}
+	if err := d.write(ctx, append(rows, b.rows...)); err != nil {
+		return err
+	}
+	if len(d.known)+len(b.streams) > maxKnown {
+		clear(d.known)
+	}
+	for id := range b.streams {
+		d.known[id] = true
+	}
+	return nil
+}
+
+// day returns the open file of a day and makes it the one used last.
+func (s *Store) day(ctx context.Context, name string) (*day, error) {
+	for i, d := range s.days {
+		if d.name == name {
+			copy(s.days[1:i+1], s.days[:i])
+			s.days[0] = d
+			return d, nil
+		}
+	}
+	if len(s.days) >= maxDays {
+		s.closeFile(s.days[len(s.days)-1].name)
+	}
+	db, err := s.openFile(ctx, name, eventSchema)
+	if err != nil {
+		return nil, err
+	}
+	d := &day{database: db, name: name, known: make(map[uint64]bool)}
+	s.days = append([]*day{d}, s.days...)
+	return d, nil
+}
+
+// closeFile closes a file that is written. What it holds is committed, so an
+// error loses nothing.
+func (s *Store) closeFile(name string) {
+	if name == alertsName {
+		if s.alerts != nil {
+			_ = s.alerts.close()
+			s.alerts = nil
+		}
+		return
+	}
+	for i, d := range s.days {
+		if d.name == name {
+			_ = d.close()
+			s.days = append(s.days[:i], s.days[i+1:]...)
+			return
+		}
+	}
+}
+
+// Stats returns the counts so far.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// Health says what a person has to see to; nil when all is well.
+func (s *Store) Health() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	if s.failed != nil {
+		errs = append(errs, s.failed)
+	}
+	if s.full {
+		errs = append(errs, fmt.Errorf("events of today exceed max_bytes, %d; %d were left out since the start: raise it, or keep fewer",
+			s.cfg.MaxBytes, s.stats.Dropped))
+	}
+	corrupt, err := aside(s.cfg.Dir, "")
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if len(corrupt) > 0 {
+		errs = append(errs, fmt.Errorf("%w and a new one was begun; save what you need of %s, then remove it", ErrCorrupt, strings.Join(corrupt, ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+// Close writes what waits and closes the files. It may be called twice.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	err := s.flush(context.Background())
+	s.closed = true
+	var errs []error
+	if s.alerts != nil {
+		errs = append(errs, s.alerts.close())
+	}
+	for _, d := range s.days {
+		errs = append(errs, d.close())
+	}
+	s.alerts, s.days = nil, nil
+	return errors.Join(append(errs, err)...)
+}

@@ -1,0 +1,61 @@
+// Package tail follows log files: it reads them as they grow, through
+// rotation, truncation and its own restarts, and emits one record a line.
+//
+// # Position
+//
+// A stream is named by the path that the configuration names. Its checkpoint
+// says where to resume, and in which file: a path is not enough, because
+// rotation gives the same path to one file after another. A checkpoint lists up
+// to four files, the oldest first, and for each
+//
+//   - device and inode,
+//   - a fingerprint: the first eight bytes of SHA-256 over its first bytes, at
+//     most 1 KiB, and how many those were,
+//   - the offset behind the last record that was emitted, and the CRC-32C of up
+//     to 64 bytes before it,
+//   - when it was last read.
+//
+// A file is resumed when its inode, its fingerprint and the bytes before the
+// offset are all what they were. The inode alone proves nothing (file systems
+// hand it out again), the fingerprint alone neither (logs often begin alike).
+// The device only decides between files that are otherwise equal, since its
+// number may change with a reboot. No offset advances but through Emit.
+//
+// # Rotation by renaming
+//
+// The old file stays open and is read to its end. The new one is begun when it
+// holds its first byte: whoever writes there is done with the old one, which is
+// then read to its end once more. So the order of a single writer is kept.
+// Writers that change over later are covered too: the old file is followed
+// until nothing was added for five minutes, and its late lines are emitted when
+// they come. After a restart the file is found again among the files of the
+// directory, and files that were rotated in the meantime are read in their
+// order (path.1, path-20260131, app-2026-01-31.log; uncompressed).
+//
+// # Rotation by copying and truncating
+//
+// A file that is shorter than the offset, or whose fingerprint or bytes before
+// the offset changed, was truncated. If the copy is found beside it (same
+// fingerprint, same bytes before the offset), what was unread is read from the
+// copy first; then the file from 0. What a writer adds between the end of the
+// copy and the truncation is lost by that method itself: no reader can have it
+// unless it had read it by then. Lines that were unread when a file was
+// truncated without a copy are gone as well.
+//
+// # Lines
+//
+// A line ends with LF; a CR before it is taken off. The last line of a file
+// waits for its end, however long that takes; it is emitted without one only
+// when its file was rotated away and a successor has data (after a second
+// without change), or when the file is given up. A line longer than
+// event.MaxRecord is handed over as its first MaxRecord+1 bytes, so that the
+// SDK cuts and counts it, and the rest is skipped without being kept. A block
+// of 512 NUL bytes or more at the beginning of a line (a hole that a writer
+// without O_APPEND leaves behind after truncation) is skipped and counted.
+//
+// # Bounds
+//
+// At most max_files paths are followed; the rest is counted and named in the
+// health. Each has a goroutine of its own, so a stream that the host holds up
+// holds up no other, and a buffer of 128 KiB only while it reads.
+package tail

@@ -1,0 +1,199 @@
+package tail
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ironpost/ironpost/sdk"
+)
+
+// TestEndurance writes numbered lines while the file is rotated by renaming and
+// by copying and truncating, and restarts the source from the durable
+// checkpoint at random points. Within one life the numbers rise by one; a life
+// begins right behind the durable record: nothing is lost, and nothing comes
+// twice but what was not durable.
+func TestEndurance(t *testing.T) {
+	for _, poll := range []bool{false, true} {
+		t.Run(fmt.Sprintf("blind=%v", poll), func(t *testing.T) { endure(t, poll) })
+	}
+}
+
+func endure(t *testing.T, blind bool) {
+	total := 1_000_000
+	if testing.Short() {
+		total = 100_000
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	path := filepath.Join(t.TempDir(), "a.log")
+	write(t, path, "0\n")
+
+	written := make(chan error, 1)
+	writer := rand.New(rand.NewPCG(seed, 2))
+	var rotations atomic.Int64
+	go func() { written <- produce(path, total, writer, &rotations) }()
+
+	l := newLedger()
+	var last, durable int
+	var lastAt []byte
+	var restarts, again int
+	var emitted atomic.Int64
+	pace := rand.New(rand.NewPCG(seed, 3))
+	var problem string
+	// Emission is serial, and the ledger is locked around onEmit.
+	l.onEmit = func(_ string, line, checkpoint []byte) {
+		n, err := strconv.Atoi(string(line))
+		if problem == "" && (err != nil || n != last+1) {
+			problem = fmt.Sprintf("life %d: got %q after %d", restarts, clip([]string{string(line)}), last)
+		}
+		last = n
+		lastAt = append(lastAt[:0], checkpoint...)
+		// The host takes over what came in groups, at its own pace.
+		if pace.IntN(500) == 0 {
+			durable = last
+			l.streams[path].durable = slices.Clone(lastAt)
+		}
+		emitted.Add(1)
+	}
+	last = -1
+
+	deadline := time.Now().Add(4 * time.Minute)
+	for finished := false; !finished; {
+		config := beginning(path)
+		if blind {
+			config.PollInterval = 10 * time.Millisecond
+		}
+		src := New(&config)
+		if err := src.Setup(t.Context(), sdk.Env{Counter: l.count}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- src.Run(ctx, l) }()
+		goal := emitted.Load() + int64(total/50+rng.IntN(total/10))
+		tick := time.NewTicker(time.Millisecond)
+		for emitted.Load() < goal {
+			<-tick.C
+			l.mu.Lock()
+			finished = last == total || problem != ""
+			l.mu.Unlock()
+			if finished || time.Now().After(deadline) {
+				break
+			}
+		}
+		tick.Stop()
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatalf("Run: %v", err)
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("stuck after %d", last)
+			break
+		}
+		if !finished {
+			restarts++
+			again += last - durable
+			last = durable
+		}
+	}
+	if err := <-written; err != nil {
+		t.Errorf("writer: %v", err)
+	}
+	if problem != "" {
+		t.Error(problem)
+	}
+	t.Logf("%d lines, %d rotations, %d restarts, %d lines again after a restart, counters %v",
+		total, rotations.Load(), restarts, again, l.counts)
+}
+
+// produce writes the numbers 1 to total; about every 5,000 lines it rotates,
+// keeping 400 old files, in one of the two ways.
+func produce(path string, total int, rng *rand.Rand, rotations *atomic.Int64) error {
+	open := func() (*os.File, *bufio.Writer, error) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, bufio.NewWriterSize(f, 1+rng.IntN(8<<10)), nil
+	}
+	shift := func() error {
+		for i := 400; i > 0; i-- {
+			err := os.Rename(fmt.Sprintf("%s.%d", path, i), fmt.Sprintf("%s.%d", path, i+1))
+			if err != nil && !os.IsNotExist(err) {
+				return err
+			}
+		}
+		return nil
+	}
+	f, w, err := open()
+	if err != nil {
+		return err
+	}
+	for n := 1; n <= total; n++ {
+		if _, err := fmt.Fprintf(w, "%d\n", n); err != nil {
+			return err
+		}
+		if rng.IntN(5_000) != 0 {
+			continue
+		}
+		rotations.Add(1)
+		if err := shift(); err != nil {
+			return err
+		}
+		if rng.IntN(2) == 0 {
+			if err := os.Rename(path, path+".1"); err != nil {
+				return err
+			}
+			if rng.IntN(2) == 0 { // the rotator creates the new file
+				if err := os.WriteFile(path, nil, 0o644); err != nil {
+					return err
+				}
+			}
+			// The writer goes on in the old file for a while.
+			for late := rng.IntN(200); late > 0 && n < total; late-- {
+				n++
+				if _, err := fmt.Fprintf(w, "%d\n", n); err != nil {
+					return err
+				}
+			}
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		if info, err := os.Stat(path); err == nil {
+			if own, err := f.Stat(); err == nil && os.SameFile(info, own) {
+				content, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				if err := os.WriteFile(path+".1", content, 0o644); err != nil {
+					return err
+				}
+				if err := os.Truncate(path, 0); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		if f, w, err = open(); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,245 @@
+package tail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// readLate reads the files that were rotated away, for writers that still have
+// them open, and lets go of those that nobody wrote to for lateWindow.
+func (f *follower) readLate(ctx context.Context, buf []byte) error {
+	for i := 0; i < len(f.segments)-1; {
+		g := f.segments[i]
+		err := f.drain(ctx, i, buf)
+		switch {
+		case errors.Is(err, errTruncated):
+			f.drop(i)
+			continue
+		case err != nil:
+			return err
+		case time.Since(g.changed) > lateWindow:
+			if err := f.give(ctx, i, buf); err != nil {
+				return err
+			}
+			f.drop(i)
+			continue
+		}
+		i++
+	}
+	return nil
+}
+
+// readCurrent reads the current file to its end and moves on to its successor
+// when there is one. more asks to be called again at once.
+func (f *follower) readCurrent(ctx context.Context, buf []byte) (more bool, wait time.Duration, err error) {
+	last := len(f.segments) - 1
+	g := f.segments[last]
+	err = f.drain(ctx, last, buf)
+	if errors.Is(err, errTruncated) {
+		return true, 0, f.truncated(g, buf)
+	}
+	if err != nil {
+		return false, 0, err
+	}
+	named, err := f.names(g)
+	if err != nil {
+		return false, 0, err
+	}
+	if named {
+		// Truncation while it was being read shows as a file that is too short.
+		if info, err := g.file.Stat(); err == nil && info.Size() < g.mark.offset {
+			return true, 0, nil
+		}
+		return false, time.Hour, nil
+	}
+	return f.moveOn(ctx, last, buf)
+}
+
+// moveOn begins the successor of the current file, which the path does not name
+// any more.
+func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool, wait time.Duration, err error) {
+	g := f.segments[last]
+	info, err := g.file.Stat()
+	if err != nil {
+		return false, 0, fmt.Errorf("stat %s: %w", f.path, err)
+	}
+	next, err := f.follow(g.id(), info.ModTime(), buf)
+	if err != nil {
+		return false, 0, err
+	}
+	if next == nil {
+		// A file that still has a name is kept however long it is silent: its
+		// writer may never have noticed the rotation. A deleted one holds space.
+		if last == 0 && links(info) == 0 && time.Since(g.changed) > lateWindow {
+			if err := f.give(ctx, last, buf); err != nil {
+				return false, 0, err
+			}
+			f.drop(last)
+			return true, 0, nil
+		}
+		return false, lateInterval, nil
+	}
+	// The successor holds data, so its writer is done with this file: what it
+	// wrote here is all here by now.
+	keep := false
+	defer func() {
+		if !keep {
+			next.close()
+		}
+	}()
+	if err := f.drain(ctx, last, buf); errors.Is(err, errTruncated) {
+		return true, 0, f.truncated(g, buf)
+	} else if err != nil {
+		return false, 0, err
+	}
+	if g.pending > 0 {
+		if rest := partialGrace - time.Since(g.changed); rest > 0 {
+			return false, rest, nil
+		}
+		if err := f.give(ctx, last, buf); err != nil {
+			return false, 0, err
+		}
+	}
+	keep = true
+	f.push(next)
+	return true, 0, nil
+}
+
+// follow opens the first file that came after the file id, which was last
+// written at until; nil when there is none that holds data.
+func (f *follower) follow(id identity, until time.Time, buf []byte) (*segment, error) {
+	s, err := survey(f.path)
+	if err != nil {
+		return nil, err
+	}
+	paths := make([]string, 0, 8)
+	for _, b := range s.after(id, until) {
+		if b.size > 0 && !f.holds(b.id) && !copyInTheMaking(&s, b, f.path, buf) {
+			paths = append(paths, b.path)
+		}
+	}
+	if s.current != nil {
+		paths = append(paths, f.path)
+	}
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	file, info, err := openFile(paths[0])
+	if errors.Is(err, fs.ErrNotExist) {
+		f.notify()
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	g := newSegment(file, identify(info))
+	// The fingerprint is taken before the second survey: if that finds the same
+	// files, no copy had been made by then, so a truncation between now and the
+	// first read cannot pass unnoticed, nor has the name passed to another file.
+	err = g.check(buf)
+	if err == nil && g.mark.headLen > 0 && !f.holds(g.id()) {
+		var again snapshot
+		if again, err = survey(f.path); err == nil && sameFiles(s, again) {
+			return g, nil
+		}
+		f.notify()
+	}
+	g.close()
+	if errors.Is(err, errTruncated) {
+		err = nil
+	}
+	return nil, err
+}
+
+// holds reports whether the file is open already.
+func (f *follower) holds(id identity) bool {
+	for _, g := range f.segments {
+		if g.id() == id {
+			return true
+		}
+	}
+	return false
+}
+
+// truncated goes on with a file whose content was taken away: in the copy, if
+// there is one, else at its beginning.
+func (f *follower) truncated(g *segment, buf []byte) error {
+	last := len(f.segments) - 1
+	c, err := findCopy(f.path, &g.mark, g.id(), buf)
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		f.source.count("copytruncated", 1)
+		g.close()
+		f.segments[last] = c
+		f.source.claim(c.id(), f)
+		return nil
+	}
+	f.source.count("truncated", 1)
+	g.restart()
+	if err := g.check(buf); err != nil && !errors.Is(err, errTruncated) {
+		return err
+	}
+	return nil
+}
+
+// drain emits the complete lines of file i, to its end.
+func (f *follower) drain(ctx context.Context, i int, buf []byte) error {
+	g := f.segments[i]
+	if err := g.check(buf); err != nil {
+		return err
+	}
+	info, err := g.file.Stat()
+	if err != nil {
+		return fmt.Errorf("stat %s: %w", f.path, err)
+	}
+	if info.Size() == g.mark.offset {
+		g.pending = 0
+		return g.compare(buf)
+	}
+	if i == len(f.segments)-1 {
+		if err := f.open(g); err != nil {
+			return err
+		}
+	}
+	if f.stream == nil {
+		return nil
+	}
+	err = g.read(ctx, buf, f.emitter(ctx, i))
+	if g.nuls > 0 {
+		f.source.count("nul_bytes_skipped", g.nuls)
+		g.nuls = 0
+	}
+	return err
+}
+
+// give emits the unfinished last line of file i.
+func (f *follower) give(ctx context.Context, i int, buf []byte) error {
+	if f.stream == nil {
+		return nil
+	}
+	err := f.segments[i].flush(buf, f.emitter(ctx, i))
+	if errors.Is(err, errTruncated) {
+		return nil
+	}
+	return err
+}
+
+// emitter returns the function that emits a line of file i with the position
+// behind it.
+func (f *follower) emitter(ctx context.Context, i int) func([]byte) error {
+	g, stream := f.segments[i], f.stream
+	g.mark.seen = time.Now().Unix()
+	f.position.set(f.segments)
+	return func(line []byte) error {
+		f.position.move(i, &g.mark)
+		if err := stream.Emit(ctx, line, f.position.buf); err != nil {
+			return &emitError{err}
+		}
+		return nil
+	}
+}

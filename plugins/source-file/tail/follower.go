@@ -1,0 +1,378 @@
+package tail
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+const (
+	// lateWindow is how long a file that was rotated away, or deleted, is
+	// followed after its last change.
+	lateWindow = 5 * time.Minute
+	// partialGrace is how long the unfinished last line of a file that has a
+	// successor may stay unchanged before it is emitted as it is.
+	partialGrace = time.Second
+	// lateInterval is how often late writers are looked for, and a file that
+	// cannot be opened is tried again.
+	lateInterval = time.Second
+	// movingInterval is how soon a directory is looked at again in which files
+	// were being renamed.
+	movingInterval = 10 * time.Millisecond
+)
+
+// errDone ends a follower whose file is gone.
+var errDone = errors.New("the file is gone")
+
+// origin says where a file is begun that has no checkpoint.
+type origin int
+
+const (
+	fromBeginning origin = iota
+	fromEnd
+)
+
+// follower reads the files that one path names, one after the other, into one
+// stream. Its goroutine alone uses it; others call only notify.
+type follower struct {
+	path   string
+	source *Source
+	out    sdk.Emitter
+	origin origin
+	// stored says that the host may have a position for the stream.
+	stored bool
+
+	wake chan struct{}
+
+	stream sdk.Stream
+	format string
+	// segments are the open files, the oldest first; the last one is current.
+	segments []*segment
+	position position
+	// since is when nothing was left to follow; zero while there is.
+	since time.Time
+	// gone is set when the file of the checkpoint was not found: when it was
+	// last read.
+	gone time.Time
+}
+
+// notify makes the follower look at its files; it never blocks.
+func (f *follower) notify() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run follows the path until ctx is done, which it reports as nil, or until the
+// file has been gone for lateWindow, which it reports as errDone.
+func (f *follower) run(ctx context.Context) error {
+	defer f.release()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait, err := f.turn(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errDone):
+			return err
+		case errors.Is(err, errMoving):
+			wait = movingInterval
+		case err != nil:
+			var failed *emitError
+			if errors.As(err, &failed) {
+				return fmt.Errorf("emit records of %s: %w", f.path, failed.err)
+			}
+			f.source.report(f.path, err)
+			wait = lateInterval
+		default:
+			f.source.report(f.path, nil)
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// release closes the files and, where the host still listens, the stream.
+func (f *follower) release() {
+	for _, g := range f.segments {
+		f.source.retire(g, f)
+		g.close()
+	}
+	f.segments = nil
+}
+
+// emitError tells what the host refused from what the file system did.
+type emitError struct{ err error }
+
+func (e *emitError) Error() string { return e.err.Error() }
+func (e *emitError) Unwrap() error { return e.err }
+
+// turn reads whatever there is and returns when to look again at the latest.
+func (f *follower) turn(ctx context.Context) (time.Duration, error) {
+	buf := f.source.buffers.Get().(*[chunk]byte)
+	defer f.source.buffers.Put(buf)
+	if len(f.segments) == 0 {
+		if err := f.begin(ctx, buf[:]); err != nil {
+			return 0, err
+		}
+	}
+	if err := f.readLate(ctx, buf[:]); err != nil {
+		return 0, err
+	}
+	for len(f.segments) > 0 && ctx.Err() == nil {
+		more, wait, err := f.readCurrent(ctx, buf[:])
+		if err != nil {
+			return 0, err
+		}
+		if !more {
+			if len(f.segments) > 1 {
+				wait = min(wait, lateInterval)
+			}
+			return wait, nil
+		}
+	}
+	// Nothing to follow: the path does not exist now.
+	if f.since.IsZero() {
+		f.since = time.Now()
+	}
+	if time.Since(f.since) > lateWindow {
+		return 0, f.finish()
+	}
+	return lateInterval, nil
+}
+
+// finish closes the stream of a path that no longer exists.
+func (f *follower) finish() error {
+	if f.stream != nil {
+		if err := f.stream.Close(); err != nil {
+			return &emitError{err}
+		}
+		f.stream = nil
+	}
+	return errDone
+}
+
+// begin finds where to read: at the stored position, else in the file that the
+// path names. It leaves segments empty when there is nothing to read yet.
+func (f *follower) begin(ctx context.Context, buf []byte) error {
+	if f.stored {
+		if err := f.resume(buf); err != nil {
+			return err
+		}
+		f.stored = false
+		if len(f.segments) > 0 {
+			return nil
+		}
+	}
+	if !f.gone.IsZero() {
+		g, err := f.follow(identity{}, f.gone, buf)
+		if err != nil || g == nil {
+			return err
+		}
+		f.gone = time.Time{}
+		f.push(g)
+		return nil
+	}
+	file, info, err := openFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.origin = fromBeginning
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	g := newSegment(file, identify(info))
+	if !f.source.claim(g.id(), f) {
+		g.close()
+		return nil
+	}
+	if err := f.place(ctx, g, info.Size(), buf); err != nil {
+		g.close()
+		return err
+	}
+	f.push(g)
+	return nil
+}
+
+// place chooses the offset in a file that has no checkpoint.
+func (f *follower) place(ctx context.Context, g *segment, size int64, buf []byte) error {
+	if err := g.check(buf); err != nil {
+		return err
+	}
+	if m, ok := f.source.retired(g.id()); ok {
+		if err := g.adopt(&m, buf); err == nil {
+			return nil
+		}
+		g.restart()
+		return g.check(buf)
+	}
+	origin := f.origin
+	f.origin = fromBeginning
+	if origin == fromBeginning || size == 0 {
+		return nil
+	}
+	// An unfinished last line will be emitted whole.
+	from := max(0, size-int64(len(buf)))
+	n, err := g.file.ReadAt(buf[:size-from], from)
+	if int64(n) < size-from {
+		return fmt.Errorf("read the end: %w", err)
+	}
+	offset := from + int64(bytes.LastIndexByte(buf[:n], '\n')+1)
+	if offset == from && from > 0 {
+		offset, g.mark.skipping = size, true
+	}
+	if err := g.place(offset); err != nil {
+		return err
+	}
+	return f.bookmark(ctx, g)
+}
+
+// bookmarker is a stream that can store a position without a record, so that
+// what is written between the first sight of a file and a restart is not lost
+// when no line was emitted before it.
+type bookmarker interface {
+	Mark(ctx context.Context, checkpoint []byte) error
+}
+
+func (f *follower) bookmark(ctx context.Context, g *segment) error {
+	if err := f.open(g); err != nil {
+		return err
+	}
+	b, ok := f.stream.(bookmarker)
+	if !ok {
+		return nil
+	}
+	g.mark.seen = time.Now().Unix()
+	f.position.set([]*segment{g})
+	if err := b.Mark(ctx, f.position.buf); err != nil {
+		return &emitError{err}
+	}
+	return nil
+}
+
+// resume opens the stream and finds the files of its checkpoint.
+func (f *follower) resume(buf []byte) error {
+	if err := f.openAs(f.source.guess(f.path)); err != nil {
+		return err
+	}
+	checkpoint := f.stream.Resume()
+	if len(checkpoint) == 0 {
+		return nil
+	}
+	f.origin = fromBeginning
+	marks, err := decodePosition(checkpoint)
+	if err != nil {
+		f.source.count("checkpoint_invalid", 1)
+		f.source.log.Warn("the stored position cannot be read; the file is read from its beginning", "path", f.path, "error", err)
+		return nil
+	}
+	for i := range marks {
+		m := &marks[i]
+		g, err := findSame(f.path, m, buf)
+		if g == nil && err == nil {
+			g, err = findCopy(f.path, m, identity{}, buf)
+		}
+		if err != nil {
+			f.closeAll()
+			return err
+		}
+		if g != nil {
+			f.source.claim(g.id(), f)
+			f.segments = append(f.segments, g)
+			continue
+		}
+		if i < len(marks)-1 {
+			continue
+		}
+		f.source.count("rotated_file_gone", 1)
+		f.source.log.Warn("the file that was being read is gone; what was unread in it is lost", "path", f.path, "offset", m.offset)
+		f.gone = time.Unix(m.seen, 0)
+		f.closeAll()
+	}
+	return nil
+}
+
+// closeAll closes files that were only looked for.
+func (f *follower) closeAll() {
+	for _, g := range f.segments {
+		g.close()
+	}
+	f.segments = nil
+}
+
+// push makes g the current file.
+func (f *follower) push(g *segment) {
+	f.since = time.Time{}
+	f.source.claim(g.id(), f)
+	f.segments = append(f.segments, g)
+	for len(f.segments) > maxSegments {
+		f.drop(0)
+	}
+}
+
+// drop stops following the file at index i.
+func (f *follower) drop(i int) {
+	g := f.segments[i]
+	f.source.retire(g, f)
+	g.close()
+	f.segments = slices.Delete(f.segments, i, i+1)
+}
+
+// open opens the stream in the format of g, whose first bytes decide; before
+// them nothing is opened.
+func (f *follower) open(g *segment) error {
+	format := f.source.config.Format
+	if format == "" {
+		format = g.sniff()
+	}
+	return f.openAs(format)
+}
+
+func (f *follower) openAs(format string) error {
+	if f.stream != nil {
+		if format == f.format || format == "" {
+			return nil
+		}
+		if err := f.stream.Close(); err != nil {
+			return &emitError{err}
+		}
+	}
+	stream, err := f.out.Open(sdk.StreamConfig{
+		Name:       f.path,
+		Format:     format,
+		Provenance: event.ProvenanceHost,
+		TimeZone:   f.source.config.TimeZone,
+	})
+	if err != nil {
+		return &emitError{fmt.Errorf("open the stream: %w", err)}
+	}
+	f.stream, f.format = stream, format
+	return nil
+}
+
+// names reports whether the path names the file g now.
+func (f *follower) names(g *segment) (bool, error) {
+	info, err := os.Stat(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return identify(info) == g.id(), nil
+}

@@ -1,0 +1,304 @@
+package tail
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"time"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+const (
+	// chunk is the size of one read. It holds the longest record, the bytes
+	// compared before it, and leaves room to batch.
+	chunk = 128 << 10
+	// nulBlock is the shortest run of NUL bytes at the beginning of a line that
+	// is taken for a hole instead of content.
+	nulBlock = 512
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errTruncated says that a file no longer continues what was read from it.
+var errTruncated = errors.New("the file was truncated or rewritten")
+
+// segment is one open file of a stream. One goroutine uses it.
+type segment struct {
+	file *os.File
+	mark mark
+	// format is what the first bytes say; "" when it is not known yet.
+	format string
+	// before holds the mark.leadLen bytes before the offset.
+	before [leadLimit]byte
+	// inHole says that the offset lies inside a block of NUL bytes.
+	inHole bool
+	// pending is the length of the unfinished last line, and end the size of
+	// the file when it was last read; changed is when end last moved.
+	pending int
+	end     int64
+	changed time.Time
+	// nuls counts the bytes skipped in holes since it was last taken.
+	nuls uint64
+}
+
+// newSegment takes over file, at offset 0.
+func newSegment(file *os.File, id identity) *segment {
+	return &segment{file: file, mark: mark{device: id.device, inode: id.inode}, changed: time.Now()}
+}
+
+func (g *segment) id() identity { return identity{g.mark.device, g.mark.inode} }
+
+func (g *segment) close() { _ = g.file.Close() }
+
+// restart forgets the content: the file begins anew.
+func (g *segment) restart() {
+	g.mark.offset, g.mark.leadLen, g.mark.lead, g.mark.headLen, g.mark.head = 0, 0, 0, 0, 0
+	g.mark.skipping, g.inHole, g.pending, g.format = false, false, 0, ""
+}
+
+// place moves the offset and reads the bytes before it.
+func (g *segment) place(offset int64) error {
+	n := min(offset, leadLimit)
+	if _, err := g.file.ReadAt(g.before[:n], offset-n); errors.Is(err, io.EOF) {
+		return errTruncated
+	} else if err != nil {
+		return fmt.Errorf("read %d bytes before offset %d: %w", n, offset, err)
+	}
+	g.mark.offset, g.mark.leadLen = offset, uint8(n)
+	g.mark.lead = crc32.Checksum(g.before[:n], castagnoli)
+	return nil
+}
+
+// adopt takes the place and the fingerprint of m, which stays the file's own
+// device and inode. It returns errTruncated when the content does not fit.
+func (g *segment) adopt(m *mark, buf []byte) error {
+	own := g.id()
+	g.mark = *m
+	g.mark.device, g.mark.inode = own.device, own.inode
+	if err := g.check(buf); err != nil {
+		return err
+	}
+	n := int64(m.leadLen)
+	if _, err := g.file.ReadAt(g.before[:n], m.offset-n); err != nil {
+		return fmt.Errorf("read before offset %d: %w", m.offset, err)
+	}
+	if crc32.Checksum(g.before[:n], castagnoli) != m.lead {
+		return errTruncated
+	}
+	return nil
+}
+
+// check compares the size and the beginning of the file with the mark and
+// extends the fingerprint as far as the file allows by now. It returns
+// errTruncated when they do not fit.
+func (g *segment) check(buf []byte) error {
+	info, err := g.file.Stat()
+	if err != nil {
+		return fmt.Errorf("stat: %w", err)
+	}
+	if info.Size() < g.mark.offset {
+		return errTruncated
+	}
+	n, err := g.file.ReadAt(buf[:headLimit], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the beginning: %w", err)
+	}
+	known := int(g.mark.headLen)
+	if n < known || (known > 0 && fingerprint(buf[:known]) != g.mark.head) {
+		return errTruncated
+	}
+	if n > known {
+		g.mark.head, g.mark.headLen = fingerprint(buf[:n]), uint16(n)
+	}
+	return nil
+}
+
+// sniff names the format by the first byte that is not white space.
+func (g *segment) sniff() string {
+	if g.format == "" {
+		var first [256]byte
+		n, _ := g.file.ReadAt(first[:], 0)
+		g.format = sniff(first[:n])
+	}
+	return g.format
+}
+
+// sniff returns "" when b does not tell yet.
+func sniff(b []byte) string {
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
+	b = bytes.TrimLeft(b, " \t\r\n\x00")
+	switch {
+	case len(b) == 0:
+		return ""
+	case b[0] == '{':
+		return "json"
+	}
+	return "syslog"
+}
+
+func fingerprint(b []byte) uint64 {
+	sum := sha256.Sum256(b)
+	return binary.LittleEndian.Uint64(sum[:8])
+}
+
+// read emits the lines from the offset to the end of the file. emit is called
+// with the mark already behind the line. It returns errTruncated when the bytes
+// before the offset are no longer those that were read there.
+func (g *segment) read(ctx context.Context, buf []byte, emit func(line []byte) error) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		lead := int(g.mark.leadLen)
+		n, err := g.file.ReadAt(buf, g.mark.offset-int64(lead))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read at %d: %w", g.mark.offset, err)
+		}
+		if n < lead || !bytes.Equal(buf[:lead], g.before[:lead]) {
+			return errTruncated
+		}
+		start := g.mark.offset - int64(lead)
+		used, err := g.split(buf[:n], lead, start, emit)
+		if err != nil {
+			return err
+		}
+		g.advance(buf, used, start)
+		copy(g.before[:], buf[used-int(g.mark.leadLen):used])
+		if end := start + int64(n); end != g.end {
+			g.end, g.changed = end, time.Now()
+		}
+		if n < len(buf) {
+			g.pending = n - used
+			return nil
+		}
+		if g.inHole && used == n {
+			if err := g.skipHole(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// compare looks whether the bytes before the offset are still there: a file may
+// have been rewritten to the very same length.
+func (g *segment) compare(buf []byte) error {
+	n := int(g.mark.leadLen)
+	if _, err := g.file.ReadAt(buf[:n], g.mark.offset-int64(n)); errors.Is(err, io.EOF) {
+		return errTruncated
+	} else if err != nil {
+		return fmt.Errorf("read before offset %d: %w", g.mark.offset, err)
+	}
+	if !bytes.Equal(buf[:n], g.before[:n]) {
+		return errTruncated
+	}
+	return nil
+}
+
+// split emits the lines of window[pos:], where window[0] lies at file offset
+// start, and returns the index behind the last byte that is done with.
+func (g *segment) split(window []byte, pos int, start int64, emit func([]byte) error) (int, error) {
+	for pos < len(window) {
+		rest := window[pos:]
+		if g.mark.skipping {
+			i := bytes.IndexByte(rest, '\n')
+			if i < 0 {
+				return len(window), nil
+			}
+			pos += i + 1
+			g.mark.skipping = false
+			continue
+		}
+		if rest[0] == 0 {
+			run := nulRun(rest)
+			if g.inHole || run >= nulBlock {
+				pos += run
+				g.nuls += uint64(run)
+				g.inHole = pos == len(window)
+				continue
+			}
+			if run == len(rest) {
+				return pos, nil
+			}
+		}
+		g.inHole = false
+		i := bytes.IndexByte(rest, '\n')
+		line := rest
+		switch {
+		case i < 0 && len(rest) <= event.MaxRecord+1:
+			return pos, nil
+		case i < 0:
+			line = rest[:event.MaxRecord+1]
+			pos += len(line)
+			g.mark.skipping = true
+		case i > event.MaxRecord+1:
+			line = rest[:event.MaxRecord+1]
+			pos += i + 1
+		default:
+			line = rest[:i]
+			if i > 0 && line[i-1] == '\r' {
+				line = line[:i-1]
+			}
+			pos += i + 1
+		}
+		g.advance(window, pos, start)
+		if err := emit(line); err != nil {
+			return pos, err
+		}
+	}
+	return pos, nil
+}
+
+// advance moves the mark behind window[:end].
+func (g *segment) advance(window []byte, end int, start int64) {
+	from := max(0, end-leadLimit)
+	g.mark.offset = start + int64(end)
+	g.mark.leadLen = uint8(end - from)
+	g.mark.lead = crc32.Checksum(window[from:end], castagnoli)
+}
+
+// flush emits the unfinished last line, if there is one.
+func (g *segment) flush(buf []byte, emit func(line []byte) error) error {
+	if g.pending == 0 {
+		return nil
+	}
+	lead := int(g.mark.leadLen)
+	start := g.mark.offset - int64(lead)
+	n, err := g.file.ReadAt(buf[:min(len(buf), lead+g.pending)], start)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read at %d: %w", g.mark.offset, err)
+	}
+	if n <= lead || !bytes.Equal(buf[:lead], g.before[:lead]) {
+		return errTruncated
+	}
+	line := bytes.TrimSuffix(buf[lead:n], []byte{'\r'})
+	g.advance(buf, n, start)
+	copy(g.before[:], buf[n-int(g.mark.leadLen):n])
+	g.pending = 0
+	return emit(line)
+}
+
+// skipHole moves the offset over a hole that the file system can skip.
+func (g *segment) skipHole() error {
+	next, err := nextData(g.file, g.mark.offset)
+	if err != nil || next <= g.mark.offset {
+		return nil //nolint:nilerr // the hole is then read as the zeros that it is
+	}
+	g.nuls += uint64(next - g.mark.offset)
+	return g.place(next)
+}
+
+func nulRun(b []byte) int {
+	for i, c := range b {
+		if c != 0 {
+			return i
+		}
+	}
+	return len(b)
+}
