@@ -18,6 +18,11 @@ func Shim() { sandbox.Main() }
 // newApp joins the command line to the host.
 func newApp() App {
 	return App{
+		Run: func(ctx context.Context, c RunConfig) error {
+			return translate(host.Run(ctx, host.Config{
+				Sources: host.Sources(c.Sources), DataDir: c.DataDir, Socket: c.Socket, Stdout: c.Stdout, Stderr: c.Stderr,
+			}))
+		},
 		Replay: func(ctx context.Context, c ReplayConfig) (ReplaySummary, error) {
 			s, err := host.Replay(ctx, host.ReplayConfig{
 				Sources: host.Sources(c.Sources), Files: c.Files, Format: c.Format, Rules: c.Rules, ReferenceTime: c.ReferenceTime,

@@ -91,3 +91,22 @@ func frameOf(entries []state.Entry, origin []byte) *pb.Frame {
 		Provenance: pb.Provenance_PROVENANCE_HOST, ObservedTime: time.Now().UnixNano(), Origin: origin,
 	}, &payload, nil)
 }
+
+// FollowJournal calls emit with what is journaled from now on until ctx is done.
+func (p *Pipeline) FollowJournal(ctx context.Context, wants func(pb.Kind) bool, emit func(*pb.Frame)) {
+	origin, err := proto.Marshal(&pb.Origin{Name: journalName, Plugin: HostPlugin})
+	if err != nil {
+		return // a constant message
+	}
+	from := p.config.Journal.Next()
+	for {
+		entries, err := p.config.Journal.Read(ctx, from, 1)
+		if err != nil && !errors.Is(err, state.ErrGone) || len(entries) == 0 {
+			return
+		}
+		if wants(pb.Kind(entries[0].Kind)) {
+			emit(frameOf(entries[:1], origin))
+		}
+		from = entries[0].Index + 1
+	}
+}

@@ -157,3 +157,15 @@ func (g *Gaps) List() []Gap {
 	defer g.mu.Unlock()
 	return slices.Clone(g.list)
 }
+
+// Gaps returns the gaps of all plugins, those that are open included.
+func (p *Pipeline) Gaps() []Gap {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var out []Gap
+	for _, m := range p.members {
+		out = append(out, m.Gaps.List()...)
+	}
+	slices.SortFunc(out, func(a, b Gap) int { return a.From.Compare(b.From) })
+	return out
+}

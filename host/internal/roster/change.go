@@ -101,3 +101,25 @@ func (r *Roster) Reload(_ context.Context, name string) error {
 	run.supervisor.Reload()
 	return nil
 }
+
+// Reconsider applies changed lists of enabled and disabled plugins.
+func (r *Roster) Reconsider(ctx context.Context) error {
+	r.change.Lock()
+	defer r.change.Unlock()
+	if err := r.redecide(); err != nil {
+		return err
+	}
+	r.mu.RLock()
+	var stop []*plugin
+	for _, p := range r.running {
+		if p.decision.State == catalog.Disabled {
+			stop = append(stop, p)
+		}
+	}
+	r.mu.RUnlock()
+	for _, p := range stop {
+		r.halt(p)
+	}
+	r.start(ctx)
+	return nil
+}

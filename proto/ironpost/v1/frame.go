@@ -58,9 +58,9 @@ type Header struct {
 // Frame is a Batch whose records are bytes.
 //
 // A frame that was received, or made with NewFrame, owns a reference to a
-// pooled buffer: call Free once when done, and Retain for each further owner.
-// Between them the payload may be read by any number of goroutines; nobody may
-// write it.
+// pooled buffer: call Free once when done, and With for each further owner. Until
+// then the payload may be read by any number of goroutines; nobody may write it.
+// The Frame value itself belongs to one goroutine at a time.
 type Frame struct {
 	Header
 	buffer  mem.Buffer // nil when there are no records
@@ -79,11 +79,15 @@ func NewFrame(header Header, payload *[]byte, pool mem.BufferPool) *Frame {
 }
 
 // With returns a new frame with another header and the same records, holding a
-// reference of its own. The header must not alias this frame's buffer.
+// reference of its own. The header may alias this frame's buffer, as a copy of
+// its own header does.
 func (f *Frame) With(header Header) *Frame {
-	g := &Frame{Header: header, buffer: f.buffer}
+	g := &Frame{Header: header, buffer: f.buffer, backing: f.backing}
 	if g.buffer != nil {
 		g.buffer.Ref()
+	}
+	if g.backing != nil {
+		g.backing.Ref()
 	}
 	return g
 }
@@ -162,11 +166,18 @@ func (f *Frame) unmarshal(data mem.BufferSlice, pool mem.BufferPool) error {
 	n, err := parseHeader(bytes, &f.Header)
 	if err != nil {
 		whole.Free()
+		f.Header = Header{}
 		return err
 	}
 	if rest := len(bytes) - n; rest > MaxBatchBytes {
+		err = fmt.Errorf("%w: payload of %d bytes, at most %d are allowed", ErrMalformed, rest, MaxBatchBytes)
+	} else {
+		err = checkPayload(&f.Header, bytes[n:])
+	}
+	if err != nil {
 		whole.Free()
-		return fmt.Errorf("%w: payload of %d bytes, at most %d are allowed", ErrMalformed, rest, MaxBatchBytes)
+		f.Header = Header{}
+		return err
 	}
 	f.backing = whole
 	if n < len(bytes) {
@@ -232,9 +243,23 @@ func appendHeader(b []byte, h *Header) ([]byte, error) {
 	return b, nil
 }
 
+// checkPayload checks that nothing but records of the header's kind follows the
+// header, as many as it counts: a header field cannot hide behind the records,
+// where a reader of the plain message would take it for the header, and sequence
+// numbers that follow from the count are right.
+func checkPayload(h *Header, payload []byte) error {
+	n := uint64(0)
+	if err := Records(h.Kind, payload, func([]byte) bool { n++; return true }); err != nil {
+		return err
+	}
+	if n != uint64(h.Count) {
+		return fmt.Errorf("%w: %d records, and the header counts %d", ErrMalformed, n, h.Count)
+	}
+	return nil
+}
+
 // parseHeader decodes the header and returns the offset of the first payload
-// field. It checks that only payload fields of the batch's kind follow the
-// first one, so that a header field cannot hide behind the records.
+// field.
 func parseHeader(b []byte, h *Header) (int, error) {
 	at := 0
 	for at < len(b) {
@@ -282,10 +307,21 @@ func parseField(b []byte, tag protowire.Number, typ protowire.Type, h *Header) (
 		}
 		switch tag {
 		case tagKind:
+			// What is not known here must not become something else in a
+			// narrower type.
+			if v > uint64(Kind_KIND_COVERAGE_GAP) {
+				return 0, fmt.Errorf("kind %d is unknown", v)
+			}
 			h.Kind = Kind(v)
 		case tagCount:
+			if v > MaxBatchBytes {
+				return 0, fmt.Errorf("%d records in a batch", v)
+			}
 			h.Count = uint32(v)
 		case tagProvenance:
+			if v > uint64(Provenance_PROVENANCE_NETWORK) {
+				return 0, fmt.Errorf("provenance %d is unknown", v)
+			}
 			h.Provenance = Provenance(v)
 		case tagNumber:
 			h.Number = v
@@ -372,7 +408,22 @@ func PayloadTag(kind Kind) protowire.Number {
 // records of this kind is malformed.
 func Records(kind Kind, payload []byte, yield func(record []byte) bool) error {
 	want := PayloadTag(kind)
+	first, second := byte(want)<<3|byte(protowire.BytesType)|0x80, byte(want>>4)
 	for at := 0; at < len(payload); {
+		// The usual record: a tag of two bytes and a length of one or two.
+		if b := payload[at:]; len(b) > 4 && b[0] == first && b[1] == second && want != 0 {
+			n, from := int(b[2]), 3
+			if n >= 0x80 {
+				n, from = n&0x7f|int(b[3])<<7, 4
+			}
+			if (from == 3 || b[3] < 0x80) && n <= len(b)-from {
+				at += from + n
+				if !yield(b[from : from+n : from+n]) {
+					return nil
+				}
+				continue
+			}
+		}
 		tag, typ, n := protowire.ConsumeTag(payload[at:])
 		if n < 0 {
 			return fmt.Errorf("%w: tag at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(n))

@@ -1,0 +1,291 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/ironpost/ironpost/host/internal/bus"
+	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/link"
+	"github.com/ironpost/ironpost/host/internal/roster"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// backend is what the control API talks to.
+func (d *daemon) backend() control.Backend {
+	return control.Backend{
+		Status: d, Plugins: d, Changer: d, Rules: d, Events: d, Store: d, Config: d,
+		Blocks: d.responder.Blocks(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
+	}
+}
+
+// wrap gives the roster's errors the sentinels of the control API.
+func wrap(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, roster.ErrNotFound):
+		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
+	case errors.Is(err, roster.ErrRefused), errors.Is(err, ErrInvalid):
+		if r := refusalOf(err); r != nil {
+			err = fmt.Errorf("%s: %s; observed: %s; wanted: %s; mend: %s", r.Code, r.Rule, r.Observed, r.Wanted, r.Mend)
+		}
+		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
+	}
+	return err
+}
+
+// Status sums up the host.
+func (d *daemon) Status(context.Context) (*pb.StatusResponse, error) {
+	stats := &d.pipeline.Stats
+	r := &pb.StatusResponse{
+		Version: d.version, Mode: string(d.responder.Mode()), HostId: d.hostID, Pid: uint32(pid()), Started: timestamppb.New(d.started),
+		Plugins: make(map[string]uint32), Received: stats.Received.Load(), Parsed: stats.Parsed.Load(), Unparsed: stats.Unparsed.Load(),
+		Alerts: d.alerts.raised.Load(), Interfaces: d.network.status(), Warnings: d.warnings(),
+	}
+	for _, c := range d.responder.Counts() {
+		r.Actions += c.Value
+	}
+	for _, p := range d.roster.List() {
+		r.Plugins[p.State]++
+	}
+	for _, drop := range stats.Drops() {
+		r.Dropped = append(r.Dropped, &pb.Drop{Stage: drop.Stage, Reason: drop.Reason, Count: drop.Count})
+	}
+	reasons := stats.Reasons()
+	for _, name := range slices.Sorted(maps.Keys(reasons)) {
+		r.UnparsedReasons = append(r.UnparsedReasons, &pb.Count{Name: name, Value: reasons[name]})
+	}
+	for _, s := range stats.Streams() {
+		r.Streams = append(r.Streams, &pb.StreamStatus{Name: s.Name, Plugin: s.Plugin, Parser: s.Parser, Records: s.Records.Load()})
+	}
+	for _, g := range d.pipeline.Gaps() {
+		gap := &pb.CoverageGap{Plugin: g.Plugin, From: timestamppb.New(g.From), Events: g.Events, Reason: g.Reason}
+		if !g.To.IsZero() {
+			gap.To = timestamppb.New(g.To)
+		}
+		r.CoverageGaps = append(r.CoverageGaps, gap)
+	}
+	return r, nil
+}
+
+// warnings are what stands in the way of full coverage.
+func (d *daemon) warnings() []string {
+	d.mu.RLock()
+	current := d.current
+	d.mu.RUnlock()
+	out := d.responder.Warnings()
+	for _, s := range current.UnknownSections() {
+		text := fmt.Sprintf("Section [%s] of the configuration belongs to no plugin that is here.", s.Name)
+		if s.Nearest != "" {
+			text += fmt.Sprintf(" Did you mean [%s]?", s.Nearest)
+		}
+		out = append(out, text)
+	}
+	for _, w := range d.network.interfaces {
+		if w.err != nil {
+			out = append(out, fmt.Sprintf("Interface %s is not watched: %v", w.name, w.err))
+		}
+	}
+	for _, p := range d.roster.List() {
+		switch {
+		case p.Code != "":
+			out = append(out, fmt.Sprintf("Plugin %s is %s (%s): %s", p.Name, p.State, p.Code, p.LastError))
+		case p.State == "running" && p.Health != "ok" && p.Health != "unknown":
+			out = append(out, fmt.Sprintf("Plugin %s: %s", p.Name, p.Health))
+		}
+	}
+	return out
+}
+
+// ListPlugins looks at the directories again and lists every candidate.
+func (d *daemon) ListPlugins(ctx context.Context) ([]*pb.PluginStatus, error) {
+	if err := d.roster.Scan(ctx); err != nil {
+		return nil, err
+	}
+	return d.roster.List(), nil
+}
+
+// PluginInfo describes one plugin.
+func (d *daemon) PluginInfo(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
+	info, err := d.roster.Info(ctx, name)
+	return info, wrap(err)
+}
+
+// EnablePlugin pins, grants and starts a plugin.
+func (d *daemon) EnablePlugin(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
+	if err := d.roster.Enable(ctx, name, d.reconfigure); err != nil {
+		return nil, wrap(err)
+	}
+	_ = d.roster.Ready(ctx) // the answer shows how far it came
+	return d.PluginInfo(ctx, name)
+}
+
+// DisablePlugin drains and ends a plugin.
+func (d *daemon) DisablePlugin(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
+	if err := d.roster.Disable(ctx, name); err != nil {
+		return nil, wrap(err)
+	}
+	return d.PluginInfo(ctx, name)
+}
+
+// ReloadPlugin replaces the process of a plugin.
+func (d *daemon) ReloadPlugin(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
+	if err := d.roster.Reload(ctx, name); err != nil {
+		return nil, wrap(err)
+	}
+	return d.PluginInfo(ctx, name)
+}
+
+// ListRules lists the rules of all detectors.
+func (d *daemon) ListRules(ctx context.Context) ([]*pb.Rule, error) {
+	var out []*pb.Rule
+	conns := d.roster.Find(func(p *pb.Description) bool { return slices.Contains(p.Kinds, "detector") })
+	for _, name := range slices.Sorted(maps.Keys(conns)) {
+		rules, err := conns[name].ListRules(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("ask %s: %w", name, err)
+		}
+		out = append(out, rules...)
+	}
+	slices.SortFunc(out, func(a, b *pb.Rule) int { return strings.Compare(a.Id, b.Id) })
+	return out, nil
+}
+
+// Tail shows events as they pass.
+func (d *daemon) Tail(ctx context.Context, kinds []pb.Kind, emit func(*pb.Frame)) error {
+	wants := func(k pb.Kind) bool { return len(kinds) == 0 || slices.Contains(kinds, k) }
+	var running sync.WaitGroup
+	defer running.Wait()
+	follow := func(t *bus.Topic) {
+		tap, remove := t.Tap()
+		running.Go(func() {
+			defer remove()
+			for {
+				select {
+				case f := <-tap.Frames():
+					emit(f)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	if wants(pb.Kind_KIND_LOG) {
+		follow(&d.pipeline.Logs)
+	}
+	if wants(pb.Kind_KIND_PACKET) {
+		follow(&d.pipeline.Packets)
+	}
+	if wants(pb.Kind_KIND_ALERT) || wants(pb.Kind_KIND_ACTION) {
+		running.Go(func() { d.pipeline.FollowJournal(ctx, wants, emit) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// querier returns the sink that can be asked.
+func (d *daemon) querier() (*link.Conn, error) {
+	conns := d.roster.Find(func(p *pb.Description) bool { return p.Queries })
+	for _, name := range slices.Sorted(maps.Keys(conns)) {
+		return conns[name], nil
+	}
+	return nil, fmt.Errorf("%w: no sink that keeps events is running; enable sink-sqlite", control.ErrNotSupported)
+}
+
+// Query asks the sink that keeps events.
+func (d *daemon) Query(ctx context.Context, q *pb.QueryRequest, send func(*pb.Batch) error) error {
+	conn, err := d.querier()
+	if err != nil {
+		return err
+	}
+	var sendErr error
+	err = conn.Query(ctx, q, func(b *pb.Batch) bool {
+		sendErr = send(b)
+		return sendErr == nil
+	})
+	return errors.Join(sendErr, err)
+}
+
+// UpdateAlert changes the state of an alert.
+func (d *daemon) UpdateAlert(ctx context.Context, u *pb.UpdateRequest) (bool, error) {
+	conn, err := d.querier()
+	if err != nil {
+		return false, err
+	}
+	return conn.UpdateAlert(ctx, u)
+}
+
+// ShowConfig returns every value with its origin.
+func (d *daemon) ShowConfig(context.Context) ([]*pb.ConfigValue, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return configValues(d.current), nil
+}
+
+func configValues(c *config.Config) []*pb.ConfigValue {
+	var out []*pb.ConfigValue
+	for _, s := range c.Origins() {
+		out = append(out, &pb.ConfigValue{Key: s.Key, Value: s.Text(), Origin: s.Origin.String()})
+	}
+	return out
+}
+
+// ReloadConfig validates everything first, then applies what can be applied and
+// names the rest.
+func (d *daemon) ReloadConfig(ctx context.Context) (*pb.ReloadConfigResponse, error) {
+	d.reloadMu.Lock()
+	defer d.reloadMu.Unlock()
+	options := d.options()
+	options.Known = d.roster.Sections()
+	next, err := config.Load(options)
+	if err == nil {
+		if bad := next.Problems().Errors(); bad != nil {
+			err = bad
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", control.ErrInvalid, err)
+	}
+	d.mu.Lock()
+	before := d.current
+	d.current = next
+	d.mu.Unlock()
+	d.roster.Configure(next)
+	out := &pb.ReloadConfigResponse{}
+	restart := make(map[string]bool)
+	for _, c := range config.Diff(before, next) {
+		switch {
+		case c.Owner != config.HostOwner:
+			restart[c.Owner] = true
+			out.Applied = append(out.Applied, c.Key)
+		case c.Live:
+			out.Applied = append(out.Applied, c.Key)
+		default:
+			out.NeedsRestart = append(out.NeedsRestart, c.Key)
+		}
+	}
+	s := next.Host()
+	if err := d.responder.Reconfigure(policy(s)); err != nil {
+		return nil, err
+	}
+	d.pipeline.SetRoutes(s.LogPipeline.Routes)
+	setLevel(d.log, s.General.LogLevel)
+	if err := d.roster.Reconsider(ctx); err != nil {
+		return nil, err
+	}
+	for name := range restart {
+		if d.roster.Conn(name) != nil {
+			_ = d.roster.Reload(ctx, name) // it may just have ended
+		}
+	}
+	return out, nil
+}

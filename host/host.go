@@ -1,0 +1,345 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ironpost/ironpost/host/internal/catalog"
+	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/pipeline"
+	"github.com/ironpost/ironpost/host/internal/respond"
+	"github.com/ironpost/ironpost/host/internal/respond/rail"
+	"github.com/ironpost/ironpost/host/internal/roster"
+	"github.com/ironpost/ironpost/host/internal/sandbox"
+	"github.com/ironpost/ironpost/host/internal/state"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Config is what the command line says about a run.
+type Config struct {
+	Sources
+	DataDir string
+	Socket  string
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// journalBytes is about how much of the journal is kept.
+const journalBytes = 256 << 20
+
+// stopTimeout bounds how long a stopping host waits for what is under way to
+// reach the end; it comes again at the next start.
+const stopTimeout = 20 * time.Second
+
+// daemon is a running host.
+type daemon struct {
+	config  Config
+	started time.Time
+	version string
+	hostID  string
+	log     hclog.Logger
+
+	mu      sync.RWMutex
+	current *config.Config
+
+	store     *state.Store
+	journal   *state.Journal
+	pool      *pb.Pool
+	alerts    *alertBook
+	responder *respond.Responder
+	pipeline  *pipeline.Pipeline
+	launcher  *sandbox.Launcher
+	roster    *roster.Roster
+	network   *network
+	control   *control.Server
+
+	reloadMu sync.Mutex
+	// closers undo, last first, what was opened.
+	closers []func()
+}
+
+// Run runs the host in the foreground until ctx is done. It returns nil after a
+// clean stop: sources stop first, and what they delivered reaches the end.
+func Run(ctx context.Context, c Config) error {
+	d := &daemon{config: c, started: time.Now(), version: Version(), pool: new(pb.Pool)}
+	defer d.close()
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	return d.serve(ctx)
+}
+
+// later has f run when the host closes, before what was opened earlier.
+func (d *daemon) later(f func()) { d.closers = append(d.closers, f) }
+
+func (d *daemon) close() {
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		d.closers[i]()
+	}
+}
+
+// options returns how this host loads its configuration.
+func (d *daemon) options() config.Options {
+	return d.config.options(
+		config.Flag{Name: "--data-dir", Key: "general.data_dir", Value: d.config.DataDir},
+		config.Flag{Name: "--socket", Key: "control.socket", Value: d.config.Socket},
+	)
+}
+
+// settings are the host's own values in force.
+func (d *daemon) settings() config.Host {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.current.Host()
+}
+
+// open prepares everything, in an order in which nothing is touched before the
+// locks of the data directory and the socket are held.
+func (d *daemon) open(ctx context.Context) error {
+	var err error
+	if d.current, err = config.Load(d.options()); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	s := d.settings()
+	d.log = hclog.New(&hclog.LoggerOptions{
+		Name: "ironpost", Level: hclog.LevelFromString(s.General.LogLevel), Output: d.config.Stderr,
+		JSONFormat: s.General.LogFormat == "json", Mutex: new(sync.Mutex),
+	})
+	if err := d.openState(s); err != nil {
+		return err
+	}
+	if err := d.openResponder(s); err != nil {
+		return err
+	}
+	if err := d.openControl(s); err != nil {
+		return err
+	}
+	if err := d.openPlugins(ctx, s); err != nil {
+		return err
+	}
+	d.network = attach(s.EBPF, true, d.log) // the responder decides when it drops
+	d.later(func() {
+		if err := d.network.stop(); err != nil {
+			d.log.Error("the packet filter was not removed cleanly", "error", err)
+		}
+	})
+	return nil
+}
+
+func (d *daemon) openState(s config.Host) (err error) {
+	if err := state.MakeDir(s.General.DataDir, 0o711); err != nil {
+		return err
+	}
+	if d.store, err = state.Open(s.General.DataDir, s.Plugins.StateBytes); err != nil {
+		return err
+	}
+	d.later(func() {
+		if err := d.store.Close(); err != nil {
+			d.log.Error("the state database was not closed cleanly", "error", err)
+		}
+	})
+	if d.hostID, err = hostID(d.store); err != nil {
+		return err
+	}
+	d.alerts = newAlertBook()
+	history := &respond.History{}
+	d.journal, err = state.OpenJournal(filepath.Join(s.General.DataDir, "journal"), journalBytes, func(e state.Entry) {
+		d.alerts.visit(e)
+		history.Seed(e)
+	})
+	if err != nil {
+		return err
+	}
+	d.later(func() {
+		if err := d.journal.Close(); err != nil {
+			d.log.Error("the journal was not closed cleanly", "error", err)
+		}
+	})
+	d.alerts.journal = d.journal
+	d.responder, err = respond.New(respond.Config{
+		Logger: d.log.Named("respond"), Journal: d.journal, Store: d.store, History: history, Policy: policy(s), Finder: rail.Finder{},
+	})
+	return err
+}
+
+// policy is what the responder takes from the configuration.
+func policy(s config.Host) respond.Policy {
+	return respond.Policy{Mode: s.General.Mode, Respond: s.Respond, Pass: s.EBPF.Allow}
+}
+
+func (d *daemon) openResponder(s config.Host) error {
+	d.pipeline = pipeline.New(pipeline.Config{
+		HostID: d.hostID, Logger: d.log, Pool: d.pool, Store: d.store, Journal: d.journal,
+		Alert: d.alerts.Alert, Decide: d.responder.Decide, AskEnforcers: d.responder.AskEnforcers,
+		Credits: s.Bus.Credits, RetainedBytes: s.Bus.RetainedBytes, Routes: s.LogPipeline.Routes,
+	})
+	d.alerts.stats = &d.pipeline.Stats
+	d.alerts.remember = d.responder.Remember
+	return nil
+}
+
+func (d *daemon) openControl(s config.Host) (err error) {
+	d.control, err = control.Listen(control.Config{
+		Socket: s.Control.Socket, Group: s.Control.Group, Backend: d.backend(), Logger: d.log.Named("control"),
+		Audit: func(c control.Change) { d.log.Info("change through the control socket", "change", fmt.Sprint(c)) },
+	})
+	if err != nil {
+		return err
+	}
+	d.later(func() { _ = d.control.Close() }) // it is closed when serve ends
+	return nil
+}
+
+func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
+	copies := filepath.Join(s.General.DataDir, "plugins")
+	if n, err := sandbox.KillOrphans(copies); err != nil && !errors.Is(err, sandbox.ErrUnsupported) {
+		d.log.Warn("processes of an earlier host may be left", "error", err)
+	} else if n > 0 {
+		d.log.Warn("ended plugins of an earlier host", "processes", n)
+	}
+	dir, remove, err := runDir(s.Control.Socket)
+	if err != nil {
+		return err
+	}
+	d.later(remove)
+	d.launcher = sandbox.NewLauncher()
+	d.later(func() { _ = d.launcher.Close() }) // kills what is left
+	d.roster, err = roster.New(roster.Config{
+		Logger: d.log, Launcher: d.launcher, Pipeline: d.pipeline, Pool: d.pool, Store: d.store,
+		DataDir: s.General.DataDir, RunDir: dir, Dirs: s.Plugins.Dirs, Plugins: s.Plugins, HostID: d.hostID, Version: d.version,
+		Mode: func() string { return string(d.responder.Mode()) }, BundleDirs: bundleDirs(d.config.ConfigFile),
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.roster.Scan(ctx); err != nil {
+		return err
+	}
+	return d.reconfigure()
+}
+
+// reconfigure loads the configuration again with the sections of the plugins
+// that are known now.
+func (d *daemon) reconfigure() error {
+	options := d.options()
+	options.Known = d.roster.Sections()
+	current, err := config.Load(options)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	for _, p := range current.Problems() {
+		d.log.Warn("configuration", "problem", p.Error())
+	}
+	d.mu.Lock()
+	d.current = current
+	d.mu.Unlock()
+	d.roster.Configure(current)
+	return nil
+}
+
+// serve runs until ctx is done, then stops in the order of the flow.
+func (d *daemon) serve(ctx context.Context) error {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	fatal := make(chan error, 4)
+	run := func(what string, f func(context.Context) error) {
+		running.Go(func() {
+			if err := f(background); err != nil && background.Err() == nil {
+				fatal <- fmt.Errorf("%s: %w", what, err)
+			}
+		})
+	}
+	s := d.settings()
+	run("state", func(ctx context.Context) error {
+		d.store.Run(ctx, s.Bus.CheckpointInterval, func(err error) { d.log.Error("checkpoints are not saved, trying again", "error", err) })
+		return nil
+	})
+	for _, w := range d.network.interfaces {
+		if w.filter != nil {
+			if err := d.responder.Attach(w.filter); err != nil {
+				d.log.Error("the lists are not in force on an interface", "interface", w.name, "error", err)
+			}
+		}
+	}
+	run("respond", d.responder.Run)
+	run("control", d.control.Run)
+	d.roster.Start(background)
+	d.network.run(d.pipeline, d.log)
+	d.announce()
+	d.watchReload(background, &running)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-fatal:
+	}
+	d.log.Info("stopping: sources first")
+	d.network.cancel()
+	stop, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer done()
+	if stopErr := d.roster.Stop(stop); stopErr != nil {
+		d.log.Warn("stopped with work left", "error", stopErr)
+	}
+	for _, w := range d.network.interfaces {
+		d.responder.Detach(w.name)
+	}
+	return err
+}
+
+// watchReload reloads the configuration on SIGHUP and when its file changes.
+func (d *daemon) watchReload(ctx context.Context, running *sync.WaitGroup) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	running.Go(func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-hangups:
+				d.reloadAndLog(ctx, "SIGHUP")
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	file := d.options().File
+	if file == "" {
+		return
+	}
+	if _, err := os.Stat(file); err != nil {
+		return
+	}
+	running.Go(func() {
+		if err := config.Watch(ctx, file, func() { d.reloadAndLog(ctx, "the file changed") }); err != nil && ctx.Err() == nil {
+			d.log.Warn("changes of the configuration file are not seen; run: ironpost config reload", "error", err)
+		}
+	})
+}
+
+func (d *daemon) reloadAndLog(ctx context.Context, why string) {
+	r, err := d.ReloadConfig(ctx)
+	if err != nil {
+		d.log.Error("the configuration stays as it was", "why", why, "error", err)
+		return
+	}
+	d.log.Info("configuration reloaded", "why", why, "applied", r.Applied, "needs_restart", r.NeedsRestart)
+}
+
+// refusalOf returns the refusal in an error, nil when there is none.
+func refusalOf(err error) *catalog.Refusal {
+	var r *catalog.Refusal
+	errors.As(err, &r)
+	return r
+}

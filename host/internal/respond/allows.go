@@ -1,0 +1,94 @@
+package respond
+
+import ()
+
+// Add allows a network, for ever when the entry names no time. Blocks within it
+// are removed; wider ones stay, and it passes.
+func (l Allows) Add(_ context.Context, e control.Entry) (*pb.BlockResponse, error) {
+	r := l.r
+	p, ok := canonical(e.Prefix)
+	if !ok || e.TTL < 0 {
+		return nil, fmt.Errorf("%w: allow %v for %v", control.ErrInvalid, e.Prefix, e.TTL)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.allows[p]
+	if old == nil && len(r.allows) >= MaxAllows {
+		return nil, errFull
+	}
+	made := r.newEntry(e.Reason, e.TTL)
+	changed := r.differs(old, made)
+	if changed {
+		if err := errors.Join(r.freshTick(), r.allowTable.Put(p.String(), *made)); err != nil {
+			return nil, fmt.Errorf("allow %s: %w", text(p), err)
+		}
+		r.allows[p] = made
+		r.nudge()
+		r.rebuild()
+	}
+	if err := r.releaseAllowed(); err != nil {
+		return nil, fmt.Errorf("allow %s: it passes, but: %w", text(p), err)
+	}
+	return &pb.BlockResponse{Changed: changed, Block: r.showAllow(p, r.allows[p])}, nil
+}
+
+// Remove takes a network off the operator's list. It returns
+// control.ErrConflict for one that the file allows, and control.ErrNotFound.
+func (l Allows) Remove(_ context.Context, p netip.Prefix) (*pb.BlockResponse, error) {
+	r := l.r
+	p, ok := canonical(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.allows[p]
+	if !ok || e == nil {
+		if b, found := r.never[p]; found && b.rail == RailAllow {
+			return nil, fmt.Errorf("%w: %s is in %s of the configuration; remove it there and run: ironpost config reload", control.ErrConflict, text(p), b.source)
+		}
+		return nil, fmt.Errorf("%w: %s is not on the allow list", control.ErrNotFound, text(p))
+	}
+	if err := r.allowTable.Delete(p.String()); err != nil {
+		return nil, fmt.Errorf("remove %s from the allow list: %w", text(p), err)
+	}
+	delete(r.allows, p)
+	r.rebuild()
+	return &pb.BlockResponse{Changed: true, Block: r.showAllow(p, e)}, nil
+}
+
+// List returns what is allowed, by the operator or by the file, in the order of
+// the networks.
+func (l Allows) List(_ context.Context, skip, limit int) ([]*pb.Block, uint64, error) {
+	r := l.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[netip.Prefix]bool, len(r.allows))
+	for p := range r.allows {
+		all[p] = true
+	}
+	for p, b := range r.never {
+		if b.rail == RailAllow {
+			all[p] = true
+		}
+	}
+	sorted := sortedPrefixes(all)
+	from := min(max(skip, 0), len(sorted))
+	var out []*pb.Block
+	for _, p := range sorted[from : from+min(max(limit, 0), len(sorted)-from)] {
+		out = append(out, r.showAllow(p, r.allows[p]))
+	}
+	return out, uint64(len(sorted)), nil
+}
+
+// showAllow shows an entry of the allow list; e is nil for one of the file.
+func (r *Responder) showAllow(p netip.Prefix, e *entry) *pb.Block {
+	out := &pb.Block{Prefix: p.String(), Effect: "allowed"}
+	if e == nil {
+		out.Source, out.Reason = "configuration", r.never[p].source
+		return out
+	}
+	out.Source, out.Reason, out.Created = e.Source, e.Reason, timestamppb.New(e.Created)
+	if left := r.clock.remaining(e.Stamp); left != forever {
+		out.Expires = timestamppb.New(r.clock.Wall().Add(left))
+	}
+	return out
+}
+

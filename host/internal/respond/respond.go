@@ -1,0 +1,355 @@
+package respond
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/respond/rail"
+	"github.com/ironpost/ironpost/host/internal/state"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Times and bounds that hold everywhere.
+const (
+	// DefaultTTL is how long a block lasts when nobody says.
+	DefaultTTL = time.Hour
+	// DefaultMaxTTL is the longest that a block lasts when the policy names none.
+	DefaultMaxTTL = 24 * time.Hour
+	// BreakerPause is how long the breaker stays open.
+	BreakerPause = 5 * time.Minute
+	// TickInterval is how often the clocks are noted, and the most that a
+	// machine's sudden stop takes off a block.
+	TickInterval = 30 * time.Second
+	// DefaultMaxBlocks bounds the block list when Config does not.
+	DefaultMaxBlocks = 131072
+	// MaxAllows bounds the operator's allow list.
+	MaxAllows = 65536
+	// railAge is for how long what was found of the system is good for decisions.
+	railAge = time.Second
+)
+
+// Journal is where plans and outcomes are kept: a state.Journal.
+type Journal interface {
+	Append(kind uint8, data []byte) (uint64, error)
+	Wait(ctx context.Context, index uint64) error
+}
+
+// Finder finds what the host cannot do without: a rail.Finder.
+type Finder interface {
+	Find() ([]rail.Rail, error)
+}
+
+// Policy is what the configuration says; it may change while the host runs.
+type Policy struct {
+	// Mode is the mode of the file, environment or defaults.
+	Mode config.Mode
+	// Respond is the section [respond].
+	Respond config.Respond
+	// Pass is [ebpf] allow.
+	Pass []netip.Prefix
+}
+
+// Config says what a Responder works with. Journal and Store are required.
+type Config struct {
+	Logger  hclog.Logger
+	Journal Journal
+	Store   *state.Store
+	// History knows what the journal held at the start; nil is nothing.
+	History *History
+	Policy  Policy
+	// Override is the mode of the command line: it holds until the mode is set
+	// at run time or the host ends. "" is none.
+	Override config.Mode
+	// Finder finds rails of the system; nil finds none.
+	Finder Finder
+	// Clock is SystemClock's when its functions are nil.
+	Clock Clock
+	// MaxBlocks bounds the block list, DefaultMaxBlocks when 0.
+	MaxBlocks int
+}
+
+// Responder decides about blocks and keeps them.
+type Responder struct {
+	log       hclog.Logger
+	journal   Journal
+	finder    Finder
+	clock     Clock
+	history   *History
+	maxBlocks int
+
+	blockTable *state.Table[entry]
+	allowTable *state.Table[entry]
+	modeTable  *state.Table[modeDoc]
+	tickTable  *state.Table[tick]
+
+	deciding sync.Mutex // one decision at a time; taken before mu
+	looking  sync.Mutex // one look at the system at a time; taken before mu
+
+	mu       sync.Mutex
+	policy   Policy
+	mode     modeDoc
+	fellBack bool // at the start, and not yet said
+	blocks   map[netip.Prefix]*entry
+	allows   map[netip.Prefix]*entry
+	filters  map[string]*attached
+	breaker  breaker
+	refusals breaker // of recorded refusals; only its count is used
+	lastTick time.Duration
+	counts   map[string]uint64
+
+	system   []rail.Rail // as last found
+	looked   time.Duration
+	findErr  string
+	never    map[netip.Prefix]ban
+	passed   []netip.Prefix // what every filter allows, sorted
+	problems []string       // of the start, for Warnings
+
+	wake chan struct{}
+}
+
+// ban says why an address is never blocked.
+type ban struct {
+	rail   string // a name of package rail, RailAllow or RailProxy
+	source string
+}
+
+// The rails beside those of package rail.
+const (
+	// RailAllow is an entry of an allow list.
+	RailAllow = "allow_list"
+	// RailProxy is a trusted proxy.
+	RailProxy = "trusted_proxy"
+)
+
+// New loads what an earlier life of the host kept. It begins nothing; blocks
+// are in force from Attach on, and expire while Run runs.
+func New(c Config) (*Responder, error) {
+	if c.Journal == nil || c.Store == nil {
+		return nil, errors.New("a responder needs a journal and a store")
+	}
+	r := &Responder{
+		log: c.Logger, journal: c.Journal, finder: c.Finder, clock: c.Clock, history: c.History, maxBlocks: c.MaxBlocks,
+		policy:  c.Policy,
+		blocks:  make(map[netip.Prefix]*entry),
+		allows:  make(map[netip.Prefix]*entry),
+		filters: make(map[string]*attached),
+		counts:  make(map[string]uint64),
+		wake:    make(chan struct{}, 1),
+	}
+	if r.log == nil {
+		r.log = hclog.NewNullLogger()
+	}
+	if r.history == nil {
+		r.history = &History{}
+	}
+	if r.maxBlocks <= 0 {
+		r.maxBlocks = DefaultMaxBlocks
+	}
+	if r.clock.Wall == nil || r.clock.Boot == nil {
+		var err error
+		if r.clock, err = SystemClock(); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.open(c.Store); err != nil {
+		return nil, fmt.Errorf("open the block list: %w", err)
+	}
+	if err := r.loadMode(c.Override); err != nil {
+		return nil, err
+	}
+	r.look()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rebuild()
+	return r, nil
+}
+
+// open opens the tables and reads the lists.
+func (r *Responder) open(s *state.Store) (err error) {
+	if r.blockTable, err = state.NewTable[entry](s, "blocks"); err != nil {
+		return err
+	}
+	if r.allowTable, err = state.NewTable[entry](s, "allows"); err != nil {
+		return err
+	}
+	if r.modeTable, err = state.NewTable[modeDoc](s, "mode"); err != nil {
+		return err
+	}
+	if r.tickTable, err = state.NewTable[tick](s, "clock"); err != nil {
+		return err
+	}
+	last, _, err := r.tickTable.Get(tickKey)
+	if err != nil {
+		r.problem("the last reading of the clocks is lost", err)
+	}
+	if err := r.load(r.blockTable, r.blocks, last); err != nil {
+		return err
+	}
+	if err := r.load(r.allowTable, r.allows, last); err != nil {
+		return err
+	}
+	return r.tick(false)
+}
+
+// load reads one list and carries it into this boot. A document that cannot be
+// read is left out, and said.
+func (r *Responder) load(t *state.Table[entry], list map[netip.Prefix]*entry, last tick) error {
+	docs, err := t.All()
+	if err != nil {
+		if docs == nil {
+			return err
+		}
+		r.problem("an entry cannot be read and is left out", err)
+	}
+	moved := make(map[string]entry)
+	for name, e := range docs {
+		p, err := netip.ParsePrefix(name)
+		if err == nil {
+			var ok bool
+			if p, ok = canonical(p); !ok {
+				err = errors.New("it is no network")
+			}
+		}
+		if err != nil {
+			r.problem("an entry cannot be read and is left out", fmt.Errorf("%q: %w", name, err))
+			continue
+		}
+		if s := r.clock.rebase(e.Stamp, last); s != e.Stamp {
+			e.Stamp = s
+			moved[name] = e
+		}
+		list[p] = &e
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	return t.PutAll(moved)
+}
+
+func (r *Responder) problem(what string, err error) {
+	r.problems = append(r.problems, fmt.Sprintf("%s: %v", what, err))
+	r.log.Error(what, "error", err)
+}
+
+const tickKey = "tick"
+
+// tick notes the clocks; r.mu is held, or nobody else has r yet.
+func (r *Responder) tick(clean bool) error {
+	now := r.clock.Boot()
+	if err := r.tickTable.Put(tickKey, tick{BootID: r.clock.BootID, Boot: now, Clean: clean}); err != nil {
+		return fmt.Errorf("note the clocks: %w", err)
+	}
+	r.lastTick = now
+	return nil
+}
+
+// freshTick makes sure that the clocks were noted not long ago: before
+// something that expires is stored. r.mu is held.
+func (r *Responder) freshTick() error {
+	if now := r.clock.Boot(); now-r.lastTick >= TickInterval || now < r.lastTick {
+		return r.tick(false)
+	}
+	return nil
+}
+
+// Run lets things expire until ctx is done, looks at the system again, mends
+// filters that failed, and falls back to the mode before when a change is not
+// confirmed. It returns nil then.
+func (r *Responder) Run(ctx context.Context) error {
+	r.sayFallBack()
+	r.reconcile(ctx)
+	for ctx.Err() == nil {
+		r.look()
+		timer := time.NewTimer(r.step())
+		select {
+		case <-timer.C:
+		case <-r.wake:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.tick(true); err != nil {
+		r.log.Error("cannot note the clocks", "error", err)
+	}
+	return nil
+}
+
+// nudge makes Run look at what expires next.
+func (r *Responder) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// step does what is due and returns how long nothing else will be.
+func (r *Responder) step() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.freshTick(); err != nil {
+		r.log.Error("cannot note the clocks", "error", err)
+	}
+	wait := TickInterval - (r.clock.Boot() - r.lastTick)
+	if wait <= 0 {
+		wait = TickInterval // the note failed; not at once again
+	}
+	wait = min(wait, r.expire(), r.expireMode())
+	now := r.clock.Boot()
+	if r.breaker.closes(now) {
+		r.say(pb.Outcome_OUTCOME_RELEASED, actionBreaker, "", "The breaker is closed: enforcers may block again.")
+	}
+	if r.breaker.open {
+		wait = min(wait, r.breaker.until-now)
+	}
+	return max(min(wait, r.mend()), time.Millisecond)
+}
+
+// Warnings returns what stands in the way of full effect, one sentence each.
+func (r *Responder) Warnings() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := slices.Clone(r.problems)
+	if r.findErr != "" {
+		out = append(out, "Some addresses that must not be blocked may be unknown: "+r.findErr)
+	}
+	if r.breaker.open {
+		out = append(out, "The breaker is open: enforcers proposed too many blocks, and none is made for now.")
+	}
+	if p := r.mode.Pending; p != nil {
+		out = append(out, fmt.Sprintf("The mode %s is not confirmed and falls back to %s.", r.mode.Mode, r.mode.Previous))
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.filters)) {
+		if err := r.filters[name].failed; err != nil {
+			out = append(out, fmt.Sprintf("The packet filter on %s does not follow the lists: %v", name, err))
+		}
+	}
+	return out
+}
+
+// Counts returns how many intents met which fate, by outcome and code, sorted.
+func (r *Responder) Counts() []*pb.Count {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]*pb.Count, 0, len(r.counts))
+	for _, name := range slices.Sorted(maps.Keys(r.counts)) {
+		out = append(out, &pb.Count{Name: name, Value: r.counts[name]})
+	}
+	return out
+}
+
+func (r *Responder) count(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[name]++
+}

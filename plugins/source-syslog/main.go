@@ -1,0 +1,24 @@
+// Command source-syslog receives syslog over UDP and TCP.
+package main
+
+import (
+	"os"
+
+	"github.com/ironpost/ironpost/plugins/source-syslog/receiver"
+	"github.com/ironpost/ironpost/sdk"
+)
+
+func main() {
+	cfg := receiver.Defaults()
+	src := receiver.New(&cfg)
+	os.Exit(sdk.Main(sdk.Plugin{
+		Name:        "source-syslog",
+		Summary:     "Syslog received over UDP and TCP",
+		Section:     "source_syslog",
+		Config:      &cfg,
+		Permissions: sdk.Permissions{Listen: []string{"config:listen"}},
+		Setup:       src.Setup,
+		Health:      src.Health,
+		Source:      src,
+	}))
+}
