@@ -51,6 +51,7 @@ func (d *daemon) Status(context.Context) (*pb.StatusResponse, error) {
 		Plugins: make(map[string]uint32), Received: stats.Received.Load(), Parsed: stats.Parsed.Load(), Unparsed: stats.Unparsed.Load(),
 		Alerts: d.alerts.raised.Load(), Interfaces: d.network.status(), Warnings: d.warnings(),
 	}
+	usage(r)
 	for _, c := range d.responder.Counts() {
 		r.Actions += c.Value
 	}

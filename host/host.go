@@ -168,7 +168,7 @@ func (d *daemon) openState(s config.Host) (err error) {
 	})
 	d.alerts.journal = d.journal
 	d.responder, err = respond.New(respond.Config{
-		Logger: d.log.Named("respond"), Journal: d.journal, Store: d.store, History: history, Policy: policy(s), Finder: rail.Finder{},
+		Logger: d.log.Named("respond"), Journal: d.journal, Store: d.store, History: history, Policy: policy(s), Finder: rail.System(),
 	})
 	return err
 }
@@ -202,12 +202,6 @@ func (d *daemon) openControl(s config.Host) (err error) {
 }
 
 func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
-	copies := filepath.Join(s.General.DataDir, "plugins")
-	if n, err := sandbox.KillOrphans(copies); err != nil && !errors.Is(err, sandbox.ErrUnsupported) {
-		d.log.Warn("processes of an earlier host may be left", "error", err)
-	} else if n > 0 {
-		d.log.Warn("ended plugins of an earlier host", "processes", n)
-	}
 	dir, remove, err := runDir(s.Control.Socket)
 	if err != nil {
 		return err
@@ -222,6 +216,12 @@ func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
 	})
 	if err != nil {
 		return err
+	}
+	copies := filepath.Join(s.General.DataDir, "plugins")
+	if n, err := sandbox.KillOrphans(copies); err != nil && !errors.Is(err, sandbox.ErrUnsupported) {
+		d.log.Warn("processes of an earlier host may be left", "error", err)
+	} else if n > 0 {
+		d.log.Warn("ended plugins of an earlier host", "processes", n)
 	}
 	if err := d.roster.Scan(ctx); err != nil {
 		return err

@@ -21,7 +21,7 @@ const otherUID = 65534
 func asOther(t *testing.T, socket string, groups ...uint32) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = []string{clientEnv + "=" + socket}
+	cmd.Env = []string{clientEnv + "=" + socket, "GORACE=atexit_sleep_ms=0"}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUID, Gid: otherUID, Groups: groups}}
 	out, err := cmd.CombinedOutput()

@@ -1,6 +1,16 @@
 package respond
 
-import ()
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/ironpost/ironpost/host/internal/control"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
 
 // Add allows a network, for ever when the entry names no time. Blocks within it
 // are removed; wider ones stay, and it passes.
@@ -91,4 +101,3 @@ func (r *Responder) showAllow(p netip.Prefix, e *entry) *pb.Block {
 	}
 	return out
 }
-

@@ -5,10 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -208,4 +205,3 @@ func clone(a *pb.ActionEvent) *pb.ActionEvent {
 	}
 	return out
 }
-

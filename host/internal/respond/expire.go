@@ -1,6 +1,13 @@
 package respond
 
-import ()
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
 
 // releaseAllowed removes the blocks that a rule now allows whole; r.mu is held.
 func (r *Responder) releaseAllowed() error {

@@ -98,6 +98,9 @@ func summary(a *pb.AlertEvent) *alert {
 			continue
 		}
 		s.entities[f.Value] = true
+		if addr, err := netip.ParseAddr(f.Value); err == nil { // an enforcer may write it in another way
+			s.entities[addr.Unmap().String()] = true
+		}
 		switch f.Key {
 		case "src_ip":
 			if len(s.sources) < maxSources {

@@ -1,6 +1,17 @@
 package respond
 
-import ()
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ironpost/ironpost/host/internal/config"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
 
 // The codes of refusals, beside the names of rails.
 const (
@@ -251,4 +262,3 @@ func (r *Responder) foresee(about *alert, p *plan) {
 		}
 	}
 }
-

@@ -2,7 +2,6 @@ package respond
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -322,4 +321,3 @@ func (r *Responder) Check(_ context.Context, p netip.Prefix) (*pb.CheckResponse,
 	}
 	return out, nil
 }
-

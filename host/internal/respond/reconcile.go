@@ -1,6 +1,15 @@
 package respond
 
-import ()
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/ironpost/ironpost/host/internal/config"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
 
 // reconcile finishes what an earlier life of the host planned: what is on the
 // block list was done; the rest is decided again, for what is left of its time.
@@ -46,4 +55,3 @@ func (r *Responder) finish(ctx context.Context, a *pb.ActionEvent) error {
 	set(a, "ttl_seconds", seconds(left))
 	return r.Decide(ctx, a.Enforcer, a)
 }
-

@@ -196,8 +196,12 @@ func (r *Roster) spec(ctx context.Context, p *plugin, section map[string]any) (l
 	s.ReadPaths = readable(resolve(granted.GetRead(), section))
 	s.ReadCapability = len(s.ReadPaths) > 0 && os.Geteuid() == 0
 	for _, w := range resolve(granted.GetWrite(), section) {
-		if filepath.IsAbs(w) {
-			s.WritePaths = append(s.WritePaths, w)
+		dir, err := writable(w, uid)
+		if err != nil {
+			return s, err
+		}
+		if dir != "" && !slices.Contains(s.WritePaths, dir) {
+			s.WritePaths = append(s.WritePaths, dir)
 		}
 	}
 	for i, address := range resolve(granted.GetListen(), section) {
@@ -255,6 +259,34 @@ func readable(paths []string) []string {
 		}
 	}
 	return out
+}
+
+// writable turns a path to be written into the directory that is granted: a file
+// is replaced and rotated beside itself. A directory that is not there is made,
+// and belongs to the plugin.
+func writable(path string, uid uint32) (string, error) {
+	if !filepath.IsAbs(path) {
+		return "", nil
+	}
+	dir := filepath.Clean(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	if dir == "/" {
+		return "", fmt.Errorf("write path %s: the root directory is not granted", path)
+	}
+	if err := os.Mkdir(dir, 0o750); err != nil {
+		if os.IsExist(err) {
+			return dir, nil
+		}
+		return "", fmt.Errorf("make the directory of %s: %w", path, err)
+	}
+	if uid != 0 {
+		if err := os.Lchown(dir, int(uid), int(uid)); err != nil {
+			return "", fmt.Errorf("give the plugin the directory %s: %w", dir, err)
+		}
+	}
+	return dir, nil
 }
 
 // listen binds an address once and keeps it over the plugin's restarts.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,8 +42,14 @@ func endure(t *testing.T, blind bool) {
 	written := make(chan error, 1)
 	writer := rand.New(rand.NewPCG(seed, 2))
 	var rotations atomic.Int64
-	go func() { written <- produce(path, total, writer, &rotations) }()
+	begun := make(chan struct{})
+	go func() {
+		<-begun // a file that is rotated away before it was ever seen is not followed
+		written <- produce(path, total, writer, &rotations)
+	}()
 
+	begin := sync.OnceFunc(func() { close(begun) })
+	defer begin()
 	l := newLedger()
 	var last, durable int
 	var lastAt []byte
@@ -55,6 +62,9 @@ func endure(t *testing.T, blind bool) {
 		n, err := strconv.Atoi(string(line))
 		if problem == "" && (err != nil || n != last+1) {
 			problem = fmt.Sprintf("life %d: got %q after %d", restarts, clip([]string{string(line)}), last)
+		}
+		if n == 0 {
+			begin()
 		}
 		last = n
 		lastAt = append(lastAt[:0], checkpoint...)

@@ -79,8 +79,13 @@ type StatusResponse struct {
 	Warnings        []string        `protobuf:"bytes,15,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	UnparsedReasons []*Count        `protobuf:"bytes,16,rep,name=unparsed_reasons,json=unparsedReasons,proto3" json:"unparsed_reasons,omitempty"`
 	Streams         []*StreamStatus `protobuf:"bytes,17,rep,name=streams,proto3" json:"streams,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// What the host's own process used.
+	CpuSeconds float64 `protobuf:"fixed64,18,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`
+	RssBytes   uint64  `protobuf:"varint,19,opt,name=rss_bytes,json=rssBytes,proto3" json:"rss_bytes,omitempty"`
+	// Objects allocated on the host's heap since the start.
+	HeapObjectsAllocated uint64 `protobuf:"varint,20,opt,name=heap_objects_allocated,json=heapObjectsAllocated,proto3" json:"heap_objects_allocated,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -230,6 +235,27 @@ func (x *StatusResponse) GetStreams() []*StreamStatus {
 		return x.Streams
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetCpuSeconds() float64 {
+	if x != nil {
+		return x.CpuSeconds
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetRssBytes() uint64 {
+	if x != nil {
+		return x.RssBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetHeapObjectsAllocated() uint64 {
+	if x != nil {
+		return x.HeapObjectsAllocated
+	}
+	return 0
 }
 
 type Drop struct {
@@ -1902,7 +1928,7 @@ var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
-	"\rStatusRequest\"\xd5\x05\n" +
+	"\rStatusRequest\"\xc9\x06\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x17\n" +
@@ -1923,7 +1949,11 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\rcoverage_gaps\x18\x0e \x03(\v2\x18.ironpost.v1.CoverageGapR\fcoverageGaps\x12\x1a\n" +
 	"\bwarnings\x18\x0f \x03(\tR\bwarnings\x12=\n" +
 	"\x10unparsed_reasons\x18\x10 \x03(\v2\x12.ironpost.v1.CountR\x0funparsedReasons\x123\n" +
-	"\astreams\x18\x11 \x03(\v2\x19.ironpost.v1.StreamStatusR\astreams\x1a:\n" +
+	"\astreams\x18\x11 \x03(\v2\x19.ironpost.v1.StreamStatusR\astreams\x12\x1f\n" +
+	"\vcpu_seconds\x18\x12 \x01(\x01R\n" +
+	"cpuSeconds\x12\x1b\n" +
+	"\trss_bytes\x18\x13 \x01(\x04R\brssBytes\x124\n" +
+	"\x16heap_objects_allocated\x18\x14 \x01(\x04R\x14heapObjectsAllocated\x1a:\n" +
 	"\fPluginsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"J\n" +

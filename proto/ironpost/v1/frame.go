@@ -248,11 +248,15 @@ func appendHeader(b []byte, h *Header) ([]byte, error) {
 // where a reader of the plain message would take it for the header, and sequence
 // numbers that follow from the count are right.
 func checkPayload(h *Header, payload []byte) error {
-	n := uint64(0)
-	if err := Records(h.Kind, payload, func([]byte) bool { n++; return true }); err != nil {
-		return err
+	n := 0
+	for at := 0; at < len(payload); n++ {
+		_, end, err := nextRecord(h.Kind, payload, at)
+		if err != nil {
+			return err
+		}
+		at = end
 	}
-	if n != uint64(h.Count) {
+	if n != int(h.Count) {
 		return fmt.Errorf("%w: %d records, and the header counts %d", ErrMalformed, n, h.Count)
 	}
 	return nil
@@ -407,39 +411,41 @@ func PayloadTag(kind Kind) protowire.Number {
 // returns false. The slices alias payload. A payload that holds anything but
 // records of this kind is malformed.
 func Records(kind Kind, payload []byte, yield func(record []byte) bool) error {
-	want := PayloadTag(kind)
-	first, second := byte(want)<<3|byte(protowire.BytesType)|0x80, byte(want>>4)
 	for at := 0; at < len(payload); {
-		// The usual record: a tag of two bytes and a length of one or two.
-		if b := payload[at:]; len(b) > 4 && b[0] == first && b[1] == second && want != 0 {
-			n, from := int(b[2]), 3
-			if n >= 0x80 {
-				n, from = n&0x7f|int(b[3])<<7, 4
-			}
-			if (from == 3 || b[3] < 0x80) && n <= len(b)-from {
-				at += from + n
-				if !yield(b[from : from+n : from+n]) {
-					return nil
-				}
-				continue
-			}
+		start, end, err := nextRecord(kind, payload, at)
+		if err != nil {
+			return err
 		}
-		tag, typ, n := protowire.ConsumeTag(payload[at:])
-		if n < 0 {
-			return fmt.Errorf("%w: tag at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
-		}
-		if tag != want || typ != protowire.BytesType {
-			return fmt.Errorf("%w: field %d among records of kind %v", ErrMalformed, tag, kind)
-		}
-		at += n
-		record, n := protowire.ConsumeBytes(payload[at:])
-		if n < 0 {
-			return fmt.Errorf("%w: record at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
-		}
-		at += n
-		if !yield(record) {
+		if at = end; !yield(payload[start:end:end]) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// nextRecord returns the bounds of the record whose tag is at a byte offset.
+func nextRecord(kind Kind, payload []byte, at int) (start, end int, err error) {
+	want := PayloadTag(kind)
+	b := payload[at:]
+	// The usual record: a tag of two bytes and a length of one or two.
+	if len(b) > 4 && b[0] == byte(want)<<3|byte(protowire.BytesType)|0x80 && b[1] == byte(want>>4) && want != 0 {
+		if n := int(b[2]); n < 0x80 && n <= len(b)-3 {
+			return at + 3, at + 3 + n, nil
+		} else if n = n&0x7f | int(b[3])<<7; b[2] >= 0x80 && b[3] < 0x80 && n <= len(b)-4 {
+			return at + 4, at + 4 + n, nil
+		}
+	}
+	tag, typ, n := protowire.ConsumeTag(b)
+	if n < 0 {
+		return 0, 0, fmt.Errorf("%w: tag at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
+	}
+	if tag != want || typ != protowire.BytesType {
+		return 0, 0, fmt.Errorf("%w: field %d among records of kind %v", ErrMalformed, tag, kind)
+	}
+	record, m := protowire.ConsumeBytes(b[n:])
+	if m < 0 {
+		return 0, 0, fmt.Errorf("%w: record at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(m))
+	}
+	end = at + n + m
+	return end - len(record), end, nil
 }

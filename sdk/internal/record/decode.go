@@ -14,6 +14,16 @@ import (
 // ErrMalformed is returned for bytes that are no record of the wanted kind.
 var ErrMalformed = errors.New("malformed record")
 
+// Bounds of what one record may hold, so that a few bytes cannot become many in
+// memory. A record beyond them is malformed.
+const (
+	// MaxFields bounds the fields of a log event, and the entities, details and
+	// tags of an alert.
+	MaxFields = 4096
+	// MaxPortSample bounds PacketEvent.PortSample.
+	MaxPortSample = 16
+)
+
 // DecodeLog fills e, which must be empty (Reset), from the body of a LogEvent.
 // Strings alias body. Stream is left alone unless the record carries its own.
 func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
@@ -22,7 +32,7 @@ func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
 	for r.next() {
 		switch r.number {
 		case 1:
-			e.Sequence = base + r.value
+			e.Sequence = base + uint64(uint32(r.value))
 		case 2:
 			e.Time = Time(int64(r.value))
 		case 3:
@@ -43,6 +53,9 @@ func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
 			f, err := decodeField(r.bytes)
 			if err != nil {
 				return err
+			}
+			if len(e.Fields) >= MaxFields {
+				return ErrMalformed
 			}
 			e.Fields = append(e.Fields, f)
 		case 11:
@@ -71,7 +84,7 @@ func DecodePacket(body []byte, base uint64, p *event.PacketEvent) error {
 	for r.next() {
 		switch {
 		case r.number == 1:
-			p.Sequence = base + r.value
+			p.Sequence = base + uint64(uint32(r.value))
 		case r.number == 2:
 			p.Time = Time(int64(r.value))
 		case r.number == 3:
@@ -93,14 +106,14 @@ func DecodePacket(body []byte, base uint64, p *event.PacketEvent) error {
 		case r.number == 23:
 			p.Peers = uint32(r.value)
 		case r.number == 24 && r.wire == wireVarint:
-			p.PortSample = append(p.PortSample, uint16(r.value))
+			samplePort(p, r.value)
 		case r.number == 24:
 			for b := r.bytes; len(b) > 0; {
 				v, n := binary.Uvarint(b)
 				if n <= 0 {
 					return ErrMalformed
 				}
-				p.PortSample = append(p.PortSample, uint16(v))
+				samplePort(p, v)
 				b = b[n:]
 			}
 		case r.number == 25:
@@ -114,14 +127,22 @@ func DecodePacket(body []byte, base uint64, p *event.PacketEvent) error {
 	return r.err
 }
 
-// DecodeAlert fills a, which must be zero.
+// samplePort adds a port to the sample; what is beyond its bound is left out.
+func samplePort(p *event.PacketEvent, port uint64) {
+	if len(p.PortSample) < MaxPortSample {
+		p.PortSample = append(p.PortSample, uint16(port))
+	}
+}
+
+// DecodeAlert fills a, which must be zero. Causes and cited events beyond
+// event.MaxCited are left out.
 func DecodeAlert(body []byte, base uint64, a *event.AlertEvent) error {
 	r := reader{b: body}
 	a.Sequence = base
 	for r.next() {
 		switch r.number {
 		case 1:
-			a.Sequence = base + r.value
+			a.Sequence = base + uint64(uint32(r.value))
 		case 2:
 			a.ID = r.string()
 		case 3:
@@ -145,12 +166,18 @@ func DecodeAlert(body []byte, base uint64, a *event.AlertEvent) error {
 			if err != nil {
 				return err
 			}
+			if len(a.Entities)+len(a.Details) >= MaxFields {
+				return ErrMalformed
+			}
 			if r.number == 11 {
 				a.Entities = append(a.Entities, f)
 			} else {
 				a.Details = append(a.Details, f)
 			}
 		case 13:
+			if len(a.Tags) >= MaxFields {
+				return ErrMalformed
+			}
 			a.Tags = append(a.Tags, r.string())
 		case 14:
 			a.Count = r.value
@@ -165,21 +192,23 @@ func DecodeAlert(body []byte, base uint64, a *event.AlertEvent) error {
 				a.Causes = append(a.Causes, id)
 			}
 		case 17:
+			if len(a.Logs) >= event.MaxCited {
+				continue
+			}
 			e := new(event.LogEvent)
 			if err := DecodeLog(r.bytes, 0, e); err != nil {
 				return err
 			}
-			if len(a.Logs) < event.MaxCited {
-				a.Logs = append(a.Logs, e)
-			}
+			a.Logs = append(a.Logs, e)
 		case 18:
+			if len(a.Packets) >= event.MaxCited {
+				continue
+			}
 			p := new(event.PacketEvent)
 			if err := DecodePacket(r.bytes, 0, p); err != nil {
 				return err
 			}
-			if len(a.Packets) < event.MaxCited {
-				a.Packets = append(a.Packets, p)
-			}
+			a.Packets = append(a.Packets, p)
 		case 19:
 			a.Evidence = event.Evidence(min(r.value, 255))
 		case 20:
@@ -200,7 +229,7 @@ func DecodeAction(body []byte, base uint64, a *event.ActionEvent) error {
 	for r.next() {
 		switch r.number {
 		case 1:
-			a.Sequence = base + r.value
+			a.Sequence = base + uint64(uint32(r.value))
 		case 2:
 			a.ID = r.string()
 		case 3:
@@ -227,6 +256,9 @@ func DecodeAction(body []byte, base uint64, a *event.ActionEvent) error {
 			f, err := decodeField(r.bytes)
 			if err != nil {
 				return err
+			}
+			if len(a.Details) >= MaxFields {
+				return ErrMalformed
 			}
 			a.Details = append(a.Details, f)
 		}

@@ -87,9 +87,9 @@ func appendPacketBody(b []byte, p *event.PacketEvent, offset uint64) []byte {
 	} {
 		b = appendVarint(b, 9+i, v)
 	}
-	if len(p.PortSample) > 0 {
+	if sample := p.PortSample[:min(len(p.PortSample), MaxPortSample)]; len(sample) > 0 {
 		var packed []byte
-		for _, port := range p.PortSample {
+		for _, port := range sample {
 			packed = binary.AppendUvarint(packed, uint64(port))
 		}
 		b = appendString(b, 24, packed)
@@ -136,17 +136,19 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 		}
 		body := appendLogBody(nil, &c, 0)
 		body = appendMessage(body, tagBytes(13), appendID(nil, e.ID()))
-		if room -= len(body); room < 0 {
-			break
+		if len(body) > room {
+			continue // a long one leaves its room to the shorter ones
 		}
+		room -= len(body)
 		m = appendMessage(m, tagBytes(17), body)
 	}
 	for _, p := range a.Packets[:min(len(a.Packets), event.MaxCited)] {
 		body := appendPacketBody(nil, p, 0)
 		body = appendMessage(body, tagBytes(25), appendID(nil, p.ID()))
-		if room -= len(body); room < 0 {
-			break
+		if len(body) > room {
+			continue
 		}
+		room -= len(body)
 		m = appendMessage(m, tagBytes(18), body)
 	}
 	m = appendVarint(m, 19, uint64(a.Evidence))

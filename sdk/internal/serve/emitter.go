@@ -100,8 +100,12 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 	e.quiesce(ctx)
 	if drained != nil {
 		close(drained)
-		if err == nil {
-			<-ctx.Done() // the host ends the stream after a drain
+		for err == nil && ctx.Err() == nil { // the host ends the stream after a drain
+			select {
+			case again := <-drain.asked:
+				close(again)
+			case <-ctx.Done():
+			}
 		}
 	}
 	cancel()

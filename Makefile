@@ -1,0 +1,40 @@
+# Ironpost. Each target is one command; what it does is in the script it names.
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint generate format proto-lint bench demo ci clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Builds the host and every plugin into build/
+	@.ci/build
+
+run: build ## Builds, and runs the host in the foreground (IRONPOST_EBPF_INTERFACE=eth0 watches an interface)
+	@exec build/ironpost run --data-dir build/data
+
+test: ## Installs what the tests need where it may, and runs them all
+	@.ci/test
+
+lint: ## Runs golangci-lint
+	@.ci/lint
+
+generate: ## Writes the generated code anew (needs clang and protoc; see .ci/deps)
+	@.ci/generate
+
+format: ## Formats the sources
+	@go tool -modfile=.ci/tools.mod golangci-lint fmt
+
+proto-lint: ## Checks the .proto files, and that the wire breaks no plugin of the last release
+	@.ci/proto-lint
+
+bench: ## Measures the path from source to detector, and writes build/bench/*.json
+	@.ci/bench
+
+demo: build ## Shows a scan and a brute force found and blocked, in a namespace (needs root)
+	@.ci/demo
+
+ci: ## Runs what the build server runs
+	@bash .ci/run
+
+clean: ## Removes build/ but for the state of `make run` in build/data
+	@rm -rf build/ironpost build/plugins build/plugins.sha256 build/bench

@@ -1,0 +1,533 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("STORE_TEST_WRITER"); dir != "" {
+		writeUntilKilled(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var (
+	noon   = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
+	stream = &event.Stream{
+		ID: event.StreamID("source-file", "/var/log/auth.log"), Name: "/var/log/auth.log", Plugin: "source-file",
+		Format: "syslog", TimeZone: "Europe/Berlin", Provenance: event.ProvenanceHost,
+	}
+)
+
+func open(t testing.TB, cfg Config) *Store {
+	t.Helper()
+	if cfg.Dir == "" {
+		cfg.Dir = t.TempDir()
+	}
+	if cfg.Now == nil {
+		cfg.Now = func() time.Time { return noon }
+	}
+	s, err := Open(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func flushed(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Sync(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func logEvent(n int) *event.LogEvent {
+	return &event.LogEvent{
+		Stream: stream, Sequence: uint64(n), Time: noon.Add(time.Duration(n) * time.Second), ObservedTime: noon,
+		Severity: event.SeverityInfo, Flags: event.FlagTimeInferred, Host: "web1", Process: "sshd", PID: 4711,
+		Message: fmt.Sprintf("Failed password for root from 203.0.113.%d", n%256),
+		Fields:  []event.Field{{Key: "src_ip", Value: fmt.Sprintf("203.0.113.%d", n%256)}, {Key: "user", Value: "root"}},
+	}
+}
+
+func packet(n int) *event.PacketEvent {
+	return &event.PacketEvent{
+		Stream: stream, Sequence: uint64(n), Time: noon.Add(time.Duration(n) * time.Second), Interval: 250 * time.Millisecond,
+		Interface: "eth0", Scope: event.ScopeSource, Source: netip.MustParseAddr("2001:db8::7"), Destination: netip.MustParseAddr("192.0.2.1"),
+		DestinationPort: 22, Packets: 1, Bytes: 2, SYN: 3, SYNACK: 4, ACK: 5, FIN: 6, RST: 7, Odd: 8, UDP: 9, ICMP: 10, Other: 11,
+		Dropped: 12, WouldDrop: 13, Ports: 14, Peers: 15, PortSample: []uint16{22, 80},
+	}
+}
+
+func alert(n int) *event.AlertEvent {
+	a := &event.AlertEvent{
+		Stream: stream, Sequence: uint64(n), ID: fmt.Sprintf("%032x", 0xabcdef0100000000+uint64(n)),
+		Time: noon.Add(time.Duration(n) * time.Second), ObservedTime: noon, RuleID: "ssh_brute_force", Title: "SSH Brute Force",
+		Description: "d", Severity: event.Severity(1 + n%5), Detector: "detector-rules", Group: "203.0.113.9",
+		Entities: []event.Field{{Key: "src_ip", Value: fmt.Sprintf("203.0.113.%d", n%4)}, {Key: "user", Value: "root"}},
+		Details:  []event.Field{{Key: "count", Value: "5"}}, Tags: []string{"attack.t1110"}, Count: 5,
+		TraceID:  event.Trace("host", event.ID{Stream: 1, Sequence: uint64(n)}),
+		Evidence: event.EvidenceConfirmed, Provenance: event.ProvenanceHost, Peer: "10.0.0.1", Hops: 1,
+	}
+	a.CiteLog(logEvent(n))
+	a.CitePacket(packet(n))
+	return a
+}
+
+func action(n int) *event.ActionEvent {
+	return &event.ActionEvent{
+		Stream: stream, Sequence: uint64(n), ID: fmt.Sprintf("%032x", 0xbbbbbbbb00000000+uint64(n)),
+		Time: noon.Add(time.Duration(n) * time.Second), AlertID: alert(n).ID, TraceID: event.TraceID{9},
+		Enforcer: "enforcer-xdp", Action: "block", Target: fmt.Sprintf("203.0.113.%d", n%4), Outcome: event.OutcomeSimulated,
+		Mode: "simulate", Reason: "r", Expires: noon.Add(time.Hour), Details: []event.Field{{Key: "rule_id", Value: "ssh_brute_force"}},
+	}
+}
+
+func query(t testing.TB, s *Store, q sdk.Query) []sdk.Record {
+	t.Helper()
+	var got []sdk.Record
+	if err := s.Query(context.Background(), q, func(r sdk.Record) bool {
+		got = append(got, r)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// sequences names records by their sequence numbers.
+func sequences(records []sdk.Record) []uint64 {
+	out := []uint64{}
+	for _, r := range records {
+		switch {
+		case r.Alert != nil:
+			out = append(out, r.Alert.Sequence)
+		case r.Action != nil:
+			out = append(out, r.Action.Sequence)
+		case r.Log != nil:
+			out = append(out, r.Log.Sequence)
+		case r.Packet != nil:
+			out = append(out, r.Packet.Sequence)
+		}
+	}
+	return out
+}
+
+func TestEverythingComesBack(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir})
+	unparsed := &event.LogEvent{
+		Stream: stream, Sequence: 99, Time: noon.Add(-time.Hour), ObservedTime: noon, Flags: event.FlagUnparsed,
+		Raw: []byte{0xff, 0, 'x'}, Reason: "not_utf8",
+	}
+	bare := &event.AlertEvent{ID: "0000000000000000000000000000000f", Time: noon.Add(-time.Hour)}
+	s.PutAlert(alert(1))
+	s.PutAlert(bare)
+	s.PutAction(action(1))
+	s.PutLog(logEvent(1))
+	s.PutLog(unparsed)
+	s.PutPacket(packet(1))
+	flushed(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Config{Dir: dir})
+	for _, tt := range []struct {
+		kind event.Kind
+		want []sdk.Record
+	}{
+		{event.KindAlert, []sdk.Record{{Alert: alert(1), State: "open"}, {Alert: bare, State: "open"}}},
+		{event.KindAction, []sdk.Record{{Action: action(1)}}},
+		{event.KindLog, []sdk.Record{{Log: logEvent(1)}, {Log: unparsed}}},
+		{event.KindPacket, []sdk.Record{{Packet: packet(1)}}},
+	} {
+		got := query(t, s, sdk.Query{Kind: tt.kind})
+		if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tt.kind, diff)
+		}
+	}
+}
+
+func TestEventsAreKeptOnce(t *testing.T) {
+	s := open(t, Config{})
+	for range 3 {
+		for n := range 3 {
+			s.PutAlert(alert(n))
+			s.PutAction(action(n))
+			s.PutLog(logEvent(n))
+			s.PutPacket(packet(n))
+		}
+		flushed(t, s)
+	}
+	later := action(0)
+	later.Outcome, later.Sequence = event.OutcomeExpired, 10
+	s.PutAction(later)
+	for kind, want := range map[event.Kind]int{event.KindAlert: 3, event.KindAction: 4, event.KindLog: 3, event.KindPacket: 3} {
+		if got := len(query(t, s, sdk.Query{Kind: kind})); got != want {
+			t.Errorf("%v: got %d, want %d", kind, got, want)
+		}
+	}
+}
+
+func TestQuery(t *testing.T) {
+	s := open(t, Config{})
+	for n := range 12 {
+		s.PutAlert(alert(n))
+		s.PutAction(action(n))
+		s.PutLog(logEvent(n))
+		s.PutPacket(packet(n))
+	}
+	flushed(t, s)
+	if _, err := s.UpdateAlert(t.Context(), alert(3).ID, "closed", "ann", "done"); err != nil {
+		t.Fatal(err)
+	}
+	at := func(n int) int64 { return noon.Add(time.Duration(n) * time.Second).UnixNano() }
+	equal := func(pairs ...string) (fields []event.Field) {
+		for i := 0; i < len(pairs); i += 2 {
+			fields = append(fields, event.Field{Key: pairs[i], Value: pairs[i+1]})
+		}
+		return fields
+	}
+	for _, tt := range []struct {
+		name string
+		q    sdk.Query
+		want []uint64
+	}{
+		{"newest first, limited", sdk.Query{Kind: event.KindAlert, Limit: 3}, []uint64{11, 10, 9}},
+		{"skipped", sdk.Query{Kind: event.KindAlert, Limit: 3, Skip: 10}, []uint64{1, 0}},
+		{"time, bounds included", sdk.Query{Kind: event.KindAlert, Since: at(4), Until: at(6)}, []uint64{6, 5, 4}},
+		{"severity", sdk.Query{Kind: event.KindAlert, MinSeverity: event.SeverityCritical}, []uint64{9, 4}},
+		{"state", sdk.Query{Kind: event.KindAlert, State: "closed"}, []uint64{3}},
+		{"open", sdk.Query{Kind: event.KindAlert, State: "open", Limit: 9}, []uint64{11, 10, 9, 8, 7, 6, 5, 4, 2}},
+		{"id", sdk.Query{Kind: event.KindAlert, ID: alert(7).ID}, []uint64{7}},
+		{"prefix of an id", sdk.Query{Kind: event.KindAlert, ID: alert(7).ID[:31], Limit: 4}, []uint64{11, 10, 9, 8}},
+		{"unknown id", sdk.Query{Kind: event.KindAlert, ID: "ffffffffff"}, []uint64{}},
+		{"entity", sdk.Query{Kind: event.KindAlert, Equal: equal("src_ip", "203.0.113.1")}, []uint64{9, 5, 1}},
+		{"two entities", sdk.Query{Kind: event.KindAlert, Equal: equal("user", "root", "src_ip", "203.0.113.2")}, []uint64{10, 6, 2}},
+		{"entity and rule", sdk.Query{Kind: event.KindAlert, Equal: equal("rule_id", "other", "src_ip", "203.0.113.2")}, []uint64{}},
+		{"entity and the rest", sdk.Query{Kind: event.KindAlert, Equal: equal("src_ip", "203.0.113.0"), State: "open", Since: at(1), Until: at(8)}, []uint64{8, 4}},
+		{"entity and id", sdk.Query{Kind: event.KindAlert, ID: alert(4).ID, Equal: equal("src_ip", "203.0.113.0")}, []uint64{4}},
+		{"no SQL in a value", sdk.Query{Kind: event.KindAlert, Equal: equal("src_ip' OR 1=1 --", "x")}, []uint64{}},
+		{"actions of a target", sdk.Query{Kind: event.KindAction, Equal: equal("target", "203.0.113.3")}, []uint64{11, 7, 3}},
+		{"actions of an alert", sdk.Query{Kind: event.KindAction, Equal: equal("alert_id", alert(5).ID, "outcome", "simulated")}, []uint64{5}},
+		{"actions by a detail", sdk.Query{Kind: event.KindAction, Equal: equal("rule_id", "ssh_brute_force"), Limit: 1}, []uint64{11}},
+		{"actions, none", sdk.Query{Kind: event.KindAction, Equal: equal("outcome", "applied")}, []uint64{}},
+		{"action by id", sdk.Query{Kind: event.KindAction, ID: action(2).ID}, []uint64{2}},
+		{"logs by field", sdk.Query{Kind: event.KindLog, Equal: equal("src_ip", "203.0.113.8", "process", "sshd")}, []uint64{8}},
+		{"logs skipped after the filter", sdk.Query{Kind: event.KindLog, Equal: equal("user", "root"), Skip: 2, Limit: 2}, []uint64{9, 8}},
+		{"log by id", sdk.Query{Kind: event.KindLog, ID: logEvent(11).ID().String()}, []uint64{11}},
+		{"logs of a stream", sdk.Query{Kind: event.KindLog, ID: logEvent(0).ID().String()[:8], Limit: 2}, []uint64{11, 10}},
+		{"packets by source", sdk.Query{Kind: event.KindPacket, Equal: equal("src_ip", "2001:db8::7", "dst_port", "22"), Limit: 1}, []uint64{11}},
+		{"packets of no such source", sdk.Query{Kind: event.KindPacket, Equal: equal("src_ip", "2001:db8::8")}, []uint64{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, sequences(query(t, s, tt.q))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, q := range []sdk.Query{
+		{Kind: event.KindAlert, ID: "abc"},
+		{Kind: event.KindAlert, State: "odd"},
+		{Kind: event.KindRaw},
+		{Kind: event.KindLog, ID: "not hexadecimal"},
+		{Kind: event.KindLog, ID: "0123456789-1"},
+	} {
+		if err := s.Query(t.Context(), q, nil); !errors.Is(err, ErrQuery) {
+			t.Errorf("%+v: got %v, want ErrQuery", q, err)
+		}
+	}
+}
+
+func TestQueryReadsInChunks(t *testing.T) {
+	s := open(t, Config{})
+	for n := range 1000 {
+		s.PutLog(logEvent(n))
+		a := alert(n)
+		a.Time = noon // all at one time: the order is that of arrival
+		s.PutAlert(a)
+	}
+	for _, kind := range []event.Kind{event.KindLog, event.KindAlert} {
+		got := sequences(query(t, s, sdk.Query{Kind: kind}))
+		if len(got) != 1000 {
+			t.Fatalf("%v: got %d, want 1000", kind, len(got))
+		}
+		for i, n := range got {
+			if n != uint64(999-i) {
+				t.Fatalf("%v: record %d: got %d, want %d", kind, i, n, 999-i)
+			}
+		}
+	}
+	n := 0
+	err := s.Query(t.Context(), sdk.Query{Kind: event.KindLog}, func(sdk.Record) bool { n++; return n < 5 })
+	if err != nil || n != 5 {
+		t.Errorf("got %d records and %v, want 5 and to stop", n, err)
+	}
+}
+
+func TestDaysAreMergedByEventTime(t *testing.T) {
+	now := noon
+	s := open(t, Config{Now: func() time.Time { return now }})
+	// Observed on three days; the times of the events overlap.
+	for day := range 3 {
+		now = noon.AddDate(0, 0, day)
+		for n := range 3 {
+			e := logEvent(10*day + n)
+			e.ObservedTime = now
+			e.Time = noon.Add(time.Duration(n*3+day) * time.Hour)
+			s.PutLog(e)
+		}
+		flushed(t, s)
+	}
+	want := []uint64{22, 12, 2, 21, 11, 1, 20, 10, 0}
+	if diff := cmp.Diff(want, sequences(query(t, s, sdk.Query{Kind: event.KindLog}))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	files, err := s.dayFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"events-2025-03-01.db", "events-2025-03-02.db", "events-2025-03-03.db"}, files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if len(s.days) != maxDays {
+		t.Errorf("got %d files open, want %d", len(s.days), maxDays)
+	}
+}
+
+func TestHostileTimesMakeNoFiles(t *testing.T) {
+	s := open(t, Config{Retention: 3 * 24 * time.Hour})
+	for n, at := range []time.Time{{}, time.Unix(0, 0), noon.AddDate(50, 0, 0), noon.AddDate(0, 0, -4), noon.AddDate(0, 0, -1)} {
+		e := logEvent(n)
+		e.ObservedTime, e.Time = at, at
+		s.PutLog(e)
+	}
+	flushed(t, s)
+	files, err := s.dayFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"events-2025-02-28.db", "events-2025-03-01.db"}, files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	now := noon
+	s := open(t, Config{Now: func() time.Time { return now }, Retention: 3 * 24 * time.Hour, AlertRetention: 5 * 24 * time.Hour})
+	for day := range 8 {
+		now = noon.AddDate(0, 0, day)
+		e := logEvent(day)
+		e.ObservedTime, e.Time = now, now
+		s.PutLog(e)
+		a := alert(day)
+		a.Time = now
+		s.PutAlert(a)
+		x := action(day)
+		x.Time = now
+		s.PutAction(x)
+		flushed(t, s)
+	}
+	// The last day is the 7th: logs from the 4th, alerts from the 2nd.
+	for kind, want := range map[event.Kind][]uint64{
+		event.KindLog:    {7, 6, 5, 4},
+		event.KindAlert:  {7, 6, 5, 4, 3, 2},
+		event.KindAction: {7, 6, 5, 4, 3, 2},
+	} {
+		if diff := cmp.Diff(want, sequences(query(t, s, sdk.Query{Kind: kind}))); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", kind, diff)
+		}
+	}
+	entities := query(t, s, sdk.Query{Kind: event.KindAlert, Equal: []event.Field{{Key: "user", Value: "root"}}})
+	if len(entities) != 6 || s.Stats().Deleted != 4 {
+		t.Errorf("got %d alerts by entity and %d files deleted, want 6 and 4", len(entities), s.Stats().Deleted)
+	}
+}
+
+func TestMaxBytes(t *testing.T) {
+	now := noon
+	s := open(t, Config{Now: func() time.Time { return now }, MaxBytes: 1 << 20})
+	for day := range 5 {
+		now = noon.AddDate(0, 0, day)
+		for n := range 1000 {
+			e := logEvent(1000*day + n)
+			e.ObservedTime, e.Time = now, now
+			s.PutLog(e)
+			if n%100 == 0 {
+				flushed(t, s)
+			}
+		}
+	}
+	flushed(t, s)
+	if got := sequences(query(t, s, sdk.Query{Kind: event.KindLog, Limit: 1})); len(got) != 1 || got[0] != 4999 {
+		t.Errorf("got %v, want the newest event kept", got)
+	}
+	if s.Stats().Deleted == 0 || s.Stats().Dropped > 0 {
+		t.Errorf("got %+v, want old files deleted and nothing dropped", s.Stats())
+	}
+	// One day that is too large by itself.
+	for n := range 20000 {
+		e := logEvent(10000 + n)
+		e.ObservedTime = now
+		s.PutLog(e)
+		if n%500 == 0 {
+			flushed(t, s)
+		}
+	}
+	if s.Stats().Dropped == 0 || s.Health() == nil {
+		t.Errorf("got %+v and health %v, want drops that are shown", s.Stats(), s.Health())
+	}
+	// Alerts go on, and the next day begins anew.
+	s.PutAlert(alert(1))
+	now = now.AddDate(0, 0, 1)
+	flushed(t, s)
+	e := logEvent(50000)
+	e.ObservedTime, e.Time = now, now
+	s.PutLog(e)
+	if got := sequences(query(t, s, sdk.Query{Kind: event.KindLog, Limit: 1})); len(got) != 1 || got[0] != 50000 {
+		t.Errorf("got %v on the next day, want 50000", got)
+	}
+	if len(query(t, s, sdk.Query{Kind: event.KindAlert})) != 1 || s.Health() != nil {
+		t.Errorf("got health %v, want the alert and nil", s.Health())
+	}
+}
+
+func TestUpdateAlert(t *testing.T) {
+	s := open(t, Config{})
+	for n := range 3 {
+		s.PutAlert(alert(n))
+	}
+	if ok, err := s.UpdateAlert(t.Context(), alert(1).ID, "acknowledged", "ann", "looking"); !ok || err != nil {
+		t.Fatalf("got %v, %v", ok, err)
+	}
+	if ok, err := s.UpdateAlert(t.Context(), alert(1).ID, "closed", "bob", ""); !ok || err != nil {
+		t.Fatalf("got %v, %v", ok, err)
+	}
+	if ok, err := s.UpdateAlert(t.Context(), "ffffffffffff", "closed", "bob", ""); ok || err != nil {
+		t.Errorf("unknown: got %v, %v", ok, err)
+	}
+	for _, bad := range [][2]string{{"abc", "closed"}, {alert(1).ID, "gone"}, {alert(1).ID[:20], "closed"}} {
+		if _, err := s.UpdateAlert(t.Context(), bad[0], bad[1], "bob", ""); !errors.Is(err, ErrQuery) {
+			t.Errorf("%v: got %v, want ErrQuery", bad, err)
+		}
+	}
+	// The alert delivered again keeps its state.
+	s.PutAlert(alert(1))
+	got := query(t, s, sdk.Query{Kind: event.KindAlert, ID: alert(1).ID})
+	if len(got) != 1 || got[0].State != "closed" {
+		t.Errorf("got %v, want it closed", got)
+	}
+	var n int
+	if err := s.alerts.conn.QueryRowContext(t.Context(), `SELECT count(*) FROM states WHERE actor IN ('ann', 'bob') AND time = ?`, noon.UnixNano()).Scan(&n); err != nil || n != 2 {
+		t.Errorf("got %d changes remembered and %v, want 2", n, err)
+	}
+}
+
+func TestQueriesBesideWrites(t *testing.T) {
+	s := open(t, Config{})
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				for _, kind := range []event.Kind{event.KindAlert, event.KindLog} {
+					last := uint64(1 << 62)
+					err := s.Query(context.Background(), sdk.Query{Kind: kind, Limit: 50}, func(r sdk.Record) bool {
+						n := sequences([]sdk.Record{r})[0]
+						if n >= last {
+							t.Errorf("%v: got %d after %d", kind, n, last)
+						}
+						last = n
+						return true
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for n := range 2000 {
+		s.PutAlert(alert(n))
+		s.PutLog(logEvent(n))
+		if n%20 == 0 {
+			flushed(t, s)
+		}
+	}
+	close(done)
+	wg.Wait()
+	if got := len(query(t, s, sdk.Query{Kind: event.KindAlert})); got != 2000 {
+		t.Errorf("got %d alerts, want 2000", got)
+	}
+}
+
+func TestClose(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir})
+	s.PutAlert(alert(1))
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	if err := s.Query(t.Context(), sdk.Query{Kind: event.KindAlert}, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	if got := len(query(t, open(t, Config{Dir: dir}), sdk.Query{Kind: event.KindAlert})); got != 1 {
+		t.Errorf("got %d alerts, want what waited written by Close", got)
+	}
+	info, err := os.Stat(filepath.Join(dir, alertsName))
+	if err != nil || info.Mode().Perm()&0o027 != 0 {
+		t.Errorf("got mode %v and %v, want nothing for others", info.Mode(), err)
+	}
+}
+
+func BenchmarkPutLog(b *testing.B) {
+	b.ReportAllocs()
+	s := open(b, Config{})
+	n := 0
+	for b.Loop() {
+		s.PutLog(logEvent(n))
+		if n++; n%500 == 0 {
+			flushed(b, s)
+		}
+	}
+}
+
+func BenchmarkPutAlert(b *testing.B) {
+	b.ReportAllocs()
+	s := open(b, Config{})
+	n := 0
+	for b.Loop() {
+		s.PutAlert(alert(n))
+		if n++; n%100 == 0 {
+			flushed(b, s)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// Source receives syslog. It implements sdk.LogSource.
+type Source struct {
+	config    *Config
+	log       hclog.Logger
+	counter   func(string, uint64)
+	listeners map[string]sdk.Listener
+}
+
+// New returns a Source with the configuration that config holds when Setup is
+// called; config must not change afterwards.
+func New(config *Config) *Source {
+	return &Source{config: config, log: hclog.NewNullLogger(), counter: func(string, uint64) {}}
+}
+
+// Setup checks the configuration and takes over the sockets, logger and
+// counters.
+func (s *Source) Setup(_ context.Context, env sdk.Env) error {
+	if env.Logger != nil {
+		s.log = env.Logger
+	}
+	if env.Counter != nil {
+		s.counter = env.Counter
+	}
+	s.listeners = env.Listeners
+	return s.config.Validate()
+}
+
+// Run receives on all sockets until ctx is done. It closes them before it
+// returns.
+func (s *Source) Run(ctx context.Context, out sdk.Emitter) error {
+	group, ctx := errgroup.WithContext(ctx)
+	clients := newLimiter(s.config.MaxClients, s.config.MaxClientsPerAddress)
+	for _, address := range s.config.Listen {
+		switch l := s.listeners[address]; {
+		case l.Packet != nil:
+			u := &udp{source: s, address: address, conn: l.Packet, out: out}
+			group.Go(func() error { return u.run(ctx) })
+		case l.Stream != nil:
+			t := &tcp{source: s, address: address, listener: l.Stream, out: out, clients: clients}
+			group.Go(func() error { return t.run(ctx) })
+		}
+	}
+	group.Go(func() error {
+		<-ctx.Done()
+		return nil
+	})
+	return group.Wait()
+}
+
+// Health says when nothing is received, and why.
+func (s *Source) Health(context.Context) error {
+	if len(s.config.Listen) == 0 {
+		return errors.New(`nothing to listen on; set listen = ["udp://127.0.0.1:514"] or the like in [source_syslog]`)
+	}
+	var missing []string
+	for _, address := range s.config.Listen {
+		if l := s.listeners[address]; l.Packet == nil && l.Stream == nil {
+			missing = append(missing, address)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("not listening on %s: the host passed no socket; grant it with `ironpost plugin enable source-syslog`, and see that the address is free",
+			strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// open opens the stream of a sender; the zero address stands for senders that
+// have none of their own.
+func (s *Source) open(out sdk.Emitter, listener string, peer netip.Addr) (sdk.Stream, error) {
+	config := sdk.StreamConfig{
+		Name:       listener,
+		Format:     s.config.Format,
+		Provenance: event.ProvenanceNetwork,
+		TimeZone:   s.config.TimeZone,
+	}
+	if peer.IsValid() {
+		config.Peer = peer.String()
+		config.Name += " " + config.Peer
+	}
+	stream, err := out.Open(config)
+	if err != nil {
+		return nil, fmt.Errorf("open the stream %s: %w", config.Name, err)
+	}
+	return stream, nil
+}
