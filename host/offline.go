@@ -50,11 +50,18 @@ type offlineConfig struct {
 	rules  []string
 	alert  pipeline.AlertFunc
 	stderr io.Writer
+	// lenient only looks at the plugins, also when the configuration is wrong.
+	lenient bool
 }
 
 // openOffline starts the wanted plugins.
 func openOffline(ctx context.Context, c offlineConfig) (o *offline, err error) {
 	current, err := config.Load(c.options())
+	if err != nil && c.lenient {
+		without := c.options()
+		without.File, without.Env = "", nil
+		current, err = config.Load(without)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -99,6 +106,9 @@ func openOffline(ctx context.Context, c offlineConfig) (o *offline, err error) {
 	}
 	if err := o.roster.Scan(ctx); err != nil {
 		return o, err
+	}
+	if c.lenient {
+		return o, nil // it is the plugins' sections that are wanted
 	}
 	options := c.options()
 	options.Known = o.roster.Sections()

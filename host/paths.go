@@ -118,3 +118,8 @@ func newID() string {
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
 }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"runtime/debug"
@@ -25,10 +24,10 @@ type detectorServer struct {
 
 // Detect implements the detector service.
 func (s detectorServer) Detect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "detector", func() error {
+	return s.server.link(stream.Context(), "detector", func(drain *serve.Drainer) error {
 		d := &detectorLink{server: s.server, detector: s.server.plugin.Detector, streams: make(streams)}
 		d.stateful, _ = d.detector.(Stateful)
-		return serve.Consume(stream, d, s.server.drain)
+		return serve.Consume(stream, d, drain)
 	})
 }
 
@@ -40,7 +39,7 @@ func (s detectorServer) ListRules(ctx context.Context, _ *pb.ListRulesRequest) (
 	}
 	rules, err := lister.ListRules(ctx)
 	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return nil, status.Error(codes.Internal, record.Valid(err.Error()))
 	}
 	var out pb.ListRulesResponse
 	for _, r := range rules {
@@ -91,15 +90,21 @@ func (d *detectorLink) Save(context.Context) ([]*pb.StateEntry, bool, error) {
 	}
 	var entries []*pb.StateEntry
 	changes := NewChanges(func(key string, value []byte, deleted bool) {
-		entries = append(entries, &pb.StateEntry{Key: key, Value: append([]byte(nil), value...), Deleted: deleted})
+		entries = append(entries, &pb.StateEntry{Key: record.Valid(key), Value: append([]byte(nil), value...), Deleted: deleted})
 	})
 	d.stateful.Save(changes)
+	if changes.refused > 0 {
+		d.server.count("state_refused", changes.refused)
+	}
 	return entries, changes.full, nil
 }
 
 // Handle examines one batch and sends its alerts.
 func (d *detectorLink) Handle(ctx context.Context, f *pb.Frame, answer *serve.Answer) error {
 	batch := d.server.batch(d.streams, f, &d.scratch)
+	c := completer{plugin: d.server.plugin.Name, hostID: d.server.hostID, batch: batch, observed: record.Time(f.ObservedTime)}
+	batch.records.at = &c.at
+	c.inherit()
 	var out *[]byte
 	var count uint32
 	var sendErr error
@@ -111,20 +116,24 @@ func (d *detectorLink) Handle(ctx context.Context, f *pb.Frame, answer *serve.An
 		sendErr = answer.Send(pb.NewFrame(header, out, d.server.pool))
 		out, count = nil, 0
 	}
-	hops := d.hops(batch)
-	raise := func(a *event.AlertEvent) {
+	raise := func(raised *event.AlertEvent) {
 		if sendErr != nil {
 			return
 		}
-		d.complete(a, batch, hops)
+		a := *raised // the detector may use its own again
+		c.complete(&a)
 		if out == nil {
 			out = d.server.pool.Get(16 << 10)
 			*out = (*out)[:0]
 		}
-		sequence := a.Sequence
 		a.Sequence = 0
-		*out = record.AppendAlert(*out, a, 0)
-		a.Sequence = sequence
+		start := len(*out)
+		*out = record.AppendAlert(*out, &a, 0)
+		if len(*out)-start > maxRaised {
+			d.server.count("alerts_cut", 1)
+			shorten(&a)
+			*out = record.AppendAlert((*out)[:start], &a, 0)
+		}
 		if count++; len(*out) > partBytes {
 			flush()
 		}
@@ -151,154 +160,3 @@ func (d *detectorLink) detect(ctx context.Context, batch Batch, raise func(*even
 	}()
 	return d.detector.Detect(ctx, batch, raise)
 }
-
-// hops returns the hop count of alerts that are raised over this batch.
-func (d *detectorLink) hops(batch Batch) uint8 {
-	if batch.Kind != event.KindAlert {
-		return 0
-	}
-	var most uint8
-	for a := range batch.Alerts() {
-		most = max(most, a.Hops)
-	}
-	return most + 1
-}
-
-// complete fills in what follows from the cited events.
-func (d *detectorLink) complete(a *event.AlertEvent, batch Batch, hops uint8) {
-	a.Detector = d.server.plugin.Name
-	a.Hops = hops
-	cite := func(s *event.Stream) {
-		if s == nil {
-			return
-		}
-		a.Provenance = max(a.Provenance, s.Provenance)
-		if s.Peer != "" {
-			a.Peer = s.Peer
-		}
-	}
-	for _, e := range a.Logs {
-		cite(e.Stream)
-		if a.Time.Before(e.Time) {
-			a.Time = e.Time
-		}
-	}
-	for _, p := range a.Packets {
-		cite(p.Stream)
-		if a.Time.Before(p.Time) {
-			a.Time = p.Time
-		}
-	}
-	if a.Provenance == event.ProvenanceUnknown {
-		cite(batch.Stream)
-	}
-	var first event.ID
-	if len(a.Causes) > 0 {
-		first = a.Causes[0]
-	}
-	a.TraceID = event.Trace(d.server.hostID, first)
-	a.ID = event.AlertID(a.RuleID, a.Group, first)
-}
-
-// enforcerServer serves the plugin's PolicyEnforcer.
-type enforcerServer struct {
-	pb.UnimplementedEnforcerServer
-	server *server
-}
-
-// Decide implements the enforcer service.
-func (s enforcerServer) Decide(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "enforcer", func() error {
-		return serve.Consume(stream, &enforcerLink{server: s.server, streams: make(streams)}, s.server.drain)
-	})
-}
-
-// enforcerLink decides about the alerts of one link.
-type enforcerLink struct {
-	serve.Stateless
-	server  *server
-	streams streams
-}
-
-// Handle decides about one batch of alerts.
-func (l *enforcerLink) Handle(ctx context.Context, f *pb.Frame, answer *serve.Answer) error {
-	batch := l.server.batch(l.streams, f, nil)
-	out := l.server.pool.Get(4 << 10)
-	*out = (*out)[:0]
-	var count uint32
-	for alert := range batch.Alerts() {
-		err := l.server.plugin.Enforcer.Decide(ctx, alert, func(i Intent) {
-			*out = record.AppendAction(*out, l.action(alert, i), 0)
-			count++
-		})
-		if err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			l.server.count("decide_errors", 1)
-			l.server.log.Error("no decision", "alert", alert.ID, "error", err)
-		}
-	}
-	if count == 0 {
-		l.server.pool.Put(out)
-		return nil
-	}
-	return answer.Send(pb.NewFrame(pb.Header{Stream: f.Stream, Kind: pb.Kind_KIND_ACTION, Count: count}, out, l.server.pool))
-}
-
-// action makes the planned action of an intent. Its id follows from alert,
-// enforcer, action and target.
-func (l *enforcerLink) action(alert *event.AlertEvent, i Intent) *event.ActionEvent {
-	name := l.server.plugin.Name
-	a := &event.ActionEvent{
-		ID:       event.AlertID(name+"\x00"+i.Action, alert.ID+"\x00"+i.Target, event.ID{}),
-		AlertID:  alert.ID,
-		TraceID:  alert.TraceID,
-		Enforcer: name,
-		Action:   i.Action,
-		Target:   i.Target,
-		Outcome:  event.OutcomePlanned,
-		Reason:   i.Reason,
-		Details:  i.Details,
-	}
-	if i.TTLSeconds > 0 {
-		a.Details = append(a.Details[:len(a.Details):len(a.Details)], event.Field{Key: "ttl_seconds", Value: fmt.Sprint(i.TTLSeconds)})
-	}
-	return a
-}
-
-// Execute implements the enforcer service.
-func (s enforcerServer) Execute(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
-	return s.execute(ctx, req, Executor.Execute)
-}
-
-// Inspect implements the enforcer service.
-func (s enforcerServer) Inspect(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
-	return s.execute(ctx, req, Executor.Inspect)
-}
-
-// Release implements the enforcer service.
-func (s enforcerServer) Release(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
-	return s.execute(ctx, req, Executor.Release)
-}
-
-func (s enforcerServer) execute(ctx context.Context, req *pb.ExecuteRequest, call func(Executor, context.Context, *event.ActionEvent) (event.Outcome, error)) (*pb.ExecuteResponse, error) {
-	x, ok := s.server.plugin.Enforcer.(Executor)
-	if !ok {
-		return nil, status.Error(codes.Unimplemented, "the enforcer carries nothing out itself")
-	}
-	if req.Intent == nil {
-		return nil, status.Error(codes.InvalidArgument, "no intent")
-	}
-	intent, err := actionOf(req.Intent)
-	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	outcome, err := call(x, ctx, intent)
-	if err != nil {
-		return &pb.ExecuteResponse{Outcome: pb.Outcome_OUTCOME_FAILED, Reason: record.Valid(err.Error())}, nil
-	}
-	return &pb.ExecuteResponse{Outcome: pb.Outcome(outcome)}, nil
-}
-
-var errNoRecord = errors.New("no record")

@@ -24,6 +24,8 @@ const (
 	maxParsed = 192 << 10
 	// partBytes is the size at which an answer is sent in parts.
 	partBytes = pb.MaxBatchBytes - maxParsed - rawKept - 1024
+	// maxCode bounds the code of an error.
+	maxCode = 64
 	// maxAhead is how far a stamp may lie ahead of the clock.
 	maxAhead = 5 * time.Second
 )
@@ -47,13 +49,13 @@ type parserServer struct {
 
 // Parse implements the parser service.
 func (s parserServer) Parse(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "parser", func() error {
+	return s.server.link(stream.Context(), "parser", func(drain *serve.Drainer) error {
 		return serve.Consume(stream, &parserLink{
 			server:  s.server,
 			parser:  s.server.plugin.Parser,
 			streams: make(streams),
 			reasons: make(map[string]uint64),
-		}, s.server.drain)
+		}, drain)
 	})
 }
 
@@ -78,6 +80,7 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 	out := p.server.pool.Get(min(f.Size()*2+4096, pb.MaxBatchBytes))
 	*out = (*out)[:0]
 	count := uint32(0)
+	covered := max(f.FirstSequence, f.SkipBefore) // everything before it is answered
 	var sendErr error
 	index := uint32(0)
 	err := pb.Records(pb.Kind_KIND_RAW, f.Payload(), func(line []byte) bool {
@@ -94,6 +97,7 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 		raw.Sequence++
 		if len(*out) >= partBytes {
 			sendErr = p.send(f, answer, out, count, raw.Sequence)
+			covered = raw.Sequence
 			out = p.server.pool.Get(pb.MaxBatchBytes)
 			*out = (*out)[:0]
 			count = 0
@@ -107,7 +111,14 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 		p.server.bad.Add(1)
 		p.server.log.Error("malformed batch", "stream", raw.Stream.Name, "error", err)
 	}
-	return p.send(f, answer, out, count, f.FirstSequence+uint64(f.Count))
+	// An answer covers something new: a batch that was answered before, or by
+	// the parts so far, needs none.
+	end := f.FirstSequence + uint64(f.Count)
+	if covered >= end {
+		p.server.pool.Put(out)
+		return nil
+	}
+	return p.send(f, answer, out, count, end)
 }
 
 func (p *parserLink) send(f *pb.Frame, answer *serve.Answer, payload *[]byte, count uint32, next uint64) error {
@@ -147,7 +158,7 @@ func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
 		p.complete(e, raw)
 		start := len(b)
 		b = record.AppendLog(b, e, base)
-		if len(b)-start <= maxParsed {
+		if len(b)-start <= maxParsed && len(e.Fields) <= record.MaxFields {
 			return b
 		}
 		b, reason = b[:start], reasonOversize
@@ -156,12 +167,13 @@ func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
 	e.Reset()
 	p.complete(e, raw)
 	e.Flags |= event.FlagUnparsed
-	e.Reason = reason
+	e.Reason = cutText(reason, maxCode)
 	e.Raw = raw.Line[:min(len(raw.Line), rawKept)]
 	return record.AppendLog(b, e, base)
 }
 
 func (p *parserLink) countReason(reason string) {
+	reason = cutText(record.Valid(reason), maxCode)
 	if _, known := p.reasons[reason]; !known && len(p.reasons) >= 64 {
 		reason = reasonOther
 	}
@@ -190,7 +202,7 @@ func (p *parserLink) complete(e *event.LogEvent, raw event.RawLog) {
 	case record.Nanos(e.Time) == 0:
 		e.Time = raw.ObservedTime
 		e.Flags |= event.FlagTimeInferred
-	case !p.server.replay && e.Time.Sub(raw.ObservedTime) > maxAhead:
+	case !p.server.replay && !raw.ObservedTime.IsZero() && e.Time.Sub(raw.ObservedTime) > maxAhead:
 		e.Time = raw.ObservedTime
 		e.Flags |= event.FlagTimeClamped
 	}

@@ -3,7 +3,10 @@ package sdk
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,10 +28,10 @@ type sinkServer struct {
 
 // Write implements the sink service.
 func (s sinkServer) Write(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "sink", func() error {
+	return s.server.link(stream.Context(), "sink", func(drain *serve.Drainer) error {
 		l := &sinkLink{server: s.server, sink: s.server.plugin.Sink, streams: make(streams)}
 		l.syncer, _ = l.sink.(Syncer)
-		return serve.Consume(stream, l, s.server.drain)
+		return serve.Consume(stream, l, drain)
 	})
 }
 
@@ -108,10 +111,12 @@ func (s sinkServer) Query(req *pb.QueryRequest, stream grpc.ServerStreamingServe
 		return sendErr
 	}
 	if err != nil {
-		return status.Error(codes.Internal, err.Error())
+		return status.Error(codes.Internal, record.Valid(err.Error()))
 	}
 	return nil
 }
+
+var errNoRecord = errors.New("a stored record holds no event")
 
 // batchOf returns one stored record as a batch.
 func batchOf(r Record) (*pb.Batch, error) {
@@ -121,7 +126,7 @@ func batchOf(r Record) (*pb.Batch, error) {
 		b.FirstSequence = sequence
 		if s != nil {
 			b.Stream, b.Provenance = s.ID, pb.Provenance(s.Provenance)
-			b.Origin = &pb.Origin{Name: record.Valid(s.Name), Plugin: s.Plugin, Format: s.Format, Peer: s.Peer, TimeZone: s.TimeZone}
+			b.Origin = &pb.Origin{Name: record.Valid(s.Name), Plugin: record.Valid(s.Plugin), Format: record.Valid(s.Format), Peer: record.Valid(s.Peer), TimeZone: record.Valid(s.TimeZone)}
 		}
 	}
 	switch {
@@ -148,7 +153,7 @@ func batchOf(r Record) (*pb.Batch, error) {
 		return nil, fmt.Errorf("encode a stored %v: %w", event.Kind(b.Kind), err)
 	}
 	if len(b.Alerts) == 1 {
-		b.Alerts[0].State = r.State
+		b.Alerts[0].State = record.Valid(r.State)
 	}
 	return b, nil
 }
@@ -171,7 +176,7 @@ func (s sinkServer) Update(ctx context.Context, req *pb.UpdateRequest) (*pb.Upda
 	}
 	found, err := querier.UpdateAlert(ctx, req.AlertId, req.State, req.Actor, req.Note)
 	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return nil, status.Error(codes.Internal, record.Valid(err.Error()))
 	}
 	return &pb.UpdateResponse{Found: found}, nil
 }
@@ -185,22 +190,44 @@ type scannerServer struct {
 // scanChunk is the size of the parts in which a document travels.
 const scanChunk = 1 << 20
 
+// maxDocument bounds a scanner's document, which waits here until it is whole.
+const maxDocument = 256 << 20
+
 // Scan implements the scanner service.
 func (s scannerServer) Scan(req *pb.ScanRequest, stream grpc.ServerStreamingServer[pb.ScanResponse]) error {
 	var document bytes.Buffer
+	var mu sync.Mutex // progress may be told by several goroutines
 	format, err := s.server.plugin.Scanner.Scan(stream.Context(), req.Target, func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
 		_ = stream.Send(&pb.ScanResponse{Progress: record.Valid(text)}) // the end of the stream tells
-	}, &document)
+	}, &boundedWriter{&document, maxDocument})
 	if err != nil {
-		return status.Error(codes.Internal, err.Error())
+		return status.Error(codes.Internal, record.Valid(err.Error()))
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	for {
 		chunk := document.Next(scanChunk)
-		if err := stream.Send(&pb.ScanResponse{Format: format, Document: chunk}); err != nil {
+		if err := stream.Send(&pb.ScanResponse{Format: record.Valid(format), Document: chunk}); err != nil {
 			return err
 		}
 		if document.Len() == 0 {
 			return nil
 		}
 	}
+}
+
+// boundedWriter refuses what would exceed its room.
+type boundedWriter struct {
+	io.Writer
+	room int
+}
+
+func (w *boundedWriter) Write(p []byte) (int, error) {
+	if len(p) > w.room {
+		return 0, fmt.Errorf("write the document: more than %d bytes", maxDocument)
+	}
+	w.room -= len(p)
+	return w.Writer.Write(p)
 }

@@ -18,8 +18,8 @@ type sourceServer struct {
 
 // Emit implements the source service.
 func (s sourceServer) Emit(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "source", func() error {
-		return serve.Emit(stream, s.server.plugin.Name, s.server.pool, s.server.drain,
+	return s.server.link(stream.Context(), "source", func(drain *serve.Drainer) error {
+		return serve.Emit(stream, s.server.plugin.Name, s.server.pool, drain,
 			func(ctx context.Context, e *serve.Emitter) error {
 				return s.server.plugin.Source.Run(ctx, emitter{e})
 			})

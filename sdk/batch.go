@@ -16,6 +16,20 @@ type records struct {
 	skip    uint64 // records below this sequence were answered before
 	bad     *atomic.Uint64
 	log     *event.LogEvent // scratch, reused from batch to batch
+	at      *cursor         // nil where nobody asks
+}
+
+// cursor is the event that an iterator yielded last.
+type cursor struct {
+	id    event.ID
+	alert *event.AlertEvent // of a batch of alerts
+}
+
+// note remembers the event that is about to be yielded.
+func (r records) note(id event.ID, alert *event.AlertEvent) {
+	if r.at != nil {
+		r.at.id, r.at.alert = id, alert
+	}
 }
 
 // LogBatch makes a batch of log events, for tests of plugins. The events'
@@ -84,6 +98,7 @@ func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
 			if e.Sequence < r.skip {
 				return true
 			}
+			r.note(e.ID(), nil)
 			return yield(e)
 		})
 	}
@@ -98,7 +113,11 @@ func (r records) packets(b Batch) iter.Seq[*event.PacketEvent] {
 				r.count()
 				return true
 			}
-			return p.Sequence < r.skip || yield(&p)
+			if p.Sequence < r.skip {
+				return true
+			}
+			r.note(p.ID(), nil)
+			return yield(&p)
 		})
 	}
 }
@@ -111,7 +130,15 @@ func (r records) alerts(b Batch) iter.Seq[*event.AlertEvent] {
 				r.count()
 				return true
 			}
-			return a.Sequence < r.skip || yield(&a)
+			if a.Sequence < r.skip {
+				return true
+			}
+			id := event.ID{Sequence: a.Sequence}
+			if b.Stream != nil {
+				id.Stream = b.Stream.ID
+			}
+			r.note(id, &a)
+			return yield(&a)
 		})
 	}
 }

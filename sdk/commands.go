@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -68,8 +69,9 @@ func (c *commands) serve(stream grpc.BidiStreamingServer[pb.HostReply, pb.HostCa
 	}
 }
 
-// call sends one call and waits for its reply.
-func (c *commands) call(ctx context.Context, call *pb.HostCall) (*pb.HostReply, error) {
+// call sends one call and waits for its reply. When ctx ends first, late, if not
+// nil, receives the reply that still comes.
+func (c *commands) call(ctx context.Context, call *pb.HostCall, late func(*pb.HostReply)) (*pb.HostReply, error) {
 	select {
 	case <-c.ready:
 	case <-ctx.Done():
@@ -85,7 +87,13 @@ func (c *commands) call(ctx context.Context, call *pb.HostCall) (*pb.HostReply, 
 	err := c.stream.Send(call)
 	c.sendMu.Unlock()
 	if err != nil {
-		return nil, fmt.Errorf("call the host: %w", err)
+		c.forget(call.Id)
+		select {
+		case <-c.gone:
+			return nil, errHostGone
+		default:
+			return nil, fmt.Errorf("call the host: %w", err)
+		}
 	}
 	select {
 	case reply := <-w:
@@ -94,22 +102,55 @@ func (c *commands) call(ctx context.Context, call *pb.HostCall) (*pb.HostReply, 
 		}
 		return reply, nil
 	case <-c.gone:
+		c.forget(call.Id)
 		return nil, errHostGone
 	case <-ctx.Done():
-		c.mu.Lock()
-		delete(c.waiting, call.Id)
-		c.mu.Unlock()
+		if late == nil {
+			c.forget(call.Id)
+			return nil, ctx.Err()
+		}
+		go func() {
+			select {
+			case reply := <-w:
+				late(reply)
+			case <-c.gone:
+			}
+		}()
 		return nil, ctx.Err()
 	}
 }
 
+func (c *commands) forget(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}
+
 // Run implements Commands.
 func (c *commands) Run(ctx context.Context, name string, args ...string) (Output, error) {
-	reply, err := c.call(ctx, &pb.HostCall{Call: &pb.HostCall_Run{Run: &pb.RunCommand{Command: name, Args: args}}})
+	call := &pb.HostCall{Call: &pb.HostCall_Run{Run: &pb.RunCommand{Command: name, Args: args}}}
+	reply, err := c.call(ctx, call, func(started *pb.HostReply) {
+		if started.Error == "" {
+			_ = c.stop(started.Handle) // nobody wants it any more
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", name, err)
 	}
 	return &output{ctx: ctx, commands: c, name: name, handle: reply.Handle}, nil
+}
+
+// stopTimeout is how long the host may take to end a command.
+const stopTimeout = 5 * time.Second
+
+func (c *commands) stop(handle uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	_, err := c.call(ctx, &pb.HostCall{Call: &pb.HostCall_Stop{Stop: &pb.StopCommand{Handle: handle}}}, nil)
+	if errors.Is(err, errHostGone) {
+		return nil
+	}
+	return err
 }
 
 // output reads the output of one command.
@@ -135,7 +176,7 @@ func (o *output) Read(p []byte) (int, error) {
 }
 
 func (o *output) fetch() {
-	reply, err := o.commands.call(o.ctx, &pb.HostCall{Call: &pb.HostCall_Read{Read: &pb.ReadCommand{Handle: o.handle, MaxBytes: 128 << 10}}})
+	reply, err := o.commands.call(o.ctx, &pb.HostCall{Call: &pb.HostCall_Read{Read: &pb.ReadCommand{Handle: o.handle, MaxBytes: 128 << 10}}}, nil)
 	switch {
 	case err != nil:
 		o.err = fmt.Errorf("read the output of %s: %w", o.name, err)
@@ -148,10 +189,5 @@ func (o *output) fetch() {
 	}
 }
 
-func (o *output) Close() error {
-	_, err := o.commands.call(context.WithoutCancel(o.ctx), &pb.HostCall{Call: &pb.HostCall_Stop{Stop: &pb.StopCommand{Handle: o.handle}}})
-	if errors.Is(err, errHostGone) {
-		return nil
-	}
-	return err
-}
+// Close ends the command; also when the context of Run is done.
+func (o *output) Close() error { return o.commands.stop(o.handle) }

@@ -60,42 +60,46 @@ type Consumer interface {
 
 // Stateful is a Detector whose memory must survive its death.
 //
-// Restore is called before the first batch, in one or more parts, with what Save
-// reported in all lives before; not at all when there was nothing. Save is called between batches: it reports what changed
-// since the last Save, and the SDK then declares every batch so far durable.
+// Restore is called once, before the first batch, with what Save reported in all
+// lives before; not at all when there was nothing. Values are valid until it
+// returns. Save is called between batches: it reports what changed since the
+// last Save, and the SDK then declares every batch so far durable.
 type Stateful interface {
 	Restore(entries iter.Seq2[string, []byte]) error
 	Save(changes *Changes)
 }
 
 // Changes collects the changes of a plugin's state, at most 1 MiB at a time
-// and 64 MiB in all. A put that would exceed the former waits for the next
-// Save: Put reports false and the entry stays dirty.
+// and 64 MiB in all. A change that would exceed the former waits for the next
+// Save, which follows at once: Put reports false and the entry stays dirty. An
+// entry that is larger than 1 MiB by itself, or whose key is empty or longer
+// than 4 KiB, can never be kept: Put reports false, and the counter
+// state_refused shows it to operators.
 type Changes struct {
-	put   func(key string, value []byte, deleted bool)
-	bytes int
-	full  bool // a change was left out
+	put     func(key string, value []byte, deleted bool)
+	bytes   int
+	full    bool   // a change was left out
+	refused uint64 // changes that can never be kept
 }
 
-// Put sets a key; value is copied. It reports whether there was room.
-func (c *Changes) Put(key string, value []byte) bool {
-	if c.bytes+len(key)+len(value)+16 > maxChanges {
+// Put sets a key; value is copied. It reports whether the change was taken.
+func (c *Changes) Put(key string, value []byte) bool { return c.add(key, value, false) }
+
+// Delete removes a key. It reports whether the change was taken.
+func (c *Changes) Delete(key string) bool { return c.add(key, nil, true) }
+
+func (c *Changes) add(key string, value []byte, deleted bool) bool {
+	size := len(key) + len(value) + changeOverhead
+	switch {
+	case size > maxChanges || key == "" || len(key) > maxStateKey:
+		c.refused++
+		return false
+	case c.bytes+size > maxChanges:
 		c.full = true
 		return false
 	}
-	c.bytes += len(key) + len(value) + 16
-	c.put(key, value, false)
-	return true
-}
-
-// Delete removes a key. It reports whether there was room.
-func (c *Changes) Delete(key string) bool {
-	if c.bytes+len(key)+16 > maxChanges {
-		c.full = true
-		return false
-	}
-	c.bytes += len(key) + 16
-	c.put(key, nil, true)
+	c.bytes += size
+	c.put(key, value, deleted)
 	return true
 }
 
@@ -104,7 +108,11 @@ func NewChanges(put func(key string, value []byte, deleted bool)) *Changes {
 	return &Changes{put: put}
 }
 
-const maxChanges = 1 << 20
+const (
+	maxChanges     = 1 << 20
+	maxStateKey    = 4 << 10
+	changeOverhead = 16
+)
 
 // PolicyEnforcer decides what to do about an alert.
 type PolicyEnforcer interface {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -53,10 +54,11 @@ type server struct {
 	log     hclog.Logger
 	pool    *pb.Pool
 	fields  []configField
-	drain   *serve.Drainer
-	links   atomic.Int32 // running links
 	bad     atomic.Uint64
 	command *commands
+
+	linksMu sync.Mutex
+	links   map[*serve.Drainer]struct{} // of the running links
 
 	countersMu sync.Mutex
 	counters   map[string]uint64
@@ -77,7 +79,7 @@ func newServer(p Plugin, log hclog.Logger) (*server, error) {
 		log:        log,
 		pool:       new(pb.Pool),
 		fields:     fields,
-		drain:      serve.NewDrainer(),
+		links:      make(map[*serve.Drainer]struct{}),
 		command:    newCommands(),
 		counters:   make(map[string]uint64),
 		configured: make(chan struct{}),
@@ -107,6 +109,7 @@ func (s *server) register(g *grpc.Server) {
 }
 
 func (s *server) count(name string, n uint64) {
+	name = cutText(record.Valid(name), maxCode)
 	s.countersMu.Lock()
 	defer s.countersMu.Unlock()
 	if _, known := s.counters[name]; !known && len(s.counters) >= maxCounters {
@@ -182,16 +185,16 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 	default:
 	}
 	if err := setConfig(s.plugin.Config, s.fields, req.ConfigJson); err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		return nil, status.Error(codes.InvalidArgument, record.Valid(err.Error()))
 	}
 	if v, ok := s.plugin.Config.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			return nil, status.Error(codes.InvalidArgument, err.Error())
+			return nil, status.Error(codes.InvalidArgument, record.Valid(err.Error()))
 		}
 	}
 	listeners, err := openListeners(req.Listeners)
 	if err != nil {
-		return nil, status.Error(codes.Internal, err.Error())
+		return nil, status.Error(codes.Internal, record.Valid(err.Error()))
 	}
 	s.hostID, s.replay = req.HostId, req.Replay
 	if s.plugin.Setup != nil {
@@ -204,7 +207,7 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 			Counter:   s.count,
 		})
 		if err != nil {
-			return nil, status.Error(codes.FailedPrecondition, err.Error())
+			return nil, status.Error(codes.FailedPrecondition, record.Valid(err.Error()))
 		}
 	}
 	s.once.Do(func() { close(s.configured) })
@@ -235,7 +238,7 @@ func openListeners(passed []*pb.Listener) (map[string]Listener, error) {
 func (s *server) Health(ctx context.Context, _ *pb.HealthRequest) (*pb.HealthResponse, error) {
 	if s.plugin.Health != nil {
 		if err := s.plugin.Health(ctx); err != nil {
-			return &pb.HealthResponse{State: pb.HealthResponse_STATE_DEGRADED, Reason: err.Error()}, nil
+			return &pb.HealthResponse{State: pb.HealthResponse_STATE_DEGRADED, Reason: record.Valid(err.Error())}, nil
 		}
 	}
 	return &pb.HealthResponse{State: pb.HealthResponse_STATE_OK}, nil
@@ -259,45 +262,53 @@ func (s *server) Metrics(context.Context, *pb.MetricsRequest) (*pb.MetricsRespon
 // Drain implements the base service: every running link stops reading, where it
 // is a source, and saves.
 func (s *server) Drain(ctx context.Context, req *pb.DrainRequest) (*pb.DrainResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(req.DeadlineMs)*time.Millisecond)
-	defer cancel()
-	var wg sync.WaitGroup
-	errs := make(chan error, 8)
-	for range s.links.Load() {
-		wg.Go(func() {
-			if err := s.drain.Drain(ctx); err != nil {
-				select {
-				case errs <- err:
-				default:
-				}
-			}
-		})
+	if req.DeadlineMs > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(req.DeadlineMs, maxDrainMs))*time.Millisecond)
+		defer cancel()
 	}
-	wg.Wait()
-	select {
-	case err := <-errs:
-		return nil, status.FromContextError(err).Err()
-	default:
-		return &pb.DrainResponse{}, nil
+	s.linksMu.Lock()
+	links := slices.Collect(maps.Keys(s.links))
+	s.linksMu.Unlock()
+	errs := make(chan error, len(links))
+	for _, l := range links {
+		go func() { errs <- l.Drain(ctx) }()
 	}
+	var err error
+	for range links {
+		err = errors.Join(err, <-errs)
+	}
+	if err != nil {
+		return nil, status.Errorf(codes.DeadlineExceeded, "drain: %v", err)
+	}
+	return &pb.DrainResponse{}, nil
 }
 
-// link runs one link after Configure, counting it while it runs, so that Drain
-// reaches it.
-func (s *server) link(ctx context.Context, kind string, run func() error) error {
+// maxDrainMs bounds what a host may ask for: a day.
+const maxDrainMs = 24 * 60 * 60 * 1000
+
+// link runs one link after Configure, known to Drain while it runs.
+func (s *server) link(ctx context.Context, kind string, run func(*serve.Drainer) error) error {
 	select {
 	case <-s.configured:
 	case <-ctx.Done():
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	s.links.Add(1)
-	defer s.links.Add(-1)
-	err := run()
+	drain := serve.NewDrainer()
+	s.linksMu.Lock()
+	s.links[drain] = struct{}{}
+	s.linksMu.Unlock()
+	defer func() {
+		s.linksMu.Lock()
+		defer s.linksMu.Unlock()
+		delete(s.links, drain)
+	}()
+	err := run(drain)
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
 	s.log.Error("link ended", "kind", kind, "error", err)
-	return status.Error(codes.Aborted, err.Error())
+	return status.Error(codes.Aborted, record.Valid(err.Error()))
 }
 
 // streams remembers the origins of the streams that a link has seen.
@@ -369,12 +380,12 @@ func (s *server) bundle(stream grpc.ClientStreamingServer[pb.BundleChunk, pb.Bun
 			return status.Errorf(codes.ResourceExhausted, "bundle %s is larger than %d bytes", name, maxBundleBytes)
 		}
 		if err := files.add(c.Path, c.Data); err != nil {
-			return status.Error(codes.InvalidArgument, err.Error())
+			return status.Error(codes.InvalidArgument, record.Valid(err.Error()))
 		}
 	}
 	report, err := s.plugin.Loader.LoadBundle(stream.Context(), name, files.fs(), check)
 	if err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
+		return status.Error(codes.InvalidArgument, record.Valid(err.Error()))
 	}
 	out := &pb.BundleResponse{Files: uint32(report.Files), Rules: uint32(report.Rules), Loaded: uint32(report.Loaded)}
 	for _, r := range report.Rejected {

@@ -44,6 +44,22 @@ func newApp() App {
 			r, err := host.ListRules(ctx, host.RulesConfig{Sources: host.Sources(c.Sources), Paths: c.Paths})
 			return r, translate(err)
 		},
+		ValidateConfig: func(ctx context.Context, s Sources) (ConfigReport, error) {
+			file, problems, err := host.ValidateConfig(ctx, host.Sources(s))
+			r := ConfigReport{File: file, Problems: []ConfigProblem{}}
+			for _, p := range problems {
+				r.Problems = append(r.Problems, ConfigProblem(p))
+			}
+			return r, translate(err)
+		},
+		ShowConfig: func(ctx context.Context, s Sources) ([]*ironpostv1.ConfigValue, error) {
+			v, err := host.ShowConfig(ctx, host.Sources(s))
+			return v, translate(err)
+		},
+		ControlSocket: func(s Sources) (string, error) {
+			path, err := host.ControlSocket(host.Sources(s))
+			return path, translate(err)
+		},
 	}
 }
 

@@ -76,6 +76,10 @@ func (l *loader) add(path string) {
 		l.read(path, filepath.Base(path))
 		return
 	}
+	// A folder may be named by a link; inside it links are not followed.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path, base = real, filepath.Dir(real)
+	}
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			l.problem(p, err)
@@ -162,6 +166,9 @@ func Watch(ctx context.Context, paths []string, changed func()) error {
 		})
 	}
 	for _, p := range paths {
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			p = real
+		}
 		if info, err := os.Stat(p); err == nil && !info.IsDir() {
 			_ = w.Add(filepath.Dir(p)) // see editors that replace the file
 			continue

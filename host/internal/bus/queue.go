@@ -359,3 +359,15 @@ func (q *Queue) Done() uint64 {
 	defer q.mu.Unlock()
 	return q.done
 }
+
+// Advance notes that the consumer needs nothing of a stream before next, when
+// nothing of the queue is owed. It reports whether that was so.
+func (q *Queue) Advance(stream, next uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) > 0 {
+		return false
+	}
+	q.positions[stream] = max(q.positions[stream], next)
+	return true
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -78,14 +79,29 @@ func (s *subscription) push(ctx context.Context, f *pb.Frame, next uint64, e *En
 	}
 }
 
-// Room returns when the queue may have room, or after any other change.
+// askAgain is how long a producer waits for room before it asks again whether
+// to wait.
+const askAgain = time.Second
+
+// Room returns when the queue may have room, after any other change, or after a
+// second.
 func (q *Queue) Room(ctx context.Context, more int) error {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	if q.closed || !q.full(more) {
+		q.mu.Unlock()
 		return nil
 	}
-	return q.wait(ctx)
+	changed := q.changed
+	q.mu.Unlock()
+	timer := time.NewTimer(askAgain)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // Nudge wakes producers that wait for the queue, so that they ask again

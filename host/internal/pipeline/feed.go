@@ -66,6 +66,9 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, wants func
 				if err := q.Push(ctx, f, entries[n-1].Index+1, nil, true); err != nil {
 					return // ended, or closed
 				}
+			} else if q.Advance(JournalStream(), entries[n-1].Index+1) && p.config.Store != nil {
+				// Passed over for good: not to be acted on after a restart.
+				p.config.Store.Durable(m.consumer(kind), []state.Position{{Stream: JournalStream(), Next: entries[n-1].Index + 1}}, nil)
 			}
 			from = entries[n-1].Index + 1
 			entries = entries[n:]

@@ -137,10 +137,13 @@ func (in *injector) flush(ctx context.Context) error {
 	in.number++
 	next := in.next + uint64(in.count)
 	entry := in.sources.Add(in.id, in.config.Name, in.number, next, nil)
-	defer entry.Release()
 	p.Stats.Received.Add(uint64(in.count))
 	in.payload, in.count, in.truncated, in.next = nil, 0, nil, next
-	return p.toParser(ctx, f, next, entry, HostPlugin, o)
+	if err := p.toParser(f, next, entry, HostPlugin, o); err != nil {
+		return err
+	}
+	entry.Release()
+	return ctx.Err()
 }
 
 // Collect calls visit with every batch of log events, in order, holding the

@@ -54,6 +54,11 @@ const maxFrames = 16384
 type Pipeline struct {
 	config Config
 	log    hclog.Logger
+	// ctx ends when the pipeline is closed. What was taken over from a plugin
+	// is handed on under it, not under the life of that plugin: a half
+	// published batch would be lost to the rest.
+	ctx    context.Context
+	cancel context.CancelFunc
 
 	// Logs and Packets carry what their names say.
 	Logs, Packets bus.Topic
@@ -71,7 +76,10 @@ func New(c Config) *Pipeline {
 	if c.AskEnforcers == nil {
 		c.AskEnforcers = func() bool { return true }
 	}
+	ctx, cancel := context.WithCancel(context.Background())
 	return &Pipeline{
+		ctx:     ctx,
+		cancel:  cancel,
 		config:  c,
 		log:     c.Logger,
 		members: make(map[string]*Member),
@@ -80,6 +88,10 @@ func New(c Config) *Pipeline {
 		Stats:   Stats{drops: make(map[[2]string]*atomic.Uint64), reasons: make(map[string]uint64), streams: make(map[uint64]*StreamStats)},
 	}
 }
+
+// Close ends the flow where it stands: nothing is handed on any more, and no
+// checkpoint advances. What is under way comes again at the next start.
+func (p *Pipeline) Close() { p.cancel() }
 
 // Member is the place of one plugin in the flow. Its methods are safe for
 // concurrent use, except that Serve runs once at a time.
@@ -97,6 +109,9 @@ type Member struct {
 	// disabled, or its circuit is open.
 	up      atomic.Bool
 	serving atomic.Bool
+	// downSince is when it stopped serving, in nanoseconds since 1970; 0 while
+	// it serves or has never served.
+	downSince atomic.Int64
 
 	Events  atomic.Uint64 // records sent to it, or received from a source
 	Dropped atomic.Uint64 // records it missed
@@ -133,7 +148,7 @@ func (m *Member) join(ctx context.Context, kind string) error {
 	switch kind {
 	case "source":
 		m.sources = bus.NewSources(func(c bus.Checkpoint) {
-			if p.config.Store != nil {
+			if p.config.Store != nil && p.ctx.Err() == nil {
 				p.config.Store.Checkpoint(m.desc.Name, c.Stream, c.Next, c.Checkpoint)
 			}
 		})
@@ -195,7 +210,7 @@ func (m *Member) subscribe(ctx context.Context, kind string, q *bus.Queue) {
 	if wants(pb.Kind_KIND_LOG) {
 		// A consumer that works holds the flow up; one that is away does so
 		// while it may come back and there is room.
-		p.Logs.Subscribe(q, m.serving.Load, lost(kind, "consumer_down"))
+		p.Logs.Subscribe(q, m.worthWaiting, lost(kind, "consumer_down"))
 	}
 	if wants(pb.Kind_KIND_PACKET) {
 		p.Packets.Subscribe(q, func() bool { return false }, lost(kind, "queue_full"))
@@ -203,6 +218,19 @@ func (m *Member) subscribe(ctx context.Context, kind string, q *bus.Queue) {
 	if p.config.Journal != nil && (wants(pb.Kind_KIND_ALERT) || wants(pb.Kind_KIND_ACTION)) {
 		m.feeders.Go(func() { m.feed(ctx, kind, q, wants) })
 	}
+}
+
+// maxAway is how long a full queue holds the flow up for a plugin that does not
+// run. A restart takes milliseconds; past this the events are given up, as a gap.
+const maxAway = time.Minute
+
+// worthWaiting reports whether a full queue should hold the flow up.
+func (m *Member) worthWaiting() bool {
+	if !m.up.Load() {
+		return false
+	}
+	since := m.downSince.Load()
+	return since == 0 || time.Since(time.Unix(0, since)) < maxAway
 }
 
 // Remove takes the plugin's place away. What a parser had not parsed passes
@@ -242,8 +270,7 @@ func (m *Member) SetUp(up bool) {
 		switch kind {
 		case "parser":
 			q.Evict(func(f *pb.Frame, next, skip uint64, e *bus.Entry) {
-				m.pipeline.passUnparsed(context.Background(), f, next, skip, e)
-				if e != nil {
+				if m.pipeline.passUnparsed(f, next, skip, e) == nil && e != nil {
 					e.Release()
 				}
 			})

@@ -22,9 +22,11 @@ import (
 // the plugin ends or breaks the protocol.
 func (m *Member) Serve(ctx context.Context, conn *link.Conn) error {
 	m.serving.Store(true)
+	m.downSince.Store(0)
 	m.Gaps.close()
 	defer func() {
 		m.serving.Store(false)
+		m.downSince.Store(time.Now().UnixNano())
 		for _, q := range m.queues {
 			q.Rewind()
 		}
@@ -128,7 +130,7 @@ func (m *Member) serveSource(ctx context.Context, conn *link.Conn) error {
 		if err != nil {
 			return linkEnd("source", err)
 		}
-		if err := r.receive(ctx, f); err != nil {
+		if err := r.receive(f); err != nil {
 			return err
 		}
 	}
@@ -186,7 +188,7 @@ func (r *sourceLink) acknowledge(accepted uint64) error {
 }
 
 // receive takes one batch over, which waits for room in the parser's queue.
-func (r *sourceLink) receive(ctx context.Context, f *pb.Frame) error {
+func (r *sourceLink) receive(f *pb.Frame) error {
 	m := r.member
 	p := m.pipeline
 	defer f.Free()
@@ -219,7 +221,6 @@ func (r *sourceLink) receive(ctx context.Context, f *pb.Frame) error {
 	}
 	checkpoint := append([]byte(nil), f.Checkpoint...)
 	entry := m.sources.Add(f.Stream, o.Name, f.Number, next, checkpoint)
-	defer entry.Release()
 	m.Events.Add(uint64(f.Count))
 	p.Stats.Received.Add(uint64(f.Count))
 
@@ -228,9 +229,10 @@ func (r *sourceLink) receive(ctx context.Context, f *pb.Frame) error {
 		Stream: f.Stream, FirstSequence: f.FirstSequence, Kind: f.Kind, Count: f.Count, Provenance: f.Provenance,
 		ObservedTime: f.ObservedTime, Origin: p.origin(f.Stream, f.Origin), Truncated: f.Truncated,
 	})
-	if err := p.toParser(ctx, out, next, entry, m.desc.Name, &o); err != nil {
-		return err
+	if err := p.toParser(out, next, entry, m.desc.Name, &o); err != nil {
+		return err // the entry stays open: the batch comes again
 	}
+	entry.Release()
 	return r.acknowledge(f.Number)
 }
 
@@ -238,13 +240,13 @@ func (r *sourceLink) receive(ctx context.Context, f *pb.Frame) error {
 const maxRecords = 65536
 
 // toParser queues raw records for their parser, or passes them unparsed when
-// there is none to wait for.
-func (p *Pipeline) toParser(ctx context.Context, f *pb.Frame, next uint64, e *bus.Entry, plugin string, o *pb.Origin) error {
+// there is none to wait for. It fails only when the pipeline is closed.
+func (p *Pipeline) toParser(f *pb.Frame, next uint64, e *bus.Entry, plugin string, o *pb.Origin) error {
 	parser := p.route(plugin, o)
 	for parser != nil && parser.up.Load() {
 		p.Stats.stream(f.Stream, o.Name, plugin, parser.desc.Name, 0)
 		q := parser.queues["parser"]
-		switch err := q.Push(ctx, f.With(f.Header), next, e, false); {
+		switch err := q.Push(p.ctx, f.With(f.Header), next, e, false); {
 		case err == nil:
 			p.Stats.stream(f.Stream, o.Name, plugin, parser.desc.Name, uint64(f.Count))
 			f.Free()
@@ -252,7 +254,7 @@ func (p *Pipeline) toParser(ctx context.Context, f *pb.Frame, next uint64, e *bu
 		case errors.Is(err, bus.ErrClosed):
 			parser = nil
 		case errors.Is(err, bus.ErrFull):
-			if err := q.Room(ctx, f.Size()); err != nil {
+			if err := q.Room(p.ctx, f.Size()); err != nil {
 				f.Free()
 				return err
 			}
@@ -262,15 +264,15 @@ func (p *Pipeline) toParser(ctx context.Context, f *pb.Frame, next uint64, e *bu
 		}
 	}
 	p.Stats.stream(f.Stream, o.Name, plugin, "", uint64(f.Count))
-	p.passUnparsed(ctx, f, next, 0, e)
-	return nil
+	return p.passUnparsed(f, next, 0, e)
 }
 
 // rawKept is how much of an unparsed record is kept.
 const rawKept = 4 << 10
 
-// passUnparsed publishes raw records as unparsed log events.
-func (p *Pipeline) passUnparsed(ctx context.Context, f *pb.Frame, next, skip uint64, e *bus.Entry) {
+// passUnparsed publishes raw records as unparsed log events. It fails only when
+// the pipeline is closed.
+func (p *Pipeline) passUnparsed(f *pb.Frame, next, skip uint64, e *bus.Entry) error {
 	defer f.Free()
 	batch := &pb.Batch{}
 	offset := uint32(0)
@@ -291,11 +293,11 @@ func (p *Pipeline) passUnparsed(ctx context.Context, f *pb.Frame, next, skip uin
 	p.Stats.unparsed("no_parser", uint64(len(batch.Logs)))
 	payload, err := proto.Marshal(batch)
 	if err != nil || len(payload) == 0 {
-		return
+		return nil
 	}
 	h := f.Header
 	h.Kind, h.Count, h.Truncated, h.SkipBefore = pb.Kind_KIND_LOG, uint32(len(batch.Logs)), nil, 0
-	_ = p.Logs.Publish(ctx, pb.NewFrame(h, &payload, nil), next, e) // ends with ctx alone
+	return p.Logs.Publish(p.ctx, pb.NewFrame(h, &payload, nil), next, e)
 }
 
 // serveConsumer runs the link of a parser, detector, enforcer or sink.
@@ -338,7 +340,7 @@ func (m *Member) serveConsumer(ctx context.Context, conn *link.Conn, kind string
 			if err != nil {
 				return linkEnd(kind, err)
 			}
-			err = l.receive(ctx, f)
+			err = l.receive(f)
 			f.Free()
 			if err != nil {
 				return err
@@ -358,9 +360,9 @@ type consumerLink struct {
 }
 
 // receive handles one answer.
-func (l *consumerLink) receive(ctx context.Context, f *pb.Frame) error {
+func (l *consumerLink) receive(f *pb.Frame) error {
 	if f.Answers != 0 {
-		if err := l.answer(ctx, f); err != nil {
+		if err := l.answer(f); err != nil {
 			return err
 		}
 	}
@@ -370,7 +372,7 @@ func (l *consumerLink) receive(ctx context.Context, f *pb.Frame) error {
 	return nil
 }
 
-func (l *consumerLink) answer(ctx context.Context, f *pb.Frame) error {
+func (l *consumerLink) answer(f *pb.Frame) error {
 	covered := uint64(0)
 	if l.kind == "parser" {
 		if covered = f.NextSequence; covered == 0 {
@@ -387,16 +389,16 @@ func (l *consumerLink) answer(ctx context.Context, f *pb.Frame) error {
 	}
 	switch l.kind {
 	case "parser":
-		return l.parsed(ctx, f, o)
+		return l.parsed(f, o)
 	case "detector":
-		return l.alerts(ctx, f, o)
+		return l.alerts(f, o)
 	default:
-		return l.actions(ctx, f)
+		return l.actions(f)
 	}
 }
 
 // parsed publishes the log events of a parser's answer.
-func (l *consumerLink) parsed(ctx context.Context, f *pb.Frame, o bus.Origin) error {
+func (l *consumerLink) parsed(f *pb.Frame, o bus.Origin) error {
 	p := l.member.pipeline
 	unparsed := uint64(0)
 	for _, c := range f.Control.GetCounts() {
@@ -407,7 +409,7 @@ func (l *consumerLink) parsed(ctx context.Context, f *pb.Frame, o bus.Origin) er
 		return nil
 	}
 	p.Stats.Parsed.Add(uint64(f.Count) - min(unparsed, uint64(f.Count)))
-	return p.Logs.Publish(ctx, f.With(pb.Header{
+	return p.Logs.Publish(p.ctx, f.With(pb.Header{
 		Stream: o.Header.Stream, FirstSequence: o.Header.FirstSequence, Kind: pb.Kind_KIND_LOG, Count: f.Count,
 		Provenance: o.Header.Provenance, ObservedTime: o.Header.ObservedTime, Origin: o.Header.Origin,
 	}), f.NextSequence, o.Entry)
@@ -415,7 +417,7 @@ func (l *consumerLink) parsed(ctx context.Context, f *pb.Frame, o bus.Origin) er
 
 // alerts hands a detector's alerts on, one by one, and returns when all are
 // safe.
-func (l *consumerLink) alerts(ctx context.Context, f *pb.Frame, o bus.Origin) error {
+func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
 	var batch pb.Batch
 	if err := proto.Unmarshal(f.Payload(), &batch); err != nil {
 		return fmt.Errorf("%w: alerts: %w", bus.ErrProtocol, err)
@@ -430,7 +432,7 @@ func (l *consumerLink) alerts(ctx context.Context, f *pb.Frame, o bus.Origin) er
 			l.member.pipeline.Stats.Drop("alert", "too_many_hops", 1)
 			continue
 		}
-		if err := l.member.pipeline.config.Alert(ctx, a); err != nil {
+		if err := l.member.pipeline.config.Alert(l.member.pipeline.ctx, a); err != nil {
 			return fmt.Errorf("keep an alert: %w", err)
 		}
 	}
@@ -438,7 +440,7 @@ func (l *consumerLink) alerts(ctx context.Context, f *pb.Frame, o bus.Origin) er
 }
 
 // actions hands an enforcer's proposals on.
-func (l *consumerLink) actions(ctx context.Context, f *pb.Frame) error {
+func (l *consumerLink) actions(f *pb.Frame) error {
 	var batch pb.Batch
 	if err := proto.Unmarshal(f.Payload(), &batch); err != nil {
 		return fmt.Errorf("%w: actions: %w", bus.ErrProtocol, err)
@@ -446,7 +448,7 @@ func (l *consumerLink) actions(ctx context.Context, f *pb.Frame) error {
 	for _, a := range batch.Actions {
 		a.Offset = 0
 		a.Enforcer = l.member.desc.Name
-		if err := l.member.pipeline.config.Decide(ctx, l.member.desc.Name, a); err != nil {
+		if err := l.member.pipeline.config.Decide(l.member.pipeline.ctx, l.member.desc.Name, a); err != nil {
 			return fmt.Errorf("keep an action: %w", err)
 		}
 	}

@@ -275,10 +275,15 @@ func writable(path string, uid uint32) (string, error) {
 	if dir == "/" {
 		return "", fmt.Errorf("write path %s: the root directory is not granted", path)
 	}
-	if err := os.Mkdir(dir, 0o750); err != nil {
-		if os.IsExist(err) {
-			return dir, nil
+	if info, err := os.Stat(dir); err == nil {
+		owner, known := ownerOf(info)
+		if uid != 0 && known && owner != uid && info.Mode().Perm()&0o002 == 0 {
+			return "", fmt.Errorf("write path %s: %s belongs to user %d and the plugin runs as user %d; run: chown %d %s, or name a directory that does not exist yet",
+				path, dir, owner, uid, uid, dir)
 		}
+		return dir, nil
+	}
+	if err := os.Mkdir(dir, 0o750); err != nil {
 		return "", fmt.Errorf("make the directory of %s: %w", path, err)
 	}
 	if uid != 0 {

@@ -422,6 +422,7 @@ func (r *Roster) Stop(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("what was under way did not reach the end in time and comes again at the next start: %w", err)
 	}
+	r.config.Pipeline.Close()
 	for _, p := range append(sources, others...) {
 		wg.Go(func() { r.halt(p) })
 	}

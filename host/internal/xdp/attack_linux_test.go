@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
-	"github.com/ironpost/ironpost/host/internal/xdp/nettest"
+	"github.com/ironpost/ironpost/host/nettest"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 

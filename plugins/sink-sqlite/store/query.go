@@ -169,7 +169,7 @@ func (s *selected) id(id string) error {
 	}
 	stream, sequence, whole := strings.Cut(id, "-")
 	low, err := strconv.ParseUint(stream+strings.Repeat("0", max(0, 16-len(stream))), 16, 64)
-	if err != nil || whole && len(stream) != 16 {
+	if err != nil || len(stream) > 16 || whole && len(stream) != 16 {
 		return fmt.Errorf("%w: id %q: want STREAM-SEQUENCE in hexadecimal, or the beginning of it", ErrQuery, id)
 	}
 	high := low | (1<<(4*(16-len(stream))) - 1)

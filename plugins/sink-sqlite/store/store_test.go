@@ -252,11 +252,41 @@ func TestQuery(t *testing.T) {
 		{Kind: event.KindRaw},
 		{Kind: event.KindLog, ID: "not hexadecimal"},
 		{Kind: event.KindLog, ID: "0123456789-1"},
+		{Kind: event.KindLog, ID: "00000000000000001"},
 	} {
 		if err := s.Query(t.Context(), q, nil); !errors.Is(err, ErrQuery) {
 			t.Errorf("%+v: got %v, want ErrQuery", q, err)
 		}
 	}
+}
+
+// Whatever is asked for is answered or refused, and fits what is found.
+func FuzzQuery(f *testing.F) {
+	s := open(f, Config{})
+	for n := range 5 {
+		s.PutAlert(alert(n))
+		s.PutAction(action(n))
+		s.PutLog(logEvent(n))
+		s.PutPacket(packet(n))
+	}
+	f.Add(uint8(4), alert(1).ID, "open", "src_ip", "203.0.113.1", int64(0), int64(0))
+	f.Add(uint8(2), logEvent(1).ID().String(), "", "user", "root", int64(1), int64(1<<62))
+	f.Add(uint8(3), "00000000000000001", "", "dst_port", "22", int64(-1), int64(0))
+	f.Fuzz(func(t *testing.T, kind uint8, id, state, key, value string, since, until int64) {
+		q := sdk.Query{Kind: event.Kind(kind), ID: id, State: state, Since: since, Until: until, Limit: 3}
+		if key != "" {
+			q.Equal = []event.Field{{Key: key, Value: value}}
+		}
+		err := s.Query(context.Background(), q, func(r sdk.Record) bool {
+			if key == "src_ip" && r.Alert != nil && r.Alert.Entity(key) != value {
+				t.Errorf("%+v found %+v", q, r.Alert)
+			}
+			return true
+		})
+		if err != nil && !errors.Is(err, ErrQuery) {
+			t.Errorf("%+v: %v", q, err)
+		}
+	})
 }
 
 func TestQueryReadsInChunks(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,7 +62,8 @@ func endure(t *testing.T, blind bool) {
 	l.onEmit = func(_ string, line, checkpoint []byte) {
 		n, err := strconv.Atoi(string(line))
 		if problem == "" && (err != nil || n != last+1) {
-			problem = fmt.Sprintf("life %d: got %q after %d", restarts, clip([]string{string(line)}), last)
+			problem = fmt.Sprintf("life %d: got %q after %d\nposition before %s\nposition now    %s\n%s",
+				restarts, clip([]string{string(line)}), last, describe(lastAt), describe(checkpoint), generations(path, last+1))
 		}
 		if n == 0 {
 			begin()
@@ -206,4 +208,40 @@ func produce(path string, total int, rng *rand.Rand, rotations *atomic.Int64) er
 		return err
 	}
 	return f.Close()
+}
+
+// describe and generations say where a gap lies.
+func describe(checkpoint []byte) string {
+	marks, err := decodePosition(checkpoint)
+	if err != nil {
+		return err.Error()
+	}
+	var out []string
+	for _, m := range marks {
+		out = append(out, fmt.Sprintf("inode %d offset %d", m.inode, m.offset))
+	}
+	return strings.Join(out, ", ")
+}
+
+func generations(path string, missing int) string {
+	var out strings.Builder
+	names, _ := filepath.Glob(path + "*")
+	for _, name := range names {
+		content, err := os.ReadFile(name)
+		info, statErr := os.Stat(name)
+		if err != nil || statErr != nil {
+			continue
+		}
+		lines := strings.Fields(string(content))
+		if len(lines) == 0 {
+			continue
+		}
+		first, _ := strconv.Atoi(lines[0])
+		if first < missing-20_000 || first > missing+20_000 {
+			continue
+		}
+		fmt.Fprintf(&out, "%s inode %d size %d modified %s: %s to %s\n", filepath.Base(name), identify(info).inode,
+			info.Size(), info.ModTime().Format("05.000000"), lines[0], lines[len(lines)-1])
+	}
+	return out.String()
 }

@@ -109,49 +109,60 @@ func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool,
 }
 
 // follow opens the first file that came after the file id, which was last
-// written at until; nil when there is none that holds data.
+// written at until; nil when there is none that holds data. It returns errMoving
+// when a rotation is under way.
 func (f *follower) follow(id identity, until time.Time, buf []byte) (*segment, error) {
 	s, err := survey(f.path)
 	if err != nil {
 		return nil, err
 	}
-	paths := make([]string, 0, 8)
+	g, err := f.successor(&s, id, until, buf)
+	if err != nil || g == nil {
+		return nil, err
+	}
+	// The fingerprint was taken before the second survey: if that finds the same
+	// files, no copy was made in between, so a truncation cannot pass unnoticed,
+	// nor has a name passed to another file.
+	again, err := survey(f.path)
+	if err == nil && !sameFiles(s, again) {
+		err = errMoving
+	}
+	if err != nil || g.mark.headLen == 0 || f.holds(g.id()) {
+		g.close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// successor opens the file that follow looks for, with its fingerprint.
+func (f *follower) successor(s *snapshot, id identity, until time.Time, buf []byte) (*segment, error) {
+	path := f.path
 	for _, b := range s.after(id, until) {
-		if b.size > 0 && !f.holds(b.id) && !copyInTheMaking(&s, b, f.path, buf) {
-			paths = append(paths, b.path)
+		if b.size == 0 || f.holds(b.id) {
+			continue
 		}
+		if g := original(s, b, f.path, buf); g != nil {
+			return g, nil
+		}
+		path = b.path
+		break
 	}
-	if s.current != nil {
-		paths = append(paths, f.path)
-	}
-	if len(paths) == 0 {
+	if path == f.path && s.current == nil {
 		return nil, nil
 	}
-	file, info, err := openFile(paths[0])
+	file, info, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		f.notify()
-		return nil, nil
+		return nil, errMoving
 	}
 	if err != nil {
 		return nil, err
 	}
 	g := newSegment(file, identify(info))
-	// The fingerprint is taken before the second survey: if that finds the same
-	// files, no copy had been made by then, so a truncation between now and the
-	// first read cannot pass unnoticed, nor has the name passed to another file.
-	err = g.check(buf)
-	if err == nil && g.mark.headLen > 0 && !f.holds(g.id()) {
-		var again snapshot
-		if again, err = survey(f.path); err == nil && sameFiles(s, again) {
-			return g, nil
-		}
-		f.notify()
+	if err := g.check(buf); err != nil {
+		g.close()
+		return nil, err
 	}
-	g.close()
-	if errors.Is(err, errTruncated) {
-		err = nil
-	}
-	return nil, err
+	return g, nil
 }
 
 // holds reports whether the file is open already.

@@ -359,28 +359,34 @@ func findCopy(path string, m *mark, not identity, buf []byte) (*segment, error) 
 	return nil, nil
 }
 
-// copyInTheMaking reports whether b is a copy of the file that path still
-// names: copytruncate has copied, or is copying, and has not truncated yet. What
-// b holds is then read from the file itself. A copy is never older than the last
-// line in the file, a file that was renamed away always is.
-func copyInTheMaking(s *snapshot, b sibling, path string, buf []byte) bool {
+// original returns the file that path still names, at its beginning, when b is
+// a copy of it: copytruncate has copied, or is copying, and had not truncated
+// when this looked. What b holds is then read from the file itself; when it is
+// truncated after all, its fingerprint, which is that of b, shows it. A copy is
+// never older than the last line in the file, a file that was renamed away
+// always is. It returns nil when b is no such copy.
+func original(s *snapshot, b sibling, path string, buf []byte) *segment {
 	if s.current == nil || s.current.Size() < b.size || b.mtime.Before(s.current.ModTime()) {
-		return false
+		return nil
 	}
 	file, info, err := openFile(b.path)
 	if err != nil {
-		return false
+		return nil
 	}
-	c := newSegment(file, b.id)
+	c := newSegment(file, identify(info))
 	defer c.close()
-	if c.check(buf) != nil || c.place(info.Size()) != nil {
-		return false
+	if c.id() != b.id || c.check(buf) != nil || c.place(info.Size()) != nil {
+		return nil
 	}
 	file, info, err = openFile(path)
 	if err != nil {
-		return false
+		return nil
 	}
-	original := newSegment(file, identify(info))
-	defer original.close()
-	return original.adopt(&c.mark, buf) == nil
+	g := newSegment(file, identify(info))
+	if g.adopt(&c.mark, buf) != nil {
+		g.close()
+		return nil
+	}
+	g.mark.offset, g.mark.leadLen, g.mark.lead = 0, 0, 0
+	return g
 }

@@ -164,11 +164,11 @@ func (r *Reader) fill() {
 
 // end says what is left when the connection has ended.
 func (r *Reader) end() ([]byte, error) {
-	rest := r.buf[r.r:r.w]
-	r.r = r.w
 	if !errors.Is(r.err, io.EOF) {
 		return nil, r.err
 	}
+	rest := r.buf[r.r:r.w]
+	r.r = r.w
 	if r.skip > 0 || startsCounted(rest) {
 		r.skip = 0
 		r.err = io.ErrUnexpectedEOF

@@ -249,7 +249,7 @@ func TestUDPManySenders(t *testing.T) {
 	config := Defaults()
 	src := New(&config)
 	u := &udp{source: src, address: "udp://x", out: h}
-	u.init()
+	u.prepare()
 	now := time.Now()
 	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
 	take := func(i int, now time.Time) {

@@ -56,7 +56,7 @@ type sender struct {
 func (u *udp) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = u.conn.Close() })()
 	defer u.conn.Close()
-	u.init()
+	u.prepare()
 	if c, ok := u.conn.(interface{ SetReadBuffer(int) error }); ok {
 		_ = c.SetReadBuffer(receiveBuffer) // the kernel's default does, too
 	}
@@ -101,7 +101,7 @@ func (u *udp) run(ctx context.Context) error {
 	}
 }
 
-func (u *udp) init() {
+func (u *udp) prepare() {
 	u.senders, u.recent = make(map[netip.Addr]*list.Element), list.New()
 }
 

@@ -19,8 +19,8 @@ type Stream interface {
 
 // Handler works on the frames of one link.
 type Handler interface {
-	// Restore receives the state that the host kept, in one or more parts,
-	// before the first Handle.
+	// Restore receives the state that the host kept, at once and before the
+	// first Handle; it is not called when there is none.
 	Restore(entries []*pb.StateEntry) error
 	// Handle works on one frame and may send answers. It must not keep the
 	// frame. An error ends the link, and with it the plugin.
@@ -28,7 +28,8 @@ type Handler interface {
 	// Save makes everything handled so far durable and returns what changed in
 	// the plugin's state. more says that changes were left out for want of
 	// room: then the frames handled so far are not durable yet, and Save is
-	// called again at once.
+	// called again at once. More without any change is an error: it would never
+	// end.
 	Save(ctx context.Context) (changes []*pb.StateEntry, more bool, err error)
 }
 
@@ -60,33 +61,43 @@ func (a *Answer) Send(f *pb.Frame) error {
 	return err
 }
 
-// Drainer lets a link be told to save at once and to report when it is idle.
+// Drainer lets one link be told to save at once and to report when it is idle.
 type Drainer struct {
 	asked chan chan struct{}
+	ended chan struct{} // closed when the link has ended
 }
 
-// NewDrainer returns a Drainer for Consume or Emit.
-func NewDrainer() *Drainer { return &Drainer{asked: make(chan chan struct{})} }
+// NewDrainer returns a Drainer for one Consume or Emit.
+func NewDrainer() *Drainer {
+	return &Drainer{asked: make(chan chan struct{}), ended: make(chan struct{})}
+}
 
-// Drain returns when the link has handled and saved what it received, or when
-// ctx is done.
+// Drain returns when the link has handled and saved what it received, when it
+// has ended, or with the error of ctx when that is done first.
 func (d *Drainer) Drain(ctx context.Context) error {
 	done := make(chan struct{})
 	select {
 	case d.asked <- done:
+	case <-d.ended:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
 	case <-done:
 		return nil
+	case <-d.ended:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Consume runs one link until the host ends it or the handler fails.
+// Consume runs one link until the host ends it or the handler fails. After the
+// handler's error it does not wait for the host: the goroutine that receives
+// ends with the stream, which ends when the caller returns.
 func Consume(stream Stream, h Handler, drain *Drainer) error {
+	defer close(drain.ended)
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	frames := make(chan *pb.Frame, pb.MaxCredits)
@@ -94,20 +105,24 @@ func Consume(stream Stream, h Handler, drain *Drainer) error {
 	go func() { received <- receive(ctx, stream, frames) }()
 
 	l := consumer{stream: stream, handler: h, lastSave: time.Now()}
-	err := l.run(ctx, frames, drain)
-	cancel()
-	recvErr := <-received
-	for f := range frames {
-		f.Free()
+	if err := l.run(ctx, frames, drain); err != nil {
+		cancel()
+		go func() {
+			for f := range frames {
+				f.Free()
+			}
+		}()
+		return err
 	}
-	if err == nil && !errors.Is(recvErr, io.EOF) {
-		err = recvErr
+	if err := <-received; !errors.Is(err, io.EOF) { // frames was closed, so it has ended
+		return err
 	}
-	return err
+	return nil
 }
 
 // receive moves frames into the channel, which it closes at the end. The host
-// keeps to its credits, so the channel has room; one that does not is cut off.
+// keeps to its credits, so the channel has room; one that does not is held back
+// by the window of the stream.
 func receive(ctx context.Context, stream Stream, frames chan<- *pb.Frame) error {
 	defer close(frames)
 	for {
@@ -127,9 +142,10 @@ func receive(ctx context.Context, stream Stream, frames chan<- *pb.Frame) error 
 type consumer struct {
 	stream   Stream
 	handler  Handler
-	handled  uint64 // number of the last frame handled
-	acked    uint64 // number up to which credit was given back
-	saved    uint64 // number up to which the work is durable
+	state    []*pb.StateEntry // received, and not yet handed over
+	handled  uint64           // number of the last frame handled
+	acked    uint64           // number up to which credit was given back
+	saved    uint64           // number up to which the work is durable
 	lastSave time.Time
 }
 
@@ -165,10 +181,14 @@ func (c *consumer) run(ctx context.Context, frames <-chan *pb.Frame, drain *Drai
 }
 
 func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
-	if f.Control != nil && len(f.Control.State) > 0 {
-		if err := c.handler.Restore(f.Control.State); err != nil {
+	if f.Control != nil {
+		c.state = append(c.state, f.Control.State...)
+	}
+	if len(c.state) > 0 && (f.Number != 0 || f.Control.GetReady()) {
+		if err := c.handler.Restore(c.state); err != nil {
 			return fmt.Errorf("restore state: %w", err)
 		}
+		c.state = nil
 	}
 	if f.Number == 0 {
 		return nil
@@ -186,6 +206,9 @@ func (c *consumer) acknowledge(ctx context.Context, save bool) error {
 		changes, more, err := c.handler.Save(ctx)
 		if err != nil {
 			return fmt.Errorf("save state: %w", err)
+		}
+		if more && len(changes) == 0 {
+			return errors.New("save state: changes are left, and none was given")
 		}
 		ack := &pb.Ack{Accepted: c.handled, Changes: changes}
 		if !more {

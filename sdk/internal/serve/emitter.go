@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -22,12 +23,22 @@ const (
 	batchRecords   = 1024
 	batchBytes     = 128 << 10
 	flushInterval  = 2 * time.Millisecond
+	countsInterval = time.Second // between reports of what was dropped
 	maxStreams     = 16384
 	defaultCredits = 4
 )
 
-// ErrNoRoom is returned by TryEmit when the host does not take more.
-var ErrNoRoom = errors.New("no room: the host is behind")
+// firstBytes is the room that a new batch gets; it grows with the batch, so that
+// thousands of quiet streams do not hold thousands of full buffers.
+const firstBytes = 4 << 10
+
+// Errors for branching.
+var (
+	// ErrNoRoom is returned by TryEmit when the host does not take more.
+	ErrNoRoom = errors.New("no room: the host is behind")
+	// ErrStreamClosed is returned for a stream after its Close.
+	ErrStreamClosed = errors.New("the stream is closed")
+)
 
 // Emitter is the source's end of its link. Its methods are safe for concurrent
 // use; each Stream is for one goroutine, apart from the flush timer.
@@ -44,15 +55,40 @@ type Emitter struct {
 	flight []inFlight
 
 	mu        sync.Mutex
-	positions map[string]*pb.Position
+	positions map[string]position
 	streams   map[string]*OutStream
 	counts    map[string]uint64
+}
+
+// position is where a stream that is not open resumes.
+type position struct {
+	next       uint64
+	checkpoint []byte
+	safe       *mark
+}
+
+// mark is how far a stream, by name, is durable.
+type mark struct {
+	mu         sync.Mutex
+	checkpoint []byte
+}
+
+func (m *mark) set(checkpoint []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.checkpoint = checkpoint
+}
+
+func (m *mark) get() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.checkpoint
 }
 
 // inFlight is a batch that the host has not yet declared durable.
 type inFlight struct {
 	number     uint64
-	stream     *OutStream
+	safe       *mark
 	checkpoint []byte
 }
 
@@ -60,6 +96,7 @@ type inFlight struct {
 // and after the source has returned and the host has taken everything over,
 // returns. drain stops the source.
 func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run func(ctx context.Context, e *Emitter) error) error {
+	defer close(drain.ended)
 	ctx, cancel := context.WithCancel(link.Context())
 	defer cancel()
 	e := &Emitter{
@@ -67,7 +104,7 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 		pool:      pool,
 		link:      link,
 		ctx:       ctx,
-		positions: make(map[string]*pb.Position),
+		positions: make(map[string]position),
 		streams:   make(map[string]*OutStream),
 		counts:    make(map[string]uint64),
 	}
@@ -85,22 +122,16 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 	defer stop()
 	ran := make(chan error, 1)
 	go func() { ran <- run(runCtx, e) }()
-	var drained chan struct{}
-	var err error
-	select {
-	case err = <-ran:
-	case drained = <-drain.asked:
-		stop()
-		err = <-ran
-	}
+	drained, err := e.wait(ran, drain, stop)
 	if errors.Is(err, context.Canceled) && runCtx.Err() != nil {
 		err = nil
 	}
 	e.flushAll(ctx)
+	e.reportCounts()
 	e.quiesce(ctx)
-	if drained != nil {
+	if drained != nil && err == nil {
 		close(drained)
-		for err == nil && ctx.Err() == nil { // the host ends the stream after a drain
+		for ctx.Err() == nil { // the host ends the stream after a drain
 			select {
 			case again := <-drain.asked:
 				close(again)
@@ -108,15 +139,34 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 			}
 		}
 	}
-	cancel()
-	if err != nil {
-		return err // the stream's end unblocks receive
+	// The goroutine that receives ends with the stream, which ends when the
+	// caller returns; what it has found already is told.
+	select {
+	case recvErr := <-received:
+		if err == nil && !errors.Is(recvErr, io.EOF) && link.Context().Err() == nil {
+			err = recvErr
+		}
+	default:
 	}
-	if drained == nil {
-		return nil
+	return err
+}
+
+// wait returns the source's error when it has ended, by itself or, when drained
+// is not nil, because it was asked to. Meanwhile it reports what was dropped.
+func (e *Emitter) wait(ran <-chan error, drain *Drainer, stop func()) (drained chan struct{}, err error) {
+	ticker := time.NewTicker(countsInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case err = <-ran:
+			return nil, err
+		case drained = <-drain.asked:
+			stop()
+			return drained, <-ran
+		case <-ticker.C:
+			e.reportCounts()
+		}
 	}
-	<-received
-	return nil
 }
 
 // start receives the positions.
@@ -132,7 +182,8 @@ func (e *Emitter) start() error {
 			return errors.New("the host sent no control data first")
 		}
 		for _, p := range c.Positions {
-			e.positions[p.Stream] = p
+			safe := &mark{checkpoint: p.Checkpoint}
+			e.positions[p.Stream] = position{max(p.NextSequence, 1), p.Checkpoint, safe}
 		}
 		if c.Ready {
 			n := int(c.Credits)
@@ -182,7 +233,7 @@ func (e *Emitter) durable(number uint64) {
 	e.sendMu.Unlock()
 	for _, b := range done {
 		if b.checkpoint != nil {
-			b.stream.setDurable(b.checkpoint)
+			b.safe.set(b.checkpoint)
 		}
 	}
 }
@@ -194,7 +245,7 @@ func (e *Emitter) send(s *OutStream, f *pb.Frame) error {
 	e.number++
 	f.Number = e.number
 	if len(f.Checkpoint) > 0 {
-		e.flight = append(e.flight, inFlight{f.Number, s, f.Checkpoint})
+		e.flight = append(e.flight, inFlight{f.Number, s.safe, f.Checkpoint})
 	}
 	if counts := e.takeCounts(); counts != nil {
 		f.Control = &pb.LinkControl{Counts: counts}
@@ -204,9 +255,19 @@ func (e *Emitter) send(s *OutStream, f *pb.Frame) error {
 	return err
 }
 
-// Drop counts discarded records. They are reported with the next batch, or by
-// FlushCounts.
+// reportCounts sends the counts that no batch has taken along.
+func (e *Emitter) reportCounts() {
+	e.sendMu.Lock()
+	defer e.sendMu.Unlock()
+	if counts := e.takeCounts(); counts != nil && e.ctx.Err() == nil {
+		_ = e.link.SendMsg(&pb.Frame{Header: pb.Header{Control: &pb.LinkControl{Counts: counts}}}) // a broken link shows on receiving
+	}
+}
+
+// Drop counts discarded records. They are reported with the next batch, within a
+// second, and at the end.
 func (e *Emitter) Drop(reason string, n uint64) {
+	reason = record.Valid(reason)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, known := e.counts[reason]; !known && len(e.counts) >= 64 {
@@ -259,8 +320,10 @@ func (e *Emitter) Open(c StreamConfig) (*OutStream, error) {
 	if c.Name == "" || len(c.Name) > 1024 {
 		return nil, fmt.Errorf("stream name of %d bytes: want 1 to 1024", len(c.Name))
 	}
+	// Everything that the host stores by name knows the valid one alone.
+	c.Name = record.Valid(c.Name)
 	origin, err := proto.Marshal(&pb.Origin{
-		Name: record.Valid(c.Name), Plugin: e.plugin, Format: c.Format, Peer: c.Peer, TimeZone: c.TimeZone,
+		Name: c.Name, Plugin: e.plugin, Format: record.Valid(c.Format), Peer: record.Valid(c.Peer), TimeZone: record.Valid(c.TimeZone),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode the origin of stream %s: %w", c.Name, err)
@@ -281,10 +344,11 @@ func (e *Emitter) Open(c StreamConfig) (*OutStream, error) {
 		origin:     origin,
 		next:       1,
 	}
-	if p := e.positions[c.Name]; p != nil {
-		s.next = max(p.NextSequence, 1)
-		s.resume = p.Checkpoint
-		s.durableAt = p.Checkpoint
+	if p, known := e.positions[c.Name]; known {
+		s.next, s.resume, s.safe = p.next, p.checkpoint, p.safe
+		s.checkpoint = slices.Clone(p.checkpoint)
+	} else {
+		s.safe = new(mark)
 	}
 	s.timer = time.AfterFunc(time.Hour, s.flushLate)
 	s.timer.Stop()
@@ -314,189 +378,4 @@ func (e *Emitter) quiesce(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// OutStream is one open stream of a source.
-type OutStream struct {
-	emitter    *Emitter
-	name       string
-	id         uint64
-	provenance pb.Provenance
-	origin     []byte
-	resume     []byte
-
-	mu         sync.Mutex
-	next       uint64 // sequence of the next record
-	batch      *[]byte
-	count      int
-	observed   time.Time
-	lastFlush  time.Time
-	urgent     bool // the batch leaves with its first record
-	truncated  []uint32
-	checkpoint []byte
-	timer      *time.Timer
-	err        error
-	closed     bool
-
-	durableMu sync.Mutex
-	durableAt []byte
-}
-
-// Resume returns the stored checkpoint.
-func (s *OutStream) Resume() []byte { return s.resume }
-
-// Emit hands over one record, waiting for the host where needed.
-func (s *OutStream) Emit(ctx context.Context, line, checkpoint []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(checkpoint) > pb.MaxCheckpointBytes {
-		return fmt.Errorf("checkpoint of %d bytes, at most %d are allowed", len(checkpoint), pb.MaxCheckpointBytes)
-	}
-	// Make room first, so that the checkpoint never runs ahead of the batch.
-	if s.count > 0 && s.full(len(line)) {
-		if err := s.flush(ctx); err != nil {
-			return err
-		}
-	}
-	s.add(line)
-	s.checkpoint = append(s.checkpoint[:0], checkpoint...)
-	if s.urgent || s.full(0) {
-		return s.flush(ctx)
-	}
-	return s.err
-}
-
-// TryEmit is Emit that never waits.
-func (s *OutStream) TryEmit(line []byte) error {
-	if !s.mu.TryLock() {
-		s.emitter.Drop("host_behind", 1)
-		return ErrNoRoom
-	}
-	defer s.mu.Unlock()
-	if s.count > 0 && s.full(len(line)) && !s.tryFlush() {
-		s.emitter.Drop("host_behind", 1)
-		return ErrNoRoom
-	}
-	s.add(line)
-	if s.urgent || s.full(0) {
-		s.tryFlush() // what stays leaves with the timer or the next record
-		s.timer.Reset(flushInterval)
-	}
-	return s.err
-}
-
-func (s *OutStream) full(more int) bool {
-	return s.count >= batchRecords || s.batch != nil && len(*s.batch)+more+8 > batchBytes
-}
-
-// add appends a record to the batch, beginning one when there is none.
-func (s *OutStream) add(line []byte) {
-	if s.count == 0 {
-		s.observed = time.Now()
-		wait := flushInterval - s.observed.Sub(s.lastFlush)
-		if s.urgent = wait <= 0; !s.urgent {
-			s.timer.Reset(wait)
-		}
-		s.batch = s.emitter.pool.Get(batchBytes + event.MaxRecord + 16)
-		*s.batch = (*s.batch)[:0]
-	}
-	if len(line) > event.MaxRecord {
-		line = line[:event.MaxRecord]
-		s.truncated = append(s.truncated, uint32(s.count))
-	}
-	*s.batch = record.AppendRaw(*s.batch, line)
-	s.count++
-}
-
-// Flush sends what is buffered.
-func (s *OutStream) Flush(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.flush(ctx)
-}
-
-// flushLate is the timer's call.
-func (s *OutStream) flushLate() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_ = s.flush(s.emitter.ctx) // kept in s.err for the next Emit
-}
-
-func (s *OutStream) flush(ctx context.Context) error {
-	if s.count == 0 || s.err != nil {
-		return s.err
-	}
-	select {
-	case s.emitter.credits <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.emitter.ctx.Done():
-		return context.Cause(s.emitter.ctx)
-	}
-	return s.sendBatch()
-}
-
-func (s *OutStream) tryFlush() bool {
-	select {
-	case s.emitter.credits <- struct{}{}:
-		return s.sendBatch() == nil
-	default:
-		return false
-	}
-}
-
-func (s *OutStream) sendBatch() error {
-	s.timer.Stop()
-	header := pb.Header{
-		Stream:        s.id,
-		FirstSequence: s.next,
-		Kind:          pb.Kind_KIND_RAW,
-		Count:         uint32(s.count),
-		Provenance:    s.provenance,
-		ObservedTime:  s.observed.UnixNano(),
-		Origin:        s.origin,
-		Checkpoint:    slices.Clone(s.checkpoint),
-		Truncated:     slices.Clone(s.truncated),
-	}
-	f := pb.NewFrame(header, s.batch, s.emitter.pool)
-	s.next += uint64(s.count)
-	s.batch, s.count, s.truncated = nil, 0, s.truncated[:0]
-	s.lastFlush = time.Now()
-	s.urgent = false
-	if err := s.emitter.send(s, f); err != nil {
-		s.err = fmt.Errorf("send batch of stream %s: %w", s.name, err)
-	}
-	return s.err
-}
-
-func (s *OutStream) setDurable(checkpoint []byte) {
-	s.durableMu.Lock()
-	defer s.durableMu.Unlock()
-	s.durableAt = checkpoint
-}
-
-// Durable returns the checkpoint up to which everything is safe.
-func (s *OutStream) Durable() []byte {
-	s.durableMu.Lock()
-	defer s.durableMu.Unlock()
-	return s.durableAt
-}
-
-// Close flushes and closes the stream; its name may be opened again. Closing
-// again is harmless.
-func (s *OutStream) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	err := s.flush(s.emitter.ctx)
-	s.closed = true
-	s.timer.Stop()
-	e := s.emitter
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.streams, s.name)
-	e.positions[s.name] = &pb.Position{Stream: s.name, NextSequence: s.next, Checkpoint: slices.Clone(s.checkpoint)}
-	return err
 }

@@ -78,6 +78,8 @@ type collector struct {
 	finder Finder
 	rails  []Rail
 	errs   []error
+	// loopback keeps loopback addresses also where they are no rails.
+	loopback bool
 }
 
 // add keeps addresses that may be somebody's: not a loopback, and none of those
@@ -85,7 +87,7 @@ type collector struct {
 func (c *collector) add(name, source string, addrs ...netip.Addr) {
 	for _, a := range addrs {
 		a = a.Unmap().WithZone("")
-		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() && name != Own {
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() && name != Own && !c.loopback {
 			continue
 		}
 		c.rails = append(c.rails, Rail{name, netip.PrefixFrom(a, a.BitLen()), source})

@@ -1,0 +1,112 @@
+package main_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
+	"github.com/ironpost/ironpost/host/nettest"
+)
+
+// TestScanAndFlood: real scanners and floods raise the alerts that name them,
+// over both families, and lead to no block without an operator's word.
+func TestScanAndFlood(t *testing.T) {
+	nettest.Need(t, "nmap", "hping3", "nsenter")
+	a := newArena(t, nettest.NewPair(t), hosttest.Options{Plugins: []string{"detector-network", "sink-sqlite"}})
+	scan := []string{"-sS", "-n", "-Pn", "-p1-300", "--max-retries", "1"}
+
+	t.Run("nmap -sS", func(t *testing.T) {
+		run(t, a.Attacker, 30*time.Second, "nmap", append(scan, a.Victim.IP4.String())...)
+		got := a.alertOf("port_scan", "src_ip", a.Attacker.IP4.String())
+		if got.Evidence != "forgeable" || got.Detector != "detector-network" || got.Entities["dst_ip"] != a.Victim.IP4.String() {
+			t.Errorf("got alert %+v, want forgeable evidence about a scan of %v", got, a.Victim.IP4)
+		}
+	})
+	t.Run("nmap -6 -sS", func(t *testing.T) {
+		run(t, a.Attacker, 30*time.Second, "nmap", append(scan, "-6", a.Victim.IP6.String())...)
+		got := a.alertOf("port_scan", "src_ip", a.Attacker.IP6.String())
+		if got.Entities["dst_ip"] != a.Victim.IP6.String() {
+			t.Errorf("got alert %+v, want one about a scan of %v", got, a.Victim.IP6)
+		}
+	})
+	t.Run("hping3 -S --flood", func(t *testing.T) {
+		a.flood("-p", "80", a.Victim.IP4.String())
+		got := a.alertOf("syn_flood", "dst_ip", a.Victim.IP4.String())
+		if got.Entities["dst_port"] != "80" || got.Entities["src_ip"] != "" || got.Evidence != "forgeable" {
+			t.Errorf("got alert %+v, want one about port 80 that names no source", got)
+		}
+		a.alertOf("syn_flood_source", "src_ip", a.Attacker.IP4.String())
+	})
+	t.Run("IPv6 flood from forged sources", func(t *testing.T) {
+		// hping3 speaks no IPv6. 2,000 SYN every 100 ms for a second.
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for range 10 {
+			if _, err := a.Attacker.Send(t.Context(), nettest.Flood{To: a.Victim, Port: 443, Six: true, Packets: 2000}); err != nil {
+				t.Fatal(err)
+			}
+			<-tick.C
+		}
+		got := a.alertOf("syn_flood", "dst_ip", a.Victim.IP6.String())
+		if got.Entities["dst_port"] != "443" || got.Entities["src_ip"] != "" {
+			t.Errorf("got alert %+v, want one about port 443 that names no source", got)
+		}
+	})
+	if got := a.blocks(); len(got) != 0 {
+		t.Errorf("got blocks %+v, want none", got)
+	}
+}
+
+// TestForgedSources: addresses that an attacker can forge get nobody blocked in
+// enforce mode, and where the operator opted in, never the gateway.
+func TestForgedSources(t *testing.T) {
+	nettest.Need(t, "nmap", "hping3", "nsenter", "ip")
+	pair := nettest.NewPair(t)
+	// The gateway is the attacker's side of the pair, and the scanner is another
+	// address there.
+	gateway := pair.Attacker.IP4
+	first := assign(t, pair.Attacker, netip.MustParseAddr("10.77.0.66"))
+	second := assign(t, pair.Attacker, netip.MustParseAddr("10.77.0.67"))
+	run(t, pair.Victim, 10*time.Second, "ip", "route", "add", "default", "via", gateway.String())
+	config := "[general]\nmode = \"enforce\"\n[enforcer_xdp]\nmin_severity = \"low\"\nttl = \"10m\"\n[detector_network]\nsuppress = \"1s\"\n"
+	a := newArena(t, pair, hosttest.Options{
+		Plugins: []string{"detector-network", "enforcer-xdp", "sink-sqlite"},
+		Config:  sections(config),
+	})
+	scan := func(from netip.Addr) {
+		t.Helper()
+		run(t, a.Attacker, 30*time.Second, "nmap", "-sS", "-n", "-Pn", "-p1-300", "--max-retries", "1",
+			"-S", from.String(), "-e", a.Attacker.Interface, "-D", gateway.String()+",ME", a.Victim.IP4.String())
+		for _, addr := range []netip.Addr{gateway, from} {
+			a.alertOf("port_scan", "src_ip", addr.String())
+		}
+	}
+
+	scan(first)
+	a.flood("--rand-source", "-p", "80", a.Victim.IP4.String())
+	flood := a.alertOf("syn_flood", "dst_ip", a.Victim.IP4.String())
+	for _, addr := range []netip.Addr{gateway, first} {
+		if got := a.actionOn(addr, "applied"); got.Action != "notify" || !strings.Contains(got.Reason, "may be forged") {
+			t.Errorf("got action %+v on %v, want a notice that says why it is no block", got, addr)
+		}
+	}
+	a.Wait(20*time.Second, "a notice about the flood", func() bool {
+		for _, x := range a.actions() {
+			if x.AlertID == flood.ID {
+				return x.Action == "notify" && strings.Contains(x.Reason, "names no source address")
+			}
+		}
+		return false
+	})
+	if got := a.blocks(); len(got) != 0 {
+		t.Errorf("got blocks %+v of addresses that may be forged, want none", got)
+	}
+	for _, x := range a.actions() {
+		if x.Action != "notify" {
+			t.Errorf("got action %+v, want notices alone", x)
+		}
+	}
+	_ = second
+}
