@@ -276,6 +276,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	}
 	run("respond", d.responder.Run)
 	run("control", d.control.Run)
+	run("metrics", d.serveMetrics)
 	d.roster.Start(background)
 	d.network.run(d.pipeline, d.log)
 	d.announce()

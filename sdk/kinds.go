@@ -53,7 +53,8 @@ type Detector interface {
 }
 
 // Consumer narrows what a Detector or a Sink receives. Without it a Detector
-// receives log events and packet summaries, a Sink alerts and actions.
+// receives log events and packet summaries, a Sink alerts and actions. It is
+// asked before and again after the configuration is in place.
 type Consumer interface {
 	Consumes() []event.Kind
 }

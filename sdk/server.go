@@ -211,7 +211,11 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 		}
 	}
 	s.once.Do(func() { close(s.configured) })
-	return &pb.ConfigureResponse{}, nil
+	var out pb.ConfigureResponse
+	for _, k := range s.plugin.consumes() {
+		out.Consumes = append(out.Consumes, pb.Kind(k))
+	}
+	return &out, nil
 }
 
 func openListeners(passed []*pb.Listener) (map[string]Listener, error) {

@@ -40,9 +40,10 @@ var directions = map[string][]string{
 
 // testOnly are packages that exist for tests: no product code imports them.
 var testOnly = map[string]string{
-	"sdk/sdktest":             "a fake host and the conformance suite of every kind",
-	"host/nettest":            "network namespaces, veth pairs and bounded floods",
-	"plugins/internal/corpus": "the files of the public log collections",
+	"cmd/ironpost/internal/hosttest": "runs the real program for the end-to-end tests",
+	"sdk/sdktest":                    "a fake host and the conformance suite of every kind",
+	"host/nettest":                   "network namespaces, veth pairs and bounded floods",
+	"plugins/internal/corpus":        "the files of the public log collections",
 }
 
 // standardOnly are layers whose product code imports nothing but the standard

@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,43 +72,68 @@ func TestForgedSources(t *testing.T) {
 	first := assign(t, pair.Attacker, netip.MustParseAddr("10.77.0.66"))
 	second := assign(t, pair.Attacker, netip.MustParseAddr("10.77.0.67"))
 	run(t, pair.Victim, 10*time.Second, "ip", "route", "add", "default", "via", gateway.String())
-	config := "[general]\nmode = \"enforce\"\n[enforcer_xdp]\nmin_severity = \"low\"\nttl = \"10m\"\n[detector_network]\nsuppress = \"1s\"\n"
 	a := newArena(t, pair, hosttest.Options{
 		Plugins: []string{"detector-network", "enforcer-xdp", "sink-sqlite"},
-		Config:  sections(config),
+		Env:     []string{"IRONPOST_GENERAL_MODE=enforce"},
+		Config: `
+[enforcer_xdp]
+min_severity = "low"
+ttl = "10m"
+[detector_network]
+suppress = "1s"
+[respond]
+block_forgeable = false
+`,
 	})
+	// scan hides the scanner behind the gateway's address.
 	scan := func(from netip.Addr) {
 		t.Helper()
 		run(t, a.Attacker, 30*time.Second, "nmap", "-sS", "-n", "-Pn", "-p1-300", "--max-retries", "1",
 			"-S", from.String(), "-e", a.Attacker.Interface, "-D", gateway.String()+",ME", a.Victim.IP4.String())
-		for _, addr := range []netip.Addr{gateway, from} {
-			a.alertOf("port_scan", "src_ip", addr.String())
-		}
+		a.alertOf("port_scan", "src_ip", gateway.String())
+		a.alertOf("port_scan", "src_ip", from.String())
 	}
 
 	scan(first)
 	a.flood("--rand-source", "-p", "80", a.Victim.IP4.String())
 	flood := a.alertOf("syn_flood", "dst_ip", a.Victim.IP4.String())
 	for _, addr := range []netip.Addr{gateway, first} {
-		if got := a.actionOn(addr, "applied"); got.Action != "notify" || !strings.Contains(got.Reason, "may be forged") {
-			t.Errorf("got action %+v on %v, want a notice that says why it is no block", got, addr)
+		if got := a.actionOn(addr, "refused"); got.Details["code"] != "forgeable_evidence" || !strings.Contains(got.Reason, "block_forgeable") {
+			t.Errorf("got action %+v on %v, want a refusal that names the option", got, addr)
 		}
 	}
 	a.Wait(20*time.Second, "a notice about the flood", func() bool {
-		for _, x := range a.actions() {
-			if x.AlertID == flood.ID {
-				return x.Action == "notify" && strings.Contains(x.Reason, "names no source address")
-			}
-		}
-		return false
+		return slices.ContainsFunc(a.actions(), func(x action) bool {
+			return x.AlertID == flood.ID && x.Action == "notify" && strings.Contains(x.Reason, "names no source address")
+		})
 	})
 	if got := a.blocks(); len(got) != 0 {
-		t.Errorf("got blocks %+v of addresses that may be forged, want none", got)
+		t.Errorf("got blocks %+v on evidence that may be forged, want none", got)
 	}
-	for _, x := range a.actions() {
-		if x.Action != "notify" {
-			t.Errorf("got action %+v, want notices alone", x)
-		}
+
+	// The operator opts in: the gateway still is never blocked.
+	text, err := os.ReadFile(a.ConfigFile())
+	if err != nil {
+		t.Fatal(err)
 	}
-	_ = second
+	a.WriteConfig(strings.Replace(string(text), "block_forgeable = false", "block_forgeable = true", 1))
+	if _, err := a.CLI("config", "reload"); err != nil {
+		t.Fatal(err)
+	}
+	scan(second)
+	a.actionOn(second, "applied")
+	a.Wait(20*time.Second, "the gateway's block to be refused", func() bool {
+		return slices.ContainsFunc(a.actions(), func(x action) bool {
+			return x.Target == gateway.String() && x.Outcome == "refused" && x.Details["code"] == "gateway"
+		})
+	})
+	if got := a.blocks(); len(got) != 1 || got[0].Prefix != second.String()+"/32" {
+		t.Errorf("got blocks %+v, want %v alone", got, second)
+	}
+	if a.reaches(second, silence) {
+		t.Errorf("%v is answered, want it blocked", second)
+	}
+	if !a.reaches(gateway, patience) {
+		t.Error("the gateway is cut off")
+	}
 }

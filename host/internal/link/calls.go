@@ -74,11 +74,12 @@ func (c *Conn) Describe(ctx context.Context) (*pb.Description, error) {
 }
 
 // Configure hands over the configuration; ctx bounds it.
-func (c *Conn) Configure(ctx context.Context, req *pb.ConfigureRequest) error {
-	if _, err := c.plugin.Configure(ctx, req); err != nil {
-		return errors.New(status.Convert(err).Message())
+func (c *Conn) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.ConfigureResponse, error) {
+	r, err := c.plugin.Configure(ctx, req)
+	if err != nil {
+		return nil, errors.New(status.Convert(err).Message())
 	}
-	return nil
+	return r, nil
 }
 
 // Health asks whether the plugin can work.

@@ -26,7 +26,7 @@ const feedBatch = 64
 // feed follows the journal into a consumer's queue until ctx is done. It starts
 // where the consumer came to; a new sink at the oldest entry, any other kind at
 // the end, so that nobody acts on old alerts.
-func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, wants func(pb.Kind) bool) {
+func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue) {
 	p := m.pipeline
 	origin, err := proto.Marshal(&pb.Origin{Name: journalName, Plugin: HostPlugin})
 	if err != nil {
@@ -61,7 +61,7 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, wants func
 			for n < len(entries) && entries[n].Kind == entries[0].Kind {
 				n++
 			}
-			if wants(pb.Kind(entries[0].Kind)) && (kind != "enforcer" || p.config.AskEnforcers()) {
+			if m.wants(kind, pb.Kind(entries[0].Kind)) && (kind != "enforcer" || p.config.AskEnforcers()) {
 				f := frameOf(entries[:n], origin)
 				if err := q.Push(ctx, f, entries[n-1].Index+1, nil, true); err != nil {
 					return // ended, or closed

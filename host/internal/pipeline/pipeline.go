@@ -100,10 +100,11 @@ type Member struct {
 	desc     *pb.Description
 	log      hclog.Logger
 
-	sources *bus.Sources          // of a source
-	queues  map[string]*bus.Queue // by kind, of the consuming kinds
-	cancel  context.CancelFunc    // ends what follows the journal
-	feeders sync.WaitGroup
+	consumes atomic.Pointer[[]pb.Kind]
+	sources  *bus.Sources          // of a source
+	queues   map[string]*bus.Queue // by kind, of the consuming kinds
+	cancel   context.CancelFunc    // ends what follows the journal
+	feeders  sync.WaitGroup
 
 	// up is false while the plugin's absence should hold nobody up: it is
 	// disabled, or its circuit is open.
@@ -128,6 +129,7 @@ func (p *Pipeline) Add(desc *pb.Description) (*Member, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &Member{pipeline: p, desc: desc, log: p.log.Named(desc.Name), queues: make(map[string]*bus.Queue), cancel: cancel}
+	m.consumes.Store(&desc.Consumes)
 	m.up.Store(true)
 	for _, kind := range desc.Kinds {
 		if err := m.join(ctx, kind); err != nil {
@@ -193,30 +195,53 @@ func (p *Pipeline) queueConfig(name string, positions map[uint64]uint64) bus.Que
 
 // subscribe connects a consumer to what it wants.
 func (m *Member) subscribe(ctx context.Context, kind string, q *bus.Queue) {
-	p := m.pipeline
-	wants := func(k pb.Kind) bool {
-		if kind == "enforcer" {
-			return k == pb.Kind_KIND_ALERT
-		}
-		return slices.Contains(m.desc.Consumes, k)
+	m.connect(kind, q)
+	if m.pipeline.config.Journal != nil {
+		m.feeders.Go(func() { m.feed(ctx, kind, q) })
 	}
-	lost := func(stage, reason string) func(uint64) {
+}
+
+// wants reports whether a kind of the plugin wants events of a kind.
+func (m *Member) wants(kind string, k pb.Kind) bool {
+	if kind == "enforcer" {
+		return k == pb.Kind_KIND_ALERT
+	}
+	return slices.Contains(*m.consumes.Load(), k)
+}
+
+// connect subscribes a queue to the topics that it wants, and to no others.
+func (m *Member) connect(kind string, q *bus.Queue) {
+	p := m.pipeline
+	lost := func(reason string) func(uint64) {
 		return func(n uint64) {
 			m.Dropped.Add(n)
 			m.Gaps.add(m.desc.Name, reason, n)
-			p.Stats.Drop(stage, reason, n)
+			p.Stats.Drop(kind, reason, n)
 		}
 	}
-	if wants(pb.Kind_KIND_LOG) {
+	p.Logs.Unsubscribe(q)
+	if m.wants(kind, pb.Kind_KIND_LOG) {
 		// A consumer that works holds the flow up; one that is away does so
 		// while it may come back and there is room.
-		p.Logs.Subscribe(q, m.worthWaiting, lost(kind, "consumer_down"))
+		p.Logs.Subscribe(q, m.worthWaiting, lost("consumer_down"))
 	}
-	if wants(pb.Kind_KIND_PACKET) {
-		p.Packets.Subscribe(q, func() bool { return false }, lost(kind, "queue_full"))
+	p.Packets.Unsubscribe(q)
+	if m.wants(kind, pb.Kind_KIND_PACKET) {
+		p.Packets.Subscribe(q, func() bool { return false }, lost("queue_full"))
 	}
-	if p.config.Journal != nil && (wants(pb.Kind_KIND_ALERT) || wants(pb.Kind_KIND_ACTION)) {
-		m.feeders.Go(func() { m.feed(ctx, kind, q, wants) })
+}
+
+// Consume changes what the plugin receives, as its configuration wants it; an
+// empty list leaves it as it is.
+func (m *Member) Consume(kinds []pb.Kind) {
+	if len(kinds) == 0 || slices.Equal(kinds, *m.consumes.Load()) {
+		return
+	}
+	m.consumes.Store(&kinds)
+	for kind, q := range m.queues {
+		if kind != "parser" {
+			m.connect(kind, q)
+		}
 	}
 }
 

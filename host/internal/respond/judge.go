@@ -47,7 +47,7 @@ const (
 	maxIntents = 64
 	// maxRefusals is how many refusals are recorded within a minute; further
 	// ones, for BreakerPause, are counted alone.
-	maxRefusals = 600
+	maxRefusals = 120
 )
 
 // refusal is why an intent is not followed.

@@ -184,6 +184,13 @@ func (f *filter) drops(s string) bool {
 	return false
 }
 
+// simulates reports whether the filter drops nothing.
+func (f *filter) simulates() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.simulate
+}
+
 func (f *filter) hit(s string, n uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -101,8 +101,9 @@ func (r *Roster) launch(ctx context.Context, p *plugin) (*link.Conn, error) {
 		return nil, err
 	}
 	document, err := json.Marshal(section)
+	var wants *pb.ConfigureResponse
 	if err == nil {
-		err = conn.Configure(ctx, &pb.ConfigureRequest{
+		wants, err = conn.Configure(ctx, &pb.ConfigureRequest{
 			ConfigJson: document, HostId: r.config.HostID, HostVersion: r.config.Version, Mode: r.config.Mode(),
 			Replay: r.config.Replay, Listeners: spec.listeners,
 		})
@@ -114,6 +115,7 @@ func (r *Roster) launch(ctx context.Context, p *plugin) (*link.Conn, error) {
 		conn.Kill()
 		return nil, fmt.Errorf("configure: %w", err)
 	}
+	p.member.Consume(wants.Consumes)
 	return conn, nil
 }
 

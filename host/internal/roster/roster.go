@@ -324,6 +324,7 @@ func (r *Roster) start(ctx context.Context) {
 	r.mu.RUnlock()
 	// Sinks first, sources last, so that everyone has somebody to talk to.
 	slices.SortStableFunc(plugins, func(a, b *plugin) int { return rank(b) - rank(a) })
+	settled := false
 	for _, p := range plugins {
 		if p.decision.State != catalog.Enabled || r.config.Want != nil && !r.config.Want(p.desc) {
 			continue
@@ -331,10 +332,24 @@ func (r *Roster) start(ctx context.Context) {
 		r.mu.RLock()
 		_, runs := r.running[p.name()]
 		r.mu.RUnlock()
-		if !runs {
-			r.run(ctx, p)
+		if runs {
+			continue
 		}
+		if rank(p) == 0 && !settled {
+			settled = true
+			r.settle(ctx)
+		}
+		r.run(ctx, p)
 	}
+}
+
+// settle lets the plugins that were started come up before a source sends its
+// first record: until then it is not known what their configuration makes them
+// want. One that does not come up is not waited for longer than it may take.
+func (r *Roster) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.config.Plugins.StartTimeout)
+	defer cancel()
+	_ = r.Ready(ctx) // the supervisors tell
 }
 
 // rank orders plugins by how early in the flow they stand.

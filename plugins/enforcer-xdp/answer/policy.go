@@ -83,8 +83,9 @@ func (p *Policy) Decide(a *event.AlertEvent) (sdk.Intent, bool) {
 	return intent, true
 }
 
-// source returns the address that the alert is about, and why it may not be
-// blocked; "" means that it may.
+// source returns the address that the alert is about, and why no block of it is
+// proposed; "" means that one is. Whether evidence that may be forged is enough
+// is for the host to say, which knows whether the operator opted in.
 func source(a *event.AlertEvent) (source netip.Addr, why string) {
 	named := 0
 	for _, e := range a.Entities {
@@ -108,8 +109,6 @@ func source(a *event.AlertEvent) (source netip.Addr, why string) {
 		return source, why
 	case source.IsLoopback() || source.IsUnspecified() || source.IsMulticast() || source == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return source, "no packet of an attacker has its source address"
-	case a.Evidence != event.EvidenceConfirmed:
-		return source, "its source address may be forged"
 	}
 	return source, unheard(a, source)
 }
@@ -124,10 +123,18 @@ func unheard(a *event.AlertEvent, source netip.Addr) string {
 	case event.ProvenanceContainer:
 		return "a container wrote the evidence"
 	}
-	if peer, ok := peerOf(a.Peer); ok && peer == source {
+	if peer, ok := peerOf(a.Peer); ok && peer == source || sentAll(a, source) {
 		return ""
 	}
 	return "an unauthenticated sender wrote the evidence about another address"
+}
+
+// sentAll reports whether the alert rests on packets of the source alone, which
+// tell about their sender.
+func sentAll(a *event.AlertEvent, source netip.Addr) bool {
+	return len(a.Logs) == 0 && len(a.Packets) > 0 && !slices.ContainsFunc(a.Packets, func(p *event.PacketEvent) bool {
+		return p.Scope != event.ScopeSource || p.Source.Unmap() != source
+	})
 }
 
 // peerOf reads an address with or without a port.

@@ -26,6 +26,16 @@ func from(addr string) func(*event.AlertEvent) {
 	return func(a *event.AlertEvent) { a.Entities[0].Value = addr }
 }
 
+// packets makes the alert one that cites packet summaries of these sources alone.
+func packets(scope event.Scope, sources ...string) func(*event.AlertEvent) {
+	return func(a *event.AlertEvent) {
+		a.Evidence, a.Provenance = event.EvidenceForgeable, event.ProvenanceNetwork
+		for _, s := range sources {
+			a.Packets = append(a.Packets, &event.PacketEvent{Scope: scope, Source: netip.MustParseAddr(s)})
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	notify := func(reason string) string { return "notify  " + reason }
 	for _, tt := range []struct {
@@ -39,7 +49,13 @@ func TestDecide(t *testing.T) {
 		{"IPv4 in IPv6", nil, bruteForce(from("::ffff:203.0.113.9")), "block 203.0.113.9 SSH Brute Force Attack from 203.0.113.9."},
 		{"no title", nil, bruteForce(func(a *event.AlertEvent) { a.Title = "" }), "block 203.0.113.9 ssh_brute_force from 203.0.113.9."},
 		{"forgeable", nil, bruteForce(func(a *event.AlertEvent) { a.Evidence = event.EvidenceForgeable }),
-			"notify 203.0.113.9 SSH Brute Force Attack is not blocked: its source address may be forged."},
+			"block 203.0.113.9 SSH Brute Force Attack from 203.0.113.9."},
+		{"packets of the source", nil, bruteForce(packets(event.ScopeSource, "203.0.113.9", "::ffff:203.0.113.9")),
+			"block 203.0.113.9 SSH Brute Force Attack from 203.0.113.9."},
+		{"packets of another too", nil, bruteForce(packets(event.ScopeSource, "203.0.113.9", "203.0.113.10")),
+			"notify 203.0.113.9 SSH Brute Force Attack is not blocked: an unauthenticated sender wrote the evidence about another address."},
+		{"packets to a destination", nil, bruteForce(packets(event.ScopeDestination, "203.0.113.9")),
+			"notify 203.0.113.9 SSH Brute Force Attack is not blocked: an unauthenticated sender wrote the evidence about another address."},
 		{"no source", nil, bruteForce(func(a *event.AlertEvent) { a.Entities = a.Entities[1:] }),
 			notify("SSH Brute Force Attack is not blocked: the alert names no source address.")},
 		{"two sources", nil, bruteForce(func(a *event.AlertEvent) {
@@ -115,7 +131,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// Whatever an alert holds, a block is of the one confirmed address it names.
+// Whatever an alert holds, a block is of the one address it names.
 func FuzzDecide(f *testing.F) {
 	f.Add("203.0.113.9", "", uint8(1), uint8(1), "")
 	f.Add("::ffff:0.0.0.0", "8.8.8.8", uint8(0), uint8(3), "[::1]:1")
@@ -139,8 +155,7 @@ func FuzzDecide(f *testing.F) {
 		}
 		named, err := netip.ParseAddr(one)
 		target, targetErr := netip.ParseAddr(intent.Target)
-		if err != nil || targetErr != nil || two != "" || named.Unmap() != target || a.Evidence != event.EvidenceConfirmed ||
-			!target.IsGlobalUnicast() && !target.IsLinkLocalUnicast() {
+		if err != nil || targetErr != nil || two != "" || named.Unmap() != target || !target.IsGlobalUnicast() && !target.IsLinkLocalUnicast() {
 			t.Errorf("blocked %q for %q and %q", intent.Target, one, two)
 		}
 	})

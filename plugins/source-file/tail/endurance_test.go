@@ -62,8 +62,8 @@ func endure(t *testing.T, blind bool) {
 	l.onEmit = func(_ string, line, checkpoint []byte) {
 		n, err := strconv.Atoi(string(line))
 		if problem == "" && (err != nil || n != last+1) {
-			problem = fmt.Sprintf("life %d: got %q after %d\nposition before %s\nposition now    %s\n%s",
-				restarts, clip([]string{string(line)}), last, describe(lastAt), describe(checkpoint), generations(path, last+1))
+			problem = fmt.Sprintf("life %d: got %q after %d, counters %v\nposition before %s\nposition now    %s\n%s",
+				restarts, clip([]string{string(line)}), last, l.counts, describe(lastAt), describe(checkpoint), generations(path, last+1))
 		}
 		if n == 0 {
 			begin()

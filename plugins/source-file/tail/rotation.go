@@ -130,13 +130,15 @@ func survey(path string) (snapshot, error) {
 	return snapshot{}, err
 }
 
+// sameFiles reports whether no file came, went, was renamed, or got its first
+// byte: an empty file may be a copy that is about to be made.
 func sameFiles(a, b snapshot) bool {
 	if (a.current == nil) != (b.current == nil) ||
 		(a.current != nil && identify(a.current) != identify(b.current)) {
 		return false
 	}
 	return slices.EqualFunc(a.siblings, b.siblings, func(x, y sibling) bool {
-		return x.path == y.path && x.id == y.id
+		return x.path == y.path && x.id == y.id && (x.size == 0) == (y.size == 0)
 	})
 }
 

@@ -743,7 +743,10 @@ func (x *Listener) GetFd() uint32 {
 }
 
 type ConfigureResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What a detector or sink wants to receive with this configuration; empty
+	// leaves it as described.
+	Consumes      []Kind `protobuf:"varint,1,rep,packed,name=consumes,proto3,enum=ironpost.v1.Kind" json:"consumes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -776,6 +779,13 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
 	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ConfigureResponse) GetConsumes() []Kind {
+	if x != nil {
+		return x.Consumes
+	}
+	return nil
 }
 
 type HealthRequest struct {
@@ -2252,8 +2262,9 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x06replay\x18\x06 \x01(\bR\x06replay\"4\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x0e\n" +
-	"\x02fd\x18\x02 \x01(\rR\x02fd\"\x13\n" +
-	"\x11ConfigureResponse\"\x0f\n" +
+	"\x02fd\x18\x02 \x01(\rR\x02fd\"B\n" +
+	"\x11ConfigureResponse\x12-\n" +
+	"\bconsumes\x18\x01 \x03(\x0e2\x11.ironpost.v1.KindR\bconsumes\"\x0f\n" +
 	"\rHealthRequest\"\xb6\x01\n" +
 	"\x0eHealthResponse\x127\n" +
 	"\x05state\x18\x01 \x01(\x0e2!.ironpost.v1.HealthResponse.StateR\x05state\x12\x16\n" +
@@ -2441,64 +2452,65 @@ var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	6,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
 	8,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	1,  // 6: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	35, // 7: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
-	18, // 8: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
-	21, // 9: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	36, // 10: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
-	37, // 11: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	38, // 12: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	34, // 13: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	36, // 14: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	39, // 15: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
-	30, // 16: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	31, // 17: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	32, // 18: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
-	2,  // 19: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	7,  // 20: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	10, // 21: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	12, // 22: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	14, // 23: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	16, // 24: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	33, // 25: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	40, // 26: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	40, // 27: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	40, // 28: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	19, // 29: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	16, // 30: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	40, // 31: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	22, // 32: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	22, // 33: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	22, // 34: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	40, // 35: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	24, // 36: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	25, // 37: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	27, // 38: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	3,  // 39: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	9,  // 40: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	11, // 41: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	13, // 42: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	15, // 43: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	17, // 44: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	29, // 45: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	40, // 46: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	40, // 47: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	40, // 48: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	20, // 49: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	17, // 50: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	40, // 51: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	23, // 52: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	23, // 53: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	23, // 54: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	40, // 55: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	40, // 56: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	26, // 57: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	28, // 58: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	39, // [39:59] is the sub-list for method output_type
-	19, // [19:39] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	34, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
+	35, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	18, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
+	21, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
+	36, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	37, // 12: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	38, // 13: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	34, // 14: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	36, // 15: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	39, // 16: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	30, // 17: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	31, // 18: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	32, // 19: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	2,  // 20: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	7,  // 21: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	10, // 22: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	12, // 23: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	14, // 24: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	16, // 25: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	33, // 26: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	40, // 27: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	40, // 28: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	40, // 29: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	19, // 30: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	16, // 31: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	40, // 32: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	22, // 33: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	22, // 34: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	22, // 35: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	40, // 36: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	24, // 37: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	25, // 38: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	27, // 39: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	3,  // 40: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	9,  // 41: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	11, // 42: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	13, // 43: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	15, // 44: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	17, // 45: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	29, // 46: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	40, // 47: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	40, // 48: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	40, // 49: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	20, // 50: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	17, // 51: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	40, // 52: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	23, // 53: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	23, // 54: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	23, // 55: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	40, // 56: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	40, // 57: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	26, // 58: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	28, // 59: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	40, // [40:60] is the sub-list for method output_type
+	20, // [20:40] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
