@@ -183,6 +183,8 @@ func (d *daemon) openResponder(s config.Host) error {
 		HostID: d.hostID, Logger: d.log, Pool: d.pool, Store: d.store, Journal: d.journal,
 		Alert: d.alerts.Alert, Decide: d.responder.Decide, AskEnforcers: d.responder.AskEnforcers,
 		Credits: s.Bus.Credits, RetainedBytes: s.Bus.RetainedBytes, Routes: s.LogPipeline.Routes,
+		BatchRecords: s.LogPipeline.BatchSize, BatchBytes: s.Bus.BatchBytes, FlushInterval: s.LogPipeline.FlushInterval,
+		BatchEvents: s.Bus.BatchEvents,
 	})
 	d.alerts.stats = &d.pipeline.Stats
 	d.alerts.remember = d.responder.Remember

@@ -90,9 +90,9 @@ when one of them is wrong.`,
 
 func (c *cli) listRemoveCmd(l addressList) *cobra.Command {
 	return &cobra.Command{
-		Use:     "remove ADDRESS...",
-		Short:   map[string]string{"block": "Take addresses off the block list", "allow": "Take addresses off the allow list"}[l.name],
-		Long:    `Removes entries exactly as they are listed: removing 192.0.2.7 cuts no hole into
+		Use:   "remove ADDRESS...",
+		Short: map[string]string{"block": "Take addresses off the block list", "allow": "Take addresses off the allow list"}[l.name],
+		Long: `Removes entries exactly as they are listed: removing 192.0.2.7 cuts no hole into
 192.0.2.0/24.`,
 		Example: fmt.Sprintf(`  ironpost %s remove 192.0.2.7`, l.name),
 		Args:    between(1, -1, "ADDRESS"),

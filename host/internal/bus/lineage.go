@@ -48,7 +48,8 @@ type sourceStream struct {
 	name    string
 	entries []*Entry // in order; the first is the oldest not complete
 	taken   uint64   // sequence behind the last record taken over
-	last    []byte   // checkpoint of the last batch taken over
+	last    []byte   // checkpoint of the last batch taken over that had one
+	safe    []byte   // checkpoint of the last complete batch that had one
 }
 
 // NewSources returns an empty record. advance is called, in the order of each
@@ -80,7 +81,8 @@ func (s *Sources) Resumes() []Checkpoint {
 	return out
 }
 
-// Add notes a batch that was received; number is the source's. The caller holds
+// Add notes a batch that was received; number is the source's, and checkpoint,
+// nil for a batch without one, is kept. The caller holds
 // one reference, and gives it up with Release when the batch is in its first
 // queue.
 func (s *Sources) Add(stream uint64, name string, number, next uint64, checkpoint []byte) *Entry {
@@ -109,7 +111,9 @@ func (s *Sources) complete(e *Entry) {
 	var reached *Entry
 	n := 0
 	for n < len(st.entries) && st.entries[n].done {
-		reached = st.entries[n]
+		if reached = st.entries[n]; reached.checkpoint != nil {
+			st.safe = reached.checkpoint
+		}
 		n++
 	}
 	if reached == nil {
@@ -118,7 +122,7 @@ func (s *Sources) complete(e *Entry) {
 	rest := copy(st.entries, st.entries[n:])
 	clear(st.entries[rest:])
 	st.entries = st.entries[:rest]
-	s.advance(Checkpoint{st.name, reached.next, reached.checkpoint})
+	s.advance(Checkpoint{st.name, reached.next, st.safe})
 }
 
 // Durable returns the number up to which every batch received from the source

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -160,7 +161,8 @@ func (q *Queue) Next(ctx context.Context) (*pb.Frame, error) {
 	}
 }
 
-// Origin describes the frame that an answer was made from.
+// Origin describes the frame that an answer was made from. The header's slices
+// are its own; the entry is retained by the queue until the frame is durable.
 type Origin struct {
 	Header pb.Header
 	Entry  *Entry
@@ -184,7 +186,9 @@ func (q *Queue) Answers(number, covered uint64) (Origin, error) {
 		}
 		it.answered = covered
 	}
-	return Origin{it.frame.Header, it.entry}, nil
+	h := it.frame.Header
+	h.Origin, h.Checkpoint = bytes.Clone(h.Origin), bytes.Clone(h.Checkpoint)
+	return Origin{h, it.entry}, nil
 }
 
 // sent returns the item with this number if it was sent, else nil.
@@ -192,8 +196,8 @@ func (q *Queue) sent(number uint64) *item {
 	if len(q.items) == 0 || number < q.items[0].number {
 		return nil
 	}
-	i := int(number - q.items[0].number)
-	if i >= q.sendNext {
+	i := number - q.items[0].number // any 64-bit number: the plugin chose it
+	if i >= uint64(q.sendNext) {
 		return nil
 	}
 	return q.items[i]
@@ -224,7 +228,7 @@ type Position struct {
 // that a checkpoint never gets ahead of the state that belongs to it.
 func (q *Queue) Durable(number uint64, keep func([]Position)) error {
 	q.mu.Lock()
-	if len(q.items) > 0 && number < q.items[0].number || number == 0 {
+	if number <= q.lastNo-uint64(len(q.items)) {
 		q.mu.Unlock()
 		keep(nil)
 		return nil // said before

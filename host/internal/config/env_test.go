@@ -15,7 +15,7 @@ func TestEnvironmentValues(t *testing.T) {
 		"IRONPOST_EBPF_ENABLED=0",
 		"IRONPOST_LOG_PIPELINE_BATCH_SIZE=12",
 		"IRONPOST_LOG_PIPELINE_ROUTES=a.log=syslog,b = json",
-		"IRONPOST_BUS_FLUSH_INTERVAL=5ms",
+		"IRONPOST_LOG_PIPELINE_FLUSH_INTERVAL=5ms",
 		"IRONPOST_METRICS_LISTEN=",
 		"IRONPOST_STORAGE_TLS_CERT=/x=y,z",
 		"IRONPOST_STORAGE_CACHE=8KiB",
@@ -23,7 +23,7 @@ func TestEnvironmentValues(t *testing.T) {
 		"IRONPOST_STORAGE_HOSTS=",
 	}})
 	h := c.Host()
-	got := []any{h.EBPF.Interfaces, h.EBPF.Enabled, h.LogPipeline.BatchSize, h.LogPipeline.Routes, h.Bus.FlushInterval, h.Metrics.Listen}
+	got := []any{h.EBPF.Interfaces, h.EBPF.Enabled, h.LogPipeline.BatchSize, h.LogPipeline.Routes, h.LogPipeline.FlushInterval, h.Metrics.Listen}
 	want := []any{[]string{"eth0", "wg0"}, false, 12, map[string]string{"a.log": "syslog", "b": "json"}, 5 * time.Millisecond, ""}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("host: got  %v\nwant %v", got, want)

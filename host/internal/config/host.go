@@ -58,7 +58,6 @@ type Plugins struct {
 type Bus struct {
 	BatchEvents        int           `koanf:"batch_events"`
 	BatchBytes         int64         `koanf:"batch_bytes"`
-	FlushInterval      time.Duration `koanf:"flush_interval"`
 	Credits            int           `koanf:"credits"`
 	RetainedBytes      int64         `koanf:"retained_bytes"`
 	CheckpointInterval time.Duration `koanf:"checkpoint_interval"`
@@ -124,9 +123,8 @@ func HostSections() []Section {
 			{Key: "state_bytes", Type: Size, Min: "1MiB", Max: "4GiB", Default: "64MiB", Help: "State that the host keeps for one plugin."},
 		}},
 		{Name: "bus", Owner: HostOwner, Fields: []Field{
-			{Key: "batch_events", Type: Int, Min: "1", Max: "65536", Default: "1024", Help: "Events after which a batch is sent."},
-			{Key: "batch_bytes", Type: Size, Min: "4KiB", Max: "1MiB", Default: "128KiB", Help: "Bytes after which a batch is sent."},
-			{Key: "flush_interval", Type: Duration, Min: "100us", Max: "1s", Default: "2ms", Help: "Time after which a batch is sent that is not full."},
+			{Key: "batch_events", Type: Int, Min: "1", Max: "65536", Default: "1024", Help: "Packet summaries, alerts or actions in one batch at the most."},
+			{Key: "batch_bytes", Type: Size, Min: "4KiB", Max: "1MiB", Default: "128KiB", Help: "Bytes after which a batch of records is sent."},
 			{Key: "credits", Type: Int, Min: "1", Max: "64", Default: "4", Help: "Batches in flight to one plugin."},
 			{Key: "retained_bytes", Type: Size, Min: "1MiB", Max: "64GiB", Default: "64MiB", Help: "Bytes kept for one plugin until it calls them durable; then its sources wait."},
 			{Key: "checkpoint_interval", Type: Duration, Min: "10ms", Max: "10s", Default: "100ms", Help: "How often source checkpoints and plugin state are committed together."},

@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 			Procs: 1, StateBytes: 64 << 20,
 		},
 		Bus: Bus{
-			BatchEvents: 1024, BatchBytes: 128 << 10, FlushInterval: 2 * time.Millisecond, Credits: 4,
+			BatchEvents: 1024, BatchBytes: 128 << 10, Credits: 4,
 			RetainedBytes: 64 << 20, CheckpointInterval: 100 * time.Millisecond,
 		},
 		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 1024, FlushInterval: 2 * time.Millisecond},
@@ -48,6 +48,7 @@ mode = "enforce"
 enabled = []
 [bus]
 batch_bytes = 65536
+[log_pipeline]
 flush_interval = "1ms500us"
 [log_pipeline.routes]
 "/var/log/auth.log" = "syslog"
@@ -63,7 +64,7 @@ listen = "[::1]:9090"
 `)})
 	h := c.Host()
 	got := []any{
-		h.General.Mode, h.Plugins.EnabledSet, h.Bus.BatchBytes, h.Bus.FlushInterval, h.LogPipeline.Routes,
+		h.General.Mode, h.Plugins.EnabledSet, h.Bus.BatchBytes, h.LogPipeline.FlushInterval, h.LogPipeline.Routes,
 		h.EBPF.Interfaces, h.EBPF.Allow, h.Respond.MaxTTL, h.Respond.TrustedProxies, h.Metrics.Listen,
 	}
 	want := []any{
@@ -131,7 +132,7 @@ func TestProblems(t *testing.T) {
 	}{
 		{
 			"unknown key", "[bus]\n\ncredit = 1\n",
-			`FILE:3: bus.credit: unknown key; allowed: batch_bytes, batch_events, checkpoint_interval, credits, flush_interval, retained_bytes; did you mean credits?`,
+			`FILE:3: bus.credit: unknown key; allowed: batch_bytes, batch_events, checkpoint_interval, credits, retained_bytes; did you mean credits?`,
 		},
 		{
 			"key of another section", "[metrics]\nbatch_events = 1\n",
@@ -158,12 +159,12 @@ func TestProblems(t *testing.T) {
 			`FILE:2: bus.credits: 0 is out of range; allowed: a whole number from 1 to 64`,
 		},
 		{
-			"number for a duration", "[bus]\nflush_interval = 2\n",
-			`FILE:2: bus.flush_interval: 2 has no unit; allowed: a duration such as "250ms" or "1h30m", from 100µs to 1s`,
+			"number for a duration", "[log_pipeline]\nflush_interval = 2\n",
+			`FILE:2: log_pipeline.flush_interval: 2 has no unit; allowed: a duration such as "250ms" or "1h30m", from 100µs to 1s`,
 		},
 		{
-			"no duration", "[bus]\nflush_interval = \"2 ms\"\n",
-			`FILE:2: bus.flush_interval: "2 ms" is not a duration; allowed: a duration such as "250ms" or "1h30m", from 100µs to 1s`,
+			"no duration", "[log_pipeline]\nflush_interval = \"2 ms\"\n",
+			`FILE:2: log_pipeline.flush_interval: "2 ms" is not a duration; allowed: a duration such as "250ms" or "1h30m", from 100µs to 1s`,
 		},
 		{
 			"duration out of range", "[respond]\nmax_ttl = \"366d\"\n",
@@ -275,7 +276,7 @@ func TestProblems(t *testing.T) {
 		},
 		{
 			"terminal escape in a key", "[bus]\n\"\\u001b[31m\" = 1\n",
-			`FILE:2: bus."\x1b[31m": unknown key; allowed: batch_bytes, batch_events, checkpoint_interval, credits, flush_interval, retained_bytes`,
+			`FILE:2: bus."\x1b[31m": unknown key; allowed: batch_bytes, batch_events, checkpoint_interval, credits, retained_bytes`,
 		},
 		{
 			"keys that only fit together", "[bus]\ncredits = 64\nretained_bytes = \"1MiB\"\n",

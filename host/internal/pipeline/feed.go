@@ -38,7 +38,7 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue) {
 	}
 	from = max(from, 1)
 	for {
-		entries, err := p.config.Journal.Read(ctx, from, feedBatch)
+		entries, err := p.config.Journal.Read(ctx, from, min(feedBatch, max(p.config.BatchEvents, 1)))
 		if ctx.Err() != nil {
 			return
 		}

@@ -43,6 +43,12 @@ type Config struct {
 	// Credits, RetainedBytes bound each link.
 	Credits       int
 	RetainedBytes int64
+	// BatchRecords, BatchBytes and FlushInterval say when a source's batch
+	// leaves; BatchEvents bounds the batches that the host itself makes.
+	BatchRecords  int
+	BatchBytes    int64
+	FlushInterval time.Duration
+	BatchEvents   int
 	// Routes leads from the name of a source plugin or a stream to a format.
 	Routes map[string]string
 }
@@ -388,7 +394,8 @@ func (p *Pipeline) origin(stream uint64, encoded []byte) []byte {
 // maxOrigins bounds the origins remembered; past it they are learnt again.
 const maxOrigins = 65536
 
-// PublishPackets publishes packet summaries of an interface. It never waits: a
+// PublishPackets publishes packet summaries of an interface, whose offsets count
+// from the sequence first. It never waits: a
 // consumer that is behind misses them, counted.
 func (p *Pipeline) PublishPackets(ctx context.Context, iface string, first uint64, packets []*pb.PacketEvent) error {
 	name := "xdp:" + iface
@@ -397,8 +404,8 @@ func (p *Pipeline) PublishPackets(ctx context.Context, iface string, first uint6
 	if err != nil {
 		return fmt.Errorf("encode the origin of %s: %w", name, err)
 	}
-	for len(packets) > 0 {
-		n := min(len(packets), packetBatch)
+	for next := first; len(packets) > 0; {
+		n := min(len(packets), max(p.config.BatchEvents, 1))
 		payload, err := proto.Marshal(&pb.Batch{Packets: packets[:n]})
 		if err != nil {
 			return fmt.Errorf("encode packet summaries: %w", err)
@@ -408,17 +415,14 @@ func (p *Pipeline) PublishPackets(ctx context.Context, iface string, first uint6
 			Provenance: pb.Provenance_PROVENANCE_NETWORK, ObservedTime: time.Now().UnixNano(), Origin: p.origin(id, encoded),
 		}, &payload, nil)
 		p.Stats.Packets.Add(uint64(n))
-		if err := p.Packets.Publish(ctx, f, first+uint64(n), nil); err != nil {
+		next += uint64(n)
+		if err := p.Packets.Publish(ctx, f, next, nil); err != nil {
 			return err
 		}
-		first += uint64(n)
 		packets = packets[n:]
 	}
 	return nil
 }
-
-// packetBatch is how many packet summaries travel together.
-const packetBatch = 1024
 
 // Serving reports whether the plugin's links are up.
 func (m *Member) Serving() bool { return m.serving.Load() }

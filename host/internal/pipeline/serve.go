@@ -76,6 +76,9 @@ func (m *Member) prepare(s *link.Stream, positions []*pb.Position, entries []*pb
 	}
 	c.Ready = true
 	c.Credits = uint32(m.pipeline.config.Credits)
+	c.BatchRecords = uint32(m.pipeline.config.BatchRecords)
+	c.BatchBytes = uint32(m.pipeline.config.BatchBytes)
+	c.FlushIntervalNs = uint64(m.pipeline.config.FlushInterval)
 	return flush()
 }
 

@@ -794,9 +794,14 @@ type LinkControl struct {
 	Credits uint32 `protobuf:"varint,4,opt,name=credits,proto3" json:"credits,omitempty"`
 	// Counts since the last report, by reason: from a source, records that it
 	// had to discard; from a parser, records that it could not parse.
-	Counts        []*Count `protobuf:"bytes,5,rep,name=counts,proto3" json:"counts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Counts []*Count `protobuf:"bytes,5,rep,name=counts,proto3" json:"counts,omitempty"`
+	// To a source, with ready: when a batch leaves. 0 is the default of the SDK:
+	// 1024 records, 128 KiB, 2 ms.
+	BatchRecords    uint32 `protobuf:"varint,6,opt,name=batch_records,json=batchRecords,proto3" json:"batch_records,omitempty"`
+	BatchBytes      uint32 `protobuf:"varint,7,opt,name=batch_bytes,json=batchBytes,proto3" json:"batch_bytes,omitempty"`
+	FlushIntervalNs uint64 `protobuf:"varint,8,opt,name=flush_interval_ns,json=flushIntervalNs,proto3" json:"flush_interval_ns,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *LinkControl) Reset() {
@@ -862,6 +867,27 @@ func (x *LinkControl) GetCounts() []*Count {
 		return x.Counts
 	}
 	return nil
+}
+
+func (x *LinkControl) GetBatchRecords() uint32 {
+	if x != nil {
+		return x.BatchRecords
+	}
+	return 0
+}
+
+func (x *LinkControl) GetBatchBytes() uint32 {
+	if x != nil {
+		return x.BatchBytes
+	}
+	return 0
+}
+
+func (x *LinkControl) GetFlushIntervalNs() uint64 {
+	if x != nil {
+		return x.FlushIntervalNs
+	}
+	return 0
 }
 
 // Position is where a source resumes a stream.
@@ -1879,13 +1905,17 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"StateEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x18\n" +
-	"\adeleted\x18\x03 \x01(\bR\adeleted\"\xcd\x01\n" +
+	"\adeleted\x18\x03 \x01(\bR\adeleted\"\xbf\x02\n" +
 	"\vLinkControl\x123\n" +
 	"\tpositions\x18\x01 \x03(\v2\x15.ironpost.v1.PositionR\tpositions\x12-\n" +
 	"\x05state\x18\x02 \x03(\v2\x17.ironpost.v1.StateEntryR\x05state\x12\x14\n" +
 	"\x05ready\x18\x03 \x01(\bR\x05ready\x12\x18\n" +
 	"\acredits\x18\x04 \x01(\rR\acredits\x12*\n" +
-	"\x06counts\x18\x05 \x03(\v2\x12.ironpost.v1.CountR\x06counts\"g\n" +
+	"\x06counts\x18\x05 \x03(\v2\x12.ironpost.v1.CountR\x06counts\x12#\n" +
+	"\rbatch_records\x18\x06 \x01(\rR\fbatchRecords\x12\x1f\n" +
+	"\vbatch_bytes\x18\a \x01(\rR\n" +
+	"batchBytes\x12*\n" +
+	"\x11flush_interval_ns\x18\b \x01(\x04R\x0fflushIntervalNs\"g\n" +
 	"\bPosition\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12#\n" +
 	"\rnext_sequence\x18\x02 \x01(\x06R\fnextSequence\x12\x1e\n" +

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,26 +132,25 @@ func TestFlushRule(t *testing.T) {
 }
 
 func TestCreditsHoldEmitBack(t *testing.T) {
-	emitted := 0
+	var emitted atomic.Int64
 	source := func(ctx context.Context, e *Emitter) error {
 		s := mustOpen(t, e, "s")
 		for {
-			if err := s.Emit(ctx, make([]byte, 60<<10), fmt.Append(nil, emitted+1)); err != nil {
+			if err := s.Emit(ctx, make([]byte, 60<<10), fmt.Append(nil, emitted.Load()+1)); err != nil {
 				return err
 			}
-			emitted++
+			emitted.Add(1)
 		}
 	}
 	emit(t, &pb.LinkControl{Credits: 2}, source, func(t *testing.T, h host, d *Drainer, done chan error) {
 		<-time.After(time.Minute)
-		frames := h.all()
-		if len(frames) != 2 {
-			t.Fatalf("%d batches with 2 credits", len(frames))
+		if n := len(h.all()); n != 2 {
+			t.Fatalf("%d batches with 2 credits", n)
 		}
-		before := emitted
+		before := emitted.Load()
 		<-time.After(time.Minute)
-		if emitted != before {
-			t.Errorf("a source went on without credit: %d records, then %d", before, emitted)
+		if now := emitted.Load(); now != before {
+			t.Errorf("a source went on without credit: %d records, then %d", before, now)
 		}
 		h.accept(1)
 		<-time.After(time.Minute)
@@ -161,7 +162,7 @@ func TestCreditsHoldEmitBack(t *testing.T) {
 		drained := make(chan error, 1)
 		go func() { drained <- d.Drain(t.Context()) }()
 		synctest.Wait()
-		before = emitted
+		before = emitted.Load()
 		h.accept(2)
 		h.accept(3)
 		synctest.Wait()
@@ -172,11 +173,7 @@ func TestCreditsHoldEmitBack(t *testing.T) {
 		if err := <-drained; err != nil {
 			t.Errorf("Drain: %v", err)
 		}
-		total := 0
-		for _, f := range append(frames, rest...) {
-			total += int(f.Count)
-		}
-		if emitted != before {
+		if emitted.Load() != before {
 			t.Errorf("the source went on after the drain began")
 		}
 		close(h.p.in)
@@ -189,11 +186,12 @@ func TestCreditsHoldEmitBack(t *testing.T) {
 // TestNothingEmittedIsLostOrRepeated: whatever Emit took comes in order, with
 // consecutive sequences; what it refused does not come.
 func TestNothingEmittedIsLostOrRepeated(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		var took []string
 		source := func(ctx context.Context, e *Emitter) error {
 			s := mustOpen(t, e, "s")
+			r := rand.New(rand.NewPCG(seed, 1))
 			for i := 0; ; i++ {
 				line := fmt.Sprintf("%06d%s", i, strings.Repeat("x", r.IntN(100)))
 				if r.IntN(50) == 0 {
@@ -208,7 +206,7 @@ func TestNothingEmittedIsLostOrRepeated(t *testing.T) {
 					return nil
 				}
 				if r.IntN(30) == 0 {
-					<-time.After(time.Duration(r.IntN(4)) * time.Millisecond)
+					<-time.After(time.Duration(r.IntN(4000)) * time.Microsecond)
 				}
 			}
 		}
@@ -228,7 +226,7 @@ func TestNothingEmittedIsLostOrRepeated(t *testing.T) {
 					h.accept(number)
 				}
 			}
-			for range 100 {
+			for range 20 {
 				<-time.After(time.Duration(r.IntN(3000)) * time.Microsecond)
 				take()
 			}
@@ -242,8 +240,8 @@ func TestNothingEmittedIsLostOrRepeated(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if d := cmp.Diff(took, got); d != "" {
-						t.Fatalf("seed %d: %d taken, %d sent (-taken +sent):\n%.2000s", seed, len(took), len(got), d)
+					if !slices.Equal(took, got) {
+						t.Fatalf("seed %d: %d taken, %d sent, and they differ", seed, len(took), len(got))
 					}
 					return
 				default:

@@ -1,0 +1,42 @@
+// Command misfit is a plugin that does what a plugin must not. How is set with
+// -ldflags "-X main.how=...".
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+var how string
+
+func main() {
+	switch how {
+	case "crash":
+		fmt.Fprintln(os.Stderr, "no such luck")
+		panic("crash at start")
+	case "chatty":
+		fmt.Println("Welcome to this plugin!")
+	case "alien":
+		fmt.Println("1|99|unix|/nowhere|grpc|")
+		select {}
+	case "mute":
+		select {}
+	}
+	os.Exit(sdk.Main(sdk.Plugin{Name: "misfit-" + how, Version: "1.0.0", Summary: "Misbehaves", Detector: detector{}}))
+}
+
+type detector struct{}
+
+func (detector) Detect(context.Context, sdk.Batch, func(*event.AlertEvent)) error { return nil }
+
+// Consumes is part of the description.
+func (detector) Consumes() []event.Kind {
+	if how == "hang" {
+		select {}
+	}
+	return nil
+}
