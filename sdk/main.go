@@ -101,3 +101,22 @@ func buildVersion() string {
 	}
 	return info.Main.Version
 }
+
+// NewServer returns the gRPC server that Main serves, without a handshake and
+// without a process around it. It is for tests that drive a plugin in process;
+// sdk/sdktest is built on it.
+func NewServer(p Plugin, log hclog.Logger) (*grpc.Server, error) {
+	if p.Version == "" {
+		p.Version = buildVersion()
+	}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	s, err := newServer(p, log)
+	if err != nil {
+		return nil, err
+	}
+	g := s.newGRPC(nil)
+	s.register(g)
+	return g, nil
+}

@@ -111,7 +111,6 @@ type benchHost struct {
 	order         int
 	pids          map[string]int
 	markers       <-chan benchMarker
-	sent          uint64
 }
 
 // benchMarker is an alert about a marker line; at is when the host received it.
@@ -167,7 +166,31 @@ func startBenchHost(t *testing.T) *benchHost {
 		}
 		return true
 	})
+	// Until the reader of the alerts listens.
+	p.Wait(20*time.Second, "the alert about a marker", func() bool {
+		p.send(t, 0)
+		select {
+		case <-p.markers:
+			return true
+		case <-time.After(500 * time.Millisecond):
+			return false
+		}
+	})
 	return p
+}
+
+// send orders n lines.
+func (p *benchHost) send(t *testing.T, n int) {
+	t.Helper()
+	p.order++
+	// Written aside and renamed: the source never sees half an order.
+	aside := filepath.Join(p.orders, ".order")
+	if err := os.WriteFile(aside, []byte(strconv.Itoa(n)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(aside, filepath.Join(p.orders, strconv.Itoa(p.order))); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // followMarkers reads the alerts as they pass.
@@ -226,15 +249,7 @@ func (p *benchHost) round(t *testing.T, n int) benchSample {
 	for name, pid := range p.pids {
 		used[name] = benchProcessTime(t, pid)
 	}
-	p.order++
-	// Written aside and renamed: the source never sees half an order.
-	aside := filepath.Join(p.orders, ".order")
-	if err := os.WriteFile(aside, []byte(strconv.Itoa(n)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(aside, filepath.Join(p.orders, strconv.Itoa(p.order))); err != nil {
-		t.Fatal(err)
-	}
+	p.send(t, n)
 	began := p.await(t, fmt.Sprintf("begin %d", p.order))
 	ended := p.await(t, fmt.Sprintf("end %d", p.order))
 	s := benchSample{rate: float64(n) / ended.Sub(began).Seconds(), cpu: make(map[string]float64)}

@@ -210,32 +210,41 @@ func (a *arena) blocked(addr netip.Addr) (block, bool) {
 	return list[i], true
 }
 
-// status is what the tests read of status.
-type status struct {
-	Mode       string `json:"mode"`
-	Interfaces []struct {
-		Name      string `json:"name"`
-		Mode      string `json:"mode"`
-		Packets   uint64 `json:"packets"`
-		Dropped   uint64 `json:"dropped"`
-		WouldDrop uint64 `json:"would_drop"`
-		Error     string `json:"error"`
-	} `json:"interfaces"`
-	Warnings []string `json:"warnings"`
+// watchedInterface is what the tests read of an interface in status.
+type watchedInterface struct {
+	Name      string `json:"name"`
+	Mode      string `json:"mode"`
+	Packets   uint64 `json:"packets"`
+	Dropped   uint64 `json:"dropped"`
+	WouldDrop uint64 `json:"would_drop"`
+	Error     string `json:"error"`
+}
+
+// interfaces returns what status says of the interfaces.
+func interfaces(h *hosttest.Host) []watchedInterface {
+	var s struct {
+		Interfaces []watchedInterface `json:"interfaces"`
+	}
+	h.JSON(&s, "status")
+	return s.Interfaces
+}
+
+// watched returns what status says of the victim's interface.
+func (a *arena) watched() watchedInterface {
+	a.t.Helper()
+	for _, i := range interfaces(a.Host) {
+		if i.Name == a.Victim.Interface {
+			return i
+		}
+	}
+	a.t.Fatalf("status does not show %s", a.Victim.Interface)
+	return watchedInterface{}
 }
 
 // dropped returns how many packets the victim's interface has dropped.
 func (a *arena) dropped() uint64 {
 	a.t.Helper()
-	var s status
-	a.JSON(&s, "status")
-	for _, i := range s.Interfaces {
-		if i.Name == a.Victim.Interface {
-			return i.Dropped
-		}
-	}
-	a.t.Fatalf("status does not show %s", a.Victim.Interface)
-	return 0
+	return a.watched().Dropped
 }
 
 // linkLine returns what ip says of an interface.

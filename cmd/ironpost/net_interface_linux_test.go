@@ -36,18 +36,17 @@ func TestInterfaces(t *testing.T) {
 			return pair.Victim.Command(context.Background(), name, args...)
 		},
 	})
-	var s status
-	h.JSON(&s, "status")
+	list := interfaces(h)
 	want := []struct{ name, mode, errorHas string }{
 		{"nosuch0", "", "there are: lo, " + pair.Victim.Interface},
 		{pair.Victim.Interface, "", "stranger"},
 		{"lo", "generic", ""},
 	}
-	if len(s.Interfaces) != len(want) {
-		t.Fatalf("got interfaces %+v, want %d", s.Interfaces, len(want))
+	if len(list) != len(want) {
+		t.Fatalf("got interfaces %+v, want %d", list, len(want))
 	}
 	for i, w := range want {
-		got := s.Interfaces[i]
+		got := list[i]
 		if got.Name != w.name || got.Mode != w.mode || (got.Error == "") != (w.errorHas == "") || !strings.Contains(got.Error, w.errorHas) {
 			t.Errorf("got interface %+v, want %s, mode %q, an error with %q", got, w.name, w.mode, w.errorHas)
 		}

@@ -5,10 +5,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSinkThroughTheSDK(t *testing.T) {
 	cfg := defaults()

@@ -67,10 +67,13 @@ func (c *Conn) Describe(ctx context.Context) (*pb.Description, error) {
 	ctx, cancel := context.WithTimeout(ctx, pb.DescribeTimeout)
 	defer cancel()
 	d, err := c.plugin.Describe(ctx, &pb.DescribeRequest{})
-	if err != nil {
-		return nil, fmt.Errorf("describe: %w", err)
+	switch {
+	case err == nil:
+		return d, nil
+	case ctx.Err() != nil, status.Code(err) == codes.DeadlineExceeded:
+		return nil, fmt.Errorf("describe: %w: %w", ErrTimeout, err)
 	}
-	return d, nil
+	return nil, fmt.Errorf("describe: %w", err)
 }
 
 // Configure hands over the configuration; ctx bounds it.

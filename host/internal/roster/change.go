@@ -16,7 +16,7 @@ import (
 func (r *Roster) Enable(ctx context.Context, name string, reconfigure func() error) error {
 	r.change.Lock()
 	defer r.change.Unlock()
-	if err := r.scan(ctx); err != nil {
+	if err := r.scan(ctx, true); err != nil {
 		return err
 	}
 	r.mu.RLock()

@@ -40,6 +40,7 @@ func (r *Roster) examine(ctx context.Context, p *plugin) {
 		p.desc = d
 		return
 	}
+	p.asked = true
 	d, err := r.ask(ctx, p, exe)
 	if err != nil {
 		p.refusal = describeRefusal(p, err)

@@ -87,6 +87,7 @@ type plugin struct {
 	seen       fs.FileInfo
 	digest     string
 	desc       *pb.Description // nil when it could not be described
+	asked      bool            // it was run and asked for a description
 	refusal    *catalog.Refusal
 	decision   catalog.Decision
 
@@ -193,10 +194,11 @@ func (r *Roster) expected(file string) bool {
 func (r *Roster) Scan(ctx context.Context) error {
 	r.change.Lock()
 	defer r.change.Unlock()
-	return r.scan(ctx)
+	return r.scan(ctx, false)
 }
 
-func (r *Roster) scan(ctx context.Context) error {
+// scan is Scan; again has what was refused before examined anew.
+func (r *Roster) scan(ctx context.Context, again bool) error {
 	sums, err := catalog.LoadSums(r.options)
 	if err != nil {
 		r.log.Error("the list of built plugins is not used", "error", err)
@@ -219,7 +221,7 @@ func (r *Roster) scan(ctx context.Context) error {
 	g.SetLimit(2 * runtime.GOMAXPROCS(0))
 	for i, c := range candidates {
 		info, err := os.Lstat(c.Path)
-		if old := before[c.Path]; old != nil && err == nil && c.Refusal == nil && old.refusal == nil && same(old.seen, info) {
+		if old := before[c.Path]; old != nil && err == nil && c.Refusal == nil && old.keeps(again) && same(old.seen, info) {
 			found[i] = old
 			continue
 		}
@@ -230,6 +232,13 @@ func (r *Roster) scan(ctx context.Context) error {
 	}
 	_ = g.Wait() // examine reports in the plugin
 	return r.adopt(found)
+}
+
+// keeps reports whether the examination of the same file need not be repeated.
+// One that had no description to give is asked again only when again is set: it
+// may take seconds to say nothing.
+func (p *plugin) keeps(again bool) bool {
+	return p.refusal == nil || p.asked && !again
 }
 
 func same(a, b fs.FileInfo) bool {

@@ -59,6 +59,9 @@ func (p *plugin) status() *pb.PluginStatus {
 		s.Code, s.LastError = string(f.Code), f.Observed
 	}
 	if p.supervisor == nil {
+		if p.decision.State == catalog.Enabled {
+			s.State = string(supervise.Starting) // it is about to be
+		}
 		return s
 	}
 	run := p.supervisor.Status()

@@ -2,12 +2,14 @@ package state
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +26,8 @@ const (
 	segmentBytes = 16 << 20
 	// recentBytes of the newest entries are kept in memory for readers.
 	recentBytes = 4 << 20
+	// entryMemory is what an entry takes there beside its data.
+	entryMemory = 64
 	// entryHeader is length, checksum, kind and index.
 	entryHeader = 4 + 4 + 1 + 8
 )
@@ -37,9 +41,14 @@ type Entry struct {
 	Data []byte
 }
 
-// ErrGone is returned to a reader that asks for entries that are no longer
-// kept; it carries on at the oldest.
-var ErrGone = errors.New("the journal no longer holds these entries")
+// Errors for branching.
+var (
+	// ErrGone is returned to a reader that asks for entries that are no longer
+	// kept, or cannot be read any more; it carries on at the next that can.
+	ErrGone = errors.New("the journal no longer holds these entries")
+	// ErrJournalClosed is returned after Close.
+	ErrJournalClosed = errors.New("the journal is closed")
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -63,7 +72,17 @@ type Journal struct {
 	changed  chan struct{}
 	wake     chan struct{}
 	done     chan struct{}
-	closed   bool
+	closed   bool // nothing is appended any more
+	ended    bool // what was appended has been written
+	cursor   cursor
+}
+
+// cursor is where the last read of a segment ended, so that a reader that
+// follows need not begin at the segment's start again.
+type cursor struct {
+	segment uint64
+	index   uint64 // of the entry at offset
+	offset  int64
 }
 
 // OpenJournal opens or makes the journal in dir and keeps about keep bytes of
@@ -81,7 +100,9 @@ func OpenJournal(dir string, keep int64, visit func(Entry)) (*Journal, error) {
 	return j, nil
 }
 
-// load reads the segments, and cuts a torn tail off the last.
+// load reads the segments, and cuts a torn tail off the last. Where entries
+// follow a damaged one, the segment is left as it is, for people to look at, and
+// a new one is begun behind them: an index is never given twice.
 func (j *Journal) load(visit func(Entry)) error {
 	names, err := os.ReadDir(j.dir)
 	if err != nil {
@@ -89,7 +110,7 @@ func (j *Journal) load(visit func(Entry)) error {
 	}
 	for _, n := range names {
 		if base, ok := strings.CutSuffix(n.Name(), ".log"); ok {
-			if i, err := strconv.ParseUint(base, 16, 64); err == nil {
+			if i, err := strconv.ParseUint(base, 16, 64); err == nil && i > 0 && n.Name() == filepath.Base(j.path(i)) {
 				j.segments = append(j.segments, i)
 			}
 		}
@@ -99,23 +120,59 @@ func (j *Journal) load(visit func(Entry)) error {
 		return j.begin(1)
 	}
 	j.first, j.next = j.segments[0], j.segments[0]
-	for i, start := range j.segments {
-		j.next = start
-		good, err := j.readSegment(start, func(e Entry) {
+	var good int64
+	for _, start := range j.segments {
+		j.next = max(j.next, start)
+		good, err = j.readSegment(start, 0, func(e Entry, _ int64) bool {
 			j.next = e.Index + 1
 			j.remember(e)
 			if visit != nil {
 				visit(e)
 			}
+			return true
 		})
 		if err != nil {
 			return err
 		}
-		if i == len(j.segments)-1 {
-			return j.reopen(start, good)
-		}
 	}
-	return nil
+	last := j.segments[len(j.segments)-1]
+	behind, err := lastBehind(j.path(last), good, j.next)
+	if err != nil {
+		return err
+	}
+	if behind > 0 {
+		j.next = behind + 1
+		return j.begin(j.next)
+	}
+	return j.reopen(last, good)
+}
+
+// lastBehind returns the index of the last entry behind byte offset from of a
+// segment, where an entry is damaged or the end is torn; 0 when there is none.
+func lastBehind(path string, from int64, want uint64) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("read the journal: %w", err)
+	}
+	defer f.Close()
+	tail, err := io.ReadAll(io.NewSectionReader(f, from, math.MaxInt64-from))
+	if err != nil {
+		return 0, fmt.Errorf("read the journal: %w", err)
+	}
+	last := uint64(0)
+	most := want + uint64(len(tail)/entryHeader) // no more entries fit
+	for at := 0; at+entryHeader <= len(tail); {
+		index := binary.LittleEndian.Uint64(tail[at+9:])
+		if index >= want && index <= most && index > last {
+			if _, n, err := readEntry(bytes.NewReader(tail[at:])); err == nil {
+				last = index
+				at += n
+				continue
+			}
+		}
+		at++
+	}
+	return last, nil
 }
 
 // reopen opens the last segment for appending behind its good part.
@@ -160,37 +217,31 @@ func (j *Journal) begin(index uint64) error {
 	return nil
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("flush directory %s: %w", dir, err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("flush directory %s: %w", dir, err)
-	}
-	return nil
-}
-
-// readSegment visits the whole entries of a segment and returns the length of
-// the part that holds them.
-func (j *Journal) readSegment(start uint64, visit func(Entry)) (int64, error) {
+// readSegment visits the whole entries of a segment from a byte offset, which is
+// 0 or where an entry begins, until visit returns false; end is the offset behind
+// the entry. It returns the offset behind the last entry that could be read.
+func (j *Journal) readSegment(start uint64, from int64, visit func(e Entry, end int64) bool) (int64, error) {
 	f, err := os.Open(j.path(start))
 	if err != nil {
 		return 0, fmt.Errorf("read the journal: %w", err)
 	}
 	defer f.Close()
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return 0, fmt.Errorf("read the journal: %w", err)
+	}
 	r := bufio.NewReaderSize(f, 256<<10)
-	var good int64
-	want := start
+	good, want := from, start
 	for {
 		e, n, err := readEntry(r)
-		if err != nil || e.Index != want {
-			return good, nil // the end, or a tail that was not written whole
+		if err != nil || e.Index != want && from == 0 || e.Index < want {
+			return good, nil // the end, a damaged entry, or a tail that was not written whole
 		}
-		want++
+		from = 0
+		want = e.Index + 1
 		good += int64(n)
-		visit(e)
+		if !visit(e, good) {
+			return good, nil
+		}
 	}
 }
 
@@ -226,7 +277,7 @@ func (j *Journal) Append(kind uint8, data []byte) (uint64, error) {
 		return 0, j.err
 	}
 	if j.closed {
-		return 0, errors.New("append to the journal: it is closed")
+		return 0, fmt.Errorf("append to the journal: %w", ErrJournalClosed)
 	}
 	e := Entry{Index: j.next, Kind: kind, Data: data}
 	var h [entryHeader]byte
@@ -245,13 +296,16 @@ func (j *Journal) Append(kind uint8, data []byte) (uint64, error) {
 	return e.Index, nil
 }
 
-// remember keeps the newest entries in memory.
+// remember keeps the newest entries in memory, without a gap.
 func (j *Journal) remember(e Entry) {
+	if n := len(j.recent); n > 0 && j.recent[n-1].Index+1 != e.Index {
+		j.recent, j.recentN = nil, 0
+	}
 	j.recent = append(j.recent, e)
-	j.recentN += len(e.Data)
+	j.recentN += len(e.Data) + entryMemory
 	drop := 0
 	for j.recentN > recentBytes && drop < len(j.recent)-1 {
-		j.recentN -= len(j.recent[drop].Data)
+		j.recentN -= len(j.recent[drop].Data) + entryMemory
 		drop++
 	}
 	if drop > 0 {
@@ -266,17 +320,20 @@ func (j *Journal) Next() uint64 {
 	return j.next
 }
 
-// Wait returns when the entry with this index, and all before it, are on disk.
+// Wait returns when the entry with this index, and all before it, are on disk;
+// with an error when they cannot be, or ctx is done first.
 func (j *Journal) Wait(ctx context.Context, index uint64) error {
 	for {
 		j.mu.Lock()
-		synced, err, changed := j.synced, j.err, j.changed
+		synced, err, changed, ended := j.synced, j.err, j.changed, j.ended
 		j.mu.Unlock()
 		switch {
 		case synced > index:
 			return nil
 		case err != nil:
 			return err
+		case ended:
+			return fmt.Errorf("wait for the journal: %w", ErrJournalClosed)
 		}
 		select {
 		case <-changed:
@@ -289,6 +346,13 @@ func (j *Journal) Wait(ctx context.Context, index uint64) error {
 // run writes and flushes what was appended; what waits shares one flush.
 func (j *Journal) run() {
 	defer close(j.done)
+	defer func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.ended = true
+		close(j.changed)
+		j.changed = make(chan struct{})
+	}()
 	var spare []byte
 	for range j.wake {
 		j.mu.Lock()
@@ -350,34 +414,64 @@ func (j *Journal) expire() error {
 }
 
 // Read returns entries from the index on that are on disk, at least one and at
-// most limit, waiting for the first. When the index is no longer kept it
-// returns ErrGone together with entries from the oldest on.
+// most limit, waiting for the first. The entries follow each other without a
+// gap. When the index is no longer kept, or the entry is damaged, it returns
+// ErrGone together with the entries from the next one on that can be read; when
+// there is none yet it waits. After Close it returns what there is, then
+// ErrJournalClosed.
 func (j *Journal) Read(ctx context.Context, from uint64, limit int) ([]Entry, error) {
+	limit = max(limit, 1)
 	var gone error
 	for {
 		j.mu.Lock()
 		if from < j.first {
 			from, gone = j.first, ErrGone
 		}
-		synced, changed, err := j.synced, j.changed, j.err
+		synced, changed, err, ended := j.synced, j.changed, j.err, j.ended
 		var oldest uint64
 		if len(j.recent) > 0 {
 			oldest = j.recent[0].Index
 		}
 		if from < synced && oldest > 0 && from >= oldest {
 			n := min(uint64(limit), synced-from)
+			n = min(n, uint64(len(j.recent))-(from-oldest))
 			out := slices.Clone(j.recent[from-oldest : from-oldest+n])
 			j.mu.Unlock()
-			return out, gone
+			if len(out) > 0 {
+				return out, gone
+			}
+			// The newest entries are damaged: what comes next is to come.
+			from, gone = synced, ErrGone
+			continue
 		}
-		segments := slices.Clone(j.segments)
+		segments, at := slices.Clone(j.segments), j.cursor
 		j.mu.Unlock()
 		if from < synced {
-			out, err := j.readFiles(segments, from, min(from+uint64(limit), synced))
-			return out, errors.Join(gone, err)
+			out, err := j.readFiles(segments, at, from, limit, synced)
+			switch {
+			case errors.Is(err, os.ErrNotExist):
+				j.mu.Lock()
+				expired := from < j.first
+				j.mu.Unlock()
+				if !expired {
+					return nil, err // somebody else removed it
+				}
+				continue
+			case err != nil:
+				return nil, err
+			case len(out) == 0:
+				from, gone = synced, ErrGone
+				continue
+			case out[0].Index > from:
+				gone = ErrGone
+			}
+			return out, gone
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case ended:
+			return nil, fmt.Errorf("read the journal: %w", ErrJournalClosed)
 		}
 		select {
 		case <-changed:
@@ -387,31 +481,47 @@ func (j *Journal) Read(ctx context.Context, from uint64, limit int) ([]Entry, er
 	}
 }
 
-// readFiles reads the entries [from, to) from the segments.
-func (j *Journal) readFiles(segments []uint64, from, to uint64) ([]Entry, error) {
+// readFiles reads at most limit entries that follow each other, from the first
+// in [from, synced) that can be read; none when none can.
+func (j *Journal) readFiles(segments []uint64, at cursor, from uint64, limit int, synced uint64) ([]Entry, error) {
 	i, found := slices.BinarySearch(segments, from)
 	if !found {
-		i--
+		i = max(i-1, 0)
 	}
 	var out []Entry
-	for ; i >= 0 && i < len(segments) && from < to; i++ {
-		if _, err := j.readSegment(segments[i], func(e Entry) {
-			if e.Index == from && from < to {
+	for ; i < len(segments) && len(out) < limit; i++ {
+		offset := int64(0)
+		if at.segment == segments[i] && at.index <= from {
+			offset = at.offset
+		}
+		next := cursor{segment: segments[i]}
+		_, err := j.readSegment(segments[i], offset, func(e Entry, end int64) bool {
+			switch {
+			case e.Index >= synced, len(out) > 0 && out[len(out)-1].Index+1 != e.Index:
+				return false
+			case e.Index >= from:
 				out = append(out, e)
-				from++
 			}
-		}); err != nil {
+			next.index, next.offset = e.Index+1, end
+			return len(out) < limit
+		})
+		if err != nil {
 			return nil, err
 		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("read the journal: entry %d is missing", from)
+		if next.offset > 0 {
+			j.mu.Lock()
+			j.cursor = next
+			j.mu.Unlock()
+		}
+		if n := len(out); n > 0 && i+1 < len(segments) && out[n-1].Index+1 != segments[i+1] {
+			break
+		}
 	}
 	return out, nil
 }
 
-// Close flushes what was appended and closes the file. It may be called more
-// than once; readers that wait return when their context ends.
+// Close flushes what was appended, closes the file and wakes whoever waits. It
+// may be called more than once.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	if j.closed {

@@ -3,10 +3,9 @@ package state
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -35,12 +34,18 @@ type Store struct {
 	db       *bbolt.DB
 	maxState int64
 
-	mu      sync.Mutex // guards what follows
-	pending pending
-	sizes   map[string]int64 // bytes of state by plugin
+	commit sync.Mutex // one commit at a time; held while a batch is written
+
+	mu      sync.Mutex       // guards what follows
+	pending pending          // what the next commit writes
+	writing pending          // what is being committed
+	sizes   map[string]int64 // bytes of state by consumer, everything pending included
 	refused map[string]uint64
-	commit  sync.Mutex // one commit at a time; held while a batch is written
 }
+
+// maxKey bounds the keys of the database, which plugins choose in part. One key
+// that the database refuses would fail every commit after it.
+const maxKey = 8 << 10
 
 // pending is what the next commit writes.
 type pending struct {
@@ -123,11 +128,17 @@ func (s *Store) Close() error {
 }
 
 // Checkpoint notes where a source resumes a stream, once everything before it
-// is durable everywhere.
+// is durable everywhere. A stream whose name is longer than 8 KiB is not kept,
+// which StateRefused counts.
 func (s *Store) Checkpoint(plugin, stream string, next uint64, checkpoint []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending.sources[plugin+"\x00"+stream] = source{next, checkpoint}
+	key := plugin + "\x00" + stream
+	if len(key) > maxKey {
+		s.refused[plugin]++
+		return
+	}
+	s.pending.sources[key] = source{next, checkpoint}
 }
 
 // Position is how far a consumer has come in a stream.
@@ -137,34 +148,66 @@ type Position struct {
 }
 
 // Durable notes that the effects of all records before the positions are kept
-// in the changes of the consumer's state. Both are committed together.
+// in the changes of the consumer's state. Both are committed together. A change
+// that would exceed the bound of the state, or whose key is longer than 8 KiB,
+// is left out and counted (StateRefused). After Close nothing is noted.
 func (s *Store) Durable(consumer string, positions []Position, changes []*pb.StateEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(changes) == 0 {
+		s.note(consumer, positions)
+		return
+	}
+	if err := s.db.View(func(tx *bbolt.Tx) error {
+		committed := tx.Bucket(bucketState)
+		for _, c := range changes {
+			s.change(consumer, c, committed)
+		}
+		return nil
+	}); err != nil {
+		return // closed: positions must not get ahead of the state
+	}
+	s.note(consumer, positions)
+}
+
+func (s *Store) note(consumer string, positions []Position) {
 	for _, p := range positions {
 		s.pending.positions[positionKey(consumer, p.Stream)] = p.Next
 	}
-	for _, c := range changes {
-		key := consumer + "\x00" + c.Key
-		if waiting := s.pending.state[key]; waiting != nil {
-			s.sizes[consumer] -= int64(len(key) + len(waiting))
-		}
-		if c.Deleted {
-			s.pending.state[key] = nil
-			continue
-		}
-		// An upper bound: the commit subtracts what this replaces.
-		if s.sizes[consumer]+int64(len(key)+len(c.Value)) > s.maxState {
-			s.refused[consumer]++
-			continue
-		}
-		s.sizes[consumer] += int64(len(key) + len(c.Value))
-		s.pending.state[key] = append([]byte{}, c.Value...)
-	}
 }
 
-// StateRefused returns how many puts of a plugin's state were refused because
-// they would exceed the bound.
+// change applies one change to what is pending; s.mu is held.
+func (s *Store) change(consumer string, c *pb.StateEntry, committed *bbolt.Bucket) {
+	key := consumer + "\x00" + c.Key
+	if len(key) > maxKey {
+		s.refused[consumer]++
+		return
+	}
+	// The newest value wins: what is pending, else what is being written, else
+	// what is in the database.
+	old, found := s.pending.state[key]
+	if !found {
+		if old, found = s.writing.state[key]; !found {
+			old = committed.Get([]byte(key))
+		}
+	}
+	size := s.sizes[consumer]
+	if old != nil {
+		size -= int64(len(key) + len(old))
+	}
+	if c.Deleted {
+		s.pending.state[key], s.sizes[consumer] = nil, size
+		return
+	}
+	if size += int64(len(key) + len(c.Value)); size > s.maxState {
+		s.refused[consumer]++
+		return
+	}
+	s.pending.state[key], s.sizes[consumer] = append([]byte{}, c.Value...), size
+}
+
+// StateRefused returns how many puts of a consumer's state, and checkpoints of a
+// plugin, were refused because they exceed a bound.
 func (s *Store) StateRefused(plugin string) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,26 +228,21 @@ func (s *Store) Flush() error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.pending = newPending()
+	s.writing, s.pending = p, newPending()
 	s.mu.Unlock()
-	deltas := make(map[string]int64)
-	err := s.db.Update(func(tx *bbolt.Tx) error { return p.write(tx, deltas) })
+	err := s.db.Update(p.write)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.writing = pending{}
 	if err != nil {
 		s.pending = merge(p, s.pending)
 		return fmt.Errorf("commit checkpoints and state: %w", err)
 	}
-	// Correct the upper bounds of this batch to what really changed.
-	for name, d := range deltas {
-		s.sizes[name] += d
-	}
 	return nil
 }
 
-// write puts everything into the transaction. deltas receives, by plugin, by
-// how much the size counted in advance exceeds the true change, negated.
-func (p pending) write(tx *bbolt.Tx, deltas map[string]int64) error {
+// write puts everything into the transaction.
+func (p pending) write(tx *bbolt.Tx) error {
 	sources, positions, state := tx.Bucket(bucketSources), tx.Bucket(bucketPositions), tx.Bucket(bucketState)
 	for k, v := range p.sources {
 		if err := sources.Put([]byte(k), append(binary.BigEndian.AppendUint64(nil, v.next), v.checkpoint...)); err != nil {
@@ -217,16 +255,11 @@ func (p pending) write(tx *bbolt.Tx, deltas map[string]int64) error {
 		}
 	}
 	for k, v := range p.state {
-		key := []byte(k)
-		name, _ := cut(key)
-		if old := state.Get(key); old != nil {
-			deltas[name] -= int64(len(key) + len(old))
-		}
 		var err error
 		if v == nil {
-			err = state.Delete(key)
+			err = state.Delete([]byte(k))
 		} else {
-			err = state.Put(key, v)
+			err = state.Put([]byte(k), v)
 		}
 		if err != nil {
 			return err
@@ -237,15 +270,9 @@ func (p pending) write(tx *bbolt.Tx, deltas map[string]int64) error {
 
 // merge lays the newer over the older.
 func merge(older, newer pending) pending {
-	for k, v := range newer.sources {
-		older.sources[k] = v
-	}
-	for k, v := range newer.positions {
-		older.positions[k] = v
-	}
-	for k, v := range newer.state {
-		older.state[k] = v
-	}
+	maps.Copy(older.sources, newer.sources)
+	maps.Copy(older.positions, newer.positions)
+	maps.Copy(older.state, newer.state)
 	return older
 }
 
@@ -307,125 +334,4 @@ func (s *Store) each(bucket []byte, name string, visit func(rest, value []byte))
 		}
 		return nil
 	})
-}
-
-// Table is a named set of small JSON documents, each written at once.
-type Table[T any] struct {
-	store *Store
-	name  []byte
-}
-
-// NewTable opens a table.
-func NewTable[T any](s *Store, name string) (*Table[T], error) {
-	t := &Table[T]{s, []byte("table:" + name)}
-	return t, s.db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(t.name)
-		return err
-	})
-}
-
-// Get returns the document under key, and whether there is one.
-func (t *Table[T]) Get(key string) (T, bool, error) {
-	var v T
-	found := false
-	err := t.store.db.View(func(tx *bbolt.Tx) error {
-		raw := tx.Bucket(t.name).Get([]byte(key))
-		if raw == nil {
-			return nil
-		}
-		found = true
-		return json.Unmarshal(raw, &v)
-	})
-	if err != nil {
-		return v, false, fmt.Errorf("read %s %s: %w", t.name, key, err)
-	}
-	return v, found, nil
-}
-
-// Put writes the document under key.
-func (t *Table[T]) Put(key string, v T) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode %s %s: %w", t.name, key, err)
-	}
-	err = t.store.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(t.name).Put([]byte(key), raw) })
-	if err != nil {
-		return fmt.Errorf("write %s %s: %w", t.name, key, err)
-	}
-	return nil
-}
-
-// PutAll writes many documents in one transaction.
-func (t *Table[T]) PutAll(docs map[string]T) error {
-	err := t.store.db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(t.name)
-		for key, v := range docs {
-			raw, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			if err := b.Put([]byte(key), raw); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", t.name, err)
-	}
-	return nil
-}
-
-// Delete removes keys; those that are absent are no error.
-func (t *Table[T]) Delete(keys ...string) error {
-	err := t.store.db.Update(func(tx *bbolt.Tx) error {
-		for _, key := range keys {
-			if err := tx.Bucket(t.name).Delete([]byte(key)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("delete from %s: %w", t.name, err)
-	}
-	return nil
-}
-
-// All returns every document by key. One that cannot be decoded is left out
-// and returned in the error, beside the others.
-func (t *Table[T]) All() (map[string]T, error) {
-	out := make(map[string]T)
-	var bad []error
-	err := t.store.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(t.name).ForEach(func(k, raw []byte) error {
-			var v T
-			if err := json.Unmarshal(raw, &v); err != nil {
-				bad = append(bad, fmt.Errorf("read %s %s: %w", t.name, k, err))
-				return nil
-			}
-			out[string(k)] = v
-			return nil
-		})
-	})
-	return out, errors.Join(append(bad, err)...)
-}
-
-// MakeDir makes a directory of the host, with its parents, and refuses one that
-// others could write.
-func MakeDir(path string, mode os.FileMode) error {
-	if err := os.MkdirAll(path, mode); err != nil {
-		return fmt.Errorf("make the directory %s: %w", path, err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("look at the directory %s: %w", path, err)
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory", path)
-	}
-	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("directory %s has mode %04o: others can write it; run: chmod go-w %s", path, info.Mode().Perm(), path)
-	}
-	return nil
 }

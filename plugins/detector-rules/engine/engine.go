@@ -101,7 +101,9 @@ type Engine struct {
 	// renewed every sweepEvery events.
 	low int64
 	key []byte
-	now occurrence
+	// value is where Save encodes.
+	value []byte
+	now   occurrence
 }
 
 // occurrence is the event at hand.

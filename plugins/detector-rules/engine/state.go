@@ -205,8 +205,11 @@ func descriptorOf(s *scan, descriptors []*event.Stream) *event.Stream {
 }
 
 // encode writes a group.
-func (g *group) encode() []byte {
-	w := &writer{}
+func (g *group) encode() []byte { return g.appendTo(nil) }
+
+// appendTo appends what encode returns.
+func (g *group) appendTo(b []byte) []byte {
+	w := &writer{b}
 	w.byte(stateVersion)
 	var flags byte
 	if g.alerted {
@@ -338,7 +341,8 @@ func (e *Engine) Save(put func(key string, value []byte) bool, del func(key stri
 		if g.gone {
 			continue
 		}
-		if !put(g.stateKey(), g.encode()) {
+		e.value = g.appendTo(e.value[:0])
+		if !put(g.stateKey(), e.value) {
 			e.dirty = append(e.dirty[:0], e.dirty[i:]...)
 			return
 		}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/ironpost/ironpost/sdk/event"
 )
 
 // Config says where to keep what for how long. Dir is needed.
@@ -138,125 +136,6 @@ func (s *Store) MakeRoom(ctx context.Context) error {
 		return nil
 	}
 	return s.flush(ctx)
-}
-
-// PutAlert takes an alert; a is not kept.
-func (s *Store) PutAlert(a *event.AlertEvent) {
-	at := nano(a.Time)
-	doc := encode(alertOf(a))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(alertsName, row{
-		table: tableAlerts,
-		args: []any{
-			strings.Clone(a.ID), at, int64(a.Severity), strings.Clone(a.RuleID), strings.Clone(a.Detector),
-			strings.Clone(a.Group), a.TraceID.String(), doc,
-		},
-		entities: event.CloneFields(a.Entities),
-		time:     at,
-		bytes:    2*len(doc) + 512,
-	})
-}
-
-// PutAction takes an action; a is not kept.
-func (s *Store) PutAction(a *event.ActionEvent) {
-	doc := encode(actionDoc{
-		Stream: streamOf(a.Stream), Sequence: a.Sequence,
-		Reason: a.Reason, Expires: nano(a.Expires), Details: pairsOf(a.Details),
-	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(alertsName, row{
-		table: tableActions,
-		args: []any{
-			strings.Clone(a.ID), int64(a.Outcome), nano(a.Time), strings.Clone(a.AlertID), a.TraceID.String(),
-			strings.Clone(a.Enforcer), strings.Clone(a.Action), strings.Clone(a.Target), strings.Clone(a.Mode), doc,
-		},
-		bytes: len(doc) + 512,
-	})
-}
-
-// PutLog takes a log event; e is not kept.
-func (s *Store) PutLog(e *event.LogEvent) {
-	id := e.ID()
-	fields := ""
-	if len(e.Fields) > 0 {
-		fields = encode(pairsOf(e.Fields))
-	}
-	var raw []byte
-	if len(e.Raw) > 0 {
-		raw = append(raw, e.Raw...)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.putEvent(e.Stream, e.ObservedTime, e.Time, row{
-		table: tableLogs,
-		args: []any{
-			int64(id.Stream), int64(id.Sequence), nano(e.Time), nano(e.ObservedTime), int64(e.Severity), int64(e.Flags),
-			strings.Clone(e.Host), strings.Clone(e.Process), int64(e.PID), strings.Clone(e.Message), fields, raw, strings.Clone(e.Reason),
-		},
-		bytes: len(e.Message) + len(fields) + len(raw) + 512,
-	})
-}
-
-// PutPacket takes a packet summary; p is not kept.
-func (s *Store) PutPacket(p *event.PacketEvent) {
-	id := p.ID()
-	doc := encode(packetOf(p))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.putEvent(p.Stream, p.Time, p.Time, row{
-		table: tablePackets,
-		args:  []any{int64(id.Stream), int64(id.Sequence), nano(p.Time), doc},
-		bytes: len(doc) + 256,
-	})
-}
-
-func (s *Store) put(name string, r row) *batch {
-	b := s.waiting[name]
-	if b == nil {
-		b = &batch{streams: make(map[uint64]row)}
-		s.waiting[name] = b
-	}
-	b.rows = append(b.rows, r)
-	b.bytes += r.bytes
-	s.bytes += r.bytes
-	return b
-}
-
-// putEvent puts a row into the file of the day on which it was observed.
-func (s *Store) putEvent(stream *event.Stream, observed, at time.Time, r row) {
-	if s.full {
-		s.stats.Dropped++
-		return
-	}
-	if observed.IsZero() {
-		observed = at
-	}
-	b := s.put(s.dayOf(observed), r)
-	if stream == nil {
-		return
-	}
-	if _, ok := b.streams[stream.ID]; !ok {
-		doc := encode(streamOf(stream))
-		b.streams[stream.ID] = row{table: tableStreams, args: []any{int64(stream.ID), doc}}
-		b.bytes += len(doc) + 256
-		s.bytes += len(doc) + 256
-	}
-}
-
-// dayOf returns the name of the file of a day. A time that cannot be, before
-// what is kept or after today, counts as today.
-func (s *Store) dayOf(observed time.Time) string {
-	now := s.cfg.Now().UTC()
-	oldest := now.AddDate(0, 0, -7)
-	if r := s.cfg.Retention; r > 0 && now.Add(-r).After(oldest) {
-		oldest = now.Add(-r)
-	}
-	if observed.After(now) || observed.Before(oldest) {
-		observed = now
-	}
-	return dayPrefix + observed.UTC().Format(dayLayout) + suffix
 }
 
 // Sync writes everything that was put. See the package documentation for what

@@ -37,6 +37,8 @@ type segment struct {
 	format string
 	// before holds the mark.leadLen bytes before the offset.
 	before [leadLimit]byte
+	// head is where verify reads to.
+	head [headLimit]byte
 	// inHole says that the offset lies inside a block of NUL bytes.
 	inHole bool
 	// pending is the length of the unfinished last line, and end the size of
@@ -143,6 +145,23 @@ func sniff(b []byte) string {
 	return "syslog"
 }
 
+// verify compares the beginning of the file with the fingerprint. Called after a
+// read it proves that what was read is the continuation: the file was not
+// truncated and rewritten before or during the read. It returns errTruncated
+// when they differ.
+func (g *segment) verify() error {
+	n := int(g.mark.headLen)
+	if _, err := g.file.ReadAt(g.head[:n], 0); errors.Is(err, io.EOF) {
+		return errTruncated
+	} else if err != nil {
+		return fmt.Errorf("read the beginning: %w", err)
+	}
+	if n > 0 && fingerprint(g.head[:n]) != g.mark.head {
+		return errTruncated
+	}
+	return nil
+}
+
 func fingerprint(b []byte) uint64 {
 	sum := sha256.Sum256(b)
 	return binary.LittleEndian.Uint64(sum[:8])
@@ -163,6 +182,9 @@ func (g *segment) read(ctx context.Context, buf []byte, emit func(line []byte) e
 		}
 		if n < lead || !bytes.Equal(buf[:lead], g.before[:lead]) {
 			return errTruncated
+		}
+		if err := g.verify(); err != nil {
+			return err
 		}
 		start := g.mark.offset - int64(lead)
 		used, err := g.split(buf[:n], lead, start, emit)
@@ -276,6 +298,9 @@ func (g *segment) flush(buf []byte, emit func(line []byte) error) error {
 	}
 	if n <= lead || !bytes.Equal(buf[:lead], g.before[:lead]) {
 		return errTruncated
+	}
+	if err := g.verify(); err != nil {
+		return err
 	}
 	line := bytes.TrimSuffix(buf[lead:n], []byte{'\r'})
 	g.advance(buf, n, start)

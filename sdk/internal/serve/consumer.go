@@ -42,9 +42,14 @@ func (Stateless) Restore([]*pb.StateEntry) error { return nil }
 // Save has nothing to do.
 func (Stateless) Save(context.Context) ([]*pb.StateEntry, bool, error) { return nil, false, nil }
 
-// saveInterval bounds how long a busy link goes without declaring its work
-// durable; an idle one does it at once.
-const saveInterval = 50 * time.Millisecond
+// saveInterval is how often a busy link saves, as often as the host commits. An
+// idle one saves at once where that costs nothing, else when the last time is that
+// long ago: a link that is idle after every batch, because the one before it in
+// the flow is slower, would else save its windows or sync its file for each.
+const saveInterval = 100 * time.Millisecond
+
+// cheapSave is how long a save may take that an idle link need not pause after.
+const cheapSave = time.Millisecond
 
 // Answer sends frames that answer one received frame.
 type Answer struct {
@@ -104,7 +109,7 @@ func Consume(stream Stream, h Handler, drain *Drainer) error {
 	received := make(chan error, 1)
 	go func() { received <- receive(ctx, stream, frames) }()
 
-	l := consumer{stream: stream, handler: h, lastSave: time.Now()}
+	l := consumer{stream: stream, handler: h, lastSave: time.Now(), cheap: true}
 	if err := l.run(ctx, frames, drain); err != nil {
 		cancel()
 		go func() {
@@ -147,37 +152,62 @@ type consumer struct {
 	acked    uint64           // number up to which credit was given back
 	saved    uint64           // number up to which the work is durable
 	lastSave time.Time
+	cheap    bool // the last save held no changes and took no time
 }
 
 func (c *consumer) run(ctx context.Context, frames <-chan *pb.Frame, drain *Drainer) error {
+	late := time.NewTimer(saveInterval)
+	defer late.Stop()
 	for {
 		var f *pb.Frame
 		var ok bool
 		select {
 		case f, ok = <-frames:
 		default:
-			if err := c.acknowledge(ctx, true); err != nil {
+			if err := c.acknowledge(ctx, c.pause() <= 0); err != nil {
 				return err
+			}
+			var due <-chan time.Time
+			if c.saved != c.handled {
+				late.Reset(c.pause())
+				due = late.C
 			}
 			select {
 			case f, ok = <-frames:
+			case <-due:
+				continue
 			case done := <-drain.asked:
-				close(done) // idle, and saved above
+				if err := c.acknowledge(ctx, true); err != nil {
+					return err
+				}
+				close(done) // idle, and saved
 				continue
 			}
 		}
 		if !ok {
-			return nil
+			if c.stream.Context().Err() != nil {
+				return nil // broken off
+			}
+			return c.acknowledge(ctx, true) // the host has no more, and may still listen
 		}
 		err := c.handle(ctx, f)
 		f.Free()
 		if err != nil {
 			return err
 		}
-		if err := c.acknowledge(ctx, len(frames) == 0 || time.Since(c.lastSave) >= saveInterval); err != nil {
+		idle := len(frames) == 0
+		if err := c.acknowledge(ctx, idle && c.pause() <= 0 || time.Since(c.lastSave) >= saveInterval); err != nil {
 			return err
 		}
 	}
+}
+
+// pause returns how long an idle link has yet to wait before it saves.
+func (c *consumer) pause() time.Duration {
+	if c.cheap {
+		return 0
+	}
+	return saveInterval - time.Since(c.lastSave)
 }
 
 func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
@@ -202,13 +232,20 @@ func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
 
 // acknowledge gives credit back and, when asked to save, declares durable.
 func (c *consumer) acknowledge(ctx context.Context, save bool) error {
+	if save && c.saved != c.handled {
+		c.cheap = true
+	}
 	for save && c.saved != c.handled {
+		began := time.Now()
 		changes, more, err := c.handler.Save(ctx)
 		if err != nil {
 			return fmt.Errorf("save state: %w", err)
 		}
 		if more && len(changes) == 0 {
 			return errors.New("save state: changes are left, and none was given")
+		}
+		if len(changes) > 0 || time.Since(began) > cheapSave {
+			c.cheap = false
 		}
 		ack := &pb.Ack{Accepted: c.handled, Changes: changes}
 		if !more {

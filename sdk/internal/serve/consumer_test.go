@@ -82,7 +82,7 @@ func TestConsumeAcknowledges(t *testing.T) {
 	})
 }
 
-func TestConsumeSavesWhenBusyEvery50ms(t *testing.T) {
+func TestConsumeSavesWhenBusy(t *testing.T) {
 	r := &recorder{handle: func(context.Context, *pb.Frame, *Answer) error {
 		<-time.After(20 * time.Millisecond)
 		return nil
@@ -105,8 +105,28 @@ func TestConsumeSavesWhenBusyEvery50ms(t *testing.T) {
 				durable++
 			}
 		}
-		if last != 12 || durable != 4 {
-			t.Errorf("12 batches in 240 ms: credit up to %d, durable %d times; want 12 and 4", last, durable)
+		if last != 12 || durable != 3 {
+			t.Errorf("12 batches in 240 ms: credit up to %d, durable %d times; want 12 and 3", last, durable)
+		}
+	})
+}
+
+// TestConsumeSavesAtTheEnd: changes that are not due yet are saved when the host
+// has nothing more to send.
+func TestConsumeSavesAtTheEnd(t *testing.T) {
+	r := &recorder{save: func() ([]*pb.StateEntry, bool, error) { return []*pb.StateEntry{{Key: "k"}}, false, nil }}
+	consume(t, r, func(t *testing.T, h host, _ *Drainer, done chan error) {
+		h.send(pb.Header{Number: 1}, "a")
+		synctest.Wait()
+		h.send(pb.Header{Number: 2}, "a")
+		synctest.Wait()
+		close(h.p.in)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		got := acks(h.all())
+		if len(got) == 0 || got[len(got)-1] != "accepted 2 durable 2 changes 1" {
+			t.Errorf("got %v, want the last batch durable", got)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
@@ -22,9 +23,9 @@ func main() {
 		fmt.Println("Welcome to this plugin!")
 	case "alien":
 		fmt.Println("1|99|unix|/nowhere|grpc|")
-		select {}
+		time.Sleep(time.Hour)
 	case "mute":
-		select {}
+		time.Sleep(time.Hour)
 	}
 	os.Exit(sdk.Main(sdk.Plugin{Name: "misfit-" + how, Version: "1.0.0", Summary: "Misbehaves", Detector: detector{}}))
 }
@@ -36,7 +37,7 @@ func (detector) Detect(context.Context, sdk.Batch, func(*event.AlertEvent)) erro
 // Consumes is part of the description.
 func (detector) Consumes() []event.Kind {
 	if how == "hang" {
-		select {}
+		time.Sleep(time.Hour)
 	}
 	return nil
 }
