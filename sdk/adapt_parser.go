@@ -163,17 +163,17 @@ func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
 		}
 		b, reason = b[:start], reasonOversize
 	}
+	reason = cutText(record.Valid(reason), maxCode)
 	p.countReason(reason)
 	e.Reset()
 	p.complete(e, raw)
 	e.Flags |= event.FlagUnparsed
-	e.Reason = cutText(reason, maxCode)
+	e.Reason = reason
 	e.Raw = raw.Line[:min(len(raw.Line), rawKept)]
 	return record.AppendLog(b, e, base)
 }
 
 func (p *parserLink) countReason(reason string) {
-	reason = cutText(record.Valid(reason), maxCode)
 	if _, known := p.reasons[reason]; !known && len(p.reasons) >= 64 {
 		reason = reasonOther
 	}

@@ -37,6 +37,11 @@
 // the interface says otherwise. Different kinds of one binary are called
 // concurrently.
 //
+// # Tests
+//
+// Package sdk/sdktest plays the host in a plugin's own tests: one call checks a
+// plugin against the contract of its kind, in process or as a built program.
+//
 // # Output
 //
 // Log with the logger in Env. Standard output belongs to the handshake; what a

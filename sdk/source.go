@@ -53,11 +53,16 @@ type Stream interface {
 	Resume() []byte
 	// Emit hands over one record; line and checkpoint are copied. checkpoint
 	// says where to resume after this record, at most 4 KiB; nil for a source
-	// that cannot go back. A line longer than event.MaxRecord is cut, marked
+	// that cannot go back, whose streams are not remembered over a restart of
+	// the host. A line longer than event.MaxRecord is cut, marked
 	// and counted. Emit waits while the host does not take more: a source that
 	// can hold back its origin needs nothing else. It returns the error of ctx
 	// when that ends first.
 	Emit(ctx context.Context, line, checkpoint []byte) error
+	// Mark notes a position that is not behind a record: where reading begins,
+	// or what was read and holds none. Like a record's, the checkpoint is what
+	// Resume returns after a restart.
+	Mark(ctx context.Context, checkpoint []byte) error
 	// TryEmit is Emit for an origin that cannot wait (datagrams): it returns
 	// ErrNoRoom at once, and counts a drop, instead of waiting.
 	TryEmit(line []byte) error

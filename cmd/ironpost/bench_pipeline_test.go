@@ -30,13 +30,13 @@ const (
 func TestBenchPipeline(t *testing.T) {
 	p := startBenchHost(t)
 	channels := hosttest.Compile(t, "./cmd/ironpost/testdata/bench/channels")
-	p.round(t, benchLines/10) // warm
+	p.round(t, benchLines/10, "") // warm
 
 	values := make(map[string][]float64)
 	record := func(c, metric string, v float64) { values[c+"/"+metric] = append(values[c+"/"+metric], v) }
 	inProcess := []string{"single", "recycled", "batch"}
 	for range benchRounds {
-		s := p.round(t, benchLines)
+		s := p.round(t, benchLines, "")
 		record("processes", "rate", s.rate)
 		record("processes", "allocations", s.allocations)
 		total := 0.0
@@ -54,6 +54,8 @@ func TestBenchPipeline(t *testing.T) {
 		}
 	}
 
+	attack := p.round(t, benchLines/4, " attack")
+
 	r := &benchReport{name: "pipeline"}
 	m := func(key string) float64 { return benchMedian(values[key]) }
 	const processes = "processes (gRPC)"
@@ -63,6 +65,11 @@ func TestBenchPipeline(t *testing.T) {
 		r.add(processes, "cpu_"+name, m("processes/"+name), "ns/event")
 	}
 	r.target(t, processes, "host_allocations", m("processes/allocations"), "objects/event", m("processes/allocations") <= 0.1, "<= 0.1")
+	const attacked = "processes (gRPC), one line in four a failed login"
+	r.add(attacked, "events_per_second", attack.rate, "1/s")
+	for _, name := range []string{"source", "host", "parser", "detector"} {
+		r.add(attacked, "cpu_"+name, attack.cpu[name], "ns/event")
+	}
 	names := map[string]string{
 		"single": "channel, one event a send", "recycled": "channel, one event a send, memory used again", "batch": "channel, batches of 1024",
 	}
@@ -168,7 +175,7 @@ func startBenchHost(t *testing.T) *benchHost {
 	})
 	// Until the reader of the alerts listens.
 	p.Wait(20*time.Second, "the alert about a marker", func() bool {
-		p.send(t, 0)
+		p.send(t, "0")
 		select {
 		case <-p.markers:
 			return true
@@ -179,13 +186,13 @@ func startBenchHost(t *testing.T) *benchHost {
 	return p
 }
 
-// send orders n lines.
-func (p *benchHost) send(t *testing.T, n int) {
+// send gives an order to the source.
+func (p *benchHost) send(t *testing.T, order string) {
 	t.Helper()
 	p.order++
 	// Written aside and renamed: the source never sees half an order.
 	aside := filepath.Join(p.orders, ".order")
-	if err := os.WriteFile(aside, []byte(strconv.Itoa(n)), 0o644); err != nil {
+	if err := os.WriteFile(aside, []byte(order), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(aside, filepath.Join(p.orders, strconv.Itoa(p.order))); err != nil {
@@ -241,7 +248,7 @@ type benchSample struct {
 
 // round has the source emit n lines and waits for the alert about what follows
 // them.
-func (p *benchHost) round(t *testing.T, n int) benchSample {
+func (p *benchHost) round(t *testing.T, n int, log string) benchSample {
 	t.Helper()
 	var before, after benchStatus
 	p.JSON(&before, "status")
@@ -249,7 +256,7 @@ func (p *benchHost) round(t *testing.T, n int) benchSample {
 	for name, pid := range p.pids {
 		used[name] = benchProcessTime(t, pid)
 	}
-	p.send(t, n)
+	p.send(t, strconv.Itoa(n)+log)
 	began := p.await(t, fmt.Sprintf("begin %d", p.order))
 	ended := p.await(t, fmt.Sprintf("end %d", p.order))
 	s := benchSample{rate: float64(n) / ended.Sub(began).Seconds(), cpu: make(map[string]float64)}

@@ -103,28 +103,28 @@ func (s *sshServer) listens() bool {
 }
 
 // guess tries five wrong passwords as a user, in one connection from an address
-// of the attacker's end. It returns when sshd has refused them all, or the
-// connection is cut.
+// of the attacker's end. It returns when sshd has refused them all, or when no
+// answer comes any more.
 func (s *sshServer) guess(from *nettest.Namespace, addr netip.Addr, user string) {
 	s.t.Helper()
 	to := s.to.IP4
 	if addr.Is6() {
 		to = s.to.IP6
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer cancel()
 	args := []string{"-F", "none", "-b", addr.String(), "-p", fmt.Sprint(sshPort), "-l", user}
 	for _, o := range []string{
 		"StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "GlobalKnownHostsFile=/dev/null", "LogLevel=ERROR",
 		"PubkeyAuthentication=no", "PreferredAuthentications=password", "NumberOfPasswordPrompts=5",
-		"ConnectTimeout=10", "ServerAliveInterval=2", "ServerAliveCountMax=2",
+		"ConnectTimeout=10",
 	} {
 		args = append(args, "-o", o)
 	}
 	cmd := from.Command(ctx, "ssh", append(args, to.String(), "true")...)
 	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+filepath.Join(s.dir, "ask"), "SSH_ASKPASS_REQUIRE=force")
 	out, err := cmd.CombinedOutput()
-	if err == nil || ctx.Err() != nil || strings.Contains(string(out), "unknown option") {
-		s.t.Fatalf("ssh as %q: got %v, want a refusal\n%s", user, err, out)
+	if ctx.Err() == nil && !strings.Contains(string(out), "Permission denied") {
+		s.t.Fatalf("ssh as %q: got %v, want the passwords refused\n%s", user, err, out)
 	}
 }

@@ -62,6 +62,15 @@ type item struct {
 	answered uint64
 }
 
+// replayable reports whether the frame can come again after a restart of the
+// host: it is from the journal, or from a source that can go back.
+func (it *item) replayable() bool {
+	if it.entry != nil {
+		return len(it.entry.checkpoint) > 0
+	}
+	return it.frame.Kind == pb.Kind_KIND_ALERT || it.frame.Kind == pb.Kind_KIND_ACTION
+}
+
 // NewQueue returns an empty queue.
 func NewQueue(c QueueConfig) *Queue {
 	q := &Queue{config: c, positions: c.Positions, changed: make(chan struct{})}
@@ -249,7 +258,7 @@ func (q *Queue) Durable(number uint64, keep func([]Position)) error {
 	for _, it := range done {
 		q.bytes -= int64(it.frame.Size())
 		stream := it.frame.Stream
-		if it.next > q.positions[stream] {
+		if it.replayable() && it.next > q.positions[stream] {
 			q.positions[stream] = it.next
 			if k := len(reached); k > 0 && reached[k-1].Stream == stream {
 				reached[k-1].Next = it.next

@@ -17,10 +17,11 @@ import (
 )
 
 // batch makes a frame of count records from sequence first, and returns the
-// sequence behind them.
+// sequence behind them. Like those of the journal they can come again after a
+// restart of the host.
 func batch(stream, first uint64, count int) (*pb.Frame, uint64) {
 	payload := make([]byte, 10*count)
-	return pb.NewFrame(pb.Header{Stream: stream, FirstSequence: first, Kind: pb.Kind_KIND_RAW, Count: uint32(count)}, &payload, nil), first + uint64(count)
+	return pb.NewFrame(pb.Header{Stream: stream, FirstSequence: first, Kind: pb.Kind_KIND_ALERT, Count: uint32(count)}, &payload, nil), first + uint64(count)
 }
 
 func newQueue(credits int) *Queue {

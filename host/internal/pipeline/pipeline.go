@@ -156,7 +156,8 @@ func (m *Member) join(ctx context.Context, kind string) error {
 	switch kind {
 	case "source":
 		m.sources = bus.NewSources(func(c bus.Checkpoint) {
-			if p.config.Store != nil && p.ctx.Err() == nil {
+			// A stream without checkpoints cannot be read again: nothing to keep.
+			if p.config.Store != nil && p.ctx.Err() == nil && len(c.Checkpoint) > 0 {
 				p.config.Store.Checkpoint(m.desc.Name, c.Stream, c.Next, c.Checkpoint)
 			}
 		})

@@ -199,7 +199,7 @@ func (r *sourceLink) receive(f *pb.Frame) error {
 		m.Dropped.Add(c.Value)
 		p.Stats.Drop("source", c.Name, c.Value)
 	}
-	if f.Count == 0 {
+	if f.Number == 0 {
 		return nil
 	}
 	var o pb.Origin
@@ -224,6 +224,10 @@ func (r *sourceLink) receive(f *pb.Frame) error {
 	}
 	checkpoint := append([]byte(nil), f.Checkpoint...)
 	entry := m.sources.Add(f.Stream, o.Name, f.Number, next, checkpoint)
+	if f.Count == 0 { // a position alone
+		entry.Release()
+		return r.acknowledge(f.Number)
+	}
 	m.Events.Add(uint64(f.Count))
 	p.Stats.Received.Add(uint64(f.Count))
 

@@ -308,9 +308,8 @@ func (j *Journal) remember(e Entry) {
 		j.recentN -= len(j.recent[drop].Data) + entryMemory
 		drop++
 	}
-	if drop > 0 {
-		j.recent = slices.Delete(j.recent, 0, drop)
-	}
+	clear(j.recent[:drop]) // append moves the rest when it runs out of room
+	j.recent = j.recent[drop:]
 }
 
 // Next returns the index that the next entry will have.

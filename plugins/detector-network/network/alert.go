@@ -24,9 +24,7 @@ func (d *Detector) scanAlert(e *event.PacketEvent, from netip.Addr, f finding, g
 	a.Group = from.String()
 	a.Count = uint64(max(f.sum.evidence, 1))
 	a.SetEntity("src_ip", a.Group)
-	if usable(e.Destination) {
-		a.SetEntity("dst_ip", e.Destination.Unmap().String())
-	}
+	a.SetEntity("dst_ip", aim(e, g.cited))
 	speed := "fast"
 	if f.slow {
 		speed = "slow"
@@ -72,9 +70,7 @@ func (d *Detector) sourceFloodAlert(e *event.PacketEvent, from netip.Addr, t tor
 	a.Group = from.String()
 	a.Count = uint64(t.intervals)
 	a.SetEntity("src_ip", a.Group)
-	if usable(e.Destination) {
-		a.SetEntity("dst_ip", e.Destination.Unmap().String())
-	}
+	a.SetEntity("dst_ip", aim(e, g.cited))
 	if e.Ports == 1 && len(e.PortSample) == 1 {
 		a.SetEntity("dst_port", strconv.Itoa(int(e.PortSample[0])))
 	}
@@ -109,6 +105,21 @@ func newAlert(e *event.PacketEvent, earlier []*event.PacketEvent) *event.AlertEv
 		a.CitePacket(p)
 	}
 	return a
+}
+
+// aim returns the address that a source attacks, as far as the summaries tell,
+// newest first. Each knows the last address that the source sent to, which may be
+// a group that its neighbour discovery asked; "" when all do.
+func aim(e *event.PacketEvent, earlier []*event.PacketEvent) string {
+	for i := len(earlier); ; i-- {
+		if to := e.Destination.Unmap(); usable(to) && !to.IsMulticast() {
+			return to.String()
+		}
+		if i == 0 {
+			return ""
+		}
+		e = earlier[i-1]
+	}
 }
 
 // held says how many summaries the suppression before this alert held back.

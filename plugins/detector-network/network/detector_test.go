@@ -18,6 +18,7 @@ var (
 	peer6  = netip.MustParseAddr("2001:db8::7")
 	host4  = netip.MustParseAddr("192.0.2.1")
 	host6  = netip.MustParseAddr("2001:db8:1::1")
+	asked  = netip.MustParseAddr("ff02::1:ff00:1") // a solicited-node group
 )
 
 const tick = 250 * time.Millisecond
@@ -103,6 +104,13 @@ func TestAttacks(t *testing.T) {
 				f.source(time.Duration(i)*tick, peer6, event.PacketEvent{SYN: 250, Ports: 240, PortSample: span(1+i*250, 16), Destination: host6})
 			}
 		}, []string{"port_scan 2001:db8::7 src_ip=2001:db8::7 dst_ip=2001:db8:1::1"}},
+		{"neighbour discovery after the last probe", func(f *feed) {
+			f.source(0, peer6, event.PacketEvent{SYN: 15, PortSample: span(8000, 15), Destination: host6})
+			f.source(tick, peer6, event.PacketEvent{SYN: 15, PortSample: span(8015, 15), Destination: asked})
+		}, []string{"port_scan 2001:db8::7 src_ip=2001:db8::7 dst_ip=2001:db8:1::1"}},
+		{"neighbour discovery after every probe", func(f *feed) {
+			f.source(0, peer6, event.PacketEvent{SYN: 30, Ports: 30, PortSample: span(8000, 16), Destination: asked})
+		}, []string{"port_scan 2001:db8::7 src_ip=2001:db8::7"}},
 		{"one high port every 400 ms", func(f *feed) {
 			for i := range 24 {
 				f.source(time.Duration(i)*400*time.Millisecond, peer4, event.PacketEvent{SYN: 1, PortSample: span(8000+i, 1)})

@@ -104,17 +104,13 @@ func (l *ledger) settleAt(name string, n int) {
 	e.durable = e.positions[n-1]
 }
 
-// take returns and forgets the lines of a stream.
-func (l *ledger) take(name string) []string {
+// forget drops the lines of a stream.
+func (l *ledger) forget(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.streams[name]
-	if e == nil {
-		return nil
+	if e := l.streams[name]; e != nil {
+		e.lines, e.positions = nil, nil
 	}
-	lines := e.lines
-	e.lines, e.positions = nil, nil
-	return lines
 }
 
 func (l *ledger) lines(name string) []string {

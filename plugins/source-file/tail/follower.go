@@ -88,8 +88,7 @@ func (f *follower) run(ctx context.Context) error {
 		case errors.Is(err, errMoving):
 			wait = movingInterval
 		case err != nil:
-			var failed *emitError
-			if errors.As(err, &failed) {
+			if failed, ok := errors.AsType[*emitError](err); ok {
 				return fmt.Errorf("emit records of %s: %w", f.path, failed.err)
 			}
 			f.source.report(f.path, err)
@@ -242,24 +241,16 @@ func (f *follower) place(ctx context.Context, g *segment, size int64, buf []byte
 	return f.bookmark(ctx, g)
 }
 
-// bookmarker is a stream that can store a position without a record, so that
-// what is written between the first sight of a file and a restart is not lost
-// when no line was emitted before it.
-type bookmarker interface {
-	Mark(ctx context.Context, checkpoint []byte) error
-}
-
+// bookmark stores where reading begins, so that what is written between the
+// first sight of a file and a restart is not lost when no line was emitted
+// before it.
 func (f *follower) bookmark(ctx context.Context, g *segment) error {
 	if err := f.open(g); err != nil {
 		return err
 	}
-	b, ok := f.stream.(bookmarker)
-	if !ok {
-		return nil
-	}
 	g.mark.seen = time.Now().Unix()
 	f.position.set([]*segment{g})
-	if err := b.Mark(ctx, f.position.buf); err != nil {
+	if err := f.stream.Mark(ctx, f.position.buf); err != nil {
 		return &emitError{err}
 	}
 	return nil

@@ -187,10 +187,11 @@ func (s *Source) guess(path string) string {
 	return "syslog"
 }
 
-// match returns the paths that the configuration names and that exist, and
-// those of stored streams that it would name, without rotated and compressed
-// files: they belong to the stream of the path that they once had.
-func (s *Source) match(stored []string) []string {
+// match returns the paths that the configuration names and that exist or are
+// known, without rotated and compressed files: they belong to the stream of the
+// path that they once had. known are the paths that are followed or have a
+// stored position; one of them may be missing while it is being rotated.
+func (s *Source) match(known []string) []string {
 	found := make(map[string]struct{})
 	for _, pattern := range s.config.Paths {
 		pattern = filepath.Clean(pattern)
@@ -204,7 +205,7 @@ func (s *Source) match(stored []string) []string {
 		for _, m := range matches {
 			found[m] = struct{}{}
 		}
-		for _, name := range stored {
+		for _, name := range known {
 			if ok, _ := filepath.Match(pattern, name); ok {
 				found[name] = struct{}{}
 			}

@@ -3,8 +3,10 @@ package tail
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,11 +129,8 @@ func (w *watcher) interval() time.Duration {
 
 // scan starts followers for paths that are new.
 func (w *watcher) scan(ctx context.Context, group *errgroup.Group) {
-	var stored []string
-	for name := range w.stored {
-		stored = append(stored, name)
-	}
-	paths := w.source.match(stored)
+	known := slices.AppendSeq(slices.Collect(maps.Keys(w.stored)), maps.Keys(w.followers))
+	paths := w.source.match(known)
 	refused := make(map[string]struct{})
 	for _, path := range paths {
 		if _, ok := w.followers[path]; ok {

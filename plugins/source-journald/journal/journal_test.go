@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -22,123 +21,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// host stands in for the host: it records entries and positions.
-type host struct {
-	mu        sync.Mutex
-	config    sdk.StreamConfig
-	resume    []byte
-	lines     []string
-	positions []string
-	marked    []string
-	drops     map[string]uint64
-	counts    map[string]uint64
-	refuse    error
-}
-
-func newHost() *host { return &host{drops: map[string]uint64{}, counts: map[string]uint64{}} }
-
-func (h *host) Open(c sdk.StreamConfig) (sdk.Stream, error) {
-	h.config = c
-	return h, nil
-}
-
-func (h *host) Drop(reason string, n uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.drops[reason] += n
-}
-
-func (h *host) count(name string, n uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.counts[name] += n
-}
-
-func (h *host) Positions() []string { return nil }
-func (h *host) Resume() []byte      { return h.resume }
-func (h *host) Durable() []byte     { return nil }
-
-func (h *host) Emit(ctx context.Context, line, checkpoint []byte) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.refuse != nil {
-		return h.refuse
-	}
-	h.lines = append(h.lines, string(line))
-	h.positions = append(h.positions, string(checkpoint))
-	return ctx.Err()
-}
-
-func (h *host) Mark(_ context.Context, checkpoint []byte) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.marked = append(h.marked, string(checkpoint))
-	return nil
-}
-
-func (h *host) TryEmit([]byte) error        { return errors.New("the journal can wait") }
-func (h *host) Flush(context.Context) error { return nil }
-func (h *host) Close() error                { return nil }
-
-// script answers the runs of journalctl one after the other; the last answer
-// repeats.
-type script struct {
-	mu   sync.Mutex
-	runs []func(ctx context.Context) (sdk.Output, error)
-	args [][]string
-	at   []time.Duration
-	from time.Time
-}
-
-func (s *script) Run(ctx context.Context, name string, args ...string) (sdk.Output, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if name != Command {
-		return nil, fmt.Errorf("command %q", name)
-	}
-	i := min(len(s.args), len(s.runs)-1)
-	s.args = append(s.args, args)
-	s.at = append(s.at, time.Since(s.from))
-	return s.runs[i](ctx)
-}
-
-// output gives text, then ends with err; with a nil err it goes on for ever.
-type output struct {
-	ctx  context.Context
-	text io.Reader
-	err  error
-}
-
-func (o *output) Read(p []byte) (int, error) {
-	n, err := o.text.Read(p)
-	if !errors.Is(err, io.EOF) {
-		return n, err
-	}
-	if o.err == nil {
-		<-o.ctx.Done()
-		return 0, o.ctx.Err()
-	}
-	return 0, o.err
-}
-
-func (o *output) Close() error { return nil }
-
-func gives(err error, text ...string) func(context.Context) (sdk.Output, error) {
-	return func(ctx context.Context) (sdk.Output, error) {
-		return &output{ctx, strings.NewReader(strings.Join(text, "")), err}, nil
-	}
-}
-
-func fails(err error) func(context.Context) (sdk.Output, error) {
-	return func(context.Context) (sdk.Output, error) { return nil, err }
-}
-
 func entry(c, message string) string {
 	return fmt.Sprintf("{\"MESSAGE\":%q,\"__CURSOR\":%q,\"_PID\":\"1\"}\n", message, c)
 }
 
 // play runs a source over the script for a while of the bubble's time.
-func play(t *testing.T, h *host, s *script, config Config, long time.Duration) (*Source, error) {
+func play(t *testing.T, h *host, s *script, config Config, long time.Duration) error {
 	t.Helper()
 	src := New(&config)
 	env := sdk.Env{Counter: h.count}
@@ -156,9 +44,9 @@ func play(t *testing.T, h *host, s *script, config Config, long time.Duration) (
 	err := src.Run(ctx, h)
 	synctest.Wait()
 	if err != nil {
-		return src, err
+		return err
 	}
-	return src, health
+	return health
 }
 
 const exit1 = "journalctl ended with exit code 1"
@@ -172,7 +60,7 @@ func TestFirstStartAtTheEnd(t *testing.T) {
 		}}
 		config := Defaults()
 		config.Units = []string{"ssh.service", "sudo.service"}
-		_, health := play(t, h, s, config, time.Minute)
+		health := play(t, h, s, config, time.Minute)
 		if health != nil {
 			t.Errorf("Health: got %v, want nil", health)
 		}
@@ -211,7 +99,7 @@ func TestResumeAndRestart(t *testing.T) {
 			gives(errors.New(exit1), entry("c2", "b"), `{"MESSAGE":"cut in`),
 			gives(nil),
 		}}
-		_, health := play(t, h, s, Defaults(), time.Minute)
+		health := play(t, h, s, Defaults(), time.Minute)
 		if health != nil {
 			t.Errorf("Health: got %v, want nil: it runs for long", health)
 		}
@@ -245,7 +133,7 @@ func TestAbsentJournal(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, health := play(t, newHost(), c.s, Defaults(), 10*time.Minute)
+				health := play(t, newHost(), c.s, Defaults(), 10*time.Minute)
 				if health == nil || !strings.HasPrefix(health.Error(), c.want) {
 					t.Errorf("Health: got %v, want %q", health, c.want)
 				}
@@ -273,7 +161,7 @@ func TestInvalidCursor(t *testing.T) {
 			gives(io.EOF, entry("c1", "a"), entry("c2", "b")),
 			gives(nil, entry("c3", "c")),
 		}}
-		_, health := play(t, h, s, Defaults(), 10*time.Minute)
+		health := play(t, h, s, Defaults(), 10*time.Minute)
 		if health != nil {
 			t.Errorf("Health: got %v, want nil", health)
 		}
@@ -303,7 +191,9 @@ func TestBadOutput(t *testing.T) {
 		s := &script{runs: []func(context.Context) (sdk.Output, error){
 			gives(nil, "-- No entries --\n\n", entry("c1", "a"), long, huge, entry("c3", "b"), `{"MESSAGE":"no cursor"}`+"\n"),
 		}}
-		play(t, h, s, Defaults(), time.Minute)
+		if health := play(t, h, s, Defaults(), time.Minute); health != nil {
+			t.Errorf("Health: got %v, want nil", health)
+		}
 		if diff := cmp.Diff([]string{"c1", "c2", "c2", "c3", "c3"}, h.positions); diff != "" {
 			t.Errorf("positions (-want +got):\n%s", diff)
 		}
@@ -323,7 +213,7 @@ func TestDisabled(t *testing.T) {
 		config := Defaults()
 		config.Enabled = false
 		s := &script{}
-		if _, health := play(t, newHost(), s, config, time.Minute); health != nil || len(s.args) > 0 {
+		if health := play(t, newHost(), s, config, time.Minute); health != nil || len(s.args) > 0 {
 			t.Errorf("health %v, runs %v, want neither", health, s.args)
 		}
 	})
@@ -335,7 +225,7 @@ func TestHostRefuses(t *testing.T) {
 		h.resume = []byte("c0")
 		h.refuse = errors.New("the link is gone")
 		s := &script{runs: []func(context.Context) (sdk.Output, error){gives(nil, entry("c1", "a"))}}
-		if _, err := play(t, h, s, Defaults(), time.Minute); !errors.Is(err, h.refuse) {
+		if err := play(t, h, s, Defaults(), time.Minute); !errors.Is(err, h.refuse) {
 			t.Errorf("Run: got %v, want %v", err, h.refuse)
 		}
 	})

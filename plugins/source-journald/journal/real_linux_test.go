@@ -85,6 +85,10 @@ func followReal(t *testing.T) {
 		return err == nil && len(files) > 0
 	})
 	say(t, "before the start")
+	until(t, "the entry in the journal", func() bool {
+		out, _ := exec.Command(Command, "--output=cat", "--quiet").Output()
+		return strings.Contains(string(out), "before the start")
+	})
 
 	// The first life begins at the end; the second behind what was durable.
 	h := newHost()

@@ -156,13 +156,6 @@ type follower struct {
 	checkpoint []byte
 }
 
-// bookmarker is a stream that can store a position without a record, so that
-// what is logged between the first start and a restart is not lost when no entry
-// was emitted before it.
-type bookmarker interface {
-	Mark(ctx context.Context, checkpoint []byte) error
-}
-
 // follow runs journalctl once, to its end, and returns how many entries it gave
 // and why it ended.
 func (f *follower) follow(ctx context.Context) (entries int, err error) {
@@ -193,8 +186,9 @@ func (f *follower) follow(ctx context.Context) (entries int, err error) {
 	return entries, err
 }
 
-// begin finds the newest entry, behind which reading begins. An empty journal
-// is read from its beginning.
+// begin finds the newest entry, behind which reading begins, and stores that
+// position: what is logged between the first start and a restart is not lost. An
+// empty journal is read from its beginning.
 func (f *follower) begin(ctx context.Context) error {
 	_, err := f.run(ctx, newest(), func(entry []byte) error {
 		if c := cursor(entry); c != nil {
@@ -205,11 +199,10 @@ func (f *follower) begin(ctx context.Context) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	b, ok := f.stream.(bookmarker)
-	if !ok || f.cursor == "" {
+	if f.cursor == "" {
 		return nil
 	}
-	if err := b.Mark(ctx, []byte(f.cursor)); err != nil {
+	if err := f.stream.Mark(ctx, []byte(f.cursor)); err != nil {
 		return &emitError{err}
 	}
 	return nil
@@ -226,7 +219,7 @@ func (f *follower) run(ctx context.Context, args []string, each func([]byte) err
 	if err != nil {
 		return 0, fmt.Errorf("journald is absent: %w; where there is a journal, install journalctl", err)
 	}
-	defer output.Close()
+	defer func() { _ = output.Close() }()
 	s.started()
 	in := newLines(output)
 	for {

@@ -9,7 +9,8 @@
 //
 // # UDP
 //
-// A datagram is a message. Datagrams cannot wait: what the host does not take at
+// A datagram is a message. Its sender may be forged, so that Peer reads
+// "udp:ADDRESS", which no answer takes for an address. Datagrams cannot wait: what the host does not take at
 // once is dropped and counted, and so is what the kernel dropped before it was
 // read (kernel_udp, from SO_RXQ_OVFL, on Linux). At most 1,024 senders per
 // listener have a stream of their own; the one that was silent longest makes

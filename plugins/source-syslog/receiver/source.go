@@ -91,8 +91,13 @@ func (s *Source) open(out sdk.Emitter, listener string, peer netip.Addr) (sdk.St
 		TimeZone:   s.config.TimeZone,
 	}
 	if peer.IsValid() {
+		config.Name += " " + peer.String()
 		config.Peer = peer.String()
-		config.Name += " " + config.Peer
+		if strings.HasPrefix(listener, "udp") {
+			// The sender of a datagram may be forged: the host must not take it
+			// for an address that can be answered.
+			config.Peer = "udp:" + config.Peer
+		}
 	}
 	stream, err := out.Open(config)
 	if err != nil {

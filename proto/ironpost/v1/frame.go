@@ -371,8 +371,9 @@ func parseBytes(v []byte, tag protowire.Number, h *Header) error {
 			v = v[n:]
 		}
 	case tagAck:
-		h.Ack = new(Ack)
-		return proto.Unmarshal(v, h.Ack)
+		ack, err := parseAck(v)
+		h.Ack = ack
+		return err
 	case tagControl:
 		h.Control = new(LinkControl)
 		return proto.Unmarshal(v, h.Control)

@@ -42,14 +42,20 @@ func (Stateless) Restore([]*pb.StateEntry) error { return nil }
 // Save has nothing to do.
 func (Stateless) Save(context.Context) ([]*pb.StateEntry, bool, error) { return nil, false, nil }
 
-// saveInterval is how often a busy link saves, as often as the host commits. An
-// idle one saves at once where that costs nothing, else when the last time is that
-// long ago: a link that is idle after every batch, because the one before it in
-// the flow is slower, would else save its windows or sync its file for each.
-const saveInterval = 100 * time.Millisecond
-
-// cheapSave is how long a save may take that an idle link need not pause after.
-const cheapSave = time.Millisecond
+// How often a link saves. A save that costs nothing is made whenever the link is
+// idle, and every saveInterval. One that holds state is made when the link has
+// received saveShare times the bytes of the state saved last, so that windows
+// which change all the time do not outweigh the events, but once saveBytes were
+// received, when the link was idle for saveInterval, and after maxSaveInterval
+// at the latest. The host redelivers what was not saved.
+const (
+	saveInterval    = 100 * time.Millisecond
+	maxSaveInterval = time.Second
+	saveShare       = 16
+	saveBytes       = 16 << 20
+	// cheapSave is how long a save without changes may take to cost nothing.
+	cheapSave = time.Millisecond
+)
 
 // Answer sends frames that answer one received frame.
 type Answer struct {
@@ -109,7 +115,7 @@ func Consume(stream Stream, h Handler, drain *Drainer) error {
 	received := make(chan error, 1)
 	go func() { received <- receive(ctx, stream, frames) }()
 
-	l := consumer{stream: stream, handler: h, lastSave: time.Now(), cheap: true}
+	l := consumer{stream: stream, handler: h, lastSave: time.Now()}
 	if err := l.run(ctx, frames, drain); err != nil {
 		cancel()
 		go func() {
@@ -152,7 +158,10 @@ type consumer struct {
 	acked    uint64           // number up to which credit was given back
 	saved    uint64           // number up to which the work is durable
 	lastSave time.Time
-	cheap    bool // the last save held no changes and took no time
+	lastWork time.Time // when the last frame was handled
+	received int       // bytes of the frames handled since lastSave
+	changed  int       // bytes of the changes that the last save held
+	costly   bool      // it held any, or took its time
 }
 
 func (c *consumer) run(ctx context.Context, frames <-chan *pb.Frame, drain *Drainer) error {
@@ -164,17 +173,20 @@ func (c *consumer) run(ctx context.Context, frames <-chan *pb.Frame, drain *Drai
 		select {
 		case f, ok = <-frames:
 		default:
-			if err := c.acknowledge(ctx, c.pause() <= 0); err != nil {
+			if err := c.acknowledge(ctx, c.due(true)); err != nil {
 				return err
 			}
 			var due <-chan time.Time
 			if c.saved != c.handled {
-				late.Reset(c.pause())
+				late.Reset(time.Until(c.latest()))
 				due = late.C
 			}
 			select {
 			case f, ok = <-frames:
 			case <-due:
+				if err := c.acknowledge(ctx, true); err != nil {
+					return err
+				}
 				continue
 			case done := <-drain.asked:
 				if err := c.acknowledge(ctx, true); err != nil {
@@ -195,19 +207,28 @@ func (c *consumer) run(ctx context.Context, frames <-chan *pb.Frame, drain *Drai
 		if err != nil {
 			return err
 		}
-		idle := len(frames) == 0
-		if err := c.acknowledge(ctx, idle && c.pause() <= 0 || time.Since(c.lastSave) >= saveInterval); err != nil {
+		if err := c.acknowledge(ctx, c.due(len(frames) == 0)); err != nil {
 			return err
 		}
 	}
 }
 
-// pause returns how long an idle link has yet to wait before it saves.
-func (c *consumer) pause() time.Duration {
-	if c.cheap {
-		return 0
+// due reports whether it is time to save.
+func (c *consumer) due(idle bool) bool {
+	since := time.Since(c.lastSave)
+	if !c.costly {
+		return idle || since >= saveInterval
 	}
-	return saveInterval - time.Since(c.lastSave)
+	return since >= saveInterval && c.received >= saveShare*c.changed || c.received >= saveBytes || since >= maxSaveInterval
+}
+
+// latest returns when a link that stays idle saves.
+func (c *consumer) latest() time.Time {
+	idle, busy := c.lastWork.Add(saveInterval), c.lastSave.Add(maxSaveInterval)
+	if idle.Before(busy) {
+		return idle
+	}
+	return busy
 }
 
 func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
@@ -227,13 +248,15 @@ func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
 		return err
 	}
 	c.handled = f.Number
+	c.received += f.Size()
+	c.lastWork = time.Now()
 	return nil
 }
 
 // acknowledge gives credit back and, when asked to save, declares durable.
 func (c *consumer) acknowledge(ctx context.Context, save bool) error {
 	if save && c.saved != c.handled {
-		c.cheap = true
+		c.costly, c.changed = false, 0
 	}
 	for save && c.saved != c.handled {
 		began := time.Now()
@@ -244,13 +267,14 @@ func (c *consumer) acknowledge(ctx context.Context, save bool) error {
 		if more && len(changes) == 0 {
 			return errors.New("save state: changes are left, and none was given")
 		}
-		if len(changes) > 0 || time.Since(began) > cheapSave {
-			c.cheap = false
+		c.costly = c.costly || len(changes) > 0 || time.Since(began) > cheapSave
+		for _, e := range changes {
+			c.changed += len(e.Key) + len(e.Value)
 		}
 		ack := &pb.Ack{Accepted: c.handled, Changes: changes}
 		if !more {
 			ack.Durable = c.handled
-			c.saved, c.lastSave = c.handled, time.Now()
+			c.saved, c.lastSave, c.received = c.handled, time.Now(), 0
 		}
 		c.acked = c.handled
 		if err := c.stream.SendMsg(&pb.Frame{Header: pb.Header{Ack: ack}}); err != nil {

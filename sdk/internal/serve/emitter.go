@@ -17,12 +17,32 @@ import (
 	"github.com/ironpost/ironpost/sdk/internal/record"
 )
 
-// Bounds of a source's batches. A batch leaves at once when the last one left
-// flushInterval ago or longer, else when it is that old, or full.
+// limits say when a batch leaves: at once when the last one left flushInterval
+// ago or longer, else when it is that old, or full. The host sets them.
+type limits struct {
+	batchRecords  int
+	batchBytes    int
+	flushInterval time.Duration
+}
+
+// newLimits takes the limits from the host's control data. What is 0 there is
+// the default; a batch never exceeds what the wire allows.
+func newLimits(c *pb.LinkControl) limits {
+	l := limits{batchRecords: 1024, batchBytes: 128 << 10, flushInterval: 2 * time.Millisecond}
+	if n := int(c.BatchRecords); n > 0 {
+		l.batchRecords = min(n, 65536)
+	}
+	if n := int(c.BatchBytes); n > 0 {
+		l.batchBytes = min(n, pb.MaxBatchBytes-event.MaxRecord-recordOverhead)
+	}
+	if d := time.Duration(c.FlushIntervalNs); d > 0 {
+		l.flushInterval = d
+	}
+	return l
+}
+
+// Bounds of an Emitter.
 const (
-	batchRecords   = 1024
-	batchBytes     = 128 << 10
-	flushInterval  = 2 * time.Millisecond
 	countsInterval = time.Second // between reports of what was dropped
 	maxStreams     = 16384
 	defaultCredits = 4
@@ -49,6 +69,7 @@ type Emitter struct {
 	ctx    context.Context
 
 	credits chan struct{}
+	limits  limits
 
 	sendMu sync.Mutex // serialises SendMsg, guards number and flight
 	number uint64
@@ -186,6 +207,7 @@ func (e *Emitter) start() error {
 			e.positions[p.Stream] = position{max(p.NextSequence, 1), p.Checkpoint, safe}
 		}
 		if c.Ready {
+			e.limits = newLimits(c)
 			n := int(c.Credits)
 			if n == 0 {
 				n = defaultCredits
@@ -343,8 +365,10 @@ func (e *Emitter) Open(c StreamConfig) (*OutStream, error) {
 		provenance: pb.Provenance(c.Provenance),
 		origin:     origin,
 		next:       1,
+		fresh:      true,
 	}
 	if p, known := e.positions[c.Name]; known {
+		s.fresh = false
 		s.next, s.resume, s.safe = p.next, p.checkpoint, p.safe
 		s.checkpoint = slices.Clone(p.checkpoint)
 	} else {

@@ -24,6 +24,7 @@ type OutStream struct {
 
 	// mu is never held while waiting for a credit.
 	mu         sync.Mutex
+	fresh      bool   // no record was emitted, and none is stored
 	next       uint64 // sequence of the next record
 	batch      *[]byte
 	count      int
@@ -60,11 +61,12 @@ func (s *OutStream) Emit(ctx context.Context, line, checkpoint []byte) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
+	s.begin(checkpoint)
 	s.add(line)
 	s.checkpoint = append(s.checkpoint[:0], checkpoint...)
 	if s.urgent || s.full(0) {
 		if err := s.flush(ctx); err != nil && s.err == nil {
-			s.timer.Reset(flushInterval) // taken all the same: it leaves later
+			s.timer.Reset(s.emitter.limits.flushInterval) // taken all the same: it leaves later
 		}
 	}
 	return s.err
@@ -84,13 +86,53 @@ func (s *OutStream) TryEmit(line []byte) error {
 		s.emitter.Drop("host_behind", 1)
 		return ErrNoRoom
 	}
+	s.begin(nil)
 	s.add(line)
 	if (s.urgent || s.full(0)) && !s.tryFlush() {
 		// It leaves with the timer or the next record.
 		s.urgent = false
-		s.timer.Reset(flushInterval)
+		s.timer.Reset(s.emitter.limits.flushInterval)
 	}
 	return s.err
+}
+
+// begin numbers the first record of a new stream. A stream without checkpoints
+// is not remembered over a restart of the host, so that its numbers begin at the
+// clock, in microseconds: they are never used twice.
+func (s *OutStream) begin(checkpoint []byte) {
+	if s.fresh && len(checkpoint) == 0 {
+		s.next = uint64(time.Now().UnixMicro())
+	}
+	s.fresh = false
+}
+
+// Mark notes a position that is not behind a record: where a stream begins, or
+// what was read and holds none. It is kept as the checkpoint of a record is.
+func (s *OutStream) Mark(ctx context.Context, checkpoint []byte) error {
+	if n := len(checkpoint); n == 0 || n > pb.MaxCheckpointBytes {
+		return fmt.Errorf("checkpoint of %d bytes: want 1 to %d", n, pb.MaxCheckpointBytes)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.count > 0 && s.err == nil {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.usable(); err != nil {
+		return err
+	}
+	s.begin(checkpoint)
+	s.checkpoint = append(s.checkpoint[:0], checkpoint...)
+	select {
+	case s.emitter.credits <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.emitter.ctx.Done():
+		return context.Cause(s.emitter.ctx)
+	}
+	s.observed = time.Now()
+	return s.sendBatch()
 }
 
 // usable returns why nothing more can be emitted, nil when it can.
@@ -102,7 +144,7 @@ func (s *OutStream) usable() error {
 }
 
 func (s *OutStream) full(more int) bool {
-	return s.count >= batchRecords || s.batch != nil && len(*s.batch)+min(more, event.MaxRecord)+recordOverhead > batchBytes
+	return s.count >= s.emitter.limits.batchRecords || s.batch != nil && len(*s.batch)+min(more, event.MaxRecord)+recordOverhead > s.emitter.limits.batchBytes
 }
 
 // recordOverhead is the most that tag and length of a record take.
@@ -112,7 +154,7 @@ const recordOverhead = 8
 func (s *OutStream) add(line []byte) {
 	if s.count == 0 {
 		s.observed = time.Now()
-		wait := flushInterval - s.observed.Sub(s.lastFlush)
+		wait := s.emitter.limits.flushInterval - s.observed.Sub(s.lastFlush)
 		if s.urgent = wait <= 0; !s.urgent {
 			s.timer.Reset(wait)
 		}
@@ -206,7 +248,7 @@ func (s *OutStream) sendBatch() error {
 		Checkpoint:    slices.Clone(s.checkpoint),
 		Truncated:     slices.Clone(s.truncated),
 	}
-	f := pb.NewFrame(header, s.batch, s.emitter.pool)
+	f := pb.NewFrame(header, s.batch, s.emitter.pool) // without records for a mark
 	s.next += uint64(s.count)
 	s.batch, s.count, s.truncated = nil, 0, s.truncated[:0]
 	s.lastFlush = time.Now()
@@ -235,6 +277,9 @@ func (s *OutStream) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.streams, s.name)
-	e.positions[s.name] = position{s.next, slices.Clone(s.checkpoint), s.safe}
+	delete(e.positions, s.name)
+	if len(s.checkpoint) > 0 {
+		e.positions[s.name] = position{s.next, slices.Clone(s.checkpoint), s.safe}
+	}
 	return err
 }

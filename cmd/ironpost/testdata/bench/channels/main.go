@@ -45,7 +45,7 @@ func main() {
 		os.Exit(1)
 	}
 	b := &bench{
-		log:    lines.New(),
+		log:    lines.New(false),
 		stream: &event.Stream{ID: 1, Name: "bench", Format: "syslog", Provenance: event.ProvenanceHost},
 		engine: engine.New(engine.Compile(loaded.Rules), engine.Options{}),
 	}

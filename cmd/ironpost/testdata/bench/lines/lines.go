@@ -1,8 +1,9 @@
-// Package lines makes the log that the benchmarks run on: what an SSH server
+// Package lines makes the logs that the benchmarks run on: what an SSH server
 // with many users writes, 132 bytes a line on average, 200 lines a second of the
-// log's own time. Now and then a password is wrong, and about one line in 16,000
-// belongs to a burst of wrong passwords from one address, which raises alerts.
-// Equal numbers give equal logs.
+// log's own time. In the ordinary one, two passwords in a thousand lines are
+// wrong, and one line in 2,700 belongs to a burst of wrong passwords from one
+// address, which raises alerts. In the log of an attack every fourth line is a
+// failed login, from one of a thousand addresses. Each is always the same.
 package lines
 
 import (
@@ -28,8 +29,8 @@ type Log struct {
 	stamp [len(time.Stamp)]byte
 }
 
-// New returns a log that begins a day ago.
-func New() *Log {
+// New returns a log that begins a day ago. attack makes it that of an attack.
+func New(attack bool) *Log {
 	l := &Log{clock: time.Now().Add(-24 * time.Hour)}
 	copy(l.stamp[:], l.clock.Format(time.Stamp))
 	r := rand.New(rand.NewPCG(1, 2))
@@ -38,26 +39,28 @@ func New() *Log {
 		users[i] = fmt.Sprintf("%s%02d", []string{"anna", "deploy", "jo", "backup", "kim", "ops", "maria", "svc"}[i%8], i/8)
 	}
 	for i := range templates {
-		l.lines = append(l.lines, line(r, i, users[r.IntN(len(users))]))
+		l.lines = append(l.lines, line(r, i, users[r.IntN(len(users))], attack))
 	}
 	return l
 }
 
-func line(r *rand.Rand, i int, user string) []byte {
+func line(r *rand.Rand, i int, user string, attack bool) []byte {
 	head := fmt.Sprintf("%s bastion-%02d sshd[%d]: ", time.Stamp, r.IntN(4), 2000+r.IntN(60000))
 	address := fmt.Sprintf("%d.%d.%d.%d", 11+r.IntN(160), r.IntN(256), r.IntN(256), 1+r.IntN(254))
 	port := 1024 + r.IntN(64000)
 	var text string
-	switch k := r.IntN(100); {
+	switch k := r.IntN(1000); {
+	case attack && k < 250:
+		text = fmt.Sprintf("Failed password for invalid user %s from 203.0.%d.%d port %d ssh2", user, r.IntN(4), r.IntN(256), port)
 	case i%burstGap < burst:
 		text = fmt.Sprintf("Failed password for root from 198.51.100.%d port %d ssh2", 1+i/burstGap, port)
 	case k < 2:
 		text = fmt.Sprintf("Failed password for %s from %s port %d ssh2", user, address, port)
 	case k < 3:
 		text = fmt.Sprintf("Invalid user %s from %s port %d", user, address, port)
-	case k < 50:
+	case k < 500:
 		text = fmt.Sprintf("Accepted publickey for %s from %s port %d ssh2: ED25519 SHA256:%s", user, address, port, fingerprint(r))
-	case k < 75:
+	case k < 750:
 		text = fmt.Sprintf("pam_unix(sshd:session): session opened for user %s(uid=%d) by (uid=0)", user, 1000+r.IntN(5000))
 	default:
 		text = fmt.Sprintf("Received disconnect from %s port %d:11: disconnected by user; the session of %s had lasted %d s, %d bytes", address, port, user, r.IntN(9000), r.IntN(1e7))

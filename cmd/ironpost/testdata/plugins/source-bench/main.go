@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/cmd/ironpost/testdata/bench/lines"
@@ -19,7 +20,7 @@ import (
 
 // config is the section [source_bench].
 type config struct {
-	Orders string `config:"orders" help:"folder of the orders: files 1, 2, ... that hold a number of lines each"`
+	Orders string `config:"orders" help:"folder of the orders: files 1, 2, ..., each with a number of lines and, for the log of an attack, the word attack"`
 }
 
 func main() {
@@ -42,7 +43,7 @@ func (s source) Run(ctx context.Context, out sdk.Emitter) error {
 	if err != nil {
 		return err
 	}
-	log := lines.New()
+	ordinary, attack := lines.New(false), lines.New(true)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for order := 1; ; {
@@ -58,9 +59,14 @@ func (s source) Run(ctx context.Context, out sdk.Emitter) error {
 		if err != nil {
 			return err
 		}
-		n, err := strconv.Atoi(string(text))
+		number, isAttack := strings.CutSuffix(string(text), " attack")
+		n, err := strconv.Atoi(number)
 		if err != nil {
 			return err
+		}
+		log := ordinary
+		if isAttack {
+			log = attack
 		}
 		if err := emit(ctx, stream, log, order, n); err != nil {
 			return err
