@@ -105,7 +105,8 @@ func (m *Member) sourcePositions() ([]*pb.Position, error) {
 	return out, nil
 }
 
-// durableInterval is how often a source hears what has become durable.
+// durableInterval is how often a source hears what has become durable, while it
+// waits for anything to.
 const durableInterval = 100 * time.Millisecond
 
 // serveSource receives the batches of a source.
@@ -123,7 +124,7 @@ func (m *Member) serveSource(ctx context.Context, conn *link.Conn) error {
 	if err := m.prepare(stream, positions, nil); err != nil {
 		return fmt.Errorf("begin the source link: %w", err)
 	}
-	r := &sourceLink{member: m, stream: stream, next: make(map[uint64]uint64)}
+	r := &sourceLink{member: m, stream: stream, next: make(map[uint64]uint64), owing: make(chan struct{}, 1)}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
@@ -155,18 +156,27 @@ type sourceLink struct {
 	mu       sync.Mutex // serialises Send, guards what follows
 	received uint64
 	durable  uint64
+	owing    chan struct{} // holds one token while a batch may not be durable
 }
 
+// reportDurable tells the source what became durable until ctx is done. It
+// sleeps while everything is.
 func (r *sourceLink) reportDurable(ctx context.Context) {
-	t := time.NewTicker(durableInterval)
+	t := time.NewTimer(durableInterval)
 	defer t.Stop()
 	for {
 		select {
-		case <-t.C:
-			if r.acknowledge(0) != nil {
-				return
-			}
+		case <-r.owing:
 		case <-ctx.Done():
+			return
+		}
+		t.Reset(durableInterval)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if r.acknowledge(0) != nil {
 			return
 		}
 	}
@@ -183,6 +193,12 @@ func (r *sourceLink) acknowledge(accepted uint64) error {
 	}
 	if d := r.member.sources.Durable(r.received); d > r.durable {
 		r.durable, ack.Durable = d, d
+	}
+	if r.durable < r.received {
+		select {
+		case r.owing <- struct{}{}:
+		default:
+		}
 	}
 	if ack.Accepted == 0 && ack.Durable == 0 {
 		return nil

@@ -33,6 +33,7 @@ const lockTimeout = 2 * time.Second
 type Store struct {
 	db       *bbolt.DB
 	maxState int64
+	noted    chan struct{} // holds one token while something may be pending
 
 	commit sync.Mutex // one commit at a time; held while a batch is written
 
@@ -78,7 +79,7 @@ func Open(dir string, maxState int64) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state database %s: %w", path, err)
 	}
-	s := &Store{db: db, maxState: maxState, pending: newPending(), sizes: make(map[string]int64), refused: make(map[string]uint64)}
+	s := &Store{db: db, maxState: maxState, noted: make(chan struct{}, 1), pending: newPending(), sizes: make(map[string]int64), refused: make(map[string]uint64)}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range [][]byte{bucketSources, bucketPositions, bucketState} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
@@ -98,23 +99,34 @@ func Open(dir string, maxState int64) (*Store, error) {
 	return s, nil
 }
 
-// Run commits every interval until ctx is done, and once more then. failed is
-// called with the error of a commit; what it held is tried again.
+// Run commits what there is every interval until ctx is done, and once more
+// then. It sleeps while there is nothing. failed is called with the error of a
+// commit; what it held is tried again.
 func (s *Store) Run(ctx context.Context, interval time.Duration, failed func(error)) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	for ctx.Err() == nil {
 		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			if err := s.Flush(); err != nil {
-				failed(err)
+		case <-s.noted:
+			timer.Reset(interval)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
 			}
-			return
+		case <-ctx.Done():
 		}
 		if err := s.Flush(); err != nil {
 			failed(err)
+			s.announce()
 		}
+	}
+}
+
+// announce tells Run that there is something to commit.
+func (s *Store) announce() {
+	select {
+	case s.noted <- struct{}{}:
+	default:
 	}
 }
 
@@ -139,6 +151,7 @@ func (s *Store) Checkpoint(plugin, stream string, next uint64, checkpoint []byte
 		return
 	}
 	s.pending.sources[key] = source{next, checkpoint}
+	s.announce()
 }
 
 // Position is how far a consumer has come in a stream.
@@ -171,6 +184,7 @@ func (s *Store) Durable(consumer string, positions []Position, changes []*pb.Sta
 }
 
 func (s *Store) note(consumer string, positions []Position) {
+	s.announce()
 	for _, p := range positions {
 		s.pending.positions[positionKey(consumer, p.Stream)] = p.Next
 	}

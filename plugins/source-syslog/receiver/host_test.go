@@ -106,4 +106,6 @@ func get[T any](h *host, f func() T) T {
 }
 
 // Mark is not for a source that cannot go back.
-func (*stream) Mark(context.Context, []byte) error { return errors.New("a position was stored for a sender") }
+func (*stream) Mark(context.Context, []byte) error {
+	return errors.New("a position was stored for a sender")
+}
