@@ -41,8 +41,8 @@ func compare(t *testing.T, c *btf.Struct, g reflect.Type) {
 		t.Errorf("%s: Go size %d, C size %d", c.Name, got, want)
 	}
 	var fields []reflect.StructField
-	for i := range g.NumField() {
-		if f := g.Field(i); f.Name != "_" {
+	for f := range g.Fields() {
+		if f.Name != "_" {
 			fields = append(fields, f)
 		}
 	}

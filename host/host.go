@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -84,8 +85,8 @@ func Run(ctx context.Context, c Config) error {
 func (d *daemon) later(f func()) { d.closers = append(d.closers, f) }
 
 func (d *daemon) close() {
-	for i := len(d.closers) - 1; i >= 0; i-- {
-		d.closers[i]()
+	for _, f := range slices.Backward(d.closers) {
+		f()
 	}
 }
 
@@ -122,7 +123,7 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openResponder(s); err != nil {
 		return err
 	}
-	if err := d.openControl(s); err != nil {
+	if err := d.openControl(ctx, s); err != nil {
 		return err
 	}
 	if err := d.openPlugins(ctx, s); err != nil {
@@ -191,16 +192,26 @@ func (d *daemon) openResponder(s config.Host) error {
 	return nil
 }
 
-func (d *daemon) openControl(s config.Host) (err error) {
-	d.control, err = control.Listen(control.Config{
+func (d *daemon) openControl(ctx context.Context, s config.Host) (err error) {
+	d.control, err = control.Listen(ctx, control.Config{
 		Socket: s.Control.Socket, Group: s.Control.Group, Backend: d.backend(), Logger: d.log.Named("control"),
-		Audit: func(c control.Change) { d.log.Info("change through the control socket", "change", fmt.Sprint(c)) },
+		Audit: d.audit,
 	})
 	if err != nil {
 		return err
 	}
 	d.later(func() { _ = d.control.Close() }) // it is closed when serve ends
 	return nil
+}
+
+// audit writes an attempt to change something into the host's log.
+func (d *daemon) audit(c control.Change) {
+	fields := []any{"action", c.Action, "user", c.User, "request", c.Request}
+	if c.Err != nil {
+		d.log.Warn("audit: change refused or failed", append(fields, "error", c.Err)...)
+		return
+	}
+	d.log.Info("audit: change made", fields...)
 }
 
 func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
@@ -279,8 +290,8 @@ func (d *daemon) serve(ctx context.Context) error {
 	run("respond", d.responder.Run)
 	run("control", d.control.Run)
 	run("metrics", d.serveMetrics)
-	d.roster.Start(background)
-	d.network.run(d.pipeline, d.log)
+	d.roster.Start(ctx)              // a stop while plugins come up waits for none of them
+	d.network.run(d.pipeline, d.log) //nolint:contextcheck // the network stops before all else, by a context of its own
 	d.announce()
 	d.watchReload(background, &running)
 

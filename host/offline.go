@@ -100,6 +100,8 @@ func openOffline(ctx context.Context, c offlineConfig) (o *offline, err error) {
 		Dirs: current.Host().Plugins.Dirs, Plugins: current.Host().Plugins, HostID: offlineHost, Version: Version(),
 		Mode: func() string { return string(config.Detect) }, Replay: true,
 		BundleDirs: bundleDirs(c.ConfigFile), Bundles: bundles, Want: c.want,
+		// Who names the directories wants what lies there, sandboxed as ever.
+		TrustAll: len(c.PluginDirs) > 0,
 	})
 	if err != nil {
 		return o, err

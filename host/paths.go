@@ -83,7 +83,7 @@ const maxSocketDir = 60
 func runDir(socket string) (dir string, remove func(), err error) {
 	dir = filepath.Join(filepath.Dir(socket), "plugins")
 	remove = func() { _ = os.RemoveAll(dir) } // swept at the next start
-	if len(dir) > maxSocketDir {
+	if len(dir) > maxSocketDir || !searchable(filepath.Dir(dir)) {
 		if dir, err = os.MkdirTemp("", "ironpost-"); err != nil {
 			return "", nil, fmt.Errorf("make a directory for the plugins' sockets: %w", err)
 		}
@@ -97,6 +97,25 @@ func runDir(socket string) (dir string, remove func(), err error) {
 		return "", nil, fmt.Errorf("open the plugins' socket directory: %w", err)
 	}
 	return dir, remove, nil
+}
+
+// searchable reports whether other users can reach what lies in a directory, as
+// the plugins' users must where the host is root.
+func searchable(dir string) bool {
+	if os.Geteuid() != 0 {
+		return true
+	}
+	for {
+		info, err := os.Stat(dir)
+		if err == nil && info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return true
+		}
+		dir = parent
+	}
 }
 
 // hostID returns the random name of this host, made at the first start.

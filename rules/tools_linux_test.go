@@ -111,7 +111,9 @@ func record(t *testing.T) (lines []string) {
 		t.Fatal(err)
 	}
 	reader.Wait()
-	conn.Close()
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
 	if t.Failed() || len(lines) == 0 {
 		t.Logf("the tools said:\n%s", out)
 	}

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -100,7 +101,7 @@ func (l *enforcerLink) action(alert *event.AlertEvent, i Intent) *event.ActionEv
 		Details:  i.Details,
 	}
 	if i.TTLSeconds > 0 {
-		a.Details = append(a.Details[:len(a.Details):len(a.Details)], event.Field{Key: "ttl_seconds", Value: fmt.Sprint(i.TTLSeconds)})
+		a.Details = append(slices.Clip(a.Details), event.Field{Key: "ttl_seconds", Value: fmt.Sprint(i.TTLSeconds)})
 	}
 	return a
 }

@@ -131,7 +131,7 @@ func (c *commands) Run(ctx context.Context, name string, args ...string) (Output
 	call := &pb.HostCall{Call: &pb.HostCall_Run{Run: &pb.RunCommand{Command: name, Args: args}}}
 	reply, err := c.call(ctx, call, func(started *pb.HostReply) {
 		if started.Error == "" {
-			_ = c.stop(started.Handle) // nobody wants it any more
+			_ = c.stop(ctx, started.Handle) // nobody wants it any more
 		}
 	})
 	if err != nil {
@@ -143,8 +143,9 @@ func (c *commands) Run(ctx context.Context, name string, args ...string) (Output
 // stopTimeout is how long the host may take to end a command.
 const stopTimeout = 5 * time.Second
 
-func (c *commands) stop(handle uint64) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+// stop ends a command, also when ctx is done.
+func (c *commands) stop(ctx context.Context, handle uint64) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	_, err := c.call(ctx, &pb.HostCall{Call: &pb.HostCall_Stop{Stop: &pb.StopCommand{Handle: handle}}}, nil)
 	if errors.Is(err, errHostGone) {
@@ -190,4 +191,4 @@ func (o *output) fetch() {
 }
 
 // Close ends the command; also when the context of Run is done.
-func (o *output) Close() error { return o.commands.stop(o.handle) }
+func (o *output) Close() error { return o.commands.stop(o.ctx, o.handle) }

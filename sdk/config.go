@@ -44,7 +44,7 @@ func configFields(config any) ([]configField, error) {
 	}
 	v := reflect.ValueOf(config)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return nil, fmt.Errorf("Config is a %T: want a pointer to a struct", config)
+		return nil, fmt.Errorf("configuration is a %T: want a pointer to a struct", config)
 	}
 	v = v.Elem()
 	var fields []configField

@@ -12,7 +12,7 @@ type memoryFiles map[string]*fstest.MapFile
 // add appends data to the file at path.
 func (m memoryFiles) add(path string, data []byte) error {
 	if !fs.ValidPath(path) {
-		return fmt.Errorf("bundle file %q: want a slash-separated path without . and ..", path)
+		return fmt.Errorf("bundle file %q: want a slash-separated path in which no element is . or .. or empty", path)
 	}
 	f := m[path]
 	if f == nil {

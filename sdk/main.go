@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -47,6 +48,12 @@ func Main(p Plugin) int {
 		logger.Error("cannot serve", "error", err)
 		return 1
 	}
+	go func() { // as long as the process
+		<-server.configured
+		<-time.After(startedAfter)
+		debug.FreeOSMemory()
+		trimImage()
+	}()
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  ironpostv1.API,
@@ -60,6 +67,10 @@ func Main(p Plugin) int {
 	return 0
 }
 
+// startedAfter is how long after its configuration a plugin counts as started,
+// and gives back the memory that only the start needed.
+const startedAfter = 3 * time.Second
+
 // newGRPC makes the gRPC server with the frame codec, a pool that does not
 // clear buffers, and windows that leave back-pressure to the credits.
 func (s *server) newGRPC(opts []grpc.ServerOption) *grpc.Server {
@@ -69,7 +80,6 @@ func (s *server) newGRPC(opts []grpc.ServerOption) *grpc.Server {
 		grpc.MaxSendMsgSize(ironpostv1.MaxMessageBytes),
 		grpc.InitialWindowSize(ironpostv1.WindowBytes),
 		grpc.InitialConnWindowSize(ironpostv1.WindowBytes),
-		grpc.SharedWriteBuffer(true),
 		experimental.BufferPool(s.pool),
 	)...)
 }

@@ -68,9 +68,22 @@ func TestParserReasons(t *testing.T) {
 	l := h.Link("parser", nil)
 	long := strings.Repeat("x", event.MaxRecord+1)
 	tests := []struct{ line, reason string }{
-		{"fine", ""}, {"", "empty"}, {" ", ""}, {"a\x00b", "nul_byte"}, {"\xff", "invalid_utf8"}, {"\xff\x00", "nul_byte"}, {long, "too_long"},
-		{long[:event.MaxRecord], ""}, {"panic now", "parser_panic"}, {"index", "parser_panic"}, {"fail why", "parse_error"}, {"code bad_pri", "bad_pri"},
-		{"bad-code", "\uFFFD" + strings.Repeat("c", 61)}, {"big", "event_too_large"}, {"fields", "event_too_large"}, {"last", ""},
+		{"fine", ""},
+		{"", "empty"},
+		{" ", ""},
+		{"a\x00b", "nul_byte"},
+		{"\xff", "invalid_utf8"},
+		{"\xff\x00", "nul_byte"},
+		{long, "too_long"},
+		{long[:event.MaxRecord], ""},
+		{"panic now", "parser_panic"},
+		{"index", "parser_panic"},
+		{"fail why", "parse_error"},
+		{"code bad_pri", "bad_pri"},
+		{"bad-code", "\uFFFD" + strings.Repeat("c", 61)},
+		{"big", "event_too_large"},
+		{"fields", "event_too_large"},
+		{"last", ""},
 	}
 	var lines []string
 	for _, test := range tests {

@@ -101,10 +101,12 @@ func TestConfigure(t *testing.T) {
 		{"nothing keeps the defaults", ``, func(*settings) {}, codes.OK, ""},
 		{"an empty section too", `{}`, func(*settings) {}, codes.OK, ""},
 		{"null keeps a default", `{"n":null,"names":null}`, func(*settings) {}, codes.OK, ""},
-		{"everything", `{"path":"p","n":7,"big":-9007199254740993,"u":4294967295,"on":true,"ratio":0.5,"every":"90s","room":10,"names":["x"],"labels":{"z":"y"},"key":"s","choice":"b"}`,
+		{
+			"everything", `{"path":"p","n":7,"big":-9007199254740993,"u":4294967295,"on":true,"ratio":0.5,"every":"90s","room":10,"names":["x"],"labels":{"z":"y"},"key":"s","choice":"b"}`,
 			func(s *settings) {
 				*s = settings{Path: "p", N: 7, Big: -9007199254740993, U: 1<<32 - 1, On: true, Ratio: 0.5, Every: 90 * time.Second, Room: 10, Names: []string{"x"}, Labels: map[string]string{"z": "y"}, Key: "s", Choice: "b"}
-			}, codes.OK, ""},
+			}, codes.OK, "",
+		},
 		{"a duration in nanoseconds", `{"every":5}`, func(s *settings) { s.Every = 5 }, codes.OK, ""},
 		{"an empty list replaces the default", `{"names":[],"labels":{}}`, func(s *settings) { s.Names, s.Labels = []string{}, map[string]string{} }, codes.OK, ""},
 		{"unknown keys are the host's business", `{"other":1}`, func(*settings) {}, codes.OK, ""},
@@ -399,8 +401,11 @@ func (m *memorySink) Query(_ context.Context, q Query, yield func(Record) bool) 
 	m.asked = q
 	s := &event.Stream{ID: 9, Name: "n\xff", Peer: "\xff", Provenance: event.ProvenanceNetwork}
 	for _, r := range []Record{
-		{Log: &event.LogEvent{Stream: s, Sequence: 1 << 40, Message: "m\xff"}}, {Packet: &event.PacketEvent{Stream: s, Sequence: 2, Packets: 3}},
-		{}, {Alert: &event.AlertEvent{ID: "a"}, State: "open\xff"}, {Action: &event.ActionEvent{ID: "x"}},
+		{Log: &event.LogEvent{Stream: s, Sequence: 1 << 40, Message: "m\xff"}},
+		{Packet: &event.PacketEvent{Stream: s, Sequence: 2, Packets: 3}},
+		{},
+		{Alert: &event.AlertEvent{ID: "a"}, State: "open\xff"},
+		{Action: &event.ActionEvent{ID: "x"}},
 	} {
 		if !yield(r) {
 			return nil

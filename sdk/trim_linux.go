@@ -1,58 +1,68 @@
 package sdk
 
 import (
-	"debug/elf"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// The entries of the auxiliary vector that say where the program headers of the
-// executable lie in memory, and how many there are (getauxval(3)).
+// programHeader is one entry of the table that says how an executable lies in
+// memory (Elf64_Phdr, elf(5)).
+type programHeader struct {
+	kind, flags uint32
+	_           uint64 // offset in the file
+	address     uint64
+	_           uint64 // physical address
+	size        uint64
+	_, _        uint64 // size in memory, alignment
+}
+
+// Values of elf(5) and getauxval(3).
 const (
-	auxPHDR  = 3
-	auxPHNUM = 5
+	headerLoad  = 1 // PT_LOAD
+	headerTable = 6 // PT_PHDR
+	flagWrite   = 2 // PF_W
+	auxTable    = 3 // AT_PHDR
+	auxCount    = 5 // AT_PHNUM
 )
 
-// trimImage unmaps the pages of the executable's code and constants, which the
-// kernel has mapped around everything that starting touched. What is used comes
-// back from the page cache, page by page; nothing is lost, since these pages are
-// never written. It makes a plugin that has started half as large.
+// trimImage unmaps the pages of the executable's code and constants, most of
+// which the kernel has mapped around what starting touched. What is used comes
+// back from the page cache; nothing is lost, since these pages are never written.
 func trimImage() {
 	aux, err := unix.Auxv()
-	if err != nil {
+	if err != nil || unsafe.Sizeof(uintptr(0)) != 8 {
 		return
 	}
-	var at, count uintptr
+	var table, count uintptr
 	for _, entry := range aux {
 		switch entry[0] {
-		case auxPHDR:
-			at = entry[1]
-		case auxPHNUM:
+		case auxTable:
+			table = entry[1]
+		case auxCount:
 			count = entry[1]
 		}
 	}
-	const size = unsafe.Sizeof(elf.Prog64{})
-	if at == 0 || unsafe.Sizeof(at) != 8 {
+	if table == 0 {
 		return
 	}
-	headers := unsafe.Slice((*elf.Prog64)(unsafe.Pointer(at)), count) //nolint:govet // the kernel put them there
+	// The kernel put the table there, outside of Go's memory.
+	headers := unsafe.Slice(*(**programHeader)(unsafe.Pointer(&table)), count)
 	var base uintptr
 	for _, h := range headers {
-		if elf.ProgType(h.Type) == elf.PT_PHDR {
-			base = at - uintptr(h.Vaddr)
+		if h.kind == headerTable {
+			base = table - uintptr(h.address)
 		}
 	}
 	page := uintptr(unix.Getpagesize())
 	for _, h := range headers {
-		if elf.ProgType(h.Type) != elf.PT_LOAD || elf.ProgFlag(h.Flags)&elf.PF_W != 0 {
+		if h.kind != headerLoad || h.flags&flagWrite != 0 {
 			continue
 		}
-		from := (base + uintptr(h.Vaddr)) &^ (page - 1)
-		to := (base + uintptr(h.Vaddr) + uintptr(h.Filesz)) &^ (page - 1)
+		from := (base + uintptr(h.address)) &^ (page - 1)
+		to := (base + uintptr(h.address) + uintptr(h.size)) &^ (page - 1)
 		if to > from {
-			_ = unix.Madvise(unsafe.Slice((*byte)(unsafe.Pointer(from)), to-from), unix.MADV_DONTNEED) // at worst nothing is saved
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED) // at worst nothing is saved
 		}
 	}
-	_ = size
 }

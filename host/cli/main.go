@@ -29,7 +29,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 
 func run(ctx context.Context, app App, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := &cli{app: app, stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}
-	root := c.root()
+	root := c.root() //nolint:contextcheck // the verbs take ctx from their command, to which ExecuteContext gives it
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

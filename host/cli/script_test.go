@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			socket := filepath.Join(dir, "s")
-			server, err := control.Listen(control.Config{Socket: socket, Backend: newBackend().parts()})
+			server, err := control.Listen(context.Background(), control.Config{Socket: socket, Backend: newBackend().parts()})
 			if err != nil {
 				return err
 			}

@@ -9,15 +9,17 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	cfg := network.Default()
 	d := &detector{cfg: &cfg}
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:     "detector-network",
 		Summary:  "Port scans and SYN floods, from packet summaries",
 		Section:  "detector_network",
 		Config:   &cfg,
 		Setup:    d.setup,
 		Detector: d,
-	}))
+	}
 }

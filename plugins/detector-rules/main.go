@@ -7,10 +7,12 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	cfg := defaults()
 	d := newDetector(&cfg)
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:     "detector-rules",
 		Summary:  "Alerts by YAML rules over logs, packet summaries and alerts",
 		Section:  "rules",
@@ -20,5 +22,5 @@ func main() {
 		Setup:    d.setup,
 		Health:   d.health,
 		Detector: d,
-	}))
+	}
 }

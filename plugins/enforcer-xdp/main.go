@@ -9,15 +9,17 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	cfg := answer.Default()
 	e := &enforcer{cfg: &cfg}
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:     "enforcer-xdp",
 		Summary:  "Blocks the source addresses of grave alerts in the packet filter",
 		Section:  "enforcer_xdp",
 		Config:   &cfg,
 		Setup:    e.setup,
 		Enforcer: e,
-	}))
+	}
 }

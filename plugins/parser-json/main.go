@@ -10,11 +10,13 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	var parser jsonlog.Parser
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:    "parser-json",
 		Summary: "JSON: one object a record, flattened; the fields of journald; sshd, sudo and other messages",
 		Parser:  sdk.ParseFunc("json", parser.Parse),
-	}))
+	}
 }

@@ -9,11 +9,13 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	var parser syslog.Parser
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:    "parser-syslog",
 		Summary: "Syslog: RFC 5424, RFC 3164 and their relatives; sshd, sudo and other messages",
 		Parser:  sdk.ParseFunc("syslog", parser.Parse),
-	}))
+	}
 }

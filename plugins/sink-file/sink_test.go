@@ -22,7 +22,11 @@ func TestSinkThroughTheSDK(t *testing.T) {
 	if err := s.setup(t.Context(), sdk.Env{Counter: func(name string, n uint64) { counts[name] += n }}); err != nil {
 		t.Fatal(err)
 	}
-	defer s.file.Close()
+	defer func() {
+		if err := s.file.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if diff := cmp.Diff([]event.Kind{event.KindAlert, event.KindAction}, s.Consumes()); diff != "" {
 		t.Errorf("consumes (-want +got):\n%s", diff)
 	}

@@ -8,10 +8,12 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	cfg := defaults()
 	s := &sink{cfg: &cfg}
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:        "sink-sqlite",
 		Summary:     "Keeps alerts, actions and events in SQLite, and finds them again",
 		Section:     "sink_sqlite",
@@ -20,5 +22,5 @@ func main() {
 		Setup:       s.setup,
 		Health:      s.health,
 		Sink:        s,
-	}))
+	}
 }

@@ -21,7 +21,11 @@ func TestSinkThroughTheSDK(t *testing.T) {
 	if err := s.setup(t.Context(), sdk.Env{Counter: func(name string, n uint64) { counts[name] += n }}); err != nil {
 		t.Fatal(err)
 	}
-	defer s.store.Load().Close()
+	defer func() {
+		if err := s.store.Load().Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	stream := &event.Stream{ID: 1, Name: "x", Plugin: "detector-rules"}
 	at := time.Now()
 	cited := &event.LogEvent{Stream: stream, Sequence: 7, Time: at, Message: "Failed password"}
@@ -81,7 +85,11 @@ func TestKeepEvents(t *testing.T) {
 	if err := s.setup(t.Context(), sdk.Env{}); err != nil {
 		t.Fatal(err)
 	}
-	defer s.store.Load().Close()
+	defer func() {
+		if err := s.store.Load().Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if diff := cmp.Diff([]event.Kind{event.KindAlert, event.KindAction, event.KindLog, event.KindPacket}, s.Consumes()); diff != "" {
 		t.Errorf("consumes (-want +got):\n%s", diff)
 	}

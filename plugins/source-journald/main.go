@@ -8,10 +8,12 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	cfg := journal.Defaults()
 	src := journal.New(&cfg)
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:        "source-journald",
 		Summary:     "The systemd journal",
 		Section:     "source_journald",
@@ -20,5 +22,5 @@ func main() {
 		Setup:       src.Setup,
 		Health:      src.Health,
 		Source:      src,
-	}))
+	}
 }

@@ -8,10 +8,12 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-func main() {
+func main() { os.Exit(sdk.Main(plugin())) }
+
+func plugin() sdk.Plugin {
 	cfg := receiver.Defaults()
 	src := receiver.New(&cfg)
-	os.Exit(sdk.Main(sdk.Plugin{
+	return sdk.Plugin{
 		Name:        "source-syslog",
 		Summary:     "Syslog received over UDP and TCP",
 		Section:     "source_syslog",
@@ -20,5 +22,5 @@ func main() {
 		Setup:       src.Setup,
 		Health:      src.Health,
 		Source:      src,
-	}))
+	}
 }

@@ -8,8 +8,9 @@ mount -t tmpfs none "$2"
 mkdir -p "$2"/{etc,dev/pts,dev/shm,home,root/.ssh,run/sshd}
 cp -a /etc/. "$2/etc/"
 for node in null zero random urandom tty; do cp -a "/dev/$node" "$2/dev/"; done
-ln -s "$1" "$2/dev/log"
 for folder in etc home root run dev; do mount --bind "$2/$folder" "/$folder"; done
+# Mounted, not linked: tools that do not run as root cannot pass the test's folder.
+touch /dev/log && mount --bind "$1" /dev/log
 mount -t proc proc /proc
 ip link set lo up
 cd /

@@ -37,8 +37,18 @@ func hostileLines() []string {
 // hostileBodies are records that are no events.
 func hostileBodies() [][]byte {
 	return [][]byte{
-		nil, {0}, {0xff}, slices.Repeat([]byte{0xff}, 20), {0x52, 0xff, 0xff, 0xff, 0xff, 0x0f}, {0x4a, 5, 'a'}, slices.Repeat([]byte{0x52, 0}, 10000),
-		slices.Repeat([]byte{0x8a, 1, 0}, 10000), {7}, {0x0b, 0x0c}, {0x4a, 3, 0xff, 0xfe, 0xfd}, {0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		nil,
+		{0},
+		{0xff},
+		slices.Repeat([]byte{0xff}, 20),
+		{0x52, 0xff, 0xff, 0xff, 0xff, 0x0f},
+		{0x4a, 5, 'a'},
+		slices.Repeat([]byte{0x52, 0}, 10000),
+		slices.Repeat([]byte{0x8a, 1, 0}, 10000),
+		{7},
+		{0x0b, 0x0c},
+		{0x4a, 3, 0xff, 0xfe, 0xfd},
+		{0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
 	}
 }
 
@@ -53,7 +63,10 @@ func hostileFields() []event.Field {
 
 func hostileLogs() []*event.LogEvent {
 	return []*event.LogEvent{
-		{}, {Time: time.Unix(0, 1)}, {Time: time.Unix(0, -1)}, {Time: testTime.AddDate(200, 0, 0), Message: strings.Repeat("m", 60000)},
+		{},
+		{Time: time.Unix(0, 1)},
+		{Time: time.Unix(0, -1)},
+		{Time: testTime.AddDate(200, 0, 0), Message: strings.Repeat("m", 60000)},
 		{Time: testTime, Severity: 255, Flags: 0xffffffff, PID: 0xffffffff, Message: "\x00", Host: "\x1b[2J", Process: "../../etc", Raw: []byte{0, 0xff}, Reason: "r"},
 		{Time: testTime, Fields: hostileFields(), Message: "Failed password for x from 8.8.8.8 from 192.0.2.1 port 1 ssh2"},
 	}
@@ -61,7 +74,8 @@ func hostileLogs() []*event.LogEvent {
 
 func hostileAlerts() []*event.AlertEvent {
 	return []*event.AlertEvent{
-		{}, {ID: "\x00", RuleID: strings.Repeat("r", 60000), Severity: 255, Evidence: 255, Provenance: 255, Hops: 255, Count: 1<<64 - 1},
+		{},
+		{ID: "\x00", RuleID: strings.Repeat("r", 60000), Severity: 255, Evidence: 255, Provenance: 255, Hops: 255, Count: 1<<64 - 1},
 		{ID: "x", Time: testTime, RuleID: "r", Title: "\x1b[2J", Entities: hostileFields(), Details: hostileFields(), Logs: hostileLogs(), Packets: []*event.PacketEvent{{}}},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -280,9 +281,7 @@ func (l *Link) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	out := State{}
-	for k, v := range l.state {
-		out[k] = v
-	}
+	maps.Copy(out, l.state)
 	return out
 }
 

@@ -23,6 +23,9 @@ type SourceConfig struct {
 	// Feed gives the source something to read: the lines are appended to what it
 	// reads from. It is called while the source runs and while it does not.
 	Feed func(t testing.TB, lines ...string)
+	// Line returns the line that a record of the source was made of; nil says
+	// that a record is the line itself.
+	Line func(record string) string
 	// Replayable says that the source resumes from a checkpoint and reads what
 	// was written while it was away.
 	Replayable bool
@@ -42,7 +45,7 @@ func TestSource(t *testing.T, target Target, c SourceConfig) {
 	begin := func(t *testing.T, positions map[string]Position) (*Host, *sourceLink) {
 		h := Start(t, target, c.Host)
 		h.hasKind(t, "source")
-		return h, h.source(positions)
+		return h, h.source(positions, c.Line)
 	}
 	numbered := func(from, to int) []string {
 		var out []string
@@ -95,6 +98,7 @@ func TestSource(t *testing.T, target Target, c SourceConfig) {
 // sourceLink is the host's end of a source's link. It accepts what comes.
 type sourceLink struct {
 	t      testing.TB
+	line   func(record string) string
 	stream grpc.ClientStream
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -106,7 +110,10 @@ type sourceLink struct {
 	changed   chan struct{}
 }
 
-func (h *Host) source(positions map[string]Position) *sourceLink {
+func (h *Host) source(positions map[string]Position, line func(string) string) *sourceLink {
+	if line == nil {
+		line = func(record string) string { return record }
+	}
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(h.t.Context())
 	stream, err := h.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, pb.Source_Emit_FullMethodName)
@@ -114,7 +121,7 @@ func (h *Host) source(positions map[string]Position) *sourceLink {
 		cancel()
 		h.t.Fatalf("open the source link: %v", err)
 	}
-	l := &sourceLink{t: h.t, stream: stream, cancel: cancel, ended: make(chan struct{}), positions: map[string]Position{}, changed: make(chan struct{})}
+	l := &sourceLink{t: h.t, line: line, stream: stream, cancel: cancel, ended: make(chan struct{}), positions: map[string]Position{}, changed: make(chan struct{})}
 	control := &pb.LinkControl{Ready: true, Credits: linkCredits}
 	for name, p := range positions {
 		l.positions[name] = p
@@ -177,7 +184,7 @@ func (l *sourceLink) take(plugin string, number uint64, f *pb.Frame) error {
 	}
 	l.positions[o.Name] = p
 	return pb.Records(f.Kind, f.Payload(), func(r []byte) bool {
-		l.got = append(l.got, string(r))
+		l.got = append(l.got, l.line(string(r)))
 		return true
 	})
 }

@@ -186,8 +186,8 @@ func Watch(ctx context.Context, paths []string, changed func()) error {
 			if !e.Has(fsnotify.Chmod) || e.Op != fsnotify.Chmod {
 				quiet.Reset(settle)
 			}
-		case <-w.Errors:
-			quiet.Reset(settle) // events were lost: read everything again
+		case <-w.Errors: //nolint:errcheck // events were lost, whatever the reason: read everything again
+			quiet.Reset(settle)
 		case <-quiet.C:
 			changed()
 		case <-ctx.Done():

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -23,6 +24,10 @@ func (e *Entry) release() {
 		e.sources.complete(e)
 	}
 }
+
+// Resumable reports whether the source can read the batch again, and so can hold
+// back.
+func (e *Entry) Resumable() bool { return len(e.checkpoint) > 0 }
 
 // Release gives up the reference that Add gave to the caller.
 func (e *Entry) Release() { e.release() }
@@ -51,6 +56,10 @@ type sourceStream struct {
 	last    []byte   // checkpoint of the last batch taken over that had one
 	safe    []byte   // checkpoint of the last complete batch that had one
 }
+
+// maxStreams is how many streams of a source are remembered before those that
+// owe nothing are forgotten.
+const maxStreams = 16384
 
 // NewSources returns an empty record. advance is called, in the order of each
 // stream, when its checkpoint may move; it must not block.
@@ -90,12 +99,24 @@ func (s *Sources) Add(stream uint64, name string, number, next uint64, checkpoin
 	defer s.mu.Unlock()
 	st := s.streams[stream]
 	if st == nil {
+		if len(s.streams) >= maxStreams {
+			maps.DeleteFunc(s.streams, func(_ uint64, st *sourceStream) bool { return len(st.entries) == 0 })
+		}
 		st = &sourceStream{name: name}
 		s.streams[stream] = st
 	}
 	e := &Entry{sources: s, stream: st, number: number, next: next, checkpoint: checkpoint}
 	e.refs.Store(1)
-	st.entries = append(st.entries, e)
+	if n := len(st.entries); n > 1 && st.entries[n-1].done {
+		// It waits for one before it: the new one can stand for both, so that
+		// any number of empty batches takes no room.
+		if e.checkpoint == nil {
+			e.checkpoint = st.entries[n-1].checkpoint
+		}
+		st.entries[n-1] = e
+	} else {
+		st.entries = append(st.entries, e)
+	}
 	st.taken = next
 	if checkpoint != nil {
 		st.last = checkpoint

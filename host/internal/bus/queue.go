@@ -33,6 +33,9 @@ type QueueConfig struct {
 	// Positions are the sequences, by stream, before which everything is
 	// durable already, from an earlier life of the host.
 	Positions map[uint64]uint64
+	// Answered says that the consumer answers every record: a frame becomes
+	// durable only when its answers cover it.
+	Answered bool
 }
 
 // Queue is the ordered backlog of one consumer.
@@ -148,6 +151,24 @@ func (q *Queue) full(more int) bool {
 	return len(q.items) > 0 && (q.bytes+int64(more) > q.config.MaxBytes || len(q.items) >= q.config.MaxFrames)
 }
 
+// aheadFactor is how many times its credits a working consumer has before it.
+const aheadFactor = 4
+
+// Ahead returns when few enough frames wait to be sent, or wait says no: a
+// producer that can hold back should not fill a queue that is being emptied. A
+// short queue stays in the processor's cache, and what is passed on is newer.
+// Whoever changes the answer of wait calls Nudge or Rewind.
+func (q *Queue) Ahead(ctx context.Context, wait func() bool) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.closed && len(q.items)-q.sendNext > aheadFactor*q.config.Credits && wait() {
+		if err := q.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Next returns the next frame to send, waiting for one and for credit. The
 // frame is the caller's to free after sending.
 func (q *Queue) Next(ctx context.Context) (*pb.Frame, error) {
@@ -200,6 +221,18 @@ func (q *Queue) Answers(number, covered uint64) (Origin, error) {
 	return Origin{h, it.entry}, nil
 }
 
+// Unanswered returns the first sequence of a frame that no answer covers yet;
+// false when the frame is not in flight.
+func (q *Queue) Unanswered(number uint64) (uint64, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.sent(number)
+	if it == nil {
+		return 0, false
+	}
+	return max(it.answered, it.frame.FirstSequence), true
+}
+
 // sent returns the item with this number if it was sent, else nil.
 func (q *Queue) sent(number uint64) *item {
 	if len(q.items) == 0 || number < q.items[0].number {
@@ -247,6 +280,14 @@ func (q *Queue) Durable(number uint64, keep func([]Position)) error {
 		return fmt.Errorf("%w: it calls batch %d durable, which it was not sent", ErrProtocol, number)
 	}
 	n := int(number-q.items[0].number) + 1
+	if q.config.Answered {
+		for _, it := range q.items[:n] {
+			if it.answered < it.next {
+				q.mu.Unlock()
+				return fmt.Errorf("%w: it calls batch %d durable and has not answered all of it", ErrProtocol, it.number)
+			}
+		}
+	}
 	done := append([]*item(nil), q.items[:n]...)
 	rest := copy(q.items, q.items[n:])
 	clear(q.items[rest:])
@@ -318,6 +359,15 @@ func (q *Queue) Evict(visit func(f *pb.Frame, next, skip uint64, e *Entry)) {
 	for _, it := range items {
 		visit(it.frame, it.next, max(it.answered, it.frame.SkipBefore), it.entry)
 	}
+}
+
+// Retire makes every Push fail with ErrClosed from now on, and leaves what is
+// held to Evict.
+func (q *Queue) Retire() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.notify()
 }
 
 // Close wakes everyone and drops the backlog. Closing again is harmless.

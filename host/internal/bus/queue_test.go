@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -126,7 +127,7 @@ func TestQueueRefusesWhatBreaksTheProtocol(t *testing.T) {
 		return func(q *Queue) error {
 			for _, s := range steps[:len(steps)-1] {
 				if err := s(q); err != nil {
-					return fmt.Errorf("a step that must work: %v", err)
+					return fmt.Errorf("a step that must work: %w", err)
 				}
 			}
 			return steps[len(steps)-1](q)
@@ -403,9 +404,7 @@ func TestQueueModel(t *testing.T) {
 		numbers := uint64(0)
 		boot := func() {
 			positions := map[uint64]uint64{}
-			for k, v := range durable {
-				positions[k] = v
-			}
+			maps.Copy(positions, durable)
 			q = NewQueue(QueueConfig{Name: "q", MaxBytes: 2000, MaxFrames: 10, Credits: 1 + r.IntN(4), Positions: positions})
 			sources = NewSources(func(c Checkpoint) {
 				stream := uint64(c.Stream[0] - '0')
@@ -415,9 +414,7 @@ func TestQueueModel(t *testing.T) {
 				checkpoints[stream] = c.Next
 			})
 			numbers = 0
-			for s, next := range checkpoints { // sources resume
-				produced[s] = next
-			}
+			maps.Copy(produced, checkpoints) // sources resume
 		}
 		boot()
 		seen := map[uint64]uint64{}      // by stream: next sequence that the consumer has, in memory
@@ -429,9 +426,7 @@ func TestQueueModel(t *testing.T) {
 			}
 			flight = nil
 			clear(seen)
-			for k, v := range durable {
-				seen[k] = v
-			}
+			maps.Copy(seen, durable)
 		}
 		for range 400 {
 			switch r.IntN(12) {

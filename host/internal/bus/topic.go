@@ -26,11 +26,14 @@ type subscription struct {
 	lost func(records uint64)
 }
 
-// Subscribe adds a queue. When it is full, a producer waits as long as wait()
+// Subscribe adds a queue, unless it is there already. When it is full, a producer waits as long as wait()
 // says so when asked; else the frame is passed over and lost is told.
 func (t *Topic) Subscribe(q *Queue, wait func() bool, lost func(records uint64)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if slices.ContainsFunc(t.subs, func(s *subscription) bool { return s.queue == q }) {
+		return
+	}
 	t.subs = append(t.subs, &subscription{q, wait, lost})
 }
 
@@ -43,9 +46,12 @@ func (t *Topic) Unsubscribe(q *Queue) {
 
 // Publish hands the frame, of which it takes ownership, to every subscriber.
 // next is the sequence behind its last record; e may be nil. It waits for full
-// queues whose subscription says so.
+// queues whose subscription says so. When ctx is done nobody gets anything.
 func (t *Topic) Publish(ctx context.Context, f *pb.Frame, next uint64, e *Entry) error {
 	defer f.Free()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	t.mu.RLock()
 	subs, taps := t.subs, t.taps
 	t.mu.RUnlock()
@@ -61,6 +67,9 @@ func (t *Topic) Publish(ctx context.Context, f *pb.Frame, next uint64, e *Entry)
 }
 
 func (s *subscription) push(ctx context.Context, f *pb.Frame, next uint64, e *Entry) error {
+	if err := s.queue.Ahead(ctx, s.wait); err != nil {
+		return err
+	}
 	for {
 		err := s.queue.Push(ctx, f.With(f.Header), next, e, false)
 		switch {

@@ -58,10 +58,7 @@ func HostOptions(expected func(file string) bool) (Options, error) {
 	if err != nil {
 		return Options{}, fmt.Errorf("find the host's executable: %w", err)
 	}
-	uid := os.Geteuid()
-	if uid < 0 { // no such thing on this system
-		uid = 0
-	}
+	uid := max(os.Geteuid(), 0) // -1 where there is no such thing
 	return Options{HostUID: uint32(uid), HostExecutable: exe, Expected: expected}, nil
 }
 

@@ -165,7 +165,7 @@ func (s *Store) add(src io.Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(tmp.Name()) // gone already when all went well
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when all went well
 	digest, err := hashUpTo(src, tmp)
 	if err == nil {
 		err = tmp.Chmod(storedMode)

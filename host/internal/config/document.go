@@ -92,8 +92,7 @@ func parseDocument(name string, b []byte) (*document, *Problem) {
 	}
 	table, err := tomlparser.Parser().Unmarshal(b)
 	if err != nil {
-		var at *toml.DecodeError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*toml.DecodeError](err); ok {
 			line, _ := at.Position()
 			return nil, d.syntax(line, strings.TrimPrefix(at.Error(), "toml: "))
 		}

@@ -97,7 +97,7 @@ func TestEnvironmentProblems(t *testing.T) {
 		{"bad element", []string{"IRONPOST_EBPF_ALLOW=192.0.2.1,x"}, `env IRONPOST_EBPF_ALLOW: ebpf.allow[1]: "x" is neither an address nor a network; allowed: a list of addresses or networks such as 192.0.2.7 or 192.0.2.0/24, at most 65536`},
 		{"no pair", []string{"IRONPOST_LOG_PIPELINE_ROUTES=a"}, `env IRONPOST_LOG_PIPELINE_ROUTES: log_pipeline.routes: "a" is not a pair name=value; allowed: a table name = string, at most 4096`},
 		{"invalid UTF-8", []string{"IRONPOST_CONTROL_GROUP=\xff"}, `env IRONPOST_CONTROL_GROUP: control.group: is not valid UTF-8; allowed: a string of at most 32 bytes`},
-		{"unknown key of a known section", []string{"IRONPOST_EBPF_INTERFCE=eth0"}, `env IRONPOST_EBPF_INTERFCE: ebpf: nothing is configured by this variable; did you mean IRONPOST_EBPF_INTERFACE?`},
+		{"unknown key of a known section", []string{"IRONPOST_EBPF_INTERFAXE=eth0"}, `env IRONPOST_EBPF_INTERFAXE: ebpf: nothing is configured by this variable; did you mean IRONPOST_EBPF_INTERFACE?`},
 		{"unknown section", []string{"IRONPOST_BUSS_CREDITS=1"}, `env IRONPOST_BUSS_CREDITS: nothing is configured by this variable; did you mean IRONPOST_BUS_CREDITS?`},
 		{"near to nothing", []string{"IRONPOST_PORT_8080_TCP_ADDRESS_OF_A_SERVICE=1"}, `env IRONPOST_PORT_8080_TCP_ADDRESS_OF_A_SERVICE: nothing is configured by this variable`},
 		{"reserved", []string{"IRONPOST_PLUGIN_COOKIE=1"}, ""},
@@ -117,7 +117,7 @@ func TestEnvironmentProblems(t *testing.T) {
 		})
 	}
 	t.Run("unknown variables stop nothing", func(t *testing.T) {
-		c := mustLoad(t, Options{Env: []string{"IRONPOST_EBPF_INTERFCE=eth0"}})
+		c := mustLoad(t, Options{Env: []string{"IRONPOST_EBPF_INTERFAXE=eth0"}})
 		if got := len(c.Problems().Warnings()); got != 1 {
 			t.Errorf("warnings: got %d, want 1", got)
 		}

@@ -72,7 +72,9 @@ listen = "[::1]:9090"
 		map[string]string{"/var/log/auth.log": "syslog", "journald": "json"},
 		[]string{"eth0", "wg0"},
 		[]netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("198.51.100.0/24")},
-		7 * 24 * time.Hour, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, "[::1]:9090",
+		7 * 24 * time.Hour,
+		[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		"[::1]:9090",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

@@ -15,15 +15,18 @@ func TestStandardPaths(t *testing.T) {
 		want       Paths
 	}{
 		{
-			"root", 0, "/usr/bin/ironpost", []string{"HOME=/root", "XDG_DATA_HOME=/x"},
+			"root", 0, "/usr/bin/ironpost",
+			[]string{"HOME=/root", "XDG_DATA_HOME=/x"},
 			Paths{"/etc/ironpost/ironpost.toml", "/var/lib/ironpost", "/run/ironpost/ironpost.sock", []string{"/usr/bin/plugins", "/usr/lib/ironpost/plugins"}},
 		},
 		{
-			"user", 1000, "", []string{"HOME=/home/u", "XDG_RUNTIME_DIR=/run/user/1000"},
+			"user", 1000, "",
+			[]string{"HOME=/home/u", "XDG_RUNTIME_DIR=/run/user/1000"},
 			Paths{"/home/u/.config/ironpost/ironpost.toml", "/home/u/.local/share/ironpost", "/run/user/1000/ironpost/ironpost.sock", []string{"/usr/lib/ironpost/plugins"}},
 		},
 		{
-			"user with XDG directories, of which relative ones do not count", 1000, "", []string{"HOME=/home/u", "XDG_CONFIG_HOME=/c", "XDG_DATA_HOME=d"},
+			"user with XDG directories, of which relative ones do not count", 1000, "",
+			[]string{"HOME=/home/u", "XDG_CONFIG_HOME=/c", "XDG_DATA_HOME=d"},
 			Paths{"/c/ironpost/ironpost.toml", "/home/u/.local/share/ironpost", "/tmp/ironpost-1000/ironpost/ironpost.sock", []string{"/usr/lib/ironpost/plugins"}},
 		},
 	}

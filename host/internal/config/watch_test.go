@@ -138,8 +138,11 @@ func TestSettling(t *testing.T) {
 		{"an event that changes nothing", []step{{time.Second, 0, true}}, nil},
 		{"truncated, then written within the interval", []step{{time.Second, -1, true}, {50 * time.Millisecond, 7, true}}, []int64{7}},
 		{"a long write is one change", []step{
-			{time.Second, 1, true}, {60 * time.Millisecond, 2, true}, {60 * time.Millisecond, 3, true},
-			{60 * time.Millisecond, 4, true}, {60 * time.Millisecond, 5, false},
+			{time.Second, 1, true},
+			{60 * time.Millisecond, 2, true},
+			{60 * time.Millisecond, 3, true},
+			{60 * time.Millisecond, 4, true},
+			{60 * time.Millisecond, 5, false},
 		}, []int64{5}},
 		{"removed and back as it was", []step{{time.Second, -1, true}, {time.Second, 0, true}}, nil},
 		{"removed and back otherwise", []step{{time.Second, -1, true}, {time.Second, 3, true}}, []int64{3}},

@@ -15,7 +15,7 @@
 // The host gives a Backend: a set of small interfaces, one for each thing that
 // the API can be asked about. A part that is nil answers ErrNotSupported.
 //
-//	server, err := control.Listen(control.Config{Socket: path, Backend: backend})
+//	server, err := control.Listen(ctx, control.Config{Socket: path, Backend: backend})
 //	...
 //	err = server.Run(ctx) // until ctx ends
 //

@@ -109,7 +109,7 @@ func serve(t *testing.T, config control.Config) (*control.Server, *control.Clien
 	if config.Socket == "" {
 		config.Socket = filepath.Join(t.TempDir(), "s")
 	}
-	server, err := control.Listen(config)
+	server, err := control.Listen(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

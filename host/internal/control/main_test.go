@@ -37,7 +37,7 @@ func actAsClient(socket string) {
 		fmt.Printf("open: %s\n", kindOf(err))
 		return
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	_, err = client.Status(ctx, &ironpostv1.StatusRequest{})
 	fmt.Printf("read: %s\n", kindOf(err))
 	_, err = client.AddBlock(ctx, &ironpostv1.BlockRequest{Prefix: "192.0.2.7"})

@@ -85,8 +85,9 @@ type Server struct {
 // Listen binds the socket with mode 0660, owned by the control group, creating
 // its directory if need be. The socket of a host that is gone is replaced; when
 // a host answers there the error wraps ErrInUse. A path that cannot be the path
-// of a socket wraps ErrInvalid. Callers wait until Run.
-func Listen(config Config) (*Server, error) {
+// of a socket wraps ErrInvalid. Callers wait until Run. ctx bounds the binding
+// alone.
+func Listen(ctx context.Context, config Config) (*Server, error) {
 	if config.TailBytes <= 0 {
 		config.TailBytes = defaultTailBytes
 	}
@@ -100,7 +101,7 @@ func Listen(config Config) (*Server, error) {
 	if err := checkPath(config.Socket); err != nil {
 		return nil, err
 	}
-	if err := s.bind(); err != nil {
+	if err := s.bind(ctx); err != nil {
 		return nil, fmt.Errorf("listen on the control socket %s: %w", config.Socket, err)
 	}
 	s.grpc = grpc.NewServer(
@@ -118,7 +119,7 @@ func Listen(config Config) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) bind() (err error) {
+func (s *Server) bind(ctx context.Context) (err error) {
 	path := s.config.Socket
 	if err := prepareDir(filepath.Dir(path), int(s.uid)); err != nil {
 		return err
@@ -135,10 +136,10 @@ func (s *Server) bind() (err error) {
 			_ = s.lock.Close()
 		}
 	}()
-	if err := removeStale(path); err != nil {
+	if err := removeStale(ctx, path); err != nil {
 		return err
 	}
-	s.listener, err = listenPrivate(path)
+	s.listener, err = listenPrivate(ctx, path)
 	if err != nil {
 		return err
 	}

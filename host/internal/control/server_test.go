@@ -291,7 +291,7 @@ func TestListen(t *testing.T) {
 	t.Run("another host answers", func(t *testing.T) {
 		socket := filepath.Join(t.TempDir(), "s")
 		serve(t, control.Config{Socket: socket})
-		if _, err := control.Listen(control.Config{Socket: socket}); !errors.Is(err, control.ErrInUse) {
+		if _, err := control.Listen(t.Context(), control.Config{Socket: socket}); !errors.Is(err, control.ErrInUse) {
 			t.Errorf("got %v, want %v", err, control.ErrInUse)
 		}
 	})
@@ -302,7 +302,7 @@ func TestListen(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		if _, err := control.Listen(control.Config{Socket: socket}); !errors.Is(err, control.ErrInUse) {
+		if _, err := control.Listen(t.Context(), control.Config{Socket: socket}); !errors.Is(err, control.ErrInUse) {
 			t.Errorf("got %v, want %v", err, control.ErrInUse)
 		}
 	})
@@ -313,7 +313,9 @@ func TestListen(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.SetUnlinkOnClose(false)
-		l.Close()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 		_, client := serve(t, control.Config{Socket: socket, Backend: (&fake{}).backend()})
 		if _, err := client.Status(t.Context(), nil); err != nil {
 			t.Error(err)
@@ -324,7 +326,7 @@ func TestListen(t *testing.T) {
 		if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := control.Listen(control.Config{Socket: path}); err == nil {
+		if _, err := control.Listen(t.Context(), control.Config{Socket: path}); err == nil {
 			t.Error("got no error, want one")
 		}
 		if b, err := os.ReadFile(path); err != nil || string(b) != "precious" {
@@ -333,7 +335,7 @@ func TestListen(t *testing.T) {
 	})
 	t.Run("long path", func(t *testing.T) {
 		path := filepath.Join("/tmp", strings.Repeat("x", 120))
-		if _, err := control.Listen(control.Config{Socket: path}); !errors.Is(err, control.ErrInvalid) {
+		if _, err := control.Listen(t.Context(), control.Config{Socket: path}); !errors.Is(err, control.ErrInvalid) {
 			t.Errorf("listen: got %v, want %v", err, control.ErrInvalid)
 		}
 		if _, err := control.Dial(t.Context(), path); !errors.Is(err, control.ErrInvalid) {
@@ -345,13 +347,13 @@ func TestListen(t *testing.T) {
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := control.Listen(control.Config{Socket: filepath.Join(dir, "s")}); err == nil {
+		if _, err := control.Listen(t.Context(), control.Config{Socket: filepath.Join(dir, "s")}); err == nil {
 			t.Error("got no error, want one")
 		}
 	})
 	t.Run("close twice, without run", func(t *testing.T) {
 		socket := filepath.Join(t.TempDir(), "s")
-		server, err := control.Listen(control.Config{Socket: socket})
+		server, err := control.Listen(t.Context(), control.Config{Socket: socket})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -372,7 +374,9 @@ func TestDialWithoutHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.SetUnlinkOnClose(false)
-	l.Close()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for _, path := range []string{filepath.Join(dir, "absent"), filepath.Join(dir, "no", "dir"), stale} {
 		if _, err := control.Dial(t.Context(), path); !errors.Is(err, control.ErrNotRunning) {
 			t.Errorf("%s: got %v, want %v", path, err, control.ErrNotRunning)

@@ -99,7 +99,7 @@ func prepareDir(dir string, uid int) error {
 
 // removeStale removes the socket of a host that is gone: only if it is a
 // socket, and only if nobody answers.
-func removeStale(path string) error {
+func removeStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -109,7 +109,7 @@ func removeStale(path string) error {
 	case info.Mode()&fs.ModeSocket == 0:
 		return fmt.Errorf("%s exists and is no socket; move it away or use another path", path)
 	}
-	ctx, cancel := context.WithTimeout(background(), probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	switch {
@@ -123,10 +123,6 @@ func removeStale(path string) error {
 	}
 	return fmt.Errorf("ask whether a host answers on %s: %w", path, err)
 }
-
-// background is for the short, bounded work of binding a socket, which no
-// caller needs to interrupt.
-func background() context.Context { return context.Background() }
 
 // groupID finds the control group; ok is false when there is none.
 func groupID(name string) (gid uint32, ok bool) {

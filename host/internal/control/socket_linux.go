@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -86,7 +87,7 @@ func peerGroups(fd int) ([]uint32, error) {
 
 // listenPrivate binds path so that the socket never has a wider mode than
 // wanted: Linux takes the mode of the new file from that of the descriptor.
-func listenPrivate(path string) (*net.UnixListener, error) {
+func listenPrivate(ctx context.Context, path string) (*net.UnixListener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var inner error
 		if err := c.Control(func(fd uintptr) { inner = unix.Fchmod(int(fd), 0o600) }); err != nil {
@@ -94,7 +95,7 @@ func listenPrivate(path string) (*net.UnixListener, error) {
 		}
 		return inner
 	}}
-	l, err := config.Listen(background(), "unix", path)
+	l, err := config.Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -17,7 +18,7 @@ func enlarge(syscall.Conn) error { return nil }
 
 func peerOf(syscall.Conn) (Caller, error) { return Caller{}, errNeedsLinux }
 
-func listenPrivate(string) (*net.UnixListener, error) { return nil, errNeedsLinux }
+func listenPrivate(context.Context, string) (*net.UnixListener, error) { return nil, errNeedsLinux }
 
 func lock(string) (*os.File, error) { return nil, errNeedsLinux }
 

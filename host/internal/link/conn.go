@@ -118,7 +118,6 @@ func Start(ctx context.Context, c Config) (*Conn, error) {
 			grpc.WithDisableRetry(),
 			grpc.WithInitialWindowSize(pb.WindowBytes),
 			grpc.WithInitialConnWindowSize(pb.WindowBytes),
-			grpc.WithSharedWriteBuffer(true),
 			experimental.WithBufferPool(c.Pool),
 			grpc.WithDefaultCallOptions(
 				grpc.ForceCodecV2(pb.Codec{Pool: c.Pool}),
@@ -128,16 +127,18 @@ func Start(ctx context.Context, c Config) (*Conn, error) {
 		},
 	})
 	conn := &Conn{client: client, parent: parentW, logger: c.Logger}
-	done := make(chan error, 1)
-	go func() { done <- conn.connect() }()
+	var connectErr error // once done is closed
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		connectErr = conn.connect()
+	}()
 	select {
-	case err = <-done:
+	case <-done:
+		err = connectErr
 	case <-ctx.Done():
 		err = fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
-		if p := target.process(); p != nil {
-			_ = p.Kill() // unblocks connect
-		}
-		<-done
+		target.killUntil(done)
 	}
 	conn.process = target.process()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin/runner"
@@ -40,6 +41,24 @@ func (t *target) process() *sandbox.Process {
 		return r.Process()
 	}
 	return nil
+}
+
+// killAgain is how long killUntil waits for a process to appear.
+const killAgain = 20 * time.Millisecond
+
+// killUntil kills the process, also one that is only just being started, until
+// done tells that nobody starts or waits for it any more.
+func (t *target) killUntil(done <-chan struct{}) {
+	for {
+		if p := t.process(); p != nil {
+			_ = p.Kill()
+		}
+		select {
+		case <-done:
+			return
+		case <-time.After(killAgain):
+		}
+	}
 }
 
 // checkedRunner is a sandbox.Runner that holds the plugin to its directory.

@@ -37,16 +37,18 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue) {
 		from = p.config.Journal.Next()
 	}
 	from = max(from, 1)
+	lost := func(reason string, n uint64) {
+		m.Dropped.Add(n)
+		m.Gaps.add(m.desc.Name, reason, n)
+		p.Stats.Drop(kind, reason, n)
+	}
 	for {
 		entries, err := p.config.Journal.Read(ctx, from, min(feedBatch, max(p.config.BatchEvents, 1)))
 		if ctx.Err() != nil {
 			return
 		}
 		if errors.Is(err, state.ErrGone) && len(entries) > 0 {
-			missed := entries[0].Index - from
-			m.Dropped.Add(missed)
-			m.Gaps.add(m.desc.Name, "journal_expired", missed)
-			p.Stats.Drop(kind, "journal_expired", missed)
+			lost("journal_expired", entries[0].Index-from)
 		} else if err != nil {
 			m.log.Error("cannot follow the journal, trying again", "error", err)
 			select {
@@ -57,11 +59,13 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue) {
 			continue
 		}
 		for len(entries) > 0 {
-			n := 1
-			for n < len(entries) && entries[n].Kind == entries[0].Kind {
-				n++
+			n := together(entries)
+			wanted := m.wants(kind, pb.Kind(entries[0].Kind)) && (kind != "enforcer" || p.config.AskEnforcers())
+			if wanted && len(entries[0].Data) > maxEvent { // no link could carry it
+				lost("too_large", 1)
+				wanted = false
 			}
-			if m.wants(kind, pb.Kind(entries[0].Kind)) && (kind != "enforcer" || p.config.AskEnforcers()) {
+			if wanted {
 				f := frameOf(entries[:n], origin)
 				if err := q.Push(ctx, f, entries[n-1].Index+1, nil, true); err != nil {
 					return // ended, or closed
@@ -75,6 +79,22 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue) {
 		}
 	}
 }
+
+// together returns how many of the first entries fit into one batch: they are of
+// one kind, and not too many bytes.
+func together(entries []state.Entry) int {
+	size := 0
+	for i, e := range entries {
+		size += len(e.Data) + entryBytes
+		if i > 0 && (e.Kind != entries[0].Kind || size > pb.MaxBatchBytes || len(entries[0].Data) > maxEvent || len(e.Data) > maxEvent) {
+			return i // one that is too large stands alone
+		}
+	}
+	return len(entries)
+}
+
+// entryBytes is at least what surrounds an entry in a batch: tag, length, offset.
+const entryBytes = 16
 
 // frameOf puts entries of one kind, with consecutive indices, into a frame.
 func frameOf(entries []state.Entry, origin []byte) *pb.Frame {

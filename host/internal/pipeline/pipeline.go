@@ -91,7 +91,7 @@ func New(c Config) *Pipeline {
 		members: make(map[string]*Member),
 		parsers: make(map[string]*Member),
 		origins: make(map[uint64][]byte),
-		Stats:   Stats{drops: make(map[[2]string]*atomic.Uint64), reasons: make(map[string]uint64), streams: make(map[uint64]*StreamStats)},
+		Stats:   Stats{drops: make(map[[2]string]uint64), reasons: make(map[string]uint64), streams: make(map[uint64]*StreamStats)},
 	}
 }
 
@@ -108,6 +108,7 @@ type Member struct {
 
 	consumes atomic.Pointer[[]pb.Kind]
 	sources  *bus.Sources          // of a source
+	batches  uint64                // taken from a source over all of its links
 	queues   map[string]*bus.Queue // by kind, of the consuming kinds
 	cancel   context.CancelFunc    // ends what follows the journal
 	feeders  sync.WaitGroup
@@ -116,6 +117,9 @@ type Member struct {
 	// disabled, or its circuit is open.
 	up      atomic.Bool
 	serving atomic.Bool
+	// passing is held while a parser's backlog passes unparsed, so that nothing
+	// of a stream overtakes it, and while up changes.
+	passing sync.Mutex
 	// downSince is when it stopped serving, in nanoseconds since 1970; 0 while
 	// it serves or has never served.
 	downSince atomic.Int64
@@ -139,10 +143,10 @@ func (p *Pipeline) Add(desc *pb.Description) (*Member, error) {
 	m.up.Store(true)
 	for _, kind := range desc.Kinds {
 		if err := m.join(ctx, kind); err != nil {
-			cancel()
-			for _, q := range m.queues {
-				q.Close()
+			if p.parsers[desc.Format] == m {
+				delete(p.parsers, desc.Format)
 			}
+			m.leave()
 			return nil, err
 		}
 	}
@@ -165,7 +169,9 @@ func (m *Member) join(ctx context.Context, kind string) error {
 		if other := p.parsers[m.desc.Format]; other != nil {
 			return fmt.Errorf("plugin %s parses format %q, which plugin %s parses already", m.desc.Name, m.desc.Format, other.desc.Name)
 		}
-		m.queues[kind] = bus.NewQueue(p.queueConfig(m.desc.Name, nil))
+		c := p.queueConfig(m.desc.Name, nil)
+		c.Answered = true
+		m.queues[kind] = bus.NewQueue(c)
 		p.parsers[m.desc.Format] = m
 	case "detector", "sink", "enforcer":
 		q, err := m.consumerQueue(kind)
@@ -186,6 +192,15 @@ func (m *Member) consumerQueue(kind string) (*bus.Queue, error) {
 		var err error
 		if positions, err = p.config.Store.Positions(m.consumer(kind)); err != nil {
 			return nil, fmt.Errorf("plugin %s: %w", m.desc.Name, err)
+		}
+	}
+	if j := p.config.Journal; j != nil {
+		// A journal that was lost, or is older than the positions, begins its
+		// indices anew from there: what it gets is new to everybody.
+		if next := j.Next(); positions[JournalStream()] > next {
+			m.log.Warn("the journal is older than what was read of it; reading goes on at its end", "kind", kind,
+				"position", positions[JournalStream()], "next", next)
+			positions[JournalStream()] = next
 		}
 	}
 	return bus.NewQueue(p.queueConfig(m.desc.Name, positions)), nil
@@ -216,7 +231,8 @@ func (m *Member) wants(kind string, k pb.Kind) bool {
 	return slices.Contains(*m.consumes.Load(), k)
 }
 
-// connect subscribes a queue to the topics that it wants, and to no others.
+// connect subscribes a queue to the topics that it wants, and to no others. One
+// that it wants already goes on without a gap.
 func (m *Member) connect(kind string, q *bus.Queue) {
 	p := m.pipeline
 	lost := func(reason string) func(uint64) {
@@ -226,15 +242,17 @@ func (m *Member) connect(kind string, q *bus.Queue) {
 			p.Stats.Drop(kind, reason, n)
 		}
 	}
-	p.Logs.Unsubscribe(q)
 	if m.wants(kind, pb.Kind_KIND_LOG) {
 		// A consumer that works holds the flow up; one that is away does so
 		// while it may come back and there is room.
 		p.Logs.Subscribe(q, m.worthWaiting, lost("consumer_down"))
+	} else {
+		p.Logs.Unsubscribe(q)
 	}
-	p.Packets.Unsubscribe(q)
 	if m.wants(kind, pb.Kind_KIND_PACKET) {
 		p.Packets.Subscribe(q, func() bool { return false }, lost("queue_full"))
+	} else {
+		p.Packets.Unsubscribe(q)
 	}
 }
 
@@ -268,45 +286,75 @@ func (m *Member) worthWaiting() bool {
 // Remove takes the plugin's place away. What a parser had not parsed passes
 // unparsed; what other kinds had not consumed is released.
 func (p *Pipeline) Remove(name string) {
-	p.mu.Lock()
+	p.mu.RLock()
 	m := p.members[name]
-	delete(p.members, name)
-	if m != nil && p.parsers[m.desc.Format] == m {
-		delete(p.parsers, m.desc.Format)
-	}
-	p.mu.Unlock()
+	p.mu.RUnlock()
 	if m == nil {
 		return
 	}
 	m.cancel()
 	m.SetUp(false)
-	for _, q := range m.queues {
-		p.Logs.Unsubscribe(q)
-		p.Packets.Unsubscribe(q)
+	p.mu.Lock()
+	delete(p.members, name)
+	if p.parsers[m.desc.Format] == m {
+		delete(p.parsers, m.desc.Format)
+	}
+	p.mu.Unlock()
+	m.leave()
+}
+
+// leave takes the queues out of the flow and ends what fills them.
+func (m *Member) leave() {
+	m.cancel()
+	for kind, q := range m.queues {
+		m.pipeline.Logs.Unsubscribe(q)
+		m.pipeline.Packets.Unsubscribe(q)
+		if kind == "parser" { // a producer may have got here late
+			q.Retire()
+			m.evict()
+		}
 		q.Close()
 	}
 	m.feeders.Wait()
+}
+
+// evict passes a parser's backlog on, unparsed, unless the parser is up.
+func (m *Member) evict() {
+	m.passing.Lock()
+	defer m.passing.Unlock()
+	if !m.up.Load() {
+		m.passBacklog()
+	}
+}
+
+// passBacklog is evict; m.passing is held.
+func (m *Member) passBacklog() {
+	q := m.queues["parser"]
+	if q == nil || m.pipeline.ctx.Err() != nil { // all of it comes again at the next start
+		return
+	}
+	q.Evict(func(f *pb.Frame, next, skip uint64, e *bus.Entry) {
+		if m.pipeline.passUnparsed(f, next, skip, e) == nil && e != nil {
+			e.Release()
+		}
+	})
 }
 
 // SetUp says whether the plugin is worth waiting for. When it is not, a parser's
 // backlog and what follows passes unparsed, and a detector's is given up, as a
 // gap.
 func (m *Member) SetUp(up bool) {
+	m.passing.Lock()
+	defer m.passing.Unlock()
 	if m.up.Swap(up) == up || up {
 		if up {
 			m.Gaps.close()
 		}
 		return
 	}
+	m.passBacklog()
 	for kind, q := range m.queues {
-		switch kind {
-		case "parser":
-			q.Evict(func(f *pb.Frame, next, skip uint64, e *bus.Entry) {
-				if m.pipeline.passUnparsed(f, next, skip, e) == nil && e != nil {
-					e.Release()
-				}
-			})
-		case "detector":
+		if kind == "detector" && m.pipeline.ctx.Err() == nil {
 			if n := q.DropAll(); n > 0 {
 				m.Dropped.Add(n)
 				m.Gaps.add(m.desc.Name, "consumer_down", n)
@@ -393,7 +441,7 @@ func (p *Pipeline) origin(stream uint64, encoded []byte) []byte {
 }
 
 // maxOrigins bounds the origins remembered; past it they are learnt again.
-const maxOrigins = 65536
+const maxOrigins = 8192
 
 // PublishPackets publishes packet summaries of an interface, whose offsets count
 // from the sequence first. It never waits: a

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +14,7 @@ type Stats struct {
 	Received, Parsed, Unparsed, Packets atomic.Uint64
 
 	mu      sync.Mutex
-	drops   map[[2]string]*atomic.Uint64
+	drops   map[[2]string]uint64
 	reasons map[string]uint64
 	streams map[uint64]*StreamStats
 }
@@ -24,8 +25,20 @@ type StreamStats struct {
 	Records              atomic.Uint64
 }
 
-// maxStats bounds the distinct names that are counted apart.
-const maxStats = 4096
+// Bounds of what is counted apart; plugins choose the names.
+const (
+	maxStats  = 4096
+	maxReason = 64 // bytes of a name
+	other     = "other"
+)
+
+// bounded replaces a name that is too long to be one.
+func bounded(reason string) string {
+	if len(reason) > maxReason {
+		return other
+	}
+	return reason
+}
 
 // Drop counts records lost at a stage for a reason.
 func (s *Stats) Drop(stage, reason string, n uint64) {
@@ -33,16 +46,12 @@ func (s *Stats) Drop(stage, reason string, n uint64) {
 		return
 	}
 	s.mu.Lock()
-	c := s.drops[[2]string{stage, reason}]
-	if c == nil {
-		if len(s.drops) >= maxStats {
-			stage, reason = "other", "other"
-		}
-		c = new(atomic.Uint64)
-		s.drops[[2]string{stage, reason}] = c
+	defer s.mu.Unlock()
+	key := [2]string{stage, bounded(reason)}
+	if _, known := s.drops[key]; !known && len(s.drops) >= maxStats {
+		key = [2]string{other, other}
 	}
-	s.mu.Unlock()
-	c.Add(n)
+	s.drops[key] += n
 }
 
 // DropCount is one counter of drops.
@@ -57,7 +66,7 @@ func (s *Stats) Drops() []DropCount {
 	defer s.mu.Unlock()
 	out := make([]DropCount, 0, len(s.drops))
 	for k, c := range s.drops {
-		out = append(out, DropCount{k[0], k[1], c.Load()})
+		out = append(out, DropCount{k[0], k[1], c})
 	}
 	slices.SortFunc(out, func(a, b DropCount) int { return strings.Compare(a.Stage+"\x00"+a.Reason, b.Stage+"\x00"+b.Reason) })
 	return out
@@ -67,8 +76,9 @@ func (s *Stats) unparsed(reason string, n uint64) {
 	s.Unparsed.Add(n)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	reason = bounded(reason)
 	if _, known := s.reasons[reason]; !known && len(s.reasons) >= maxStats {
-		reason = "other"
+		reason = other
 	}
 	s.reasons[reason] += n
 }
@@ -78,9 +88,7 @@ func (s *Stats) Reasons() map[string]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make(map[string]uint64, len(s.reasons))
-	for k, v := range s.reasons {
-		out[k] = v
-	}
+	maps.Copy(out, s.reasons)
 	return out
 }
 
@@ -88,14 +96,18 @@ func (s *Stats) Reasons() map[string]uint64 {
 func (s *Stats) stream(id uint64, name, plugin, parser string, n uint64) {
 	s.mu.Lock()
 	st := s.streams[id]
-	if st == nil {
-		if len(s.streams) >= maxStats {
+	defer s.mu.Unlock()
+	if st == nil || st.Parser != parser { // readers hold the old one
+		if st == nil && len(s.streams) >= maxStats {
 			clear(s.streams)
 		}
+		before := st
 		st = &StreamStats{Name: name, Plugin: plugin, Parser: parser}
+		if before != nil {
+			st.Records.Store(before.Records.Load())
+		}
 		s.streams[id] = st
 	}
-	s.mu.Unlock()
 	st.Records.Add(n)
 }
 
@@ -120,9 +132,14 @@ type Gap struct {
 
 // Gaps are the newest gaps of one plugin. The zero value is ready to use.
 type Gaps struct {
+	open atomic.Bool // there may be an open gap
+
 	mu   sync.Mutex
 	list []Gap
 }
+
+// sameGap is how soon after its end a gap goes on instead of a new one.
+const sameGap = 10 * time.Second
 
 // maxGaps bounds the gaps remembered per plugin.
 const maxGaps = 64
@@ -131,9 +148,14 @@ func (g *Gaps) add(plugin, reason string, n uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if k := len(g.list); k > 0 && g.list[k-1].To.IsZero() && g.list[k-1].Reason == reason {
-		g.list[k-1].Events += n
-		return
+	g.open.Store(true)
+	for i := range slices.Backward(g.list) {
+		last := &g.list[i]
+		if last.Reason == reason && (last.To.IsZero() || now.Sub(last.To) < sameGap) {
+			last.To = time.Time{}
+			last.Events += n
+			return
+		}
 	}
 	if len(g.list) >= maxGaps {
 		g.list = slices.Delete(g.list, 0, 1)
@@ -142,6 +164,9 @@ func (g *Gaps) add(plugin, reason string, n uint64) {
 }
 
 func (g *Gaps) close() {
+	if !g.open.Swap(false) {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range g.list {

@@ -12,7 +12,7 @@ import (
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 )
 
-// ErrAllowed: the address is never blocked. A RailError wraps it.
+// ErrAllowed says that an address is never blocked. A RailError wraps it.
 var ErrAllowed = errors.New("it is never blocked")
 
 // RailError says which rule forbids a block. It wraps ErrAllowed and

@@ -50,8 +50,10 @@ func TestRefusals(t *testing.T) {
 		{name: "an alert that nobody raised", source: attacker, intent: func(a *pb.ActionEvent) { a.AlertId = "made-up" }, want: CodeAlert},
 		{name: "no alert", source: attacker, intent: func(a *pb.ActionEvent) { a.AlertId = "" }, want: CodeAlert},
 		{name: "an address that the alert does not name", source: attacker, intent: func(a *pb.ActionEvent) { a.Target = "8.8.8.8" }, want: CodeTarget},
-		{name: "an address that the alert names as a user", source: attacker, intent: func(a *pb.ActionEvent) { a.Target = "8.8.4.4" },
-			alert: []func(*pb.AlertEvent){func(a *pb.AlertEvent) { a.Entities[1].Value = "8.8.4.4" }}, want: CodeTarget},
+		{
+			name: "an address that the alert names as a user", source: attacker, intent: func(a *pb.ActionEvent) { a.Target = "8.8.4.4" },
+			alert: []func(*pb.AlertEvent){func(a *pb.AlertEvent) { a.Entities[1].Value = "8.8.4.4" }}, want: CodeTarget,
+		},
 		{name: "the network around it", source: attacker, intent: func(a *pb.ActionEvent) { a.Target = "203.0.113.0/24" }, want: CodeAddress},
 		{name: "no target", source: attacker, intent: func(a *pb.ActionEvent) { a.Target = "" }, want: CodeAddress},
 		{name: "two sources", source: attacker, alert: []func(*pb.AlertEvent){func(a *pb.AlertEvent) {
@@ -124,7 +126,7 @@ func TestRefusals(t *testing.T) {
 					tt.intent(intent)
 				}
 				got := w.decide(intent)
-				if code := detail(got, "code"); code != tt.want {
+				if code := detailCode(got); code != tt.want {
 					t.Fatalf("got code %q (%s), want %q", code, got.Reason, tt.want)
 				}
 				if tt.want == "" {
@@ -421,7 +423,7 @@ func TestHostile(t *testing.T) {
 	for i := range maxIntents + 10 {
 		w.decide(&pb.ActionEvent{Id: fmt.Sprintf("n%d", i), AlertId: a.Id, Action: "notify"})
 	}
-	var c = make(map[string]uint64)
+	c := make(map[string]uint64)
 	for _, n := range w.r.Counts() {
 		c[n.Name] = n.Value
 	}

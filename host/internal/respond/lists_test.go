@@ -199,7 +199,7 @@ func TestImport(t *testing.T) {
 	if _, err := w.r.Blocks().Add(t.Context(), order("13.0.0.0/8", 0)); !errors.Is(err, control.ErrConflict) {
 		t.Errorf("got %v, want that the list is full", err)
 	}
-	if got := w.decide(block(w.raise(bruteForce("a1", "203.0.113.9")), "203.0.113.9")); detail(got, "code") != CodeFull {
+	if got := w.decide(block(w.raise(bruteForce("a1", "203.0.113.9")), "203.0.113.9")); detailCode(got) != CodeFull {
 		t.Errorf("got %v, want that the list is full", got)
 	}
 	w.clock.pass(2 * time.Hour)
@@ -230,7 +230,7 @@ func TestAllow(t *testing.T) {
 			t.Errorf("%s is dropped: %v, want %v", addr, got, want)
 		}
 	}
-	if got := w.decide(block(w.raise(bruteForce("a2", "203.0.113.11")), "203.0.113.11")); detail(got, "code") != RailAllow {
+	if got := w.decide(block(w.raise(bruteForce("a2", "203.0.113.11")), "203.0.113.11")); detailCode(got) != RailAllow {
 		t.Errorf("got %v, want refused by the allow list", got)
 	}
 	w.restart()

@@ -341,9 +341,10 @@ func (w *world) decide(a *pb.ActionEvent) *pb.ActionEvent {
 	return w.journal.last()
 }
 
-func detail(a *pb.ActionEvent, key string) string {
+// detailCode returns the detail "code".
+func detailCode(a *pb.ActionEvent) string {
 	for _, f := range a.GetDetails() {
-		if f.Key == key {
+		if f.Key == "code" {
 			return f.Value
 		}
 	}

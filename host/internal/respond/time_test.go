@@ -71,7 +71,7 @@ func TestBreaker(t *testing.T) {
 			for i := from; i < to; i++ {
 				a := w.raise(bruteForce(fmt.Sprint("a", i), fmt.Sprintf("203.0.113.%d", i)))
 				got := w.decide(block(a, a.Entities[0].Value))
-				count[strings.ToLower(strings.TrimPrefix(got.Outcome.String(), "OUTCOME_"))+" "+detail(got, "code")]++
+				count[strings.ToLower(strings.TrimPrefix(got.Outcome.String(), "OUTCOME_"))+" "+detailCode(got)]++
 			}
 			return fmt.Sprint(count)
 		}

@@ -94,7 +94,9 @@ func (r *Roster) Disable(ctx context.Context, name string) error {
 
 // Reload replaces the process of a plugin, or closes its open circuit.
 func (r *Roster) Reload(_ context.Context, name string) error {
-	run := r.runningPlugin(name)
+	r.mu.RLock()
+	defer r.mu.RUnlock() // it must not be stopped for good meanwhile
+	run := r.running[name]
 	if run == nil {
 		return fmt.Errorf("%w: %s does not run", ErrNotFound, name)
 	}

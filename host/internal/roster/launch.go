@@ -305,9 +305,6 @@ func (r *Roster) listen(ctx context.Context, p *plugin, address string) (*os.Fil
 	if err != nil {
 		return nil, err
 	}
-	if p.listeners == nil {
-		p.listeners = make(map[string]*os.File)
-	}
 	p.listeners[address] = f
 	return f, nil
 }

@@ -57,6 +57,9 @@ type Config struct {
 	Bundles map[string][]string
 	// Want, when set, leaves out the plugins that it does not want.
 	Want func(*pb.Description) bool
+	// TrustAll runs every sound candidate that was not built with the host, as
+	// if it were enabled: the operator named the directories for this once.
+	TrustAll bool
 	// Report is told what became of a bundle.
 	Report func(plugin string, bundle string, r *pb.BundleResponse)
 }
@@ -207,7 +210,7 @@ func (r *Roster) scan(ctx context.Context, again bool) error {
 	r.mu.Lock()
 	r.sums = sums
 	before := make(map[string]*plugin, len(r.plugins))
-	for _, p := range r.plugins {
+	for _, p := range slices.Backward(r.plugins) { // a candidate before what still runs of its file
 		before[p.path] = p
 	}
 	r.mu.Unlock()
@@ -253,23 +256,42 @@ func (r *Roster) adopt(found []*plugin) error {
 	}
 	items := make([]catalog.Item, len(found))
 	for i, p := range found {
-		items[i] = catalog.Item{File: p.file, Path: p.path, Digest: p.digest, Refusal: p.refusal}
-		if p.desc != nil {
-			items[i].Name = p.desc.Name
-		}
+		items[i] = p.item()
+	}
+	if r.config.TrustAll {
+		trustAll(&policy, items)
 	}
 	decisions := catalog.Decide(items, policy)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	here := func(path string) bool {
+		return slices.ContainsFunc(found, func(p *plugin) bool { return p.path == path })
+	}
 	for i, p := range found {
 		p.decision = decisions[i]
-		// A file that was replaced inherits the process of the old bytes.
-		if run := r.running[p.name()]; run != nil && run != p && run.path == p.path {
-			p.supervisor, p.member, p.stop, p.listeners = run.supervisor, run.member, run.stop, run.listeners
+		// A file that was replaced, or moved, stands for the process of the old
+		// bytes.
+		if run := r.running[p.name()]; run != nil && run != p && (run.path == p.path || !here(run.path)) {
+			p.supervisor, p.member = run.supervisor, run.member
 		}
 	}
-	r.plugins = found
+	r.plugins = slices.Clone(found)
+	for _, run := range r.running {
+		if slices.Contains(found, run) {
+			continue
+		}
+		run.decision = catalog.Decide([]catalog.Item{run.item()}, policy)[0]
+		// What runs can be seen and stopped also when its file is gone.
+		if !slices.ContainsFunc(found, func(p *plugin) bool { return p.supervisor == run.supervisor }) {
+			r.plugins = append(r.plugins, run)
+		}
+	}
 	return nil
+}
+
+// item is what is decided about.
+func (p *plugin) item() catalog.Item {
+	return catalog.Item{File: p.file, Path: p.path, Name: p.desc.GetName(), Digest: p.digest, Refusal: p.refusal}
 }
 
 func (r *Roster) policy() (catalog.Policy, error) {
@@ -288,6 +310,20 @@ func (r *Roster) policy() (catalog.Policy, error) {
 		p.Enabled = append([]string{}, r.config.Plugins.Enabled...)
 	}
 	return p, nil
+}
+
+// trustAll pins every item that was not built with the host.
+func trustAll(policy *catalog.Policy, items []catalog.Item) {
+	pins := maps.Clone(policy.Pins)
+	if pins == nil {
+		pins = make(map[string]catalog.Pin)
+	}
+	for _, i := range items {
+		if _, built := policy.Sums[i.File]; !built && i.Refusal == nil && i.Name != "" {
+			pins[i.Name] = catalog.Pin{Name: i.Name, Digest: i.Digest}
+		}
+	}
+	policy.Pins = pins
 }
 
 // Sections returns the configuration sections that the plugins declare, those
@@ -319,8 +355,8 @@ func (r *Roster) Configure(c *config.Config) {
 	r.config.Plugins = c.Host().Plugins
 }
 
-// Start starts every enabled plugin that does not run yet, and stops every one
-// that is no longer enabled.
+// Start starts every enabled plugin that does not run yet, until ctx is done:
+// what has been started by then stays, for Stop.
 func (r *Roster) Start(ctx context.Context) {
 	r.change.Lock()
 	defer r.change.Unlock()
@@ -335,6 +371,9 @@ func (r *Roster) start(ctx context.Context) {
 	slices.SortStableFunc(plugins, func(a, b *plugin) int { return rank(b) - rank(a) })
 	settled := false
 	for _, p := range plugins {
+		if ctx.Err() != nil {
+			return
+		}
 		if p.decision.State != catalog.Enabled || r.config.Want != nil && !r.config.Want(p.desc) {
 			continue
 		}
@@ -367,10 +406,8 @@ func rank(p *plugin) int {
 	for _, k := range p.desc.GetKinds() {
 		most = max(most, slices.Index(flow, k))
 	}
-	for _, k := range p.desc.GetKinds() {
-		if k == "source" {
-			return 0
-		}
+	if slices.Contains(p.desc.GetKinds(), "source") {
+		return 0
 	}
 	return most
 }
@@ -380,7 +417,7 @@ var flow = []string{"source", "parser", "detector", "enforcer", "scanner", "sink
 
 // run gives the plugin its place and starts supervising it.
 func (r *Roster) run(ctx context.Context, p *plugin) {
-	member, err := r.config.Pipeline.Add(p.desc)
+	member, err := r.config.Pipeline.Add(p.desc) //nolint:contextcheck // a member lives until it is removed, longer than ctx
 	if err != nil {
 		r.log.Error("plugin has no place", "plugin", p.name(), "error", err)
 		r.mu.Lock()
@@ -389,8 +426,7 @@ func (r *Roster) run(ctx context.Context, p *plugin) {
 		r.mu.Unlock()
 		return
 	}
-	p.member = member
-	p.supervisor = supervise.New(supervise.Spec{
+	supervisor := supervise.New(supervise.Spec{
 		Name:         p.name(),
 		Logger:       r.log.Named(p.name()),
 		Start:        func(ctx context.Context) (*link.Conn, error) { return r.launch(ctx, p) },
@@ -399,11 +435,12 @@ func (r *Roster) run(ctx context.Context, p *plugin) {
 		SetUp:        member.SetUp,
 		DrainTimeout: r.config.Plugins.DrainTimeout,
 	})
-	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.mu.Lock()
+	p.member, p.supervisor, p.stop, p.listeners = member, supervisor, stop, make(map[string]*os.File)
 	r.running[p.name()] = p
 	r.mu.Unlock()
-	p.background.Go(func() { p.supervisor.Run(ctx) })
+	p.background.Go(func() { supervisor.Run(ctx) })
 }
 
 // halt drains and ends a plugin and takes its place away.
@@ -416,9 +453,14 @@ func (r *Roster) halt(p *plugin) {
 		_ = f.Close()
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	delete(r.running, p.name())
+	for _, other := range r.plugins { // a newer file stood for it
+		if other != p && other.supervisor == p.supervisor {
+			other.supervisor, other.member = nil, nil
+		}
+	}
 	p.supervisor, p.member, p.listeners = nil, nil, nil
-	r.mu.Unlock()
 }
 
 // Stop ends everything in the order of the flow: sources first, so that what
@@ -439,7 +481,7 @@ func (r *Roster) Stop(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	for _, p := range sources {
-		wg.Go(p.supervisor.Drain)
+		wg.Go(func() { p.supervisor.Drain(ctx) })
 	}
 	wg.Wait()
 	err := r.config.Pipeline.Idle(ctx)

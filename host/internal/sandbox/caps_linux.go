@@ -12,7 +12,7 @@ import (
 // is executed later, also by user 0, can gain a capability. A process without CAP_SETPCAP
 // cannot, and need not: no_new_privs keeps it from gaining any.
 func dropBounding() error {
-	for c := uintptr(0); c < 64; c++ {
+	for c := range uintptr(64) {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) { // past the last capability of this kernel
 			return nil

@@ -218,8 +218,10 @@ func TestPrivateDir(t *testing.T) {
 	t.Run("limits", func(t *testing.T) {
 		got, _ := try(t, Spec{UID: testUID, GID: testUID, PrivateDir: dir},
 			"write="+dir+"/file", "listen="+dir, "mkdir="+dir+"/sub", "symlink="+dir+"/link", "grow="+dir+"/big", "chmod="+dir+"/file")
-		for a, want := range map[string]bool{"write=" + dir + "/file": true, "listen=" + dir: true,
-			"mkdir=" + dir + "/sub": false, "symlink=" + dir + "/link": false, "grow=" + dir + "/big": false, "chmod=" + dir + "/file": false} {
+		for a, want := range map[string]bool{
+			"write=" + dir + "/file": true, "listen=" + dir: true,
+			"mkdir=" + dir + "/sub": false, "symlink=" + dir + "/link": false, "grow=" + dir + "/big": false, "chmod=" + dir + "/file": false,
+		} {
 			if ok := got[a] == "ok"; ok != want {
 				t.Errorf("%s: got %q, want allowed %v", a, got[a], want)
 			}
@@ -260,8 +262,10 @@ func TestWritePaths(t *testing.T) {
 	dir := privateDir(t, testUID)
 	got, _ := try(t, Spec{UID: testUID, GID: testUID, WritePaths: []string{dir}},
 		"mkdir="+dir+"/sub", "write="+dir+"/sub/file", "read="+dir+"/sub/file", "chmod="+dir+"/sub/file", "write=/tmp/outside", "grow="+dir+"/big")
-	for a, want := range map[string]string{"mkdir=" + dir + "/sub": "ok", "write=" + dir + "/sub/file": "ok",
-		"read=" + dir + "/sub/file": "content owned", "chmod=" + dir + "/sub/file": "ok", "grow=" + dir + "/big": "ok"} {
+	for a, want := range map[string]string{
+		"mkdir=" + dir + "/sub": "ok", "write=" + dir + "/sub/file": "ok",
+		"read=" + dir + "/sub/file": "content owned", "chmod=" + dir + "/sub/file": "ok", "grow=" + dir + "/big": "ok",
+	} {
 		if got[a] != want {
 			t.Errorf("%s: got %q, want %q", a, got[a], want)
 		}

@@ -362,7 +362,11 @@ func BenchmarkStart(b *testing.B) {
 	})
 	b.Run("sandboxed", func(b *testing.B) {
 		l := NewLauncher()
-		defer l.Close()
+		defer func() {
+			if err := l.Close(); err != nil {
+				b.Error(err)
+			}
+		}()
 		exe, err := os.Open(path)
 		if err != nil {
 			b.Fatal(err)

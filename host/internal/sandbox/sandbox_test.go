@@ -80,7 +80,7 @@ func TestListen(t *testing.T) {
 			if err == nil {
 				f.Close()
 			}
-			if tt.want == errAny && err != nil {
+			if errors.Is(tt.want, errAny) && err != nil {
 				return
 			}
 			if !errors.Is(err, tt.want) {

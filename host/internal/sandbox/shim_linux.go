@@ -364,11 +364,9 @@ func (s *shim) execute() error {
 // fail tells the host why the start ended.
 func (s *shim) fail(err error) int {
 	o := outcome{Failed: "set up the sandbox", Detail: err.Error()}
-	var st *step
-	if errors.As(err, &st) {
+	if st, ok := errors.AsType[*step](err); ok {
 		o.Failed, o.Detail = st.doing, st.err.Error()
-		var errno syscall.Errno
-		if errors.As(st.err, &errno) {
+		if errno, ok := errors.AsType[syscall.Errno](st.err); ok {
 			o.Errno = int(errno)
 		}
 	}

@@ -102,7 +102,7 @@ func Serve(ctx context.Context, stream grpc.BidiStreamingClient[pb.HostReply, pb
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, p := range s.running {
-			p.wait()
+			_ = p.wait() // who would have asked is gone
 		}
 	}()
 	slots := make(chan struct{}, maxCalls)
@@ -213,8 +213,7 @@ func (s *Session) read(handle uint64, most int) *pb.HostReply {
 	code := int32(0)
 	if err := p.wait(); err != nil {
 		code = -1
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			code = int32(exit.ExitCode())
 		}
 	}

@@ -110,7 +110,11 @@ func checkMoment(t *testing.T, dir string, before uint64) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	positions, err := s.Positions("d")
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +163,11 @@ func checkPromises(t *testing.T, dir string, promised map[uint64]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.Close()
+	defer func() {
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for i, want := range promised {
 		if got[i] != want {
 			t.Errorf("entry %d: got %q, want %q, for which Wait returned", i, got[i], want)

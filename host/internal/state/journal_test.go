@@ -444,7 +444,11 @@ func FuzzJournal(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer j.Close()
+		defer func() {
+			if err := j.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		if j.Next() < next {
 			t.Errorf("Next() = %d behind %d", j.Next(), next)
 		}
@@ -467,7 +471,11 @@ func BenchmarkJournalAppendWait(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer j.Close()
+	defer func() {
+		if err := j.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
 	data := make([]byte, 500)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
-// ErrLocked: another host uses the data directory.
+// ErrLocked says that another host uses the data directory.
 var ErrLocked = errors.New("the data directory is in use by another host")
 
 // The buckets. Those of sources, positions and plugin state are keyed by a
@@ -73,7 +74,7 @@ func (p pending) empty() bool {
 func Open(dir string, maxState int64) (*Store, error) {
 	path := filepath.Join(dir, "state.db")
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
 	}
 	if err != nil {
@@ -105,7 +106,7 @@ func Open(dir string, maxState int64) (*Store, error) {
 func (s *Store) Run(ctx context.Context, interval time.Duration, failed func(error)) {
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-s.noted:
 			timer.Reset(interval)
@@ -118,6 +119,9 @@ func (s *Store) Run(ctx context.Context, interval time.Duration, failed func(err
 		if err := s.Flush(); err != nil {
 			failed(err)
 			s.announce()
+		}
+		if ctx.Err() != nil {
+			return
 		}
 	}
 }
@@ -133,7 +137,7 @@ func (s *Store) announce() {
 // Close flushes and closes the database. It may be called more than once.
 func (s *Store) Close() error {
 	err := s.Flush()
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return nil
 	}
 	return errors.Join(err, s.db.Close())

@@ -304,7 +304,11 @@ func BenchmarkDurable(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
 	value := bytes.Repeat([]byte("v"), 200)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -34,6 +34,7 @@ const (
 	maxBarren      = 5 // starts in a row without progress before the circuit opens
 	firstPause     = 100 * time.Millisecond
 	maxPause       = 30 * time.Second
+	longLife       = 10 * time.Second // of a process that worked: its end is no part of a series
 	healthInterval = 5 * time.Second
 	maxSilent      = 2 // health checks without an answer before it is killed
 )
@@ -107,41 +108,67 @@ func New(spec Spec) *Supervisor {
 func (s *Supervisor) Run(ctx context.Context) {
 	defer close(s.done)
 	defer s.set(Stopped, "")
-	barren := 0
-	pause := firstPause
+	var series series
 	for first := true; ; first = false {
 		if !first {
 			s.mu.Lock()
 			s.restarts++
 			s.mu.Unlock()
 		}
+		began := time.Now()
 		worked, err := s.life(ctx)
 		switch {
 		case ctx.Err() != nil || s.stopping():
 			return
 		case errors.Is(err, errReload):
-			barren, pause = 0, firstPause
+			series.forget()
 			continue
-		case worked:
-			barren, pause = 0, firstPause
-			s.spec.Logger.Warn("plugin ended, starting it again", "error", err)
-			continue // at once
 		}
-		if barren++; barren >= maxBarren {
+		pause := series.next(worked, time.Since(began))
+		switch {
+		case series.barren >= maxBarren:
 			if !s.openCircuit(ctx, err) {
 				return
 			}
-			barren, pause = 0, firstPause
+			series.forget()
+			continue
+		case pause == 0:
+			s.spec.Logger.Warn("plugin ended, starting it again", "error", err)
 			continue
 		}
 		s.set(Backoff, errText(err))
 		wait := pause/2 + rand.N(pause) //nolint:gosec // jitter needs no secrecy
-		pause = min(2*pause, maxPause)
-		s.spec.Logger.Warn("plugin failed, starting it again after a pause", "error", err, "pause", wait.String(), "attempt", barren)
+		s.spec.Logger.Warn("plugin failed, starting it again after a pause", "error", err, "pause", wait.String(), "attempt", series.barren)
 		if !s.sleep(ctx, wait) {
 			return
 		}
 	}
+}
+
+// series is what is remembered of the lives before: one that gets a little done
+// each time must not be started as fast as the machine can.
+type series struct {
+	barren int           // lives in a row that got nothing done
+	pause  time.Duration // the last one; 0 when there was none
+	short  bool          // the last life worked, and was short
+}
+
+// forget begins a new series.
+func (s *series) forget() { *s = series{} }
+
+// next notes the end of a life and returns the pause before the next.
+func (s *series) next(worked bool, lived time.Duration) time.Duration {
+	if worked {
+		s.barren = 0
+		if lived >= longLife || s.pause == 0 && !s.short {
+			*s = series{short: lived < longLife}
+			return 0
+		}
+	} else {
+		s.barren++
+	}
+	s.pause = min(max(2*s.pause, firstPause), maxPause)
+	return s.pause
 }
 
 // errReload ends a process because a new one was asked for.
@@ -193,7 +220,7 @@ func (s *Supervisor) stopping() bool {
 // life runs one process from start to end and reports whether it worked.
 func (s *Supervisor) life(ctx context.Context) (worked bool, err error) {
 	s.set(Starting, "")
-	conn, err := s.spec.Start(ctx)
+	conn, err := s.start(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -204,15 +231,19 @@ func (s *Supervisor) life(ctx context.Context) (worked bool, err error) {
 	defer func() {
 		conn.Kill()
 		s.mu.Lock()
-		s.cpu += s.finalCPU(conn)
+		s.cpu += s.finalCPU(ctx, conn)
 		s.conn, s.started = nil, time.Time{}
 		s.mu.Unlock()
 	}()
 
 	serveCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	served := make(chan error, 1)
-	go func() { served <- s.spec.Serve(serveCtx, conn) }()
+	var serveErr error // once served is closed
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		serveErr = s.spec.Serve(serveCtx, conn)
+	}()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -225,18 +256,19 @@ func (s *Supervisor) life(ctx context.Context) (worked bool, err error) {
 	defer cancel(nil)
 
 	select {
-	case err = <-served:
+	case <-served:
+		err = serveErr
 	case <-conn.Done():
 		cancel(nil)
 		<-served
-		err = s.exitError(conn)
+		err = s.exitError(ctx, conn)
 	case <-s.reload:
-		s.drain(conn)
+		s.drain(ctx, conn)
 		cancel(errReload)
 		<-served
 		return true, errReload
 	case <-s.stop:
-		s.drain(conn)
+		s.drain(ctx, conn)
 		cancel(nil)
 		<-served
 		return true, nil
@@ -251,18 +283,39 @@ func (s *Supervisor) life(ctx context.Context) (worked bool, err error) {
 	return s.spec.Work() > before, err
 }
 
-func (s *Supervisor) exitError(conn *link.Conn) error {
-	state, err := conn.Process().Wait(context.Background()) // it has ended
+// start starts a process, and gives up when Stop is called meanwhile.
+func (s *Supervisor) start(ctx context.Context) (*link.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	started := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-s.stop:
+			cancel()
+		case <-started:
+		}
+	}()
+	defer func() {
+		close(started)
+		<-watched
+		cancel()
+	}()
+	return s.spec.Start(ctx)
+}
+
+func (s *Supervisor) exitError(ctx context.Context, conn *link.Conn) error {
+	state, err := conn.Process().Wait(context.WithoutCancel(ctx)) // it has ended
 	if err != nil {
 		return err
 	}
 	return fmt.Errorf("process %d ended: %s", conn.Process().Pid(), state)
 }
 
-func (s *Supervisor) finalCPU(conn *link.Conn) time.Duration {
+func (s *Supervisor) finalCPU(ctx context.Context, conn *link.Conn) time.Duration {
 	select {
 	case <-conn.Done():
-		if state, err := conn.Process().Wait(context.Background()); err == nil {
+		if state, err := conn.Process().Wait(context.WithoutCancel(ctx)); err == nil {
 			return state.UserTime + state.SystemTime
 		}
 	default:
@@ -271,9 +324,9 @@ func (s *Supervisor) finalCPU(conn *link.Conn) time.Duration {
 }
 
 // drain lets the plugin finish.
-func (s *Supervisor) drain(conn *link.Conn) {
+func (s *Supervisor) drain(ctx context.Context, conn *link.Conn) {
 	s.set(Draining, "")
-	ctx, cancel := context.WithTimeout(context.Background(), s.spec.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.spec.DrainTimeout)
 	defer cancel()
 	if err := conn.Drain(ctx, s.spec.DrainTimeout); err != nil {
 		s.spec.Logger.Warn("plugin did not finish its work in time", "error", err)
@@ -360,10 +413,11 @@ func (s *Supervisor) Stop() {
 	<-s.done
 }
 
-// Drain lets a running plugin finish what it has, while its links stay open.
-func (s *Supervisor) Drain() {
+// Drain lets a running plugin finish what it has, while its links stay open. It
+// takes Spec.DrainTimeout at most, whether or not ctx is done.
+func (s *Supervisor) Drain(ctx context.Context) {
 	if conn := s.Conn(); conn != nil {
-		s.drain(conn)
+		s.drain(ctx, conn)
 	}
 }
 

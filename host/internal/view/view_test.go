@@ -158,8 +158,10 @@ func TestDuplicateFieldsKeepTheFirst(t *testing.T) {
 }
 
 func TestAppendBatchWritesOneLinePerEvent(t *testing.T) {
-	b := &ironpostv1.Batch{Stream: 1, FirstSequence: 10, Origin: &ironpostv1.Origin{Name: "s"},
-		Logs: []*ironpostv1.LogEvent{{Message: "a\nb"}, {Offset: 1}}}
+	b := &ironpostv1.Batch{
+		Stream: 1, FirstSequence: 10, Origin: &ironpostv1.Origin{Name: "s"},
+		Logs: []*ironpostv1.LogEvent{{Message: "a\nb"}, {Offset: 1}},
+	}
 	lines := strings.Split(strings.TrimSuffix(string(view.AppendBatch(nil, "h", b)), "\n"), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("got %d lines, want 2", len(lines))

@@ -84,8 +84,7 @@ func Open(config Config) (*Filter, error) {
 		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, err)
 	}
 	if f.attached, f.mode, err = attach(f.program, index, config); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, err)
+		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, errors.Join(err, f.Close()))
 	}
 	config.Logger.Info("packet filter attached", "interface", config.Interface,
 		"mode", string(f.mode), "simulate", config.Simulate)
@@ -147,8 +146,7 @@ func load(config Config) (*Filter, error) {
 	}
 	f.program, f.maps = objects.IronpostXdp, objects.XDPMaps
 	if err := f.memory.open(&f.maps, f.seed); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	f.memory.settings[0].Epoch = 1
 	f.storeFlags()
@@ -167,7 +165,7 @@ func loadError(err error) error {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("load the program: %w: %w", ErrPermission, err)
 	case errors.As(err, &verifier):
-		return fmt.Errorf("load the program: %w: %+v", ErrUnsupported, verifier)
+		return fmt.Errorf("load the program: %w: %+v", ErrUnsupported, verifier) //nolint:errorlint // only %+v prints what the verifier said
 	case errors.Is(err, ebpf.ErrNotSupported):
 		return fmt.Errorf("load the program: %w: %w", ErrUnsupported, err)
 	}

@@ -315,7 +315,8 @@ func TestReplace(t *testing.T) {
 		t.Fatal("an entry of the first list does not drop")
 	}
 	second := []Entry{
-		{Prefix: netip.PrefixFrom(kept, 32), Rule: 7}, {Prefix: netip.MustParsePrefix("198.18.0.0/15")},
+		{Prefix: netip.PrefixFrom(kept, 32), Rule: 7},
+		{Prefix: netip.MustParsePrefix("198.18.0.0/15")},
 		{Prefix: netip.MustParsePrefix("2001:db9::/32")},
 	}
 	if err := f.Replace(second); err != nil {

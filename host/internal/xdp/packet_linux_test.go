@@ -20,23 +20,23 @@ func frame(etherType uint16, payload []byte, tags ...uint16) []byte {
 }
 
 // ip4 builds an IPv4 packet whose header has words 32-bit words.
-func ip4(src, dst string, words, protocol int, fragment uint16, payload []byte) []byte {
+func ip4(src string, words, protocol int, fragment uint16, payload []byte) []byte {
 	b := make([]byte, max(words*4, 20))
 	b[0], b[8], b[9] = byte(0x40|words), 64, byte(protocol)
 	binary.BigEndian.PutUint16(b[2:], uint16(words*4+len(payload)))
 	binary.BigEndian.PutUint16(b[6:], fragment)
 	copy(b[12:], netip.MustParseAddr(src).AsSlice())
-	copy(b[16:], netip.MustParseAddr(dst).AsSlice())
+	copy(b[16:], netip.MustParseAddr(victim4).AsSlice())
 	return append(b, payload...)
 }
 
 // ip6 builds an IPv6 packet.
-func ip6(src, dst string, next int, payload []byte) []byte {
+func ip6(src string, next int, payload []byte) []byte {
 	b := make([]byte, 40)
 	b[0], b[6], b[7] = 0x60, byte(next), 64
 	binary.BigEndian.PutUint16(b[4:], uint16(len(payload)))
 	copy(b[8:], netip.MustParseAddr(src).AsSlice())
-	copy(b[24:], netip.MustParseAddr(dst).AsSlice())
+	copy(b[24:], netip.MustParseAddr(victim6).AsSlice())
 	return append(b, payload...)
 }
 
@@ -48,10 +48,11 @@ func tcp(port uint16, flags byte) []byte {
 	return b
 }
 
-func udp(port uint16, data int) []byte {
+// udp builds a datagram to port 53 with data bytes.
+func udp(data int) []byte {
 	b := make([]byte, 8+data)
 	b[0] = 0x9c
-	binary.BigEndian.PutUint16(b[2:], port)
+	binary.BigEndian.PutUint16(b[2:], 53)
 	binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
 	return b
 }
@@ -72,9 +73,9 @@ const (
 	victim6   = "2001:db8:ffff::1"
 )
 
-func syn4(src string) []byte { return frame(0x0800, ip4(src, victim4, 5, 6, 0, tcp(22, 2))) }
+func syn4(src string) []byte { return frame(0x0800, ip4(src, 5, 6, 0, tcp(22, 2))) }
 
-func syn6(src string) []byte { return frame(0x86dd, ip6(src, victim6, 6, tcp(22, 2))) }
+func syn6(src string) []byte { return frame(0x86dd, ip6(src, 6, tcp(22, 2))) }
 
 func syn(src netip.Addr) []byte {
 	if src.Is4() {

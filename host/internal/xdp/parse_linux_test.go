@@ -30,8 +30,8 @@ func TestPackets(t *testing.T) {
 	none := func(protocol, reason string) observed {
 		return observed{Protocol: protocol, Verdict: "passed", Malformed: reason}
 	}
-	packet4 := ip4(attacker4, victim4, 5, 6, 0, tcp(22, 2))
-	packet6 := ip6(attacker6, victim6, 6, tcp(22, 2))
+	packet4 := ip4(attacker4, 5, 6, 0, tcp(22, 2))
+	packet6 := ip6(attacker6, 6, tcp(22, 2))
 
 	type golden struct {
 		name  string
@@ -47,52 +47,82 @@ func TestPackets(t *testing.T) {
 		{"ip4 total length past the end", frame(0x0800, packet4[:39]), bad(four, "tcp", "ip4_total_length")},
 		{"ip6 payload length past the end", frame(0x86dd, packet6[:59]), bad(six, "other", "ip6_payload_length")},
 		{"ethernet padding", frame(0x0800, join(packet4, make([]byte, 6))), four},
-		{"ethernet padding is no tcp header",
-			frame(0x0800, join(ip4(attacker4, victim4, 5, 6, 0, make([]byte, 8)), make([]byte, 20))), bad(four, "tcp", "tcp_short")},
-		{"tcp offset below 5", frame(0x0800, ip4(attacker4, victim4, 5, 6, 0, append(tcp(22, 2)[:12], 0x40, 2, 0, 0, 0, 0, 0, 0))), bad(four, "tcp", "tcp_offset")},
-		{"tcp offset past the end", frame(0x0800, ip4(attacker4, victim4, 5, 6, 0, append(tcp(22, 2)[:12], 0x60, 2, 0, 0, 0, 0, 0, 0))), bad(four, "tcp", "tcp_offset")},
-		{"udp", frame(0x0800, ip4(attacker4, victim4, 5, 17, 0, udp(53, 3))),
-			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 })},
-		{"udp length past the end", frame(0x0800, ip4(attacker4, victim4, 5, 17, 0, udp(53, 3)[:10])), bad(four, "udp", "udp_length")},
-		{"udp length zero over ip4", frame(0x0800, ip4(attacker4, victim4, 5, 17, 0, make([]byte, 8))), bad(four, "udp", "udp_length")},
-		{"udp short", frame(0x0800, ip4(attacker4, victim4, 5, 17, 0, make([]byte, 7))), bad(four, "udp", "udp_short")},
-		{"icmp", frame(0x0800, ip4(attacker4, victim4, 5, 1, 0, make([]byte, 8))),
-			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "icmp", "icmp", 0 })},
-		{"icmp short", frame(0x0800, ip4(attacker4, victim4, 5, 1, 0, make([]byte, 7))), bad(four, "icmp", "icmp_short")},
-		{"icmpv6 over ip4", frame(0x0800, ip4(attacker4, victim4, 5, 58, 0, make([]byte, 8))),
-			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 })},
-		{"gre", frame(0x0800, ip4(attacker4, victim4, 5, 47, 0, make([]byte, 8))),
-			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 })},
-		{"first fragment", frame(0x0800, ip4(attacker4, victim4, 5, 6, 0x2000, tcp(22, 2))), four},
-		{"tiny first fragment", frame(0x0800, ip4(attacker4, victim4, 5, 6, 0x2000, tcp(22, 2)[:8])), bad(four, "tcp", "tcp_short")},
-		{"first fragment of a datagram", frame(0x0800, ip4(attacker4, victim4, 5, 17, 0x2000, udp(53, 100)[:16])),
-			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 })},
-		{"later fragment", frame(0x0800, ip4(attacker4, victim4, 5, 6, 1, tcp(22, 2))),
-			with(four, func(o *observed) { o.Class, o.Port, o.Fragment = "other", 0, true })},
-		{"last fragment", frame(0x0800, ip4(attacker4, victim4, 5, 17, 0x1fff, nil)),
-			with(four, func(o *observed) { o.Protocol, o.Class, o.Port, o.Fragment = "udp", "other", 0, true })},
-		{"udp6", frame(0x86dd, ip6(attacker6, victim6, 17, udp(53, 3))),
-			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 })},
-		{"udp length zero over ip6", frame(0x86dd, ip6(attacker6, victim6, 17, append([]byte{0, 9, 0, 53}, 0, 0, 0, 0))),
-			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 })},
-		{"icmpv6", frame(0x86dd, ip6(attacker6, victim6, 58, make([]byte, 8))),
-			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "icmpv6", "icmp", 0 })},
-		{"icmp over ip6", frame(0x86dd, ip6(attacker6, victim6, 1, make([]byte, 8))),
-			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 })},
-		{"no next header", frame(0x86dd, ip6(attacker6, victim6, 59, nil)),
-			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 })},
-		{"hop-by-hop, routing, destination options, tcp", frame(0x86dd, ip6(attacker6, victim6, 0,
+		{
+			"ethernet padding is no tcp header",
+			frame(0x0800, join(ip4(attacker4, 5, 6, 0, make([]byte, 8)), make([]byte, 20))), bad(four, "tcp", "tcp_short"),
+		},
+		{"tcp offset below 5", frame(0x0800, ip4(attacker4, 5, 6, 0, append(tcp(22, 2)[:12], 0x40, 2, 0, 0, 0, 0, 0, 0))), bad(four, "tcp", "tcp_offset")},
+		{"tcp offset past the end", frame(0x0800, ip4(attacker4, 5, 6, 0, append(tcp(22, 2)[:12], 0x60, 2, 0, 0, 0, 0, 0, 0))), bad(four, "tcp", "tcp_offset")},
+		{
+			"udp", frame(0x0800, ip4(attacker4, 5, 17, 0, udp(3))),
+			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 }),
+		},
+		{"udp length past the end", frame(0x0800, ip4(attacker4, 5, 17, 0, udp(3)[:10])), bad(four, "udp", "udp_length")},
+		{"udp length zero over ip4", frame(0x0800, ip4(attacker4, 5, 17, 0, make([]byte, 8))), bad(four, "udp", "udp_length")},
+		{"udp short", frame(0x0800, ip4(attacker4, 5, 17, 0, make([]byte, 7))), bad(four, "udp", "udp_short")},
+		{
+			"icmp", frame(0x0800, ip4(attacker4, 5, 1, 0, make([]byte, 8))),
+			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "icmp", "icmp", 0 }),
+		},
+		{"icmp short", frame(0x0800, ip4(attacker4, 5, 1, 0, make([]byte, 7))), bad(four, "icmp", "icmp_short")},
+		{
+			"icmpv6 over ip4", frame(0x0800, ip4(attacker4, 5, 58, 0, make([]byte, 8))),
+			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 }),
+		},
+		{
+			"gre", frame(0x0800, ip4(attacker4, 5, 47, 0, make([]byte, 8))),
+			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 }),
+		},
+		{"first fragment", frame(0x0800, ip4(attacker4, 5, 6, 0x2000, tcp(22, 2))), four},
+		{"tiny first fragment", frame(0x0800, ip4(attacker4, 5, 6, 0x2000, tcp(22, 2)[:8])), bad(four, "tcp", "tcp_short")},
+		{
+			"first fragment of a datagram", frame(0x0800, ip4(attacker4, 5, 17, 0x2000, udp(100)[:16])),
+			with(four, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 }),
+		},
+		{
+			"later fragment", frame(0x0800, ip4(attacker4, 5, 6, 1, tcp(22, 2))),
+			with(four, func(o *observed) { o.Class, o.Port, o.Fragment = "other", 0, true }),
+		},
+		{
+			"last fragment", frame(0x0800, ip4(attacker4, 5, 17, 0x1fff, nil)),
+			with(four, func(o *observed) { o.Protocol, o.Class, o.Port, o.Fragment = "udp", "other", 0, true }),
+		},
+		{
+			"udp6", frame(0x86dd, ip6(attacker6, 17, udp(3))),
+			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 }),
+		},
+		{
+			"udp length zero over ip6", frame(0x86dd, ip6(attacker6, 17, append([]byte{0, 9, 0, 53}, 0, 0, 0, 0))),
+			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "udp", "udp", 53 }),
+		},
+		{
+			"icmpv6", frame(0x86dd, ip6(attacker6, 58, make([]byte, 8))),
+			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "icmpv6", "icmp", 0 }),
+		},
+		{
+			"icmp over ip6", frame(0x86dd, ip6(attacker6, 1, make([]byte, 8))),
+			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 }),
+		},
+		{
+			"no next header", frame(0x86dd, ip6(attacker6, 59, nil)),
+			with(six, func(o *observed) { o.Protocol, o.Class, o.Port = "other", "other", 0 }),
+		},
+		{"hop-by-hop, routing, destination options, tcp", frame(0x86dd, ip6(attacker6, 0,
 			join(extension(43, 0), extension(60, 2), extension(6, 255), tcp(22, 2)))), six},
-		{"authentication header", frame(0x86dd, ip6(attacker6, victim6, 51,
+		{"authentication header", frame(0x86dd, ip6(attacker6, 51,
 			join([]byte{6, 4}, make([]byte, 22), tcp(22, 2)))), six},
-		{"first fragment 6", frame(0x86dd, ip6(attacker6, victim6, 44, join([]byte{6, 0, 0, 1, 0, 0, 0, 9}, tcp(22, 2)))), six},
-		{"later fragment 6", frame(0x86dd, ip6(attacker6, victim6, 44, join([]byte{6, 0, 0, 9, 0, 0, 0, 9}, tcp(22, 2)))),
-			with(six, func(o *observed) { o.Class, o.Port, o.Fragment = "other", 0, true })},
-		{"extension cut", frame(0x86dd, ip6(attacker6, victim6, 0, extension(6, 0)[:7])), bad(six, "other", "ip6_extension_short")},
-		{"extension longer than the packet", frame(0x86dd, ip6(attacker6, victim6, 0, join([]byte{6, 1}, make([]byte, 6)))),
-			bad(six, "other", "ip6_extension_short")},
+		{"first fragment 6", frame(0x86dd, ip6(attacker6, 44, join([]byte{6, 0, 0, 1, 0, 0, 0, 9}, tcp(22, 2)))), six},
+		{
+			"later fragment 6", frame(0x86dd, ip6(attacker6, 44, join([]byte{6, 0, 0, 9, 0, 0, 0, 9}, tcp(22, 2)))),
+			with(six, func(o *observed) { o.Class, o.Port, o.Fragment = "other", 0, true }),
+		},
+		{"extension cut", frame(0x86dd, ip6(attacker6, 0, extension(6, 0)[:7])), bad(six, "other", "ip6_extension_short")},
+		{
+			"extension longer than the packet", frame(0x86dd, ip6(attacker6, 0, join([]byte{6, 1}, make([]byte, 6)))),
+			bad(six, "other", "ip6_extension_short"),
+		},
 		{"jumbogram", frame(0x86dd, func() []byte {
-			b := ip6(attacker6, victim6, 0, join([]byte{6, 0, 0xc2, 4, 0, 1, 0, 0}, tcp(22, 2)))
+			b := ip6(attacker6, 0, join([]byte{6, 0, 0xc2, 4, 0, 1, 0, 0}, tcp(22, 2)))
 			b[4], b[5] = 0, 0
 			return b
 		}()), six},
@@ -103,8 +133,10 @@ func TestPackets(t *testing.T) {
 		0x29: "odd", 0x3f: "odd", 0xc2: "syn",
 	}
 	for f, class := range flags {
-		tests = append(tests, golden{fmt.Sprintf("tcp flags %#02x", f),
-			frame(0x0800, ip4(attacker4, victim4, 5, 6, 0, tcp(22, f))), with(four, func(o *observed) { o.Class = class })})
+		tests = append(tests, golden{
+			fmt.Sprintf("tcp flags %#02x", f),
+			frame(0x0800, ip4(attacker4, 5, 6, 0, tcp(22, f))), with(four, func(o *observed) { o.Class = class }),
+		})
 	}
 	tagTypes := []uint16{0x88a8, 0x8100, 0x9100, 0x8100}
 	for n := range 5 {
@@ -122,8 +154,10 @@ func TestPackets(t *testing.T) {
 		if words < 5 {
 			want = bad(four, "tcp", "ip4_header_length")
 		}
-		tests = append(tests, golden{fmt.Sprintf("ihl %d", words),
-			frame(0x0800, ip4(attacker4, victim4, words, 6, 0, tcp(22, 2))), want})
+		tests = append(tests, golden{
+			fmt.Sprintf("ihl %d", words),
+			frame(0x0800, ip4(attacker4, words, 6, 0, tcp(22, 2))), want,
+		})
 	}
 	for headers := range 11 {
 		want := six
@@ -134,8 +168,10 @@ func TestPackets(t *testing.T) {
 		for range headers {
 			payload, next = join(extension(next, 0), payload), 60
 		}
-		tests = append(tests, golden{fmt.Sprintf("%d extension headers", headers),
-			frame(0x86dd, ip6(attacker6, victim6, next, payload)), want})
+		tests = append(tests, golden{
+			fmt.Sprintf("%d extension headers", headers),
+			frame(0x86dd, ip6(attacker6, next, payload)), want,
+		})
 	}
 
 	filter := newFilter(t, Config{})
@@ -156,15 +192,15 @@ func seeds() [][]byte {
 	options := join(extension(43, 0), extension(44, 1), []byte{60, 0, 0, 1, 0, 0, 0, 9}, extension(6, 0), tcp(443, 0x18))
 	return [][]byte{
 		syn4(attacker4), syn6(attacker6),
-		frame(0x0800, ip4(attacker4, victim4, 15, 6, 0, tcp(22, 0x12)), 0x88a8, 0x8100),
-		frame(0x0800, ip4(attacker4, victim4, 6, 17, 0, udp(53, 12)), 0x8100),
-		frame(0x0800, ip4(attacker4, victim4, 5, 1, 0, make([]byte, 16))),
-		frame(0x0800, ip4(attacker4, victim4, 5, 17, 0x2000, udp(53, 12))),
-		frame(0x0800, ip4(attacker4, victim4, 5, 6, 0x2001, tcp(53, 12))),
-		frame(0x86dd, ip6(attacker6, victim6, 17, udp(53, 12)), 0x8100),
-		frame(0x86dd, ip6(attacker6, victim6, 58, make([]byte, 16))),
-		frame(0x86dd, ip6(attacker6, victim6, 0, options), 0x8100, 0x8100),
-		frame(0x86dd, ip6(attacker6, victim6, 51, join([]byte{17, 4}, make([]byte, 22), udp(53, 3)))),
+		frame(0x0800, ip4(attacker4, 15, 6, 0, tcp(22, 0x12)), 0x88a8, 0x8100),
+		frame(0x0800, ip4(attacker4, 6, 17, 0, udp(12)), 0x8100),
+		frame(0x0800, ip4(attacker4, 5, 1, 0, make([]byte, 16))),
+		frame(0x0800, ip4(attacker4, 5, 17, 0x2000, udp(12))),
+		frame(0x0800, ip4(attacker4, 5, 6, 0x2001, tcp(53, 12))),
+		frame(0x86dd, ip6(attacker6, 17, udp(12)), 0x8100),
+		frame(0x86dd, ip6(attacker6, 58, make([]byte, 16))),
+		frame(0x86dd, ip6(attacker6, 0, options), 0x8100, 0x8100),
+		frame(0x86dd, ip6(attacker6, 51, join([]byte{17, 4}, make([]byte, 22), udp(3)))),
 		frame(0x0806, make([]byte, 28)),
 	}
 }
@@ -259,7 +295,7 @@ func TestMalformedIsJudged(t *testing.T) {
 }
 
 func TestDeepVLANPolicy(t *testing.T) {
-	packet := frame(0x0800, ip4(attacker4, victim4, 5, 6, 0, tcp(22, 2)), 0x88a8, 0x8100, 0x8100)
+	packet := frame(0x0800, ip4(attacker4, 5, 6, 0, tcp(22, 2)), 0x88a8, 0x8100, 0x8100)
 	for _, test := range []struct {
 		name    string
 		config  Config

@@ -34,10 +34,12 @@ func scope(events []event.PacketEvent, s event.Scope) (out []event.PacketEvent) 
 
 // TestScanSummary sends a SYN to each of many ports from one source.
 func TestScanSummary(t *testing.T) {
-	for _, ports := range []int{1, 2, 10, 100, 500, 1000} {
+	// 256 bits tell apart some 700 ports: of 1,000 they leave five empty on
+	// average, and then none at all now and again.
+	for _, ports := range []int{1, 2, 10, 100, 500, 700} {
 		f := newFilter(t, Config{})
 		for port := 1; port <= ports; port++ {
-			run(t, f, frame(0x0800, ip4(attacker4, victim4, 5, 6, 0, tcp(uint16(port), 2))))
+			run(t, f, frame(0x0800, ip4(attacker4, 5, 6, 0, tcp(uint16(port), 2))))
 		}
 		s := newSummary(f)
 		drain(f, s)
@@ -49,7 +51,7 @@ func TestScanSummary(t *testing.T) {
 		if e.Source != netip.MustParseAddr(attacker4) || e.SYN != uint64(ports) || e.Packets != uint64(ports) || e.Peers != 1 {
 			t.Errorf("%d ports: got %+v", ports, e)
 		}
-		// The standard error of linear counting at 1000 of 256 bits is 11 %.
+		// The standard error of linear counting at 700 of 256 bits is 8 %.
 		if got, slack := float64(e.Ports), 0.35*float64(ports); got < float64(ports)-slack-1 || got > float64(ports)+slack+1 {
 			t.Errorf("got an estimate of %d ports, want about %d", e.Ports, ports)
 		}
@@ -87,7 +89,7 @@ func TestAccounting(t *testing.T) {
 			if i%steady == 0 {
 				from = heavy
 			}
-			run(t, f, frame(0x0800, ip4(from.String(), victim4, 5, 6, 0, tcp(uint16(random.IntN(50)), 2))))
+			run(t, f, frame(0x0800, ip4(from.String(), 5, 6, 0, tcp(uint16(random.IntN(50)), 2))))
 			total++
 		}
 		drain(f, s)
@@ -132,7 +134,7 @@ func TestForgedFloodSummary(t *testing.T) {
 		var src [16]byte
 		src[0], src[1] = 0x20, 1
 		binary.BigEndian.PutUint64(src[8:], random.Uint64())
-		run(t, f, frame(0x86dd, ip6(netip.AddrFrom16(src).String(), victim6, 6, tcp(443, 2))))
+		run(t, f, frame(0x86dd, ip6(netip.AddrFrom16(src).String(), 6, tcp(443, 2))))
 	}
 	s := newSummary(f)
 	drain(f, s)

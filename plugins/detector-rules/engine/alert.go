@@ -210,7 +210,7 @@ func (e *Engine) name(a *event.AlertEvent, p *program, bodies []*body) {
 				names = append(names, name)
 			}
 			// The event at hand belongs to the group, whatever was kept.
-			value, _ := e.matcher.get(p.group[i])
+			value := e.matcher.get(p.group[i])
 			a.SetEntity(name, strings.Clone(cut(value, maxEntity)))
 		}
 	}

@@ -187,9 +187,13 @@ func (e *Engine) run(s *event.Stream, observed int64, borrowed bool, raise func(
 	}
 	e.now.stream = st
 	e.now.late = st.observe(e.now.time, observed, borrowed)
-	e.streams.observed = max(e.streams.observed, observed)
+	e.streams.hear(observed)
 	if e.now.late {
 		e.stats.Late++
+	} else {
+		// A stream that begins, or speaks again, behind the others must not
+		// have its own windows swept away.
+		e.low = min(e.low, e.now.time)
 	}
 	for _, number := range e.matcher.match(e.now.kind) {
 		e.hit(e.rules[number], raise)

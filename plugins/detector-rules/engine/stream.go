@@ -95,6 +95,17 @@ func (s *streams) unlink(st *stream) {
 	st.prev, st.next = nil, nil
 }
 
+// hear notes a time of observation. The streams that were restored are waited
+// for from the first one on.
+func (s *streams) hear(observed int64) {
+	if s.observed == math.MinInt64 {
+		for st := s.head; st != nil; st = st.next {
+			st.observed = max(st.observed, observed)
+		}
+	}
+	s.observed = max(s.observed, observed)
+}
+
 // low is the time that every stream which still speaks has reached.
 func (s *streams) low() int64 {
 	low := int64(math.MaxInt64)

@@ -87,12 +87,12 @@ func room(b []byte, n int) []byte {
 	return b
 }
 
-// get returns the value of a field.
-func (v *view) get(id int32) (string, bool) {
+// get returns the value of a field, "" when it is absent.
+func (v *view) get(id int32) string {
 	if v.stamp[id] != v.epoch {
-		return "", false
+		return ""
 	}
-	return v.value[id], true
+	return v.value[id]
 }
 
 // lower returns the folded value of a field that is present.

@@ -159,7 +159,7 @@ func (g *group) over(low int64) bool {
 func (e *Engine) groupKey(p *program) ([]byte, bool) {
 	e.key = e.key[:0]
 	for i, id := range p.group {
-		value, _ := e.matcher.get(id)
+		value := e.matcher.get(id)
 		if value == "" {
 			return nil, false
 		}
@@ -173,7 +173,7 @@ func (e *Engine) groupKey(p *program) ([]byte, bool) {
 func (e *Engine) entityKey(p *program) []byte {
 	e.key = e.key[:0]
 	for i, id := range p.group {
-		value, _ := e.matcher.get(id)
+		value := e.matcher.get(id)
 		e.key = appendGroup(e.key, value, i, len(p.group))
 	}
 	return e.key

@@ -96,8 +96,10 @@ func TestAlert(t *testing.T) {
 		Entities: []event.Field{{Key: "src_ip", Value: "192.0.2.1"}, {Key: "process", Value: "sshd"}, {Key: "host", Value: "web1"}},
 		// Two users: neither is what the alert is about.
 		Details: []event.Field{
-			{Key: "user", Value: "root, admin"}, {Key: "threshold", Value: "5 in 60s"},
-			{Key: "first_seen", Value: "2025-03-01T12:00:00Z"}, {Key: "last_seen", Value: "2025-03-01T12:00:04Z"},
+			{Key: "user", Value: "root, admin"},
+			{Key: "threshold", Value: "5 in 60s"},
+			{Key: "first_seen", Value: "2025-03-01T12:00:00Z"},
+			{Key: "last_seen", Value: "2025-03-01T12:00:04Z"},
 			{Key: "group_by", Value: "src_ip"},
 		},
 	}

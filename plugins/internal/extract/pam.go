@@ -72,14 +72,13 @@ func morePAMFailures(out *event.LogEvent, s string) {
 // (ftp); H comes from the connection. An empty R fixes the place of H whatever
 // U holds; else there must be one "rhost=" only.
 func pamPeer(out *event.LogEvent, s string, addresses bool) {
-	at := strings.Index(s, " ruser=")
-	if at < 0 {
+	local, rest, ok := strings.Cut(s, " ruser=")
+	if !ok {
 		return
 	}
-	if tty, ok := word(s[:at], " tty="); ok && tty != "" {
+	if tty, ok := word(local, " tty="); ok && tty != "" {
 		out.Set("tty", tty)
 	}
-	rest := s[at+len(" ruser="):]
 	remote := ""
 	if !strings.HasPrefix(rest, " rhost=") {
 		at := strings.Index(rest, " rhost=")
@@ -107,10 +106,10 @@ func pamPeer(out *event.LogEvent, s string, addresses bool) {
 
 // word returns what stands between key and the next space.
 func word(s, key string) (string, bool) {
-	at := strings.Index(s, key)
-	if at < 0 {
+	_, after, ok := strings.Cut(s, key)
+	if !ok {
 		return "", false
 	}
-	value, _, _ := strings.Cut(s[at+len(key):], " ")
+	value, _, _ := strings.Cut(after, " ")
 	return value, true
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/ironpost/ironpost/plugins/internal/reject"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -77,24 +78,28 @@ func TestParse(t *testing.T) {
 		{"pid out of range", `{"pid":4294967296}`, event.LogEvent{Fields: fields("pid", "4294967296")}},
 		{"process and message", `{"process":"sshd","message":"Failed password for root from 10.0.0.1 port 5 ssh2"}`, event.LogEvent{
 			Process: "sshd", Message: "Failed password for root from 10.0.0.1 port 5 ssh2",
-			Fields: fields("event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "10.0.0.1", "src_port", "5")}},
+			Fields: fields("event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "10.0.0.1", "src_port", "5"),
+		}},
 		{"addresses", `{"src_ip":"::ffff:10.0.0.1","dst_ip":"10.0.0.300","x":{"src_ip":"y"}}`, event.LogEvent{Fields: fields("src_ip", "10.0.0.1", "dst_ip_text", "10.0.0.300", "x.src_ip", "y")}},
 
 		{"journald", `{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1700000000000000","__MONOTONIC_TIMESTAMP":"5","_BOOT_ID":"b","PRIORITY":"6","SYSLOG_FACILITY":"4","SYSLOG_IDENTIFIER":"sshd","SYSLOG_PID":"77","_PID":"77","_UID":"0","_GID":"0","_COMM":"sshd","_EXE":"/usr/sbin/sshd","_CMDLINE":"sshd: root","_TRANSPORT":"syslog","_SYSTEMD_UNIT":"ssh.service","_HOSTNAME":"web","MESSAGE":"Failed password for root from 10.0.0.1 port 5 ssh2"}`, event.LogEvent{
 			Time: at, Severity: event.SeverityInfo, Host: "web", Process: "sshd", PID: 77, Message: "Failed password for root from 10.0.0.1 port 5 ssh2",
 			Fields: fields("_BOOT_ID", "b", "facility", "auth", "SYSLOG_PID", "77", "uid", "0", "gid", "0", "comm", "sshd", "exe", "/usr/sbin/sshd", "cmdline", "sshd: root",
 				"transport", "syslog", "unit", "ssh.service",
-				"event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "10.0.0.1", "src_port", "5")}},
+				"event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "10.0.0.1", "src_port", "5"),
+		}},
 		{"journald kernel", `{"__REALTIME_TIMESTAMP":"1700000000000000","PRIORITY":"6","SYSLOG_FACILITY":"0","SYSLOG_IDENTIFIER":"kernel","_TRANSPORT":"kernel","MESSAGE":"device eth0 entered promiscuous mode"}`, event.LogEvent{
 			Time: at, Severity: event.SeverityInfo, Process: "kernel", Message: "device eth0 entered promiscuous mode",
-			Fields: fields("facility", "kern", "transport", "kernel", "event_action", "promiscuous_mode_entered", "interface", "eth0")}},
+			Fields: fields("facility", "kern", "transport", "kernel", "event_action", "promiscuous_mode_entered", "interface", "eth0"),
+		}},
 		{"journald without an identifier", `{"__REALTIME_TIMESTAMP":"1700000000000000","_COMM":"app","_UID":"0","MESSAGE":"x"}`, event.LogEvent{Time: at, Process: "app", Message: "x", Fields: fields("uid", "0")}},
 		{"journald bytes", `{"MESSAGE":[104,105, 32,255,0,10],"_UID":"0"}`, event.LogEvent{Message: "hi \ufffd\ufffd", Fields: fields("uid", "0")}},
 		{"journald message twice", `{"MESSAGE":["a","b"]}`, event.LogEvent{Fields: fields("MESSAGE", "a,b")}},
 		{"journald message of numbers that are no bytes", `{"MESSAGE":[1,256]}`, event.LogEvent{Fields: fields("MESSAGE", "1,256")}},
 		{"journald message too long to show", `{"MESSAGE":null,"_UID":"0"}`, event.LogEvent{Fields: fields("uid", "0")}},
 		{"journald container", `{"__REALTIME_TIMESTAMP":"1700000000000000","_UID":"0","CONTAINER_ID":"c1","CONTAINER_ID_FULL":"c1full","CONTAINER_NAME":"web","MESSAGE":"x"}`, event.LogEvent{
-			Time: at, Message: "x", Fields: fields("uid", "0", "container_id", "c1", "container_id_full", "c1full", "container_name", "web")}},
+			Time: at, Message: "x", Fields: fields("uid", "0", "container_id", "c1", "container_id_full", "c1full", "container_name", "web"),
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := parse(tc.line)

@@ -7,8 +7,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/ironpost/ironpost/sdk/event"
 	rfc5424 "github.com/leodido/go-syslog/v4/rfc5424"
+
+	"github.com/ironpost/ironpost/sdk/event"
 )
 
 var seeds = []string{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/ironpost/ironpost/plugins/internal/reject"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -49,50 +50,66 @@ func TestParse(t *testing.T) {
 		// The examples of RFC 5424 section 6.5.
 		{"rfc 5424 example 1", "<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - \ufeff'su root' failed for lonvick on /dev/pts/8", event.LogEvent{
 			Time: utc(2003, 10, 11, 22, 14, 15, 3e6), Severity: event.SeverityCritical, Host: "mymachine.example.com", Process: "su",
-			Message: "'su root' failed for lonvick on /dev/pts/8", Fields: fields("facility", "auth", "msgid", "ID47")}},
+			Message: "'su root' failed for lonvick on /dev/pts/8", Fields: fields("facility", "auth", "msgid", "ID47"),
+		}},
 		{"rfc 5424 example 2", "<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - - %% It's time to make the do-nuts.", event.LogEvent{
 			Time: utc(2003, 8, 24, 12, 14, 15, 3000), Severity: event.SeverityLow, Host: "192.0.2.1", Process: "myproc", PID: 8710,
-			Message: "%% It's time to make the do-nuts.", Fields: fields("facility", "local4")}},
+			Message: "%% It's time to make the do-nuts.", Fields: fields("facility", "local4"),
+		}},
 		{"rfc 5424 example 3", `<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 [exampleSDID@32473 iut="3" eventSource="Application" eventID="1011"] ` + "\ufeffAn application event log entry...", event.LogEvent{
 			Time: utc(2003, 10, 11, 22, 14, 15, 3e6), Severity: event.SeverityLow, Host: "mymachine.example.com", Process: "evntslog",
 			Message: "An application event log entry...",
 			Fields: fields("facility", "local4", "msgid", "ID47", "sd.exampleSDID@32473.iut", "3",
-				"sd.exampleSDID@32473.eventSource", "Application", "sd.exampleSDID@32473.eventID", "1011")}},
+				"sd.exampleSDID@32473.eventSource", "Application", "sd.exampleSDID@32473.eventID", "1011"),
+		}},
 		{"rfc 5424 example 4", `<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 [exampleSDID@32473 iut="3"][examplePriority@32473 class="high"]`, event.LogEvent{
 			Time: utc(2003, 10, 11, 22, 14, 15, 3e6), Severity: event.SeverityLow, Host: "mymachine.example.com", Process: "evntslog",
-			Fields: fields("facility", "local4", "msgid", "ID47", "sd.exampleSDID@32473.iut", "3", "sd.examplePriority@32473.class", "high")}},
+			Fields: fields("facility", "local4", "msgid", "ID47", "sd.exampleSDID@32473.iut", "3", "sd.examplePriority@32473.class", "high"),
+		}},
 		{"rfc 5424 all nil", "<0>1 - - - - - -", event.LogEvent{Severity: event.SeverityCritical, Fields: fields("facility", "kern")}},
 		{"rfc 5424 escapes", `<14>1 - h a - - [x y="a\"b\\c\]d\e" z=""] m`, event.LogEvent{
-			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "sd.x.y", `a"b\c]d\e`, "sd.x.z", "")}},
+			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "sd.x.y", `a"b\c]d\e`, "sd.x.z", ""),
+		}},
 		{"rfc 5424 procid that is no number", "<14>1 - h a main-1 - - m", event.LogEvent{
-			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "procid", "main-1")}},
+			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "procid", "main-1"),
+		}},
 		{"rfc 5424 procid past 32 bits", "<14>1 - h a 4294967296 - - m", event.LogEvent{
-			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "procid", "4294967296")}},
+			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "procid", "4294967296"),
+		}},
 		{"rfc 5424 greatest procid", "<14>1 - h a 4294967295 - - m", event.LogEvent{
-			Severity: event.SeverityInfo, Host: "h", Process: "a", PID: 4294967295, Message: "m", Fields: fields("facility", "user")}},
+			Severity: event.SeverityInfo, Host: "h", Process: "a", PID: 4294967295, Message: "m", Fields: fields("facility", "user"),
+		}},
 		{"rfc 5424 bad data stays", `<14>1 - h a - - [x y="1] m`, event.LogEvent{
-			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: `[x y="1] m`, Fields: fields("facility", "user", "syslog_defect", "bad_structured_data")}},
+			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: `[x y="1] m`, Fields: fields("facility", "user", "syslog_defect", "bad_structured_data"),
+		}},
 		{"rfc 5424 bad second element", `<14>1 - h a - - [x y="1"][z] m][`, event.LogEvent{
-			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m][", Fields: fields("facility", "user", "sd.x.y", "1")}},
+			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m][", Fields: fields("facility", "user", "sd.x.y", "1"),
+		}},
 		{"rfc 5424 time out of range", "<14>1 9999-12-31T23:59:59Z h a - - - m", event.LogEvent{
-			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "syslog_defect", "bad_timestamp")}},
+			Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "syslog_defect", "bad_timestamp"),
+		}},
 		{"rfc 5424 without the data", "<14>1 2024-12-10T06:55:46Z h a: m", event.LogEvent{
-			Time: dec10, Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "syslog_defect", "bad_header")}},
+			Time: dec10, Severity: event.SeverityInfo, Host: "h", Process: "a", Message: "m", Fields: fields("facility", "user", "syslog_defect", "bad_header"),
+		}},
 		{"rfc 5424 with an sshd message", "<38>1 2024-12-10T06:55:46Z h sshd 77 - - Failed password for root from 10.0.0.1 port 5 ssh2", event.LogEvent{
 			Time: dec10, Severity: event.SeverityInfo, Host: "h", Process: "sshd", PID: 77, Message: "Failed password for root from 10.0.0.1 port 5 ssh2",
-			Fields: fields("facility", "auth", "event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "10.0.0.1", "src_port", "5")}},
+			Fields: fields("facility", "auth", "event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "10.0.0.1", "src_port", "5"),
+		}},
 
 		// RFC 3164 section 5.4.
 		{"rfc 3164 example 1", "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8", event.LogEvent{
 			Time: utc(2024, 10, 11, 22, 14, 15, 0), Flags: inferred, Severity: event.SeverityCritical, Host: "mymachine", Process: "su",
-			Message: "'su root' failed for lonvick on /dev/pts/8", Fields: fields("facility", "auth")}},
+			Message: "'su root' failed for lonvick on /dev/pts/8", Fields: fields("facility", "auth"),
+		}},
 		{"rfc 3164 example 2", "<13>Feb  5 17:32:18 10.0.0.99 Use the BFG!", event.LogEvent{
-			Time: utc(2024, 2, 5, 17, 32, 18, 0), Flags: inferred, Severity: event.SeverityLow, Host: "10.0.0.99", Message: "Use the BFG!", Fields: fields("facility", "user")}},
+			Time: utc(2024, 2, 5, 17, 32, 18, 0), Flags: inferred, Severity: event.SeverityLow, Host: "10.0.0.99", Message: "Use the BFG!", Fields: fields("facility", "user"),
+		}},
 		{"rfc 3164 example 2 without its stamp", "<13>Use the BFG!", event.LogEvent{Severity: event.SeverityLow, Message: "Use the BFG!", Fields: fields("facility", "user")}},
 
 		// Files.
 		{"file", "Dec 10 06:55:46 LabSZ sshd[24200]: Server listening on 0.0.0.0 port 22.", event.LogEvent{
-			Time: dec10, Flags: inferred, Host: "LabSZ", Process: "sshd", PID: 24200, Message: "Server listening on 0.0.0.0 port 22.", Fields: fields("event_action", "ssh_listening")}},
+			Time: dec10, Flags: inferred, Host: "LabSZ", Process: "sshd", PID: 24200, Message: "Server listening on 0.0.0.0 port 22.", Fields: fields("event_action", "ssh_listening"),
+		}},
 		{"year", "Dec 10 2019 06:55:46 h app: m", event.LogEvent{Time: utc(2019, 12, 10, 6, 55, 46, 0), Flags: inferred, Host: "h", Process: "app", Message: "m"}},
 		{"year 0000", "Dec 10 0000 06:55:46 h app: m", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "app", Message: "m"}},
 		{"one-digit day", "Dec 1 06:55:46 h app: m", event.LogEvent{Time: utc(2024, 12, 1, 6, 55, 46, 0), Flags: inferred, Host: "h", Process: "app", Message: "m"}},
@@ -111,20 +128,24 @@ func TestParse(t *testing.T) {
 		// Tags.
 		{"tag with parentheses", "Jun 14 15:16:02 combo sshd(pam_unix)[19937]: check pass; user unknown", event.LogEvent{
 			Time: utc(2024, 6, 14, 15, 16, 2, 0), Flags: inferred, Host: "combo", Process: "sshd(pam_unix)", PID: 19937, Message: "check pass; user unknown",
-			Fields: fields("pam_service", "sshd", "event_action", "pam_user_unknown")}},
+			Fields: fields("pam_service", "sshd", "event_action", "pam_user_unknown"),
+		}},
 		{"tag with a version", "Dec 10 06:55:46 h syslogd 1.4.1: restart.", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "syslogd 1.4.1", Message: "restart."}},
 		{"tag of login", "Dec 10 06:55:46 h  -- root[2421]: ROOT LOGIN ON tty2", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "-- root", PID: 2421, Message: "ROOT LOGIN ON tty2"}},
 		{"tag with a path", "Dec 10 06:55:46 h postfix/smtpd[26897]: m", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "postfix/smtpd", PID: 26897, Message: "m"}},
 		{"tag without a colon", "2021-05-28 18:08:01,124 mantis proftpd[498625] mantis (192.168.1.142): x", event.LogEvent{
-			Time: utc(2021, 5, 28, 18, 8, 1, 124e6), Flags: inferred, Host: "mantis", Process: "proftpd", PID: 498625, Message: "mantis (192.168.1.142): x"}},
+			Time: utc(2021, 5, 28, 18, 8, 1, 124e6), Flags: inferred, Host: "mantis", Process: "proftpd", PID: 498625, Message: "mantis (192.168.1.142): x",
+		}},
 		{"tag with colons", "Dec 10 06:55:46 h a::b: m", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "a::b", Message: "m"}},
 		{"kernel", "Dec 10 06:55:46 h kernel: [   12.345678] eth0: link up", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "kernel", Message: "[   12.345678] eth0: link up"}},
 		{"sudo", "Dec 10 06:55:46 h sudo:     root : TTY=pts/0 ; PWD=/root ; USER=root ; COMMAND=/bin/ls", event.LogEvent{
 			Time: dec10, Flags: inferred, Host: "h", Process: "sudo", Message: "root : TTY=pts/0 ; PWD=/root ; USER=root ; COMMAND=/bin/ls",
-			Fields: fields("command", "/bin/ls", "user", "root", "tty", "pts/0", "pwd", "/root", "target_user", "root", "event_action", "sudo_command")}},
+			Fields: fields("command", "/bin/ls", "user", "root", "tty", "pts/0", "pwd", "/root", "target_user", "root", "event_action", "sudo_command"),
+		}},
 		{"cron", "Dec 10 06:55:46 h CRON[1]: (root) CMD (run-parts /etc/cron.hourly)", event.LogEvent{
 			Time: dec10, Flags: inferred, Host: "h", Process: "CRON", PID: 1, Message: "(root) CMD (run-parts /etc/cron.hourly)",
-			Fields: fields("event_action", "cron_command", "command", "run-parts /etc/cron.hourly", "user", "root")}},
+			Fields: fields("event_action", "cron_command", "command", "run-parts /etc/cron.hourly", "user", "root"),
+		}},
 		{"brackets in the message", "Dec 10 06:55:46 h the [x]: y", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Message: "the [x]: y"}},
 		{"url in the message", "Dec 10 06:55:46 h http://x/y is down", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Message: "http://x/y is down"}},
 		{"line end and blanks", "Dec 10 06:55:46 h app: m \t\r\n", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "app", Message: "m"}},
@@ -132,7 +153,8 @@ func TestParse(t *testing.T) {
 		{"message repeated", "Dec 10 07:13:56 LabSZ sshd[24227]: message repeated 5 times: [ Failed password for root from 5.36.59.76 port 42393 ssh2]", event.LogEvent{
 			Time: utc(2024, 12, 10, 7, 13, 56, 0), Flags: inferred, Host: "LabSZ", Process: "sshd", PID: 24227,
 			Message: "message repeated 5 times: [ Failed password for root from 5.36.59.76 port 42393 ssh2]",
-			Fields:  fields("repeat_count", "5", "event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "5.36.59.76", "src_port", "42393")}},
+			Fields:  fields("repeat_count", "5", "event_action", "ssh_failed_password", "auth_method", "password", "user", "root", "src_ip", "5.36.59.76", "src_port", "42393"),
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := parse(tc.line)

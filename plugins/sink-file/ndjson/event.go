@@ -130,11 +130,21 @@ func appendPacket(buf []byte, p *event.PacketEvent) []byte {
 		name  string
 		value uint64
 	}{
-		{"packets", p.Packets}, {"bytes", p.Bytes},
-		{"syn", p.SYN}, {"syn_ack", p.SYNACK}, {"ack", p.ACK}, {"fin", p.FIN}, {"rst", p.RST}, {"odd", p.Odd},
-		{"udp", p.UDP}, {"icmp", p.ICMP}, {"other", p.Other},
-		{"dropped", p.Dropped}, {"would_drop", p.WouldDrop},
-		{"ports", uint64(p.Ports)}, {"peers", uint64(p.Peers)},
+		{"packets", p.Packets},
+		{"bytes", p.Bytes},
+		{"syn", p.SYN},
+		{"syn_ack", p.SYNACK},
+		{"ack", p.ACK},
+		{"fin", p.FIN},
+		{"rst", p.RST},
+		{"odd", p.Odd},
+		{"udp", p.UDP},
+		{"icmp", p.ICMP},
+		{"other", p.Other},
+		{"dropped", p.Dropped},
+		{"would_drop", p.WouldDrop},
+		{"ports", uint64(p.Ports)},
+		{"peers", uint64(p.Peers)},
 	} {
 		o.number(c.name, c.value)
 	}

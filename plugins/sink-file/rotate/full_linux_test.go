@@ -25,7 +25,11 @@ func TestFullDisk(t *testing.T) {
 	})
 	path := filepath.Join(dir, "f")
 	f := open(t, Config{Path: path, Fsync: true})
-	defer f.Close()
+	defer func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	filler := filepath.Join(dir, "filler")
 	if err := os.WriteFile(filler, make([]byte, 40<<10), 0o600); err != nil {
 		t.Fatal(err)

@@ -51,29 +51,28 @@ const keptAside = 3
 
 const asideMark = ".corrupt-"
 
-// moveAside renames a database and its journal out of the way and returns the
-// new name.
-func moveAside(path string, now time.Time) (string, error) {
+// moveAside renames a database and its journal out of the way.
+func moveAside(path string, now time.Time) error {
 	to := path + asideMark + now.UTC().Format("20060102T150405.000000000Z")
 	if err := os.Rename(path, to); err != nil {
-		return "", fmt.Errorf("move the corrupt database aside: %w", err)
+		return fmt.Errorf("move the corrupt database aside: %w", err)
 	}
 	for _, suffix := range journals {
 		if err := os.Rename(path+suffix, to+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", fmt.Errorf("move the journal of the corrupt database aside: %w", err)
+			return fmt.Errorf("move the journal of the corrupt database aside: %w", err)
 		}
 	}
 	old, err := aside(filepath.Dir(path), filepath.Base(path))
 	if err != nil {
-		return "", err
+		return err
 	}
 	for len(old) > keptAside {
 		if err := removeDatabase(old[0]); err != nil {
-			return "", err
+			return err
 		}
 		old = old[1:]
 	}
-	return to, nil
+	return nil
 }
 
 var journals = [...]string{"-wal", "-shm"}

@@ -20,7 +20,7 @@ const (
 	MinPrefix = 8
 )
 
-// ErrQuery: the query cannot be answered; the text says what is wrong with it.
+// ErrQuery says that a query cannot be answered; the text says what is wrong with it.
 var ErrQuery = errors.New("bad query")
 
 // The states of an alert.

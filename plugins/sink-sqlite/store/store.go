@@ -108,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if err := s.sweep(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, s.Close()) //nolint:contextcheck // what waits is written although ctx ends
 	}
 	return s, nil
 }
@@ -120,7 +120,7 @@ func (s *Store) openFile(ctx context.Context, name string, sch schema) (*databas
 	if !errors.Is(err, ErrCorrupt) {
 		return d, err
 	}
-	if _, asideErr := moveAside(path, s.cfg.Now()); asideErr != nil {
+	if asideErr := moveAside(path, s.cfg.Now()); asideErr != nil {
 		return nil, errors.Join(err, asideErr)
 	}
 	s.stats.Corrupt++
@@ -187,7 +187,7 @@ func (s *Store) write(ctx context.Context, name string, b *batch) error {
 		return err
 	}
 	s.closeFile(name)
-	if _, asideErr := moveAside(filepath.Join(s.cfg.Dir, name), s.cfg.Now()); asideErr != nil {
+	if asideErr := moveAside(filepath.Join(s.cfg.Dir, name), s.cfg.Now()); asideErr != nil {
 		return errors.Join(err, asideErr)
 	}
 	s.stats.Corrupt++

@@ -146,7 +146,7 @@ func (f *Frame) marshal() (mem.BufferSlice, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := mem.BufferSlice{mem.SliceBuffer(header)}
+	out := append(make(mem.BufferSlice, 0, 2), mem.SliceBuffer(header))
 	if f.buffer != nil {
 		f.buffer.Ref()
 		out = append(out, f.buffer)

@@ -18,9 +18,9 @@ const (
 	DispenseName = "ironpost"
 )
 
-// ParentFD is the descriptor, in a plugin started by the host, of a pipe whose
-// other end only the host holds: it reads end-of-file when the host is gone.
-// ParentFDEnv is the environment variable that carries its number.
+// ParentFDEnv is the environment variable that carries, to a plugin started by
+// the host, the number of the descriptor of a pipe whose other end only the
+// host holds: it reads end-of-file when the host is gone.
 const ParentFDEnv = "IRONPOST_PARENT_FD"
 
 // Limits of the wire.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -423,7 +424,7 @@ func fuzzSeeds(f *testing.F) {
 func FuzzDecode(f *testing.F) {
 	fuzzSeeds(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		body = body[:len(body):len(body)]
+		body = slices.Clip(body)
 		var l event.LogEvent
 		lerr := DecodeLog(body, 7, &l)
 		var p event.PacketEvent

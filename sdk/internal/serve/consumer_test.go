@@ -144,7 +144,9 @@ func TestConsumeRestoresOnce(t *testing.T) {
 		h.send(pb.Header{Control: &pb.LinkControl{State: entry("c"), Ready: true}})
 		h.send(pb.Header{Number: 1}, "x")
 		close(h.p.in)
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if d := cmp.Diff([][]string{{"a", "b", "c"}}, r.restored); d != "" {
 			t.Errorf("(-want +got):\n%s", d)
 		}

@@ -79,6 +79,7 @@ type Emitter struct {
 	positions map[string]position
 	streams   map[string]*OutStream
 	counts    map[string]uint64
+	counted   chan struct{} // holds one token after a Drop
 }
 
 // position is where a stream that is not open resumes.
@@ -128,6 +129,7 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 		positions: make(map[string]position),
 		streams:   make(map[string]*OutStream),
 		counts:    make(map[string]uint64),
+		counted:   make(chan struct{}, 1),
 	}
 	if err := e.start(); err != nil {
 		return err
@@ -175,8 +177,9 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 // wait returns the source's error when it has ended, by itself or, when drained
 // is not nil, because it was asked to. Meanwhile it reports what was dropped.
 func (e *Emitter) wait(ran <-chan error, drain *Drainer, stop func()) (drained chan struct{}, err error) {
-	ticker := time.NewTicker(countsInterval)
-	defer ticker.Stop()
+	report := time.NewTimer(countsInterval)
+	defer report.Stop()
+	var due <-chan time.Time // nil while nothing was dropped
 	for {
 		select {
 		case err = <-ran:
@@ -184,7 +187,13 @@ func (e *Emitter) wait(ran <-chan error, drain *Drainer, stop func()) (drained c
 		case drained = <-drain.asked:
 			stop()
 			return drained, <-ran
-		case <-ticker.C:
+		case <-e.counted:
+			if due == nil {
+				report.Reset(countsInterval)
+				due = report.C
+			}
+		case <-due:
+			due = nil
 			e.reportCounts()
 		}
 	}
@@ -296,6 +305,10 @@ func (e *Emitter) Drop(reason string, n uint64) {
 		reason = "other"
 	}
 	e.counts[reason] += n
+	select {
+	case e.counted <- struct{}{}:
+	default:
+	}
 }
 
 func (e *Emitter) takeCounts() []*pb.Count {
@@ -379,6 +392,9 @@ func (e *Emitter) Open(c StreamConfig) (*OutStream, error) {
 	e.streams[c.Name] = s
 	return s, nil
 }
+
+// cause returns why the link ended.
+func (e *Emitter) cause() error { return context.Cause(e.ctx) }
 
 func (e *Emitter) flushAll(ctx context.Context) {
 	e.mu.Lock()

@@ -491,7 +491,7 @@ func TestEmitEnds(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	source := func(_ context.Context, e *Emitter) error {
+	source := func(ctx context.Context, e *Emitter) error {
 		for _, name := range []string{"", strings.Repeat("n", 1025)} {
 			if _, err := e.Open(StreamConfig{Name: name}); err == nil {
 				t.Errorf("a name of %d bytes: got no error", len(name))
@@ -505,10 +505,14 @@ func TestOpenRefuses(t *testing.T) {
 		if want := event.StreamID("source-test", "bad\uFFFD"); s.id != want {
 			t.Errorf("stream %x is not the id of the name that travels, %x", s.id, want)
 		}
-		if err := s.Emit(t.Context(), nil, make([]byte, pb.MaxCheckpointBytes+1)); err == nil {
+		if err := s.Emit(ctx, nil, make([]byte, pb.MaxCheckpointBytes+1)); err == nil {
 			t.Error("a checkpoint that is too long: got no error")
 		}
 		return nil
 	}
-	emit(t, &pb.LinkControl{}, source, func(_ *testing.T, _ host, _ *Drainer, done chan error) { <-done })
+	emit(t, &pb.LinkControl{}, source, func(t *testing.T, _ host, _ *Drainer, done chan error) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

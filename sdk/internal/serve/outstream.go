@@ -129,7 +129,7 @@ func (s *OutStream) Mark(ctx context.Context, checkpoint []byte) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-s.emitter.ctx.Done():
-		return context.Cause(s.emitter.ctx)
+		return s.emitter.cause()
 	}
 	s.observed = time.Now()
 	return s.sendBatch()
@@ -212,7 +212,7 @@ func (s *OutStream) flush(ctx context.Context) error {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	case <-e.ctx.Done():
-		err = context.Cause(e.ctx)
+		err = e.cause()
 	}
 	s.mu.Lock()
 	switch {

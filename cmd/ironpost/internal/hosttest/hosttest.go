@@ -44,7 +44,7 @@ func Main(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, "build for the end-to-end tests:", err)
 			return 1
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		if err := os.Setenv(buildEnv, dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -355,7 +355,7 @@ func (h *Host) Kill() {
 		return
 	}
 	_ = h.cmd.Process.Kill()
-	<-h.done
+	<-h.done //nolint:errcheck // it says that the process was killed
 	h.cmd = nil
 }
 
@@ -382,8 +382,7 @@ func ExitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
 	}
 	return -1

@@ -52,15 +52,19 @@ func TestConfiguration(t *testing.T) {
 			name: "journal wins over files", files: []string{"var/log/auth.log", "var/log/journal/0123/system.journal"},
 			want: written{Plugins: struct{ Disabled []string }{[]string{"source-file"}}},
 		},
-		{name: "journal in memory", files: []string{"run/log/journal/0123/system.journal"},
-			want: written{Plugins: struct{ Disabled []string }{[]string{"source-file"}}}},
+		{
+			name: "journal in memory", files: []string{"run/log/journal/0123/system.journal"},
+			want: written{Plugins: struct{ Disabled []string }{[]string{"source-file"}}},
+		},
 		{name: "nothing", gaps: []string{"neither a journal nor a log file"}},
-		{name: "nginx", files: []string{"var/log/auth.log", "var/log/nginx/access.log"},
+		{
+			name: "nginx", files: []string{"var/log/auth.log", "var/log/nginx/access.log"},
 			want: written{
 				Plugins:    struct{ Disabled []string }{[]string{"source-journald"}},
 				SourceFile: struct{ Paths []string }{[]string{"/var/log/auth.log"}},
 			},
-			gaps: []string{"nginx requests"}},
+			gaps: []string{"nginx requests"},
+		},
 		{name: "empty journal directory", files: []string{"var/log/journal/README"}, gaps: []string{"neither a journal"}},
 	}
 	for _, tt := range tests {

@@ -107,7 +107,7 @@ func parseAssignments(b []byte, keys ...string) []netip.Addr {
 		if !found || !slices.Contains(keys, strings.TrimSpace(key)) {
 			continue
 		}
-		for _, v := range strings.Fields(values) {
+		for v := range strings.FieldsSeq(values) {
 			if a, ok := serverAddr(v); ok {
 				out = append(out, a)
 			}

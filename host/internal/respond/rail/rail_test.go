@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -47,20 +48,30 @@ func TestParse(t *testing.T) {
 			"eth1\t0000000A\t" + native("192.0.2.4") + "\t0203\t0\n", // reject
 			"192.0.2.1 192.0.2.2"},
 		{"broken routes", parseRoutes4, "a\nb 1 2\neth0 0 XYZ 0003\neth0 0 0102 0003\neth0 0 " + native("192.0.2.1") + " 10000000000003\n", ""},
-		{"IPv6 routes", parseRoutes6, "fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0\n" +
-			"00000000000000000000000000000000 00 00000000000000000000000000000000 00 fd000000000000000000000000000001 00000400 00000002 00000000 00000003     eth0\n" +
-			"00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000002 00000000 00450003     eth0\n" +
-			"00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n",
-			"fd00::1 fe80::1"},
-		{"resolv.conf", parseResolvConf, "# nameserver 192.0.2.9\n; nameserver 192.0.2.9\nnameserver 192.0.2.53\nnameserver\tfe80::1%eth0 # x\n nameserver 2001:db8::53\nnameserver\nnameserver example\noptions nameserver 192.0.2.9\nnameserver 192.0.2.54",
-			"192.0.2.53 fe80::1%eth0 2001:db8::53 192.0.2.54"},
-		{"resolved.conf", func(b []byte) []netip.Addr { return parseAssignments(b, "DNS", "FallbackDNS") },
+		{
+			"IPv6 routes", parseRoutes6, "fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0\n" +
+				"00000000000000000000000000000000 00 00000000000000000000000000000000 00 fd000000000000000000000000000001 00000400 00000002 00000000 00000003     eth0\n" +
+				"00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000002 00000000 00450003     eth0\n" +
+				"00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n",
+			"fd00::1 fe80::1",
+		},
+		{
+			"resolv.conf", parseResolvConf, "# nameserver 192.0.2.9\n; nameserver 192.0.2.9\nnameserver 192.0.2.53\nnameserver\tfe80::1%eth0 # x\n nameserver 2001:db8::53\nnameserver\nnameserver example\noptions nameserver 192.0.2.9\nnameserver 192.0.2.54",
+			"192.0.2.53 fe80::1%eth0 2001:db8::53 192.0.2.54",
+		},
+		{
+			"resolved.conf", func(b []byte) []netip.Addr { return parseAssignments(b, "DNS", "FallbackDNS") },
 			"[Resolve]\n#DNS=192.0.2.9\nDNS=192.0.2.53#dns.example [2001:db8::53]:853 192.0.2.54:53%eth0 name\nDNS =192.0.2.55\nFallbackDNS=\nDNSSEC=no\n",
-			"192.0.2.53 2001:db8::53 192.0.2.54 192.0.2.55"},
-		{"chrony.conf", parseTimeServers, "# server 192.0.2.9\n!server 192.0.2.9\nserver 192.0.2.123 iburst\npool 2.debian.pool.ntp.org\nPEER 2001:db8::123\n",
-			"192.0.2.123 2001:db8::123"},
-		{"ntp.conf", parseTimeServers, "server -4 192.0.2.123\nserver 127.127.1.0\nrestrict 192.0.2.9\nservers 192.0.2.124\nserver\nserver -4\n",
-			"192.0.2.123 127.127.1.0 192.0.2.124"},
+			"192.0.2.53 2001:db8::53 192.0.2.54 192.0.2.55",
+		},
+		{
+			"chrony.conf", parseTimeServers, "# server 192.0.2.9\n!server 192.0.2.9\nserver 192.0.2.123 iburst\npool 2.debian.pool.ntp.org\nPEER 2001:db8::123\n",
+			"192.0.2.123 2001:db8::123",
+		},
+		{
+			"ntp.conf", parseTimeServers, "server -4 192.0.2.123\nserver 127.127.1.0\nrestrict 192.0.2.9\nservers 192.0.2.124\nserver\nserver -4\n",
+			"192.0.2.123 127.127.1.0 192.0.2.124",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := texts(tt.parse([]byte(tt.in))); got != tt.want {
@@ -100,8 +111,10 @@ func TestUtmp(t *testing.T) {
 			b = append(b, r...)
 		}
 		want := []login{
-			{100, netip.MustParseAddr("192.0.2.77")}, {102, netip.MustParseAddr("2001:db8::77")},
-			{103, netip.MustParseAddr("192.0.2.79")}, {106, netip.MustParseAddr("192.0.2.81")},
+			{100, netip.MustParseAddr("192.0.2.77")},
+			{102, netip.MustParseAddr("2001:db8::77")},
+			{103, netip.MustParseAddr("192.0.2.79")},
+			{106, netip.MustParseAddr("192.0.2.81")},
 		}
 		if diff := cmp.Diff(want, parseUtmp(b, at), cmp.AllowUnexported(login{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 			t.Errorf("records of %d bytes (-want +got):\n%s", at.size, diff)
@@ -201,10 +214,8 @@ type deny struct {
 }
 
 func (d deny) Open(name string) (fs.File, error) {
-	for _, n := range d.names {
-		if n == name {
-			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
-		}
+	if slices.Contains(d.names, name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
 	}
 	return d.MapFS.Open(name)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"path"
 	"runtime"
@@ -130,9 +131,7 @@ func (c *collector) sshd() {
 		}
 		if all == nil {
 			all = parseSockets(c.read("proc/net/tcp"))
-			for inode, s := range parseSockets(c.read("proc/net/tcp6")) {
-				all[inode] = s
-			}
+			maps.Copy(all, parseSockets(c.read("proc/net/tcp6")))
 		}
 		c.add(Session, "/"+dir, all.peers(c.held(links, dir))...)
 	}

@@ -1,0 +1,247 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ironpost/ironpost/host/internal/bus"
+	"github.com/ironpost/ironpost/host/internal/state"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// serveConsumer runs the link of a parser, detector, enforcer or sink.
+func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q *bus.Queue) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := open(ctx, kind)
+	if err != nil {
+		return err
+	}
+	var entries []*pb.StateEntry
+	if kind == "detector" && m.pipeline.config.Store != nil {
+		if entries, err = m.pipeline.config.Store.PluginState(m.consumer(kind)); err != nil {
+			return err
+		}
+	}
+	if err := m.prepare(s, nil, entries); err != nil {
+		return fmt.Errorf("begin the %s link: %w", kind, err)
+	}
+	q.Rewind()
+	l := &consumerLink{member: m, kind: kind, queue: q}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for {
+			f, err := q.Next(ctx)
+			if err != nil {
+				return err
+			}
+			m.Events.Add(uint64(f.Count))
+			err = s.Send(f)
+			f.Free()
+			if errors.Is(err, io.EOF) {
+				return nil // the link is at its end: receiving tells the cause
+			}
+			if err != nil {
+				return linkEnd(kind, err)
+			}
+		}
+	})
+	g.Go(func() error {
+		for {
+			f, err := s.Recv()
+			if err != nil {
+				return linkEnd(kind, err)
+			}
+			err = l.receive(f)
+			f.Free()
+			if err != nil {
+				return err
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// consumerLink is one connection of a consumer.
+type consumerLink struct {
+	member  *Member
+	kind    string
+	queue   *bus.Queue
+	changes []*pb.StateEntry // of saves that were not complete
+	size    int
+}
+
+// receive handles one answer.
+func (l *consumerLink) receive(f *pb.Frame) error {
+	if f.Answers != 0 {
+		if err := l.answer(f); err != nil {
+			return err
+		}
+	}
+	if f.Ack != nil {
+		return l.acknowledged(f.Ack)
+	}
+	return nil
+}
+
+func (l *consumerLink) answer(f *pb.Frame) error {
+	covered := uint64(0)
+	if l.kind == "parser" {
+		if covered = f.NextSequence; covered == 0 {
+			return fmt.Errorf("%w: a parser's answer does not say what it covers", bus.ErrProtocol)
+		}
+	}
+	// Everything is checked before the answer counts: what it covers is not
+	// sent again.
+	want, ok := map[string]pb.Kind{"parser": pb.Kind_KIND_LOG, "detector": pb.Kind_KIND_ALERT, "enforcer": pb.Kind_KIND_ACTION}[l.kind]
+	if !ok || f.Kind != want {
+		return fmt.Errorf("%w: a %s answers with records of kind %v", bus.ErrProtocol, l.kind, f.Kind)
+	}
+	if from, ok := l.queue.Unanswered(f.Answers); ok && covered > from && uint64(f.Count) > covered-from {
+		return fmt.Errorf("%w: %d events for %d records", bus.ErrProtocol, f.Count, covered-from)
+	}
+	o, err := l.queue.Answers(f.Answers, covered)
+	if err != nil {
+		return err
+	}
+	switch l.kind {
+	case "parser":
+		return l.parsed(f, o)
+	case "detector":
+		return l.alerts(f, o)
+	default:
+		return l.actions(f)
+	}
+}
+
+// parsed publishes the log events of a parser's answer.
+func (l *consumerLink) parsed(f *pb.Frame, o bus.Origin) error {
+	p := l.member.pipeline
+	unparsed := uint64(0)
+	for _, c := range f.Control.GetCounts() {
+		n := min(c.Value, uint64(f.Count)-unparsed) // it may claim anything
+		p.Stats.unparsed(c.Name, n)
+		unparsed += n
+	}
+	if f.Count == 0 {
+		return nil
+	}
+	p.Stats.Parsed.Add(uint64(f.Count) - unparsed)
+	return p.Logs.Publish(p.ctx, f.With(pb.Header{
+		Stream: o.Header.Stream, FirstSequence: o.Header.FirstSequence, Kind: pb.Kind_KIND_LOG, Count: f.Count,
+		Provenance: o.Header.Provenance, ObservedTime: o.Header.ObservedTime, Origin: o.Header.Origin,
+	}), f.NextSequence, o.Entry)
+}
+
+// alerts hands a detector's alerts on, one by one, and returns when all are
+// safe.
+func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
+	var batch pb.Batch
+	if err := proto.Unmarshal(f.Payload(), &batch); err != nil {
+		return fmt.Errorf("%w: alerts: %w", bus.ErrProtocol, err)
+	}
+	now := uint64(time.Now().UnixNano())
+	for _, a := range batch.Alerts {
+		a.Offset = 0
+		a.Detector = l.member.desc.Name
+		a.Provenance = max(a.Provenance, o.Header.Provenance)
+		a.ObservedTime = now
+		if reason := unfitAlert(a); reason != "" {
+			l.member.pipeline.Stats.Drop("alert", reason, 1)
+			continue
+		}
+		if err := l.member.pipeline.config.Alert(l.member.pipeline.ctx, a); err != nil {
+			return fmt.Errorf("keep an alert: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxEvent bounds an event that is journaled, in bytes: it has to fit into a
+// batch, whose limit is less what surrounds the event there.
+const maxEvent = pb.MaxBatchBytes - 64
+
+// maxID bounds the id of an alert, which is kept in memory.
+const maxID = 256
+
+// unfitAlert says why an alert cannot be passed on, "" when it can. One that a
+// plugin makes again and again must not end its link each time.
+func unfitAlert(a *pb.AlertEvent) string {
+	switch {
+	case a.Hops > event.MaxHops:
+		return "too_many_hops"
+	case len(a.Id) > maxID:
+		return "id_too_long"
+	case proto.Size(a) > maxEvent:
+		return "too_large"
+	}
+	return ""
+}
+
+// actions hands an enforcer's proposals on.
+func (l *consumerLink) actions(f *pb.Frame) error {
+	var batch pb.Batch
+	if err := proto.Unmarshal(f.Payload(), &batch); err != nil {
+		return fmt.Errorf("%w: actions: %w", bus.ErrProtocol, err)
+	}
+	for _, a := range batch.Actions {
+		a.Offset = 0
+		a.Enforcer = l.member.desc.Name
+		if proto.Size(a) > maxEvent/2 { // the host adds what it decides
+			l.member.pipeline.Stats.Drop("action", "too_large", 1)
+			continue
+		}
+		if err := l.member.pipeline.config.Decide(l.member.pipeline.ctx, l.member.desc.Name, a); err != nil {
+			return fmt.Errorf("keep an action: %w", err)
+		}
+	}
+	return nil
+}
+
+// changeBytes is what a change takes beside its key and value.
+const changeBytes = 64
+
+// acknowledged applies an acknowledgement.
+func (l *consumerLink) acknowledged(ack *pb.Ack) error {
+	for _, c := range ack.Changes {
+		if l.size += len(c.Key) + len(c.Value) + changeBytes; l.size > pb.MaxStateBytes {
+			return fmt.Errorf("%w: more than %d bytes of state changes without a durable batch", bus.ErrProtocol, pb.MaxStateBytes)
+		}
+		l.changes = append(l.changes, c)
+	}
+	if ack.Accepted > 0 {
+		if err := l.queue.Accepted(ack.Accepted); err != nil {
+			return err
+		}
+	}
+	if ack.Durable == 0 {
+		return nil
+	}
+	changes := l.changes
+	l.changes, l.size = nil, 0
+	if err := l.queue.Durable(ack.Durable, func(reached []bus.Position) { l.keep(reached, changes) }); err != nil {
+		return err
+	}
+	l.member.Gaps.close() // it follows again
+	return nil
+}
+
+// keep hands positions and state to the store.
+func (l *consumerLink) keep(reached []bus.Position, changes []*pb.StateEntry) {
+	store := l.member.pipeline.config.Store
+	if store == nil || l.kind == "parser" || len(reached) == 0 && len(changes) == 0 {
+		return
+	}
+	positions := make([]state.Position, len(reached))
+	for i, p := range reached {
+		positions[i] = state.Position(p)
+	}
+	store.Durable(l.member.consumer(l.kind), positions, changes)
+}
