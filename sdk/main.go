@@ -80,6 +80,8 @@ func (s *server) newGRPC(opts []grpc.ServerOption) *grpc.Server {
 		grpc.MaxSendMsgSize(ironpostv1.MaxMessageBytes),
 		grpc.InitialWindowSize(ironpostv1.WindowBytes),
 		grpc.InitialConnWindowSize(ironpostv1.WindowBytes),
+		grpc.WriteBufferSize(ironpostv1.SocketBufferBytes),
+		grpc.ReadBufferSize(ironpostv1.SocketBufferBytes),
 		experimental.BufferPool(s.pool),
 	)...)
 }

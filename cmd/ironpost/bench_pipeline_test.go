@@ -67,6 +67,7 @@ func TestBenchPipeline(t *testing.T) {
 	r.target(t, processes, "host_allocations", m("processes/allocations"), "objects/event", m("processes/allocations") <= 0.1, "<= 0.1")
 	const attacked = "processes (gRPC), one line in four a failed login"
 	r.add(attacked, "events_per_second", attack.rate, "1/s")
+	r.add(attacked, "host_allocations", attack.allocations, "objects/event")
 	for _, name := range []string{"source", "host", "parser", "detector"} {
 		r.add(attacked, "cpu_"+name, attack.cpu[name], "ns/event")
 	}

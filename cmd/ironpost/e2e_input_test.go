@@ -37,10 +37,10 @@ func badLines() []badLine {
 	const stamp = "2024-03-01T00:00:00Z web1 app[1]: "
 	return []badLine{
 		{"invalid UTF-8", stamp + "caf\xe9 \xff\xfe", "invalid_utf8", -1},
-		{"NUL bytes", stamp + "a\x00b", "nul", -1},
+		{"NUL bytes", stamp + "a\x00b", "nul_byte", -1},
 		{"an empty line", "", "empty", 0},
 		{"a line of 10 MB", stamp + strings.Repeat("x", 10<<20), "too_long", rawKept},
-		{"a priority of 999", "<999>1 2024-03-01T00:00:00Z web1 app 1 - - text", "bad_priority", -1},
+		{"a priority of 999", "<999>1 2024-03-01T00:00:00Z web1 app 1 - - text", "bad_pri", -1},
 		{"no syslog", "qwertz", "", -1},
 	}
 }

@@ -189,16 +189,16 @@ func endure(t *testing.T, e endurance) {
 	h, record := startRecorded(t, "")
 	logs := []*numbered{newNumbered(h.Log("renamed.log"), 1), newNumbered(h.Log("copied.log"), 2)}
 	const steps = 200
+	killed := map[string]int{}
 	kill := func(name string) {
-		var pid int
-		h.Wait(time.Minute, name+" runs", func() bool {
+		h.Wait(time.Minute, name+" runs and is killed", func() bool {
 			p := h.Plugin(name)
-			pid = p.PID
-			return p.State == "running" && pid > 0
+			if p.State != "running" || p.PID == 0 || p.PID == killed[name] {
+				return false
+			}
+			killed[name] = p.PID
+			return syscall.Kill(p.PID, syscall.SIGKILL) == nil
 		})
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Errorf("kill %s: %v", name, err)
-		}
 	}
 	// The writers go on while the host is down and while others are killed.
 	var step atomic.Int64
@@ -224,7 +224,7 @@ func endure(t *testing.T, e endurance) {
 		h.Wait(e.most, "the writer goes on", func() bool { return step.Load() >= reached })
 		kill("parser-syslog")
 		kill("detector-rules")
-		if i < e.hostKills {
+		if first := e.kills / 2; i >= first && i < first+e.hostKills {
 			h.Kill()
 			h.Wait(10*time.Second, "the plugins end with the host", func() bool { return len(orphans(h.Dir)) == 0 })
 			h.Start()

@@ -118,6 +118,8 @@ func Start(ctx context.Context, c Config) (*Conn, error) {
 			grpc.WithDisableRetry(),
 			grpc.WithInitialWindowSize(pb.WindowBytes),
 			grpc.WithInitialConnWindowSize(pb.WindowBytes),
+			grpc.WithWriteBufferSize(pb.SocketBufferBytes),
+			grpc.WithReadBufferSize(pb.SocketBufferBytes),
 			experimental.WithBufferPool(c.Pool),
 			grpc.WithDefaultCallOptions(
 				grpc.ForceCodecV2(pb.Codec{Pool: c.Pool}),

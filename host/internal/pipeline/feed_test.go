@@ -48,7 +48,7 @@ func TestWhereConsumersBegin(t *testing.T) {
 	dir := t.TempDir()
 	w := newWorld(t, dir, nil)
 	w.raise("a", "b")
-	k, e := start(t, w.add(sink("out", pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
+	k, e := start(t, w.add(sink(pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
 	if got := titles(t, k, "sink", 2); got != "ab" {
 		t.Errorf("a new sink got %q, want ab", got)
 	}
@@ -62,7 +62,7 @@ func TestWhereConsumersBegin(t *testing.T) {
 	e.kill()
 	w.stop()
 	w = newWorld(t, dir, nil)
-	k, e = start(t, w.add(sink("out", pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
+	k, e = start(t, w.add(sink(pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
 	if got := titles(t, k, "sink", 2); got != "cd" {
 		t.Errorf("after a restart the sink got %q, want cd: it kept neither", got)
 	}
@@ -75,7 +75,7 @@ func TestWhereConsumersBegin(t *testing.T) {
 func TestALostJournalHoldsNobodyUp(t *testing.T) {
 	dir := t.TempDir()
 	w := newWorld(t, dir, nil)
-	k, e := start(t, w.add(sink("out", pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
+	k, e := start(t, w.add(sink(pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
 	w.raise("a", "b", "c")
 	titles(t, k, "sink", 3)
 	titles(t, e, "enforcer", 3)
@@ -86,7 +86,7 @@ func TestALostJournalHoldsNobodyUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = newWorld(t, dir, nil)
-	k, e = start(t, w.add(sink("out", pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
+	k, e = start(t, w.add(sink(pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
 	w.raise("d", "e")
 	if got := titles(t, k, "sink", 2); got != "de" {
 		t.Errorf("the sink got %q, want de", got)
@@ -113,7 +113,7 @@ func TestLargeAlertsTravelInSeveralBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.raise("z")
-	m := w.add(sink("out", pb.Kind_KIND_ALERT))
+	m := w.add(sink(pb.Kind_KIND_ALERT))
 	if got := titles(t, start(t, m), "sink", 7); got != "abcdefz" {
 		t.Errorf("the sink got %q, want abcdefz", got)
 	}

@@ -13,8 +13,8 @@ import (
 
 func TestRecordsReachTheSinkAndThenTheCheckpoint(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	s, p, k := start(t, w.add(source("src"))), start(t, w.add(parser("par", "text"))), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-	s.emit("a", 1, []string{"one", "two"}, nil)
+	s, p, k := start(t, w.add(source())), start(t, w.add(parser("par", "text"))), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+	s.emit(1, []string{"one", "two"}, nil)
 	raw := p.next("parser")
 	if raw.Count != 2 || raw.FirstSequence != 1 || len(raw.Checkpoint) != 0 {
 		t.Errorf("the parser got %d records from %d with checkpoint %q, want 2 from 1 without", raw.Count, raw.FirstSequence, raw.Checkpoint)
@@ -24,11 +24,11 @@ func TestRecordsReachTheSinkAndThenTheCheckpoint(t *testing.T) {
 	if got.Kind != pb.Kind_KIND_LOG || got.Count != 2 || got.Stream != event.StreamID("src", "a") {
 		t.Errorf("the sink got %d records of kind %v", got.Count, got.Kind)
 	}
-	if at := w.checkpoint("src", "a"); at != 0 {
+	if at := w.checkpoint(); at != 0 {
 		t.Errorf("the checkpoint is at %d before the sink has anything", at)
 	}
 	k.done("sink", got.Number)
-	eventually(t, "checkpoint at 3", func() bool { return w.checkpoint("src", "a") == 3 })
+	eventually(t, "checkpoint at 3", func() bool { return w.checkpoint() == 3 })
 	if got, want := w.Stats.Parsed.Load(), uint64(2); got != want {
 		t.Errorf("parsed %d, want %d", got, want)
 	}
@@ -64,8 +64,8 @@ func TestRouting(t *testing.T) {
 
 func TestWithoutParserRecordsPassUnparsed(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	s, k := start(t, w.add(source("src"))), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-	s.emit("a", 1, []string{"one", "two"}, nil)
+	s, k := start(t, w.add(source())), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+	s.emit(1, []string{"one", "two"}, nil)
 	want := uint32(event.FlagUnparsed | event.FlagUnrouted | event.FlagTimeInferred)
 	if diff := cmp.Diff([]uint32{want, want}, flags(t, k.next("sink"))); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
@@ -77,8 +77,8 @@ func TestWithoutParserRecordsPassUnparsed(t *testing.T) {
 
 func TestUnparsedRecordsFitIntoBatches(t *testing.T) {
 	w := newWorld(t, t.TempDir(), func(c *Config) { c.RetainedBytes = 64 << 20 })
-	s, k := start(t, w.add(source("src"))), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-	s.emit("a", 1, strings.Split(strings.Repeat("x", maxRecords-1), ""), nil)
+	s, k := start(t, w.add(source())), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+	s.emit(1, strings.Split(strings.Repeat("x", maxRecords-1), ""), nil)
 	var count uint64
 	for count < maxRecords-1 {
 		f := k.next("sink") // fails when a batch exceeds the wire's bound
@@ -92,7 +92,7 @@ func TestUnparsedRecordsFitIntoBatches(t *testing.T) {
 		count += uint64(f.Count)
 		k.done("sink", f.Number)
 	}
-	eventually(t, "the checkpoint", func() bool { return w.checkpoint("src", "a") == maxRecords })
+	eventually(t, "the checkpoint", func() bool { return w.checkpoint() == maxRecords })
 }
 
 func TestBacklogOfAParserThatIsGivenUpPassesUnparsed(t *testing.T) {
@@ -106,8 +106,8 @@ func TestBacklogOfAParserThatIsGivenUpPassesUnparsed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, t.TempDir(), nil)
 			par := w.add(parser("par", "text"))
-			s, p, k := start(t, w.add(source("src"))), start(t, par), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-			s.emit("a", 1, []string{"one", "two", "three"}, nil)
+			s, p, k := start(t, w.add(source())), start(t, par), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+			s.emit(1, []string{"one", "two", "three"}, nil)
 			raw := p.next("parser")
 			p.send("parser", pb.Header{Answers: raw.Number, Kind: pb.Kind_KIND_LOG, Count: 1, NextSequence: 2}, logs(1, 0))
 			k.done("sink", k.next("sink").Number)
@@ -117,12 +117,12 @@ func TestBacklogOfAParserThatIsGivenUpPassesUnparsed(t *testing.T) {
 			if rest.Count != 2 {
 				t.Errorf("%d records pass unparsed, want the 2 that were not answered", rest.Count)
 			}
-			if at := w.checkpoint("src", "a"); at != 0 {
+			if at := w.checkpoint(); at != 0 {
 				t.Errorf("the checkpoint is at %d before the sink has the rest", at)
 			}
 			k.done("sink", rest.Number)
-			eventually(t, "checkpoint at 4", func() bool { return w.checkpoint("src", "a") == 4 })
-			s.emit("a", 4, []string{"four"}, nil)
+			eventually(t, "checkpoint at 4", func() bool { return w.checkpoint() == 4 })
+			s.emit(4, []string{"four"}, nil)
 			if f := k.next("sink"); flags(t, f)[0]&uint32(event.FlagUnparsed) == 0 {
 				t.Error("what follows is not unparsed")
 			}
@@ -135,11 +135,11 @@ func TestBacklogOfAParserThatIsGivenUpPassesUnparsed(t *testing.T) {
 func TestNothingIsLostWhenAParserComesAndGoes(t *testing.T) {
 	w := newWorld(t, t.TempDir(), func(c *Config) { c.RetainedBytes = 200 })
 	par := w.add(parser("par", "text"))
-	s, k := start(t, w.add(source("src"))), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
+	s, k := start(t, w.add(source())), start(t, w.add(sink(pb.Kind_KIND_LOG)))
 	const records = 1000 // nobody reads the acknowledgements, and the wire holds 1024
 	go func() {
 		for i := range uint64(records) {
-			s.emit("a", 1+i, []string{"line"}, nil)
+			s.emit(1+i, []string{"line"}, nil)
 		}
 	}()
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -171,8 +171,8 @@ func TestNothingIsLostWhenAParserComesAndGoes(t *testing.T) {
 func TestAParserThatDiesContinuesWhereItCameTo(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
 	par := w.add(parser("par", "text"))
-	s, p, k := start(t, w.add(source("src"))), start(t, par), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-	s.emit("a", 1, []string{"one", "two", "three"}, nil)
+	s, p, k := start(t, w.add(source())), start(t, par), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+	s.emit(1, []string{"one", "two", "three"}, nil)
 	raw := p.next("parser")
 	p.send("parser", pb.Header{Answers: raw.Number, Kind: pb.Kind_KIND_LOG, Count: 2, NextSequence: 3}, logs(2, 0))
 	k.done("sink", k.next("sink").Number)
@@ -182,7 +182,7 @@ func TestAParserThatDiesContinuesWhereItCameTo(t *testing.T) {
 	if again.Number != raw.Number || again.SkipBefore != 3 {
 		t.Errorf("batch %d comes again, skipping to %d; want batch %d, 3", again.Number, again.SkipBefore, raw.Number)
 	}
-	if at := w.checkpoint("src", "a"); at != 0 {
+	if at := w.checkpoint(); at != 0 {
 		t.Errorf("the checkpoint is at %d while a record is owed", at)
 	}
 	p.parse(again)
@@ -193,10 +193,10 @@ func TestAParserThatDiesContinuesWhereItCameTo(t *testing.T) {
 
 func TestASourceHearsOfItsOwnLinkAlone(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	src := w.add(source("src"))
-	s, k := start(t, src), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
+	src := w.add(source())
+	s, k := start(t, src), start(t, w.add(sink(pb.Kind_KIND_LOG)))
 	for i := range uint64(5) {
-		s.emit("a", 1+i, []string{"line"}, nil)
+		s.emit(1+i, []string{"line"}, nil)
 	}
 	var last uint64
 	for range 5 {
@@ -204,7 +204,7 @@ func TestASourceHearsOfItsOwnLinkAlone(t *testing.T) {
 	}
 	s.kill()
 	s = start(t, src)
-	s.emit("a", 6, []string{"line"}, nil)
+	s.emit(6, []string{"line"}, nil)
 	if a := s.next("source").Ack; a.GetAccepted() != 1 || a.GetDurable() != 0 {
 		t.Errorf("got %v, want batch 1 accepted and nothing durable", a)
 	}
@@ -218,35 +218,35 @@ func TestASourceHearsOfItsOwnLinkAlone(t *testing.T) {
 func TestAfterCloseNothingMoves(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
 	par := w.add(parser("par", "text"))
-	s, p, k := start(t, w.add(source("src"))), start(t, par), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-	s.emit("a", 1, []string{"one"}, nil)
+	s, p, k := start(t, w.add(source())), start(t, par), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+	s.emit(1, []string{"one"}, nil)
 	p.next("parser")
 	w.Close()
 	p.kill()
 	w.Remove("par") // must not hand the backlog on, unparsed, to a sink that still runs
 	k.quiet("sink")
 	w.Remove("out")
-	if at := w.checkpoint("src", "a"); at != 0 {
+	if at := w.checkpoint(); at != 0 {
 		t.Errorf("the checkpoint is at %d, want none: the record was not handed on", at)
 	}
 }
 
 func TestConsumeChangesWhatComes(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	m := w.add(sink("out", pb.Kind_KIND_LOG))
-	s, k := start(t, w.add(source("src"))), start(t, m)
+	m := w.add(sink(pb.Kind_KIND_LOG))
+	s, k := start(t, w.add(source())), start(t, m)
 	m.Consume([]pb.Kind{pb.Kind_KIND_ALERT})
-	s.emit("a", 1, []string{"one"}, nil)
+	s.emit(1, []string{"one"}, nil)
 	s.next("source")
 	k.quiet("sink")
 	m.Consume([]pb.Kind{pb.Kind_KIND_ALERT, pb.Kind_KIND_LOG})
 	m.Consume(nil) // no wish
-	s.emit("a", 2, []string{"two"}, nil)
+	s.emit(2, []string{"two"}, nil)
 	if f := k.next("sink"); f.FirstSequence != 2 {
 		t.Errorf("the sink got sequence %d, want 2", f.FirstSequence)
 	}
 	m.Consume([]pb.Kind{pb.Kind_KIND_LOG, pb.Kind_KIND_ALERT, pb.Kind_KIND_ACTION})
-	s.emit("a", 3, []string{"three"}, nil)
+	s.emit(3, []string{"three"}, nil)
 	if f := k.next("sink"); f.FirstSequence != 3 || f.Count != 1 {
 		t.Errorf("the sink got %d records from %d, want the third once", f.Count, f.FirstSequence)
 	}
@@ -256,10 +256,10 @@ func TestConsumeChangesWhatComes(t *testing.T) {
 func TestGapsOpenAndClose(t *testing.T) {
 	w := newWorld(t, t.TempDir(), func(c *Config) { c.RetainedBytes = 100 })
 	det := w.add(&pb.Description{Name: "det", Kinds: []string{"detector"}, Consumes: []pb.Kind{pb.Kind_KIND_LOG}})
-	s := start(t, w.add(source("src")))
+	s := start(t, w.add(source()))
 	det.SetUp(false)
 	for i := range uint64(20) {
-		s.emit("a", 1+i, []string{fmt.Sprint("line ", i)}, nil)
+		s.emit(1+i, []string{fmt.Sprint("line ", i)}, nil)
 	}
 	eventually(t, "all taken", func() bool { return w.Stats.Received.Load() == 20 && det.Dropped.Load() > 0 })
 	eventually(t, "the drops in the gap", func() bool {

@@ -34,9 +34,9 @@ func TestAHostileSourceIsCutOff(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, t.TempDir(), nil)
-			s, k := start(t, w.add(source("src"))), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-			s.emit("a", 1, []string{"x", "y"}, nil)
-			s.emit("a", 3, []string{"x", "y"}, c.change)
+			s, k := start(t, w.add(source())), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+			s.emit(1, []string{"x", "y"}, nil)
+			s.emit(3, []string{"x", "y"}, c.change)
 			if err := s.fails(); err == nil {
 				t.Error("the links ended without an error")
 			}
@@ -53,12 +53,12 @@ func TestAHostileSourceIsCutOff(t *testing.T) {
 
 func TestEmptyBatchesTakeNoRoom(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	src := w.add(source("src"))
-	s, k := start(t, src), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-	s.emit("a", 1, []string{"x"}, nil)
+	src := w.add(source())
+	s, k := start(t, src), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+	s.emit(1, []string{"x"}, nil)
 	f := k.next("sink")
 	for range 500 {
-		s.emit("a", 2, nil, nil)
+		s.emit(2, nil, nil)
 	}
 	for a := s.next("source").Ack; a.GetAccepted() != 501; a = s.next("source").Ack {
 		if a.GetDurable() != 0 {
@@ -66,7 +66,7 @@ func TestEmptyBatchesTakeNoRoom(t *testing.T) {
 		}
 	}
 	k.done("sink", f.Number)
-	eventually(t, "the checkpoint", func() bool { return w.checkpoint("src", "a") == 2 })
+	eventually(t, "the checkpoint", func() bool { return w.checkpoint() == 2 })
 }
 
 func TestAHostileParserIsCutOffAndItsRecordsComeAgain(t *testing.T) {
@@ -88,7 +88,9 @@ func TestAHostileParserIsCutOffAndItsRecordsComeAgain(t *testing.T) {
 		{"covers what it has not", spoil(func(h *pb.Header) { h.NextSequence = 4 })},
 		{"covers everything", spoil(func(h *pb.Header) { h.NextSequence = math.MaxUint64 })},
 		{"more events than records", spoil(func(h *pb.Header) { h.Count = 3 })},
-		{"counts fewer than it holds", func(p *peer) { p.send("parser", pb.Header{Answers: 1, Kind: pb.Kind_KIND_LOG, Count: 1, NextSequence: 3}, logs(2, 0)) }},
+		{"counts fewer than it holds", func(p *peer) {
+			p.send("parser", pb.Header{Answers: 1, Kind: pb.Kind_KIND_LOG, Count: 1, NextSequence: 3}, logs(2, 0))
+		}},
 		{"another kind", func(p *peer) {
 			p.send("parser", pb.Header{Answers: 1, Kind: pb.Kind_KIND_ALERT, NextSequence: 3}, nil)
 		}},
@@ -99,8 +101,8 @@ func TestAHostileParserIsCutOffAndItsRecordsComeAgain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, t.TempDir(), nil)
 			par := w.add(parser("par", "text"))
-			s, p, k := start(t, w.add(source("src"))), start(t, par), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-			s.emit("a", 1, []string{"x", "y"}, nil)
+			s, p, k := start(t, w.add(source())), start(t, par), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+			s.emit(1, []string{"x", "y"}, nil)
 			p.next("parser")
 			c.do(p)
 			if err := p.fails(); err == nil {
@@ -122,15 +124,15 @@ func TestAHostileParserIsCutOffAndItsRecordsComeAgain(t *testing.T) {
 
 func TestAParserCannotClaimMoreUnparsedThanItHas(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	s, p := start(t, w.add(source("src"))), start(t, w.add(parser("par", "text")))
-	s.emit("a", 1, []string{"x", "y"}, nil)
+	s, p := start(t, w.add(source())), start(t, w.add(parser("par", "text")))
+	s.emit(1, []string{"x", "y"}, nil)
 	f := p.next("parser")
 	p.send("parser", pb.Header{
 		Answers: f.Number, Kind: pb.Kind_KIND_LOG, Count: 2, NextSequence: 3,
 		Control: &pb.LinkControl{Counts: []*pb.Count{{Name: "a", Value: 1}, {Name: strings.Repeat("b", 1000), Value: math.MaxUint64}}},
 	}, logs(2, 0))
 	p.done("parser", f.Number)
-	eventually(t, "durable", func() bool { return w.checkpoint("src", "a") == 3 })
+	eventually(t, "durable", func() bool { return w.checkpoint() == 3 })
 	if r := w.Stats.Reasons(); w.Stats.Parsed.Load() != 0 || w.Stats.Unparsed.Load() != 2 || r["a"] != 1 || r["other"] != 1 {
 		t.Errorf("parsed %d, unparsed %d, %v", w.Stats.Parsed.Load(), w.Stats.Unparsed.Load(), r)
 	}
@@ -138,8 +140,8 @@ func TestAParserCannotClaimMoreUnparsedThanItHas(t *testing.T) {
 
 func TestASinkDoesNotAnswer(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	s, k := start(t, w.add(source("src"))), start(t, w.add(sink("out", pb.Kind_KIND_LOG)))
-	s.emit("a", 1, []string{"x"}, nil)
+	s, k := start(t, w.add(source())), start(t, w.add(sink(pb.Kind_KIND_LOG)))
+	s.emit(1, []string{"x"}, nil)
 	k.send("sink", pb.Header{Answers: k.next("sink").Number}, nil)
 	if err := k.fails(); !protocolError(err) {
 		t.Errorf("got %v, want a breach of the protocol", err)
@@ -163,10 +165,10 @@ func TestStateWithoutADurableBatchIsBounded(t *testing.T) {
 
 func TestAlertsThatNoLinkCouldCarryAreDropped(t *testing.T) {
 	w := newWorld(t, t.TempDir(), nil)
-	s := start(t, w.add(source("src")))
+	s := start(t, w.add(source()))
 	d := start(t, w.add(&pb.Description{Name: "det", Kinds: []string{"detector"}, Consumes: []pb.Kind{pb.Kind_KIND_LOG}}))
-	k := start(t, w.add(sink("out", pb.Kind_KIND_ALERT)))
-	s.emit("a", 1, []string{"x"}, nil)
+	k := start(t, w.add(sink(pb.Kind_KIND_ALERT)))
+	s.emit(1, []string{"x"}, nil)
 	f := d.next("detector")
 	for _, a := range []*pb.AlertEvent{
 		{Id: "big", Title: strings.Repeat("x", maxEvent)},

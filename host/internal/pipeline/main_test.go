@@ -99,14 +99,16 @@ func (w *world) add(d *pb.Description) *Member {
 	return m
 }
 
-func source(name string) *pb.Description { return &pb.Description{Name: name, Kinds: []string{"source"}} }
+func source() *pb.Description {
+	return &pb.Description{Name: "src", Kinds: []string{"source"}}
+}
 
 func parser(name, format string) *pb.Description {
 	return &pb.Description{Name: name, Kinds: []string{"parser"}, Format: format}
 }
 
-func sink(name string, consumes ...pb.Kind) *pb.Description {
-	return &pb.Description{Name: name, Kinds: []string{"sink"}, Consumes: consumes}
+func sink(consumes ...pb.Kind) *pb.Description {
+	return &pb.Description{Name: "out", Kinds: []string{"sink"}, Consumes: consumes}
 }
 
 // peer is a plugin's process: it speaks the wire, and does as the test says.
@@ -221,10 +223,13 @@ func (p *peer) send(kind string, h pb.Header, payload []byte) {
 	f.Free()
 }
 
+// streamName is the one stream of every source.
+const streamName = "a"
+
 // emit sends a source's next batch; change may spoil it.
-func (p *peer) emit(stream string, first uint64, lines []string, change func(*pb.Header)) {
+func (p *peer) emit(first uint64, lines []string, change func(*pb.Header)) {
 	p.t.Helper()
-	origin, err := proto.Marshal(&pb.Origin{Name: stream, Format: "text"})
+	origin, err := proto.Marshal(&pb.Origin{Name: streamName, Format: "text"})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -236,7 +241,7 @@ func (p *peer) emit(stream string, first uint64, lines []string, change func(*pb
 	w := p.links["source"]
 	w.number++
 	h := pb.Header{
-		Stream: event.StreamID(p.member.desc.Name, stream), FirstSequence: first, Kind: pb.Kind_KIND_RAW, Count: uint32(len(lines)),
+		Stream: event.StreamID(p.member.desc.Name, streamName), FirstSequence: first, Kind: pb.Kind_KIND_RAW, Count: uint32(len(lines)),
 		Number: w.number, ObservedTime: 1, Origin: origin, Checkpoint: fmt.Appendf(nil, "%d", first+uint64(len(lines))),
 	}
 	if change != nil {
@@ -291,7 +296,7 @@ func (p *peer) fails() error {
 // kill ends the process.
 func (p *peer) kill() {
 	p.cancel()
-	p.fails()
+	_ = p.fails() // of its death
 }
 
 // eventually polls until ok.
@@ -309,15 +314,16 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// checkpoint returns the sequence at which a stream resumes after a restart.
-func (w *world) checkpoint(plugin, stream string) uint64 {
+// checkpoint returns the sequence at which the stream of the plugin src resumes
+// after a restart.
+func (w *world) checkpoint() uint64 {
 	w.t.Helper()
-	list, err := w.store.SourcePositions(plugin)
+	list, err := w.store.SourcePositions("src")
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for _, p := range list {
-		if p.Stream == stream {
+		if p.Stream == streamName {
 			return p.NextSequence
 		}
 	}

@@ -34,6 +34,7 @@ const (
 	maxBarren      = 5 // starts in a row without progress before the circuit opens
 	firstPause     = 100 * time.Millisecond
 	maxPause       = 30 * time.Second
+	workedPause    = 5 * time.Second  // at most, after a life that got something done
 	longLife       = 10 * time.Second // of a process that worked: its end is no part of a series
 	healthInterval = 5 * time.Second
 	maxSilent      = 2 // health checks without an answer before it is killed
@@ -133,6 +134,7 @@ func (s *Supervisor) Run(ctx context.Context) {
 			series.forget()
 			continue
 		case pause == 0:
+			s.set(Starting, errText(err)) // people see why
 			s.spec.Logger.Warn("plugin ended, starting it again", "error", err)
 			continue
 		}
@@ -168,6 +170,9 @@ func (s *series) next(worked bool, lived time.Duration) time.Duration {
 		s.barren++
 	}
 	s.pause = min(max(2*s.pause, firstPause), maxPause)
+	if worked { // a plugin that gets on is not kept away for long
+		s.pause = min(s.pause, workedPause)
+	}
 	return s.pause
 }
 

@@ -1,16 +1,17 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// other is an event of another stream, an hour ahead, that no rule counts.
+// other is a failed login in another stream, an hour ahead, from an address of
+// its own.
 func other(seq uint64) *event.LogEvent {
-	e := failed(seq, 3600+float64(seq), "192.0.2.9")
+	e := failed(seq, 3600+float64(seq), fmt.Sprintf("2001:db8::%x", seq))
 	e.Stream = &event.Stream{ID: 2, Name: "other", Provenance: event.ProvenanceHost}
-	e.Message = "all is well"
 	return e
 }
 

@@ -40,6 +40,10 @@ const (
 	// more than all credits of an ordinary stream need, so that credits, not
 	// windows, apply back-pressure.
 	WindowBytes = 8 << 20
+	// SocketBufferBytes is what gRPC gathers before it writes, and reads at a
+	// time: a batch of the usual size. With its default of 32 KiB a batch takes
+	// several system calls, each of which wakes the other process.
+	SocketBufferBytes = 160 << 10
 	// DescribeTimeout bounds a plugin's start and its description.
 	DescribeTimeout = 5 * time.Second
 )
