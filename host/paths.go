@@ -36,7 +36,7 @@ func (s Sources) options(flags ...config.Flag) config.Options {
 	paths := config.StandardPaths(os.Geteuid(), executable(), os.Environ())
 	o := config.Options{
 		File: s.ConfigFile, Env: os.Environ(), Paths: paths,
-		ReservedEnv: []string{"IRONPOST_CONTROL_SOCKET", "IRONPOST_PLUGIN", "IRONPOST_PARENT_FD", "IRONPOST_TEST_DATA"},
+		ReservedEnv: []string{"IRONPOST_CONTROL_SOCKET", "IRONPOST_PLUGIN", "IRONPOST_PARENT_FD", "IRONPOST_TEST_DATA", "IRONPOST_TEST_BUILD"},
 	}
 	if o.File == "" {
 		o.File, o.Optional = paths.File, true

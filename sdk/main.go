@@ -48,6 +48,7 @@ func Main(p Plugin) int {
 		logger.Error("cannot serve", "error", err)
 		return 1
 	}
+	server.output = os.Stderr
 	go func() { // as long as the process
 		<-server.configured
 		<-time.After(startedAfter)

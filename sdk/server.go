@@ -65,8 +65,11 @@ type server struct {
 
 	configured chan struct{}
 	once       sync.Once
-	hostID     string
-	replay     bool
+	// output is what the host reads of this process; nil when it is no process
+	// of its own.
+	output *os.File
+	hostID string
+	replay bool
 }
 
 func newServer(p Plugin, log hclog.Logger) (*server, error) {
@@ -197,6 +200,11 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 		return nil, status.Error(codes.Internal, record.Valid(err.Error()))
 	}
 	s.hostID, s.replay = req.HostId, req.Replay
+	if s.output != nil {
+		// go-plugin put pipes in their place that nobody reads: a plugin that
+		// prints would stand still once they are full.
+		os.Stdout, os.Stderr = s.output, s.output
+	}
 	if s.plugin.Setup != nil {
 		err := s.plugin.Setup(ctx, Env{
 			Logger:    s.log,

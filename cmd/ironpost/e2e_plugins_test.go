@@ -360,6 +360,17 @@ func TestMisfitsAreRefusedAndTheRestRuns(t *testing.T) {
 	if _, err := h.CLI("plugin", "enable", "hang"); hosttest.ExitCode(err) != 2 && hosttest.ExitCode(err) != 1 {
 		t.Errorf("got %v from enabling a refused plugin, want an error", err)
 	}
+	// One that talks all the time is no more than that.
+	compile(t, hosttest.Root(), "./cmd/ironpost/testdata/plugins/misfit", filepath.Join(dir, "talker"), "-ldflags=-s -w -X main.how=talker")
+	if _, err := h.CLI("plugin", "enable", "misfit-talker"); err != nil {
+		t.Error(err)
+	}
+	if p := h.Plugin("misfit-talker"); p.State != "running" {
+		t.Errorf("got %+v, want it running", p)
+	}
+	if !strings.Contains(h.Output(), "something else") {
+		t.Error("the log does not hold what the plugin printed")
+	}
 	appendTo(t, h.Log("a.log"), "2024-03-01T00:00:00Z web1 app[1]: all is well\n")
 	h.Wait(30*time.Second, "the line is parsed", func() bool {
 		var s statusLine

@@ -59,11 +59,25 @@ func TestVerbsWithoutAHost(t *testing.T) {
 	dir := writeFiles(t, nil)
 	socket := filepath.Join(dir, "s")
 	for _, args := range [][]string{
-		{"status"}, {"plugin", "list"}, {"plugin", "info", "x"}, {"plugin", "enable", "x"}, {"plugin", "disable", "x"}, {"plugin", "reload", "x"},
-		{"alerts", "list"}, {"alerts", "show", "0011223344556677"}, {"actions", "list"}, {"events", "tail"},
-		{"block", "add", "192.0.2.1"}, {"block", "list"}, {"block", "remove", "192.0.2.1"},
-		{"allow", "add", "192.0.2.1"}, {"allow", "list"}, {"allow", "check", "192.0.2.1"},
-		{"config", "reload"}, {"mode"}, {"mode", "enforce"},
+		{"status"},
+		{"plugin", "list"},
+		{"plugin", "info", "x"},
+		{"plugin", "enable", "x"},
+		{"plugin", "disable", "x"},
+		{"plugin", "reload", "x"},
+		{"alerts", "list"},
+		{"alerts", "show", "0011223344556677"},
+		{"actions", "list"},
+		{"events", "tail"},
+		{"block", "add", "192.0.2.1"},
+		{"block", "list"},
+		{"block", "remove", "192.0.2.1"},
+		{"allow", "add", "192.0.2.1"},
+		{"allow", "list"},
+		{"allow", "check", "192.0.2.1"},
+		{"config", "reload"},
+		{"mode"},
+		{"mode", "enforce"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()

@@ -56,8 +56,8 @@ func TestAheadHoldsBack(t *testing.T) {
 				go func() { done <- q.Ahead(t.Context(), working.Load) }()
 				synctest.Wait()
 				select {
-				case <-done:
-					t.Fatalf("%d frames wait for 2 credits, and the producer goes on", n)
+				case err := <-done:
+					t.Fatalf("%d frames wait for 2 credits, and the producer goes on: %v", n, err)
 				default:
 				}
 				if err := tc.free(q, &working); err != nil {

@@ -174,7 +174,7 @@ func startError(name string, err error) error {
 	text := err.Error()
 	switch {
 	case errors.Is(err, ErrTimeout), strings.Contains(text, "timeout while waiting"):
-		return fmt.Errorf("plugin %s: %w", name, errors.Join(ErrTimeout, err))
+		return fmt.Errorf("plugin %s: %w", name, ErrTimeout) // what err adds is the same in other words
 	case strings.Contains(text, "ncompatible API version"), strings.Contains(text, "ncompatible core API"):
 		return fmt.Errorf("plugin %s: %w: it was built for another version; this host serves %d to %d", name, ErrAPI, pb.OldestAPI, pb.API)
 	case strings.Contains(text, "Unrecognized remote plugin message"), strings.Contains(text, "exited before we could connect"),

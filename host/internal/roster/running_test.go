@@ -42,7 +42,8 @@ func running(t *testing.T, p *plugin) *Roster {
 	return r
 }
 
-func candidate(dir, file, digest string) *plugin {
+func candidate(dir, digest string) *plugin {
+	const file = "file"
 	return &plugin{file: file, path: filepath.Join(dir, file), digest: digest, desc: &pb.Description{Name: "out", Kinds: []string{"sink"}}}
 }
 
@@ -57,12 +58,12 @@ func TestWhatRunsCanBeStopped(t *testing.T) {
 	}{
 		{"as it was", nil, ""},
 		{"gone", []*plugin{}, ""},
-		{"replaced", []*plugin{candidate("/a", "file", "new")}, "changed"},
-		{"moved", []*plugin{candidate("/b", "file", "old")}, ""},
+		{"replaced", []*plugin{candidate("/a", "new")}, "changed"},
+		{"moved", []*plugin{candidate("/b", "old")}, ""},
 		{"replaced by junk", []*plugin{{file: "file", path: "/a/file", refusal: junk}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := running(t, candidate("/a", "file", "old"))
+			r := running(t, candidate("/a", "old"))
 			if c.found != nil {
 				if err := r.adopt(c.found); err != nil {
 					t.Fatal(err)
@@ -99,8 +100,8 @@ func TestWhatRunsCanBeStopped(t *testing.T) {
 }
 
 func TestTheConfigurationStopsAReplacedPlugin(t *testing.T) {
-	r := running(t, candidate("/a", "file", "old"))
-	if err := r.adopt([]*plugin{candidate("/a", "file", "new")}); err != nil {
+	r := running(t, candidate("/a", "old"))
+	if err := r.adopt([]*plugin{candidate("/a", "new")}); err != nil {
 		t.Fatal(err)
 	}
 	r.mu.Lock()
@@ -116,7 +117,7 @@ func TestTheConfigurationStopsAReplacedPlugin(t *testing.T) {
 
 // TestEverybodyAtOnce is for the race detector.
 func TestEverybodyAtOnce(t *testing.T) {
-	r := running(t, candidate("/a", "file", "old"))
+	r := running(t, candidate("/a", "old"))
 	end := time.Now().Add(200 * time.Millisecond)
 	var wg sync.WaitGroup
 	each := func(f func()) {
@@ -134,7 +135,7 @@ func TestEverybodyAtOnce(t *testing.T) {
 		if err := r.Disable(t.Context(), "out"); err != nil {
 			t.Error(err)
 		}
-		if err := errors.Join(r.off.Delete("out"), r.adopt([]*plugin{candidate("/a", "file", "old")})); err != nil {
+		if err := errors.Join(r.off.Delete("out"), r.adopt([]*plugin{candidate("/a", "old")})); err != nil {
 			t.Error(err)
 		}
 		r.Start(t.Context())
@@ -144,8 +145,8 @@ func TestEverybodyAtOnce(t *testing.T) {
 
 func TestACandidateWithoutDescriptionIsSafe(t *testing.T) {
 	junk := &plugin{file: "junk", path: "/a/junk", refusal: catalog.NewRefusal(catalog.NotAPlugin, "junk", "a plugin", "rm it")}
-	r := running(t, candidate("/a", "file", "old"))
-	if err := r.adopt([]*plugin{junk, candidate("/a", "file", "old")}); err != nil {
+	r := running(t, candidate("/a", "old"))
+	if err := r.adopt([]*plugin{junk, candidate("/a", "old")}); err != nil {
 		t.Fatal(err)
 	}
 	r.Start(t.Context())

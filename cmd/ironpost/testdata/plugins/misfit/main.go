@@ -27,7 +27,18 @@ func main() {
 	case "mute":
 		time.Sleep(time.Hour)
 	}
-	os.Exit(sdk.Main(sdk.Plugin{Name: "misfit-" + how, Version: "1.0.0", Summary: "Misbehaves", Detector: detector{}}))
+	os.Exit(sdk.Main(sdk.Plugin{
+		Name: "misfit-" + how, Version: "1.0.0", Summary: "Misbehaves", Setup: setup, Detector: detector{},
+	}))
+}
+
+// setup says more than any pipe holds.
+func setup(context.Context, sdk.Env) error {
+	for range 10_000 {
+		fmt.Println("I have to tell you something, and it is rather long.")
+		fmt.Fprintln(os.Stderr, "And something else, which is as long as that.")
+	}
+	return nil
 }
 
 type detector struct{}
