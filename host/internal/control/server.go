@@ -173,6 +173,11 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = s.Close()
 		err = <-served
 	}
+	select {
+	case <-s.quit: // closed on purpose, also before it began to serve
+		err = nil
+	default:
+	}
 	if errors.Is(err, grpc.ErrServerStopped) {
 		err = nil
 	}

@@ -23,20 +23,25 @@ const journalName = "journal"
 // feedBatch is how many journal entries travel together.
 const feedBatch = 64
 
-// feed follows the journal into a consumer's queue until ctx is done. It starts
-// where the consumer came to; a new sink at the oldest entry, any other kind at
-// the end, so that nobody acts on old alerts.
-func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue) {
+// feedStart is the journal's index at which a consumer begins: where it came to;
+// a new sink at the oldest entry, any other kind at the end, so that nobody acts
+// on old alerts. What is journaled after it returned is the consumer's.
+func (m *Member) feedStart(kind string, q *bus.Queue) uint64 {
+	from := q.Position(JournalStream())
+	if from == 0 && kind != "sink" {
+		from = m.pipeline.config.Journal.Next()
+	}
+	return max(from, 1)
+}
+
+// feed follows the journal from an index into a consumer's queue until ctx is
+// done.
+func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, from uint64) {
 	p := m.pipeline
 	origin, err := proto.Marshal(&pb.Origin{Name: journalName, Plugin: HostPlugin})
 	if err != nil {
 		return // a constant message
 	}
-	from := q.Position(JournalStream())
-	if from == 0 && kind != "sink" {
-		from = p.config.Journal.Next()
-	}
-	from = max(from, 1)
 	lost := func(reason string, n uint64) {
 		m.Dropped.Add(n)
 		m.Gaps.add(m.desc.Name, reason, n)

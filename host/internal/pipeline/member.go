@@ -79,7 +79,8 @@ func (p *Pipeline) queueConfig(name string, positions map[uint64]uint64) bus.Que
 func (m *Member) subscribe(ctx context.Context, kind string, q *bus.Queue) {
 	m.connect(kind, q)
 	if m.pipeline.config.Journal != nil {
-		m.feeders.Go(func() { m.feed(ctx, kind, q) })
+		from := m.feedStart(kind, q)
+		m.feeders.Go(func() { m.feed(ctx, kind, q, from) })
 	}
 }
 
