@@ -49,6 +49,7 @@ type daemon struct {
 	started time.Time
 	version string
 	hostID  string
+	dataDir string // absolute
 	log     hclog.Logger
 
 	mu      sync.RWMutex
@@ -139,10 +140,14 @@ func (d *daemon) open(ctx context.Context) error {
 }
 
 func (d *daemon) openState(s config.Host) (err error) {
-	if err := state.MakeDir(s.General.DataDir, 0o711); err != nil {
+	// Plugins get paths below it, and have no working directory to go by.
+	if d.dataDir, err = filepath.Abs(s.General.DataDir); err != nil {
+		return fmt.Errorf("data directory %s: %w", s.General.DataDir, err)
+	}
+	if err := state.MakeDir(d.dataDir, 0o711); err != nil {
 		return err
 	}
-	if d.store, err = state.Open(s.General.DataDir, s.Plugins.StateBytes); err != nil {
+	if d.store, err = state.Open(d.dataDir, s.Plugins.StateBytes); err != nil {
 		return err
 	}
 	d.later(func() {
@@ -155,7 +160,7 @@ func (d *daemon) openState(s config.Host) (err error) {
 	}
 	d.alerts = newAlertBook()
 	history := &respond.History{}
-	d.journal, err = state.OpenJournal(filepath.Join(s.General.DataDir, "journal"), journalBytes, func(e state.Entry) {
+	d.journal, err = state.OpenJournal(filepath.Join(d.dataDir, "journal"), journalBytes, func(e state.Entry) {
 		d.alerts.visit(e)
 		history.Seed(e)
 	})
@@ -224,13 +229,13 @@ func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
 	d.later(func() { _ = d.launcher.Close() }) // kills what is left
 	d.roster, err = roster.New(roster.Config{
 		Logger: d.log, Launcher: d.launcher, Pipeline: d.pipeline, Pool: d.pool, Store: d.store,
-		DataDir: s.General.DataDir, RunDir: dir, Dirs: s.Plugins.Dirs, Plugins: s.Plugins, HostID: d.hostID, Version: d.version,
+		DataDir: d.dataDir, RunDir: dir, Dirs: s.Plugins.Dirs, Plugins: s.Plugins, HostID: d.hostID, Version: d.version,
 		Mode: func() string { return string(d.responder.Mode()) }, BundleDirs: bundleDirs(d.config.ConfigFile),
 	})
 	if err != nil {
 		return err
 	}
-	copies := filepath.Join(s.General.DataDir, "plugins")
+	copies := filepath.Join(d.dataDir, "plugins")
 	if n, err := sandbox.KillOrphans(copies); err != nil && !errors.Is(err, sandbox.ErrUnsupported) {
 		d.log.Warn("processes of an earlier host may be left", "error", err)
 	} else if n > 0 {
@@ -290,9 +295,9 @@ func (d *daemon) serve(ctx context.Context) error {
 	run("respond", d.responder.Run)
 	run("control", d.control.Run)
 	run("metrics", d.serveMetrics)
+	d.announce()
 	d.roster.Start(ctx)              // a stop while plugins come up waits for none of them
 	d.network.run(d.pipeline, d.log) //nolint:contextcheck // the network stops before all else, by a context of its own
-	d.announce()
 	d.watchReload(background, &running)
 
 	var err error

@@ -149,7 +149,7 @@ func (s *Server) bind(ctx context.Context) (err error) {
 			s.log.Warn("control socket stays with the group of its owner", "group", s.config.Group, "error", err)
 		}
 	} else if s.config.Group != "" {
-		s.log.Info("no such group: only root and the user of the host may use the control socket", "group", s.config.Group)
+		s.log.Debug("no such group: only root and the user of the host may use the control socket", "group", s.config.Group)
 	}
 	if err := os.Chmod(path, 0o660); err != nil {
 		_ = s.listener.Close()
