@@ -22,10 +22,8 @@ type build struct {
 	OldestAPI int    `json:"oldest_api"`
 }
 
-// Version returns the version of this binary, as the Go toolchain stamped it:
-// a tag, a pseudo-version, or "devel".
-func Version() string { return buildOf().Version }
-
+// buildOf describes this binary. Its version is what the Go toolchain stamped: a
+// tag, a pseudo-version, or "devel".
 func buildOf() build {
 	b := build{
 		Version: "devel", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
