@@ -1,11 +1,13 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -54,6 +56,28 @@ func (d *daemon) announce() {
 		say("  not watched  packets: no interface is named; IRONPOST_EBPF_INTERFACE=<interface> or [ebpf] interface, here: %s", strings.Join(interfaceNames(), ", "))
 	}
 	say("  control      %s (ironpost --socket %s status)", s.Control.Socket, s.Control.Socket)
+}
+
+// announcePlugins says how many plugins came up, and how long that took from the
+// start of the host.
+func (d *daemon) announcePlugins(ctx context.Context) {
+	waiting, cancel := context.WithTimeout(ctx, d.settings().Plugins.StartTimeout)
+	defer cancel()
+	_ = d.roster.Ready(waiting) // what is not ready is counted
+	took := time.Since(d.started).Round(time.Millisecond)
+	if ctx.Err() != nil {
+		return
+	}
+	up, down := 0, 0
+	for _, p := range d.roster.List() {
+		switch {
+		case p.State == "running" || p.State == "degraded":
+			up++
+		case p.Enabled:
+			down++
+		}
+	}
+	d.log.Info("plugins are up", "plugins", up, "not_up", down, "took", took.String())
 }
 
 // meaning explains a mode.

@@ -22,7 +22,7 @@ import (
 // backend is what the control API talks to.
 func (d *daemon) backend() control.Backend {
 	return control.Backend{
-		Status: d, Plugins: d, Changer: d, Rules: d, Events: d, Store: d, Config: d,
+		Status: d, Plugins: d, Logs: d, Changer: d, Remover: d, Trust: d, Rules: d, Events: d, Store: d, Config: d,
 		Blocks: d.responder.Blocks(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
 	}
 }
@@ -34,6 +34,8 @@ func wrap(err error) error {
 		return nil
 	case errors.Is(err, roster.ErrNotFound):
 		return fmt.Errorf("%w: %w", control.ErrNotFound, err)
+	case errors.Is(err, roster.ErrOtherBytes), errors.Is(err, roster.ErrShipped):
+		return fmt.Errorf("%w: %w", control.ErrConflict, err)
 	case errors.Is(err, roster.ErrRefused), errors.Is(err, ErrInvalid):
 		if r := refusalOf(err); r != nil {
 			err = fmt.Errorf("%s: %s; observed: %s; wanted: %s; mend: %s", r.Code, r.Rule, r.Observed, r.Wanted, r.Mend)
@@ -115,15 +117,28 @@ func (d *daemon) ListPlugins(ctx context.Context) ([]*pb.PluginStatus, error) {
 	return d.roster.List(), nil
 }
 
-// PluginInfo describes one plugin.
+// KnownPlugins lists every candidate that is known already.
+func (d *daemon) KnownPlugins(context.Context) ([]*pb.PluginStatus, error) {
+	return d.roster.List(), nil
+}
+
+// PluginLogs shows what a plugin writes to its standard error.
+func (d *daemon) PluginLogs(ctx context.Context, name string, last int, follow bool, emit func([]*pb.PluginLogLine) error) error {
+	return wrap(d.roster.Logs(ctx, name, last, follow, emit))
+}
+
+// PluginInfo looks at the directories again and describes one plugin.
 func (d *daemon) PluginInfo(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
+	if err := d.roster.Scan(ctx); err != nil {
+		return nil, err
+	}
 	info, err := d.roster.Info(ctx, name)
 	return info, wrap(err)
 }
 
 // EnablePlugin pins, grants and starts a plugin.
-func (d *daemon) EnablePlugin(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
-	if err := d.roster.Enable(ctx, name, d.reconfigure); err != nil {
+func (d *daemon) EnablePlugin(ctx context.Context, name, digest string) (*pb.PluginInfoResponse, error) {
+	if err := d.roster.Enable(ctx, name, digest, d.reconfigure); err != nil {
 		return nil, wrap(err)
 	}
 	_ = d.roster.Ready(ctx) // the answer shows how far it came
@@ -232,6 +247,21 @@ func (d *daemon) ShowConfig(context.Context) ([]*pb.ConfigValue, error) {
 	return configValues(d.current), nil
 }
 
+// reloadPlugins gives plugins their new configuration. One that cannot take it,
+// and goes on with the old one, is named in the log.
+func (d *daemon) reloadPlugins(ctx context.Context, names map[string]bool) {
+	var reloading sync.WaitGroup
+	for name := range names {
+		reloading.Go(func() {
+			// One that does not run takes it when it starts.
+			if err := d.roster.Reload(ctx, name); err != nil && !errors.Is(err, roster.ErrNotFound) {
+				d.log.Error("a plugin does not take its new configuration", "plugin", name, "error", err)
+			}
+		})
+	}
+	reloading.Wait()
+}
+
 func configValues(c *config.Config) []*pb.ConfigValue {
 	var out []*pb.ConfigValue
 	for _, s := range c.Origins() {
@@ -283,10 +313,6 @@ func (d *daemon) ReloadConfig(ctx context.Context) (*pb.ReloadConfigResponse, er
 	if err := d.roster.Reconsider(ctx); err != nil {
 		return nil, err
 	}
-	for name := range restart {
-		if d.roster.Conn(name) != nil {
-			_ = d.roster.Reload(ctx, name) // it may just have ended
-		}
-	}
+	d.reloadPlugins(ctx, restart)
 	return out, nil
 }

@@ -118,6 +118,9 @@ func (d *daemon) open(ctx context.Context) error {
 		Name: "ironpost", Level: hclog.LevelFromString(s.General.LogLevel), Output: d.config.Stderr,
 		JSONFormat: s.General.LogFormat == "json", Mutex: new(sync.Mutex),
 	})
+	if err := yield(); err != nil {
+		d.log.Warn("everything runs, slower", "error", err)
+	}
 	if err := d.openState(s); err != nil {
 		return err
 	}
@@ -226,6 +229,7 @@ func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
 	}
 	d.later(remove)
 	d.launcher = sandbox.NewLauncher()
+	d.launcher.Cgroups = sandbox.OpenCgroups("/proc/self")
 	d.later(func() { _ = d.launcher.Close() }) // kills what is left
 	d.roster, err = roster.New(roster.Config{
 		Logger: d.log, Launcher: d.launcher, Pipeline: d.pipeline, Pool: d.pool, Store: d.store,
@@ -243,6 +247,9 @@ func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
 	}
 	if err := d.roster.Scan(ctx); err != nil {
 		return err
+	}
+	if err := d.roster.Sweep(0); err != nil {
+		d.log.Warn("copies of plugins that are gone are left", "error", err)
 	}
 	return d.reconfigure()
 }
@@ -299,6 +306,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.roster.Start(ctx)              // a stop while plugins come up waits for none of them
 	d.network.run(d.pipeline, d.log) //nolint:contextcheck // the network stops before all else, by a context of its own
 	d.watchReload(background, &running)
+	running.Go(func() { d.announcePlugins(background) })
 
 	var err error
 	select {

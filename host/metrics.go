@@ -19,7 +19,8 @@ type exporter struct {
 
 	events, dropped, unparsed, alerts, packets, packetDrops      *prometheus.Desc
 	pluginUp, pluginCPU, pluginRSS, pluginRestarts, pluginEvents *prometheus.Desc
-	pluginDropped, gapEvents                                     *prometheus.Desc
+	pluginEventsTotal, pluginBytes, pluginAlerts, pluginLogLines *prometheus.Desc
+	pluginState, pluginDropped, gapEvents                        *prometheus.Desc
 }
 
 func newExporter(d *daemon) *exporter {
@@ -39,8 +40,15 @@ func newExporter(d *daemon) *exporter {
 		pluginRSS:      desc("plugin_resident_bytes", "Resident memory of a plugin.", "plugin"),
 		pluginRestarts: desc("plugin_restarts_total", "Restarts of a plugin.", "plugin"),
 		pluginEvents:   desc("plugin_events_per_second", "Records a second through a plugin.", "plugin"),
-		pluginDropped:  desc("plugin_dropped_total", "Records that a plugin missed.", "plugin"),
-		gapEvents:      desc("coverage_gap_events", "Records missed in coverage gaps, by plugin and reason.", "plugin", "reason"),
+		pluginState:    desc("plugin_state", "1 for the state that an enabled plugin is in.", "plugin", "state"),
+
+		pluginEventsTotal: desc("plugin_events_total", "Records that a plugin was sent, or that it emitted.", "plugin"),
+		pluginBytes:       desc("plugin_bytes_total", "Bytes of the records that a plugin was sent, or that it emitted.", "plugin"),
+		pluginAlerts:      desc("plugin_alerts_total", "Alerts that a plugin raised.", "plugin"),
+		pluginLogLines:    desc("plugin_log_lines_dropped_total", "Lines of a plugin's log that were left out because there were too many.", "plugin"),
+
+		pluginDropped: desc("plugin_dropped_total", "Records that a plugin missed.", "plugin"),
+		gapEvents:     desc("coverage_gap_events", "Records missed in coverage gaps, by plugin and reason.", "plugin", "reason"),
 	}
 }
 
@@ -98,6 +106,11 @@ func (m *exporter) Collect(out chan<- prometheus.Metric) {
 		counter(m.pluginCPU, p.CpuSeconds, p.Name)
 		counter(m.pluginRestarts, float64(p.Restarts), p.Name)
 		counter(m.pluginDropped, float64(p.Dropped), p.Name)
+		gauge(m.pluginState, 1, p.Name, p.State)
+		counter(m.pluginEventsTotal, float64(p.Events), p.Name)
+		counter(m.pluginBytes, float64(p.Bytes), p.Name)
+		counter(m.pluginAlerts, float64(p.Alerts), p.Name)
+		counter(m.pluginLogLines, float64(p.LogLinesDropped), p.Name)
 	}
 }
 

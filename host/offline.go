@@ -52,6 +52,12 @@ type offlineConfig struct {
 	stderr io.Writer
 	// lenient only looks at the plugins, also when the configuration is wrong.
 	lenient bool
+	// bare leaves the plugin directories alone: single files are looked at.
+	bare bool
+	// keys, when set, are the trusted keys in place of the configured ones.
+	keys []string
+	// store, when set, is where pins are kept.
+	store *state.Store
 }
 
 // openOffline starts the wanted plugins.
@@ -66,6 +72,9 @@ func openOffline(ctx context.Context, c offlineConfig) (o *offline, err error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	log := hclog.New(&hclog.LoggerOptions{Name: "ironpost", Level: hclog.Warn, Output: c.stderr})
+	if err := yield(); err != nil {
+		log.Warn("everything runs, slower", "error", err)
+	}
 	cache, err := cacheDir()
 	if err != nil {
 		return nil, err
@@ -95,16 +104,23 @@ func openOffline(ctx context.Context, c offlineConfig) (o *offline, err error) {
 	if len(c.rules) > 0 {
 		bundles[rulesBundle] = c.rules
 	}
+	plugins := current.Host().Plugins
+	if c.keys != nil {
+		plugins.TrustedKeys = c.keys
+	}
 	o.roster, err = roster.New(roster.Config{
-		Logger: log, Launcher: o.launcher, Pipeline: o.pipeline, Pool: pool, DataDir: cache, RunDir: sockets,
-		Dirs: current.Host().Plugins.Dirs, Plugins: current.Host().Plugins, HostID: offlineHost, Version: Version(),
+		Logger: log, Launcher: o.launcher, Pipeline: o.pipeline, Pool: pool, Store: c.store, DataDir: cache, RunDir: sockets,
+		Dirs: plugins.Dirs, Plugins: plugins, HostID: offlineHost, Version: Version(),
 		Mode: func() string { return string(config.Detect) }, Replay: true,
 		BundleDirs: bundleDirs(c.ConfigFile), Bundles: bundles, Want: c.want,
 		// Who names the directories wants what lies there, sandboxed as ever.
-		TrustAll: len(c.PluginDirs) > 0,
+		TrustAll: len(c.PluginDirs) > 0 && !c.bare,
 	})
 	if err != nil {
 		return o, err
+	}
+	if c.bare {
+		return o, nil
 	}
 	if err := o.roster.Scan(ctx); err != nil {
 		return o, err
@@ -137,11 +153,16 @@ func cacheDir() (string, error) {
 	return dir, nil
 }
 
+// copiesAge is for how long offline verbs keep copies of plugins that they did not
+// use; others may work with them at the same time.
+const copiesAge = 24 * time.Hour
+
 func (o *offline) close(ctx context.Context) {
 	if o.roster != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_ = o.roster.Stop(ctx) // whatever is left is killed next
+		_ = o.roster.Stop(ctx)        // whatever is left is killed next
+		_ = o.roster.Sweep(copiesAge) // the next verb tries again
 	}
 	_ = o.launcher.Close()
 	o.remove()

@@ -81,7 +81,9 @@ const maxSocketDir = 60
 
 // runDir makes the directory of the plugins' sockets; remove deletes it.
 func runDir(socket string) (dir string, remove func(), err error) {
-	dir = filepath.Join(filepath.Dir(socket), "plugins")
+	// Everything in it goes at the next start: the name must be nobody else's, as
+	// "plugins" is of who keeps socket and plugins in one folder.
+	dir = filepath.Join(filepath.Dir(socket), ".plugin-sockets")
 	remove = func() { _ = os.RemoveAll(dir) } // swept at the next start
 	if len(dir) > maxSocketDir || !searchable(filepath.Dir(dir)) {
 		if dir, err = os.MkdirTemp("", "ironpost-"); err != nil {

@@ -62,7 +62,7 @@ type detectorLink struct {
 	detector Detector
 	stateful Stateful // nil when the detector keeps no state
 	streams  streams
-	scratch  event.LogEvent
+	scratch  scratch
 }
 
 // Restore hands the state to the detector.

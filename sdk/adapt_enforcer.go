@@ -37,7 +37,7 @@ type enforcerLink struct {
 
 // Handle decides about one batch of alerts.
 func (l *enforcerLink) Handle(ctx context.Context, f *pb.Frame, answer *serve.Answer) error {
-	batch := l.server.batch(l.streams, f, nil)
+	batch := l.server.batch(l.streams, f, new(scratch))
 	var out *[]byte
 	var count uint32
 	var sendErr error

@@ -1,9 +1,10 @@
 package sdk
 
 import (
-	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 	"unicode/utf8"
 
@@ -66,6 +67,7 @@ type parserLink struct {
 	parser  LogParser
 	streams streams
 	event   event.LogEvent
+	encoder record.LogEncoder
 	reasons map[string]uint64 // unparsed records since the last answer
 }
 
@@ -79,11 +81,16 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 	truncated := f.Truncated
 	out := p.server.pool.Get(min(f.Size()*2+4096, pb.MaxBatchBytes))
 	*out = (*out)[:0]
+	p.encoder.Begin(raw.ObservedTime)
 	count := uint32(0)
 	covered := max(f.FirstSequence, f.SkipBefore) // everything before it is answered
 	var sendErr error
 	index := uint32(0)
 	err := pb.Records(pb.Kind_KIND_RAW, f.Payload(), func(line []byte) bool {
+		if index == f.Count { // what is beyond the count has no sequence
+			p.server.bad.Add(1)
+			return false
+		}
 		raw.Line = line
 		raw.Truncated = len(truncated) > 0 && truncated[0] == index
 		if raw.Truncated {
@@ -96,10 +103,11 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 		}
 		raw.Sequence++
 		if len(*out) >= partBytes {
-			sendErr = p.send(f, answer, out, count, raw.Sequence)
+			sendErr = answer.Send(p.part(f, out, count, raw.Sequence))
 			covered = raw.Sequence
 			out = p.server.pool.Get(pb.MaxBatchBytes)
 			*out = (*out)[:0]
+			p.encoder.Begin(raw.ObservedTime)
 			count = 0
 		}
 		return sendErr == nil
@@ -107,7 +115,10 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 	if sendErr != nil {
 		return sendErr
 	}
-	if err != nil { // only a broken host sends this; what was read goes on
+	if err == nil && index < f.Count {
+		err = fmt.Errorf("it holds %d records, and its header counts %d", index, f.Count)
+	}
+	if err != nil { // a broken source sends this; what was read goes on
 		p.server.bad.Add(1)
 		p.server.log.Error("malformed batch", "stream", raw.Stream.Name, "error", err)
 	}
@@ -118,10 +129,12 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 		p.server.pool.Put(out)
 		return nil
 	}
-	return p.send(f, answer, out, count, end)
+	return answer.Finish(p.part(f, out, count, end))
 }
 
-func (p *parserLink) send(f *pb.Frame, answer *serve.Answer, payload *[]byte, count uint32, next uint64) error {
+// part returns a part of the answer to a batch: the events of its records before
+// next.
+func (p *parserLink) part(f *pb.Frame, payload *[]byte, count uint32, next uint64) *pb.Frame {
 	header := pb.Header{
 		Stream:        f.Stream,
 		FirstSequence: f.FirstSequence,
@@ -138,14 +151,14 @@ func (p *parserLink) send(f *pb.Frame, answer *serve.Answer, payload *[]byte, co
 		}
 		clear(p.reasons)
 	}
-	return answer.Send(pb.NewFrame(header, payload, p.server.pool))
+	return pb.NewFrame(header, payload, p.server.pool)
 }
 
 // record appends the log event of one raw record to b.
 func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
 	e := &p.event
 	e.Reset()
-	reason := unfit(raw)
+	reason, ascii := unfit(raw)
 	if reason == "" {
 		if err := p.parse(raw, e); err != nil {
 			reason = reasonOther
@@ -157,11 +170,16 @@ func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
 	if reason == "" {
 		p.complete(e, raw)
 		start := len(b)
-		b = record.AppendLog(b, e, base)
+		var text []byte
+		if ascii {
+			text = raw.Line
+		}
+		b = p.encoder.Append(b, e, base, text)
 		if len(b)-start <= maxParsed && len(e.Fields) <= record.MaxFields {
 			return b
 		}
-		b, reason = b[:start], reasonOversize
+		// Its names stay: others may refer to them by now.
+		b, reason = p.encoder.Cut(b, start), reasonOversize
 	}
 	reason = cutText(record.Valid(reason), maxCode)
 	p.countReason(reason)
@@ -170,7 +188,7 @@ func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
 	e.Flags |= event.FlagUnparsed
 	e.Reason = reason
 	e.Raw = raw.Line[:min(len(raw.Line), rawKept)]
-	return record.AppendLog(b, e, base)
+	return p.encoder.Append(b, e, base, nil)
 }
 
 func (p *parserLink) countReason(reason string) {
@@ -208,19 +226,43 @@ func (p *parserLink) complete(e *event.LogEvent, raw event.RawLog) {
 	}
 }
 
-// unfit returns why a record is not shown to a text parser, "" when it is.
-func unfit(raw event.RawLog) string {
+// unfit returns why a record is not shown to a text parser, "" when it is, and
+// whether it is all ASCII then.
+func unfit(raw event.RawLog) (reason string, ascii bool) {
 	switch {
 	case raw.Truncated:
-		return reasonTooLong
+		return reasonTooLong, false
 	case len(raw.Line) == 0:
-		return reasonEmpty
-	case bytes.IndexByte(raw.Line, 0) >= 0:
-		return reasonNUL
-	case !utf8.Valid(raw.Line):
-		return reasonInvalidUTF8
+		return reasonEmpty, false
 	}
-	return ""
+	nul, ascii := scan(raw.Line)
+	switch {
+	case nul:
+		return reasonNUL, false
+	case !ascii && !utf8.Valid(raw.Line):
+		return reasonInvalidUTF8, false
+	}
+	return "", ascii
+}
+
+// scan reports whether a line holds a NUL byte, and whether all of it is ASCII.
+// It looks at eight bytes at a time: the high bit of (w - 1) &^ w is set in the
+// lowest byte that is 0, and above it at most where one is (Hacker's Delight,
+// 6-1).
+func scan(line []byte) (nul, ascii bool) {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	var zero, set uint64
+	for ; len(line) >= 8; line = line[8:] {
+		w := binary.LittleEndian.Uint64(line)
+		zero |= (w - ones) &^ w
+		set |= w
+	}
+	for _, c := range line {
+		w := uint64(c)
+		zero |= (w - 1) &^ w & 0x80
+		set |= w
+	}
+	return zero&high != 0, set&high == 0
 }
 
 // codeError is a Coder that is nothing but its code.

@@ -41,7 +41,7 @@ type sinkLink struct {
 	sink    Sink
 	syncer  Syncer // nil when Write is durable by itself
 	streams streams
-	scratch event.LogEvent
+	scratch scratch
 }
 
 // Restore ignores the state: a sink's memory is its store.

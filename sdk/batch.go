@@ -3,6 +3,7 @@ package sdk
 import (
 	"iter"
 	"sync/atomic"
+	"time"
 
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/event"
@@ -11,12 +12,14 @@ import (
 
 // records is the undecoded content of a Batch.
 type records struct {
-	payload []byte
-	base    uint64 // sequence that offsets count from
-	skip    uint64 // records below this sequence were answered before
-	bad     *atomic.Uint64
-	log     *event.LogEvent // scratch, reused from batch to batch
-	at      *cursor         // nil where nobody asks
+	payload  []byte
+	base     uint64 // sequence that offsets count from
+	skip     uint64 // records below this sequence were answered before
+	bad      *atomic.Uint64
+	observed time.Time       // what a log event without a time of its own has
+	log      *event.LogEvent // scratch, reused from batch to batch
+	names    *record.Names   // likewise
+	at       *cursor         // nil where nobody asks
 }
 
 // cursor is the event that an iterator yielded last.
@@ -71,7 +74,24 @@ func (r records) each(b Batch, kind event.Kind, yield func(body []byte) bool) {
 	if b.Kind != kind {
 		return
 	}
-	if err := ironpostv1.Records(ironpostv1.Kind(kind), r.payload, yield); err != nil {
+	r.counted(b, yield, func(yield func([]byte) bool) error {
+		return ironpostv1.Records(ironpostv1.Kind(kind), r.payload, yield)
+	})
+}
+
+// counted walks over as many records as the batch counts. What is beyond them is
+// one record that cannot be used.
+func (r records) counted(b Batch, yield func(body []byte) bool, walk func(yield func([]byte) bool) error) {
+	n := 0
+	err := walk(func(body []byte) bool {
+		if n == b.Count {
+			r.count()
+			return false
+		}
+		n++
+		return yield(body)
+	})
+	if err != nil {
 		r.count()
 	}
 }
@@ -84,14 +104,18 @@ func (r records) count() {
 
 func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
 	return func(yield func(*event.LogEvent) bool) {
-		e := r.log
-		if e == nil {
-			e = new(event.LogEvent)
+		if b.Kind != event.KindLog {
+			return
 		}
-		r.each(b, event.KindLog, func(body []byte) bool {
+		e, names := r.log, r.names
+		if e == nil {
+			e, names = new(event.LogEvent), new(record.Names)
+		}
+		names.Reset()
+		r.counted(b, func(body []byte) bool {
 			e.Reset()
-			e.Stream = b.Stream
-			if err := record.DecodeLog(body, r.base, e); err != nil {
+			e.Stream, e.ObservedTime = b.Stream, r.observed
+			if err := names.DecodeLog(body, r.base, e); err != nil {
 				r.count()
 				return true
 			}
@@ -100,6 +124,8 @@ func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
 			}
 			r.note(e.ID(), nil)
 			return yield(e)
+		}, func(yield func([]byte) bool) error {
+			return ironpostv1.NamedRecords(ironpostv1.Kind_KIND_LOG, r.payload, names.Add, yield)
 		})
 	}
 }

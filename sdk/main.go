@@ -76,13 +76,14 @@ const startedAfter = 3 * time.Second
 // clear buffers, and windows that leave back-pressure to the credits.
 func (s *server) newGRPC(opts []grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(opts,
+		grpc.Creds(newRoomy()),
 		grpc.ForceServerCodecV2(ironpostv1.Codec{Pool: s.pool}),
 		grpc.MaxRecvMsgSize(ironpostv1.MaxMessageBytes),
 		grpc.MaxSendMsgSize(ironpostv1.MaxMessageBytes),
 		grpc.InitialWindowSize(ironpostv1.WindowBytes),
 		grpc.InitialConnWindowSize(ironpostv1.WindowBytes),
-		grpc.WriteBufferSize(ironpostv1.SocketBufferBytes),
-		grpc.ReadBufferSize(ironpostv1.SocketBufferBytes),
+		grpc.WriteBufferSize(ironpostv1.WriteBufferBytes),
+		grpc.ReadBufferSize(ironpostv1.ReadBufferBytes),
 		experimental.BufferPool(s.pool),
 	)...)
 }

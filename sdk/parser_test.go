@@ -160,3 +160,20 @@ func TestParserAnswersInParts(t *testing.T) {
 		}
 	}
 }
+
+// TestBatchHoldsToItsCount: what a batch holds beyond its count has no sequence of
+// its own, so nobody sees it.
+func TestBatchHoldsToItsCount(t *testing.T) {
+	a, b := &event.LogEvent{Sequence: 1, Message: "a"}, &event.LogEvent{Sequence: 2, Message: "b"}
+	for count, want := range map[int]string{0: "", 1: "a", 2: "ab", 3: "ab"} {
+		batch := sdk.LogBatch(lineStream, a, b)
+		batch.Count = count
+		got := ""
+		for e := range batch.Logs() {
+			got += e.Message
+		}
+		if got != want {
+			t.Errorf("a batch of two that counts %d: got %q, want %q", count, got, want)
+		}
+	}
+}

@@ -73,12 +73,17 @@ type Permissions struct {
 	// Commands names the commands that the host runs for the plugin
 	// (Env.Command): "journalctl".
 	Commands []string
-	// Docker asks for a socket on which the granted Docker API is served.
-	Docker bool
+	// Docker asks for calls of the Docker API: scopes, of "read", "logs",
+	// "files", "isolate" and "stop", or "METHOD /path" with * for one element of
+	// the path and ** for more. Env.Docker is where they are served. It cannot
+	// be had together with Listen on internet addresses.
+	Docker []string
 	// BaseFiles lets an interpreted plugin read /usr, /lib and the like.
 	BaseFiles bool
 	// Processes lets the plugin start processes of its own.
 	Processes bool
+	// Services names services of the host: "processes" (Env.Processes).
+	Services []string
 }
 
 // Bundle declares a set of files that the host pushes to the plugin.
@@ -148,6 +153,12 @@ type Env struct {
 	Listeners map[string]Listener
 	// Commands runs the commands that were granted.
 	Commands Commands
+	// Docker is the path of the Unix socket that serves the calls of the
+	// permission Docker, for a client's WithHost("unix://"+path); "" without it.
+	Docker string
+	// Processes looks at the processes of the machine, which the plugin cannot
+	// see itself, with the service "processes".
+	Processes Processes
 	// Counter adds n to a counter of the plugin that operators see. It is safe
 	// for concurrent use.
 	Counter func(name string, n uint64)

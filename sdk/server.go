@@ -138,7 +138,7 @@ func (s *server) Describe(context.Context, *pb.DescribeRequest) (*pb.Description
 		Permissions: &pb.Permissions{
 			Listen: p.Permissions.Listen, Connect: p.Permissions.Connect,
 			Read: p.Permissions.Read, Write: p.Permissions.Write,
-			Commands: p.Permissions.Commands, Docker: p.Permissions.Docker,
+			Commands: p.Permissions.Commands, Docker: p.Permissions.Docker, Services: p.Permissions.Services,
 			BaseFiles: p.Permissions.BaseFiles, Processes: p.Permissions.Processes,
 		},
 	}
@@ -212,6 +212,8 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 			Mode:      req.Mode,
 			Listeners: listeners,
 			Commands:  s.command,
+			Docker:    dockerSocket(),
+			Processes: processes{s.command},
 			Counter:   s.count,
 		})
 		if err != nil {
@@ -346,18 +348,26 @@ func (m streams) of(f *pb.Frame) *event.Stream {
 	return s
 }
 
-// batch returns the frame as a Batch. scratch is reused by its iterators.
-func (s *server) batch(m streams, f *pb.Frame, scratch *event.LogEvent) Batch {
+// scratch is what the iterators of a link's batches use again.
+type scratch struct {
+	log   event.LogEvent
+	names record.Names
+}
+
+// batch returns the frame as a Batch.
+func (s *server) batch(m streams, f *pb.Frame, at *scratch) Batch {
 	return Batch{
 		Kind:   event.Kind(f.Kind),
 		Stream: m.of(f),
 		Count:  int(f.Count),
 		records: records{
-			payload: f.Payload(),
-			base:    f.FirstSequence,
-			skip:    f.SkipBefore,
-			bad:     &s.bad,
-			log:     scratch,
+			payload:  f.Payload(),
+			base:     f.FirstSequence,
+			skip:     f.SkipBefore,
+			bad:      &s.bad,
+			observed: record.Time(f.ObservedTime),
+			log:      &at.log,
+			names:    &at.names,
 		},
 	}
 }

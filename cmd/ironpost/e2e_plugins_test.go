@@ -35,12 +35,12 @@ func compile(t *testing.T, dir, pkg, out string, flags ...string) {
 	}
 }
 
-// buildThirdParty builds testdata/thirdparty as its author would: in a folder
+// buildThirdParty builds docs/examples/parser-acme as its author would: in a folder
 // of its own, with the checkout in place of a release.
 func buildThirdParty(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/thirdparty")); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(hosttest.Root(), "docs", "examples", "parser-acme"))); err != nil {
 		t.Fatal(err)
 	}
 	hosttest.Copy(t, filepath.Join(hosttest.Root(), "go.sum"), filepath.Join(dir, "go.sum"))

@@ -68,6 +68,7 @@ var hostImports = map[string]string{
 	"golang.org/x/sync/errgroup":                     "plugins: starts many at once, bounded",
 	"github.com/hashicorp/go-plugin":                 "plugins: handshake and life of a plugin process",
 	"github.com/hashicorp/go-hclog":                  "plugins: the logger that go-plugin and the SDK speak",
+	"github.com/jedisct1/go-minisign":                "plugins: checks the signatures of third parties' binaries",
 	"google.golang.org/grpc":                         "wire: streams to plugins, the control socket",
 	"google.golang.org/protobuf":                     "wire: the messages",
 	"github.com/knadh/koanf/v2":                      "configuration: merges command line, environment, file, defaults",

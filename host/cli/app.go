@@ -6,6 +6,7 @@ import (
 	"time"
 
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/sdktest/suite"
 )
 
 // App is what the command line needs of the host without a running one. A
@@ -28,6 +29,19 @@ type App struct {
 	ValidateConfig func(ctx context.Context, s Sources) (ConfigReport, error)
 	// ShowConfig returns the configuration that a host would start with.
 	ShowConfig func(ctx context.Context, s Sources) ([]*ironpostv1.ConfigValue, error)
+	// DescribePlugin runs a file in the strictest sandbox and returns what it
+	// says of itself.
+	DescribePlugin func(ctx context.Context, c PluginFileConfig) (*ironpostv1.PluginDescription, error)
+	// VerifyPlugins holds files to every rule again.
+	VerifyPlugins func(ctx context.Context, c VerifyConfig) ([]*ironpostv1.PluginVerdict, error)
+	// InstallPlugin copies a plugin into a plugin directory and enables it.
+	InstallPlugin func(ctx context.Context, c InstallConfig) (*ironpostv1.PluginInstallation, error)
+	// ForgetPlugin deletes the pin of a plugin of a host that does not run.
+	ForgetPlugin func(ctx context.Context, c RemoveConfig) (*ironpostv1.RemovePluginResponse, error)
+	// DeletePlugin deletes a plugin's file and its signature.
+	DeletePlugin func(path string) error
+	// Conform tests a plugin. What is wrong with the plugin is in the report.
+	Conform func(ctx context.Context, c ConformConfig) (*suite.Report, error)
 	// ControlSocket returns the socket that a configuration file names, "" when
 	// it names none. It is asked when neither a flag nor the environment says.
 	ControlSocket func(s Sources) (string, error)
@@ -93,6 +107,20 @@ type RulesConfig struct {
 	Paths []string
 }
 
+// ConformConfig is what plugin test was told.
+type ConformConfig struct {
+	Sources
+	// File is the plugin, Values are keys of its section as KEY=VALUE.
+	File   string
+	Values []string
+	// What the plugin is driven with, by its kind; "" when it was not given.
+	Lines, Events, Alerts, Feed string
+	Targets                     []string
+	Stateless                   bool
+	// Done is told each result as it comes; it may be nil.
+	Done func(suite.Result)
+}
+
 // ConfigReport is what a check of the configuration found.
 type ConfigReport struct {
 	// File is the file that was read, "" when there is none.
@@ -113,4 +141,42 @@ type ConfigProblem struct {
 	Hint    string `json:"hint"`
 	// Warning is true for what a host would start with all the same.
 	Warning bool `json:"warning"`
+}
+
+// PluginFileConfig names a file to be described.
+type PluginFileConfig struct {
+	Sources
+	File   string
+	Stderr io.Writer
+}
+
+// VerifyConfig says which plugins to verify.
+type VerifyConfig struct {
+	Sources
+	// Trust is what the running host holds plugins to, nil when none runs.
+	Trust *ironpostv1.PluginTrustResponse
+	// Names are names or paths; none are all candidates.
+	Names  []string
+	Stderr io.Writer
+}
+
+// InstallConfig says what to install.
+type InstallConfig struct {
+	Sources
+	Trust                    *ironpostv1.PluginTrustResponse
+	File, Dir                string
+	Replace, Force, NoEnable bool
+	// Confirm is shown the plan before anything is changed.
+	Confirm func(*ironpostv1.PluginInstallation) error
+	// Enable asks the running host, nil when none runs.
+	Enable func(ctx context.Context, name, digest string) (*ironpostv1.PluginInfoResponse, error)
+	Stderr io.Writer
+}
+
+// RemoveConfig says what to remove.
+type RemoveConfig struct {
+	Sources
+	Name   string
+	Force  bool
+	Stderr io.Writer
 }

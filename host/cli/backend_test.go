@@ -39,7 +39,7 @@ func newBackend() *backend {
 
 func (b *backend) parts() control.Backend {
 	return control.Backend{
-		Status: b, Plugins: b, Changer: b, Rules: b, Events: b, Store: b,
+		Status: b, Plugins: b, Logs: b, Changer: b, Remover: b, Trust: b, Rules: b, Events: b, Store: b,
 		Blocks: &b.blocks, Allows: &b.allows, Checker: b, Mode: b, Config: b,
 	}
 }
@@ -60,7 +60,7 @@ func plugin(name string) *ironpostv1.PluginStatus {
 	return &ironpostv1.PluginStatus{
 		Name: name, Kinds: []string{"parser"}, Version: "0.1.0", Api: 1, Enabled: true, State: "running",
 		Health: "ok", UptimeSeconds: 3723, Trust: "built-in", Pid: 99, Sha256: strings.Repeat("ab", 32),
-		RssBytes: 13 << 20, CpuSeconds: 1.5, EventsPerSecond: 12.25,
+		RssBytes: 13 << 20, CpuSeconds: 1.5, EventsPerSecond: 12.25, Events: 990, Bytes: 99000, Alerts: 7,
 	}
 }
 
@@ -68,6 +68,17 @@ func (b *backend) ListPlugins(context.Context) ([]*ironpostv1.PluginStatus, erro
 	return []*ironpostv1.PluginStatus{plugin("parser-syslog"), {
 		Name: "not-a-plugin" + hostile, State: "refused", Code: "IP107", LastError: "not answered within 5 s" + hostile,
 	}}, nil
+}
+
+func (b *backend) PluginLogs(_ context.Context, name string, last int, _ bool, emit func([]*ironpostv1.PluginLogLine) error) error {
+	if name != "parser-syslog" {
+		return fmt.Errorf("%w: no plugin %s; see: ironpost plugin list", control.ErrNotFound, name)
+	}
+	lines := []*ironpostv1.PluginLogLine{
+		{Time: timestamppb.New(began), Level: "info", From: "plugin", Message: "ready" + hostile},
+		{Time: timestamppb.New(began), Level: "warn", From: "host", Message: "plugin ended, starting it again"},
+	}
+	return emit(lines[max(0, len(lines)-last):])
 }
 
 func (b *backend) PluginInfo(_ context.Context, name string) (*ironpostv1.PluginInfoResponse, error) {
@@ -81,12 +92,27 @@ func (b *backend) PluginInfo(_ context.Context, name string) (*ironpostv1.Plugin
 			Config: []*ironpostv1.ConfigField{{Key: "strict", Type: ironpostv1.ConfigField_TYPE_BOOL, Default: "false", Help: "refuse lines without a priority"}},
 		},
 		Path: "/usr/lib/ironpost/plugins/parser-syslog", Confinement: []string{"landlock: no files"}, Unenforced: []string{"seccomp: not in this kernel"},
-		Counters: []*ironpostv1.Count{{Name: "parsed", Value: 990}},
+		Counters: []*ironpostv1.Count{{Name: "parsed", Value: 990}}, Signature: "key 0123 (parser-syslog 0.1.0)",
+		NotGranted: []string{"read /etc/shadow (paths says so since the plugin was enabled)"},
 	}, nil
 }
 
-func (b *backend) EnablePlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error) {
+func (b *backend) EnablePlugin(ctx context.Context, name, digest string) (*ironpostv1.PluginInfoResponse, error) {
+	if digest != "" && digest != strings.Repeat("ab", 32) {
+		return nil, fmt.Errorf("%w: %s has other bytes", control.ErrConflict, name)
+	}
 	return b.PluginInfo(ctx, name)
+}
+
+func (b *backend) RemovePlugin(_ context.Context, name string, force bool) (*ironpostv1.RemovePluginResponse, error) {
+	if name == "parser-syslog" && !force {
+		return nil, fmt.Errorf("%w: parser-syslog was built with the host", control.ErrConflict)
+	}
+	return &ironpostv1.RemovePluginResponse{Name: name, Path: "/p/" + name, Unpinned: true}, nil
+}
+
+func (b *backend) PluginTrust(context.Context) (*ironpostv1.PluginTrustResponse, error) {
+	return &ironpostv1.PluginTrustResponse{Dirs: []string{"/p"}}, nil
 }
 
 func (b *backend) DisablePlugin(context.Context, string) (*ironpostv1.PluginInfoResponse, error) {
@@ -246,6 +272,14 @@ func (l *addressStore) List(_ context.Context, skip, limit int) ([]*ironpostv1.B
 	return l.entries[min(skip, total):min(skip+limit, total)], uint64(total), nil
 }
 
+// acme is the description of a plugin that is not there yet.
+func acme() *ironpostv1.Description {
+	return &ironpostv1.Description{
+		Name: "parser-acme", Version: "1.2.3", Summary: "Logs of Acme" + hostile, Api: 1, Kinds: []string{"parser"}, Format: "acme",
+		Permissions: &ironpostv1.Permissions{Read: []string{"/var/log/acme"}, Listen: []string{"udp://0.0.0.0:514"}},
+	}
+}
+
 // fakeApp answers for the host's own functions in the scripts.
 func fakeApp() App {
 	return App{
@@ -271,6 +305,51 @@ func fakeApp() App {
 		},
 		ListRules: func(context.Context, RulesConfig) ([]*ironpostv1.Rule, error) {
 			return []*ironpostv1.Rule{{Id: "offline_rule", Severity: ironpostv1.Severity(event.SeverityLow)}}, nil
+		},
+		DescribePlugin: func(_ context.Context, c PluginFileConfig) (*ironpostv1.PluginDescription, error) {
+			if strings.Contains(c.File, "bad") {
+				return &ironpostv1.PluginDescription{
+					Path: c.File, Sha256: strings.Repeat("cd", 32), Code: "IP120", Rule: "a plugin answers the host's handshake",
+					Observed: "it printed " + hostile, Wanted: "the handshake", Mend: "rm bad",
+				}, nil
+			}
+			return &ironpostv1.PluginDescription{Path: c.File, Sha256: strings.Repeat("ab", 32), Description: acme()}, nil
+		},
+		VerifyPlugins: func(_ context.Context, c VerifyConfig) ([]*ironpostv1.PluginVerdict, error) {
+			out := []*ironpostv1.PluginVerdict{{Name: "parser-syslog", Path: "/p/parser-syslog", State: "trusted", Trust: "built-in", Sha256: strings.Repeat("ab", 32)}}
+			if len(c.Names) > 0 {
+				out = append(out, &ironpostv1.PluginVerdict{
+					Name: "parser-acme", Path: "/p/parser-acme", State: "changed", Code: "IP130", Rule: "the pinned bytes",
+					Observed: "SHA-256 1" + hostile, Wanted: "SHA-256 2", Mend: "ironpost plugin enable parser-acme",
+				})
+			}
+			return out, nil
+		},
+		InstallPlugin: func(ctx context.Context, c InstallConfig) (*ironpostv1.PluginInstallation, error) {
+			plan := &ironpostv1.PluginInstallation{
+				Name: "parser-acme", Version: "1.2.3", Path: "/p/parser-acme", Sha256: strings.Repeat("ab", 32),
+				Permissions: acme().Permissions, Added: []string{"read /var/log/acme"}, State: "enabled",
+			}
+			if err := c.Confirm(plan); err != nil {
+				return nil, err
+			}
+			if c.Enable != nil {
+				info, err := c.Enable(ctx, "parser-syslog", plan.Sha256)
+				if err != nil {
+					return nil, err
+				}
+				plan.State = info.GetStatus().GetState()
+			}
+			return plan, nil
+		},
+		ForgetPlugin: func(_ context.Context, c RemoveConfig) (*ironpostv1.RemovePluginResponse, error) {
+			return &ironpostv1.RemovePluginResponse{Name: c.Name, Path: "/offline/" + c.Name}, nil
+		},
+		DeletePlugin: func(path string) error {
+			if strings.Contains(path, "held") {
+				return fmt.Errorf("remove %s: permission denied", path)
+			}
+			return nil
 		},
 		ValidateConfig: func(_ context.Context, s Sources) (ConfigReport, error) {
 			r := ConfigReport{File: s.ConfigFile}

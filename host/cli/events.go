@@ -91,6 +91,10 @@ func (c *cli) tail(ctx context.Context, h *control.Client, req *ironpostv1.TailR
 		for _, n := range b.GetControl().GetCounts() {
 			fmt.Fprintf(c.stderr, "ironpost: %d events left out: this reader is slower than the host\n", n.GetValue())
 		}
+		if err := b.Unpack(); err != nil { // of the plugin that sent it, not of the host
+			fmt.Fprintf(c.stderr, "ironpost: %d events left out: %v\n", b.GetCount(), err)
+			continue
+		}
 		lines = view.AppendBatch(lines[:0], host.GetHostId(), b)
 		if limit > 0 {
 			lines, left = firstLines(lines, left)

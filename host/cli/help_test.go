@@ -39,6 +39,7 @@ func TestVerbs(t *testing.T) {
 	for _, path := range []string{
 		"run", "status", "doctor", "setup", "mode", "version", "replay", "parse",
 		"plugin list", "plugin info", "plugin enable", "plugin disable", "plugin reload",
+		"plugin install", "plugin remove", "plugin describe", "plugin verify",
 		"rules list", "rules validate", "events tail", "alerts list", "alerts show", "alerts ack", "alerts close", "actions list",
 		"block add", "block remove", "block list", "block import", "allow add", "allow remove", "allow list", "allow check",
 		"config show", "config validate", "config reload", "completion",

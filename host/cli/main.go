@@ -78,7 +78,7 @@ socket, or work without it (doctor, setup, replay, parse, rules, config validate
 	flags.StringVar(&c.configFile, "config", "", "configuration file (default: ironpost.toml where the host looks for it)")
 	flags.StringVarP(&c.output, "output", "o", "table", "form of the output: table or json")
 	root.AddCommand(
-		c.runCmd(), c.statusCmd(), c.doctorCmd(), c.setupCmd(), c.pluginCmd(), c.rulesCmd(), c.replayCmd(), c.parseCmd(),
+		c.runCmd(), c.statusCmd(), c.topCmd(), c.doctorCmd(), c.setupCmd(), c.pluginCmd(), c.rulesCmd(), c.replayCmd(), c.parseCmd(),
 		c.eventsCmd(), c.alertsCmd(), c.actionsCmd(), c.blockCmd(), c.allowCmd(), c.modeCmd(), c.configCmd(),
 		c.versionCmd(), c.completionCmd(),
 	)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,21 +26,20 @@ executable in a plugin directory, run as a process of its own with the permissio
 that it declared and you granted.`,
 	}
 	group(cmd)
-	cmd.AddCommand(c.pluginListCmd(), c.pluginInfoCmd(),
-		c.pluginChangeCmd("enable", "Enable a plugin: pin its binary and grant its permissions",
-			`Pins the SHA-256 of the plugin's binary, grants the permissions that it declares
-("ironpost plugin info" shows them) and starts it. A binary that changes later is
-not run until it is enabled again.`,
-			func(h *control.Client) pluginCall { return h.EnablePlugin }),
+	cmd.AddCommand(c.pluginListCmd(), c.pluginInfoCmd(), c.pluginTopCmd(), c.pluginLogsCmd(), c.pluginNewCmd(), c.pluginTestCmd(),
+		c.pluginEnableCmd(),
 		c.pluginChangeCmd("disable", "Stop a plugin, and do not start it again",
 			`Lets the plugin finish what it has received, stops it, and keeps it stopped also
 after a restart of the host. What it would have seen meanwhile is reported as a
 coverage gap.`,
 			func(h *control.Client) pluginCall { return h.DisablePlugin }),
-		c.pluginChangeCmd("reload", "Restart a plugin, also one that was given up",
-			`Restarts the plugin. One in state "failed", which the host no longer restarts by
-itself, is tried again.`,
+		c.pluginChangeCmd("reload", "Replace a plugin's process without a loss, also of one that was given up",
+			`Starts a new process of the plugin, with the configuration of now, and ends the old
+one when the new one is up and the old one has finished what it received: nothing
+is lost. When the new one does not start, the old one goes on. A plugin in state
+"failed", which the host no longer restarts by itself, is tried again.`,
 			func(h *control.Client) pluginCall { return h.ReloadPlugin }),
+		c.pluginInstallCmd(), c.pluginRemoveCmd(), c.pluginDescribeCmd(), c.pluginVerifyCmd(),
 	)
 	return cmd
 }
@@ -50,7 +50,8 @@ func (c *cli) pluginListCmd() *cobra.Command {
 		Use:   "list",
 		Short: "Every plugin that the host found, with its state",
 		Long: `Lists every candidate in the plugin directories, also those that are disabled or
-refused; --wide shows the code of a refusal.
+refused. Codes of what is not run stand below; "ironpost plugin verify" shows for
+each the rule, what was observed, what is wanted, and the command that mends it.
 
 States: discovered, refused, disabled, changed (the binary is not the one that
 was enabled), starting, running, degraded, draining, backoff, failed.`,
@@ -67,7 +68,10 @@ was enabled), starting, running, degraded, draining, backoff, failed.`,
 				if c.json() {
 					return list(c, resp.GetPlugins())
 				}
-				return c.printTable(pluginTable(resp.GetPlugins(), wide), "no plugins were found; see: ironpost doctor")
+				if err := c.printTable(pluginTable(resp.GetPlugins(), wide), "no plugins were found; see: ironpost doctor"); err != nil {
+					return err
+				}
+				return c.write(pluginNotes(resp.GetPlugins()))
 			})
 		},
 	}
@@ -105,6 +109,33 @@ func pluginTable(plugins []*ironpostv1.PluginStatus, wide bool) *table {
 	return t
 }
 
+// maxNotes bounds the notes below a list; --wide and verify show all.
+const maxNotes = 10
+
+// pluginNotes says which plugins are not run and where the mend is shown, within
+// 120 columns.
+func pluginNotes(plugins []*ironpostv1.PluginStatus) []byte {
+	var b bytes.Buffer
+	n := 0
+	for _, p := range plugins {
+		if p.GetCode() == "" {
+			continue
+		}
+		if n++; n > maxNotes {
+			continue
+		}
+		note := fmt.Sprintf("%s %s: %s", p.GetCode(), cut(view.Printable(p.GetName()), 22), view.Printable(p.GetLastError()))
+		fmt.Fprintf(&b, "%s\n", cut(note, 120))
+	}
+	switch {
+	case n == 0:
+		return nil
+	case n > maxNotes:
+		fmt.Fprintf(&b, "and %d more\n", n-maxNotes)
+	}
+	return append(append([]byte("\n"), b.Bytes()...), "how to mend: ironpost plugin verify\n"...)
+}
+
 func (c *cli) pluginInfoCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "info PLUGIN",
@@ -138,11 +169,7 @@ func (c *cli) showPlugin(info *ironpostv1.PluginInfoResponse) error {
 
 func pluginText(info *ironpostv1.PluginInfoResponse) []byte {
 	var b bytes.Buffer
-	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(&b, "%-13s%s\n", name, view.Printable(value))
-		}
-	}
+	line := lines(&b)
 	s, d := info.GetStatus(), info.GetDescription()
 	line("name", s.GetName())
 	line("summary", d.GetSummary())
@@ -154,8 +181,10 @@ func pluginText(info *ironpostv1.PluginInfoResponse) []byte {
 	line("trust", s.GetTrust())
 	line("path", info.GetPath())
 	line("sha256", s.GetSha256())
+	line("signed by", info.GetSignature())
 	line("restarts", count(s.GetRestarts()))
 	line("last error", s.GetLastError())
+	line("rule", info.GetRule())
 	line("observed", info.GetObserved())
 	line("wanted", info.GetWanted())
 	line("mend", info.GetMend())
@@ -163,19 +192,16 @@ func pluginText(info *ironpostv1.PluginInfoResponse) []byte {
 	line("section", d.GetSection())
 	permissions(line, "asks for", d.GetPermissions())
 	permissions(line, "granted", info.GetGranted())
+	for _, permission := range info.GetNotGranted() {
+		line("NOT granted", permission)
+	}
 	for _, sentence := range info.GetConfinement() {
 		line("confined", sentence)
 	}
 	for _, sentence := range info.GetUnenforced() {
 		line("NOT enforced", sentence)
 	}
-	if fields := d.GetConfig(); len(fields) > 0 {
-		t := newTable("KEY", "DEFAULT", "HELP")
-		for _, f := range fields {
-			t.row(f.GetKey(), dash(f.GetDefault()), f.GetHelp())
-		}
-		fmt.Fprintf(&b, "\nsettings in [%s]\n%s", view.Printable(d.GetSection()), t.bytes())
-	}
+	settings(&b, d)
 	if counters := info.GetCounters(); len(counters) > 0 {
 		t := newTable("COUNTER", "VALUE")
 		for _, n := range counters {
@@ -186,26 +212,30 @@ func pluginText(info *ironpostv1.PluginInfoResponse) []byte {
 	return b.Bytes()
 }
 
+// lines returns a function that writes a named value on a line of its own, and
+// nothing when there is no value.
+func lines(b *bytes.Buffer) func(name, value string) {
+	return func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(b, "%-13s%s\n", name, view.Printable(value))
+		}
+	}
+}
+
+// settings writes what may stand in the section of a plugin.
+func settings(b *bytes.Buffer, d *ironpostv1.Description) {
+	if len(d.GetConfig()) == 0 {
+		return
+	}
+	t := newTable("KEY", "DEFAULT", "HELP")
+	for _, f := range d.GetConfig() {
+		t.row(f.GetKey(), dash(f.GetDefault()), f.GetHelp())
+	}
+	fmt.Fprintf(b, "\nsettings in [%s]\n%s", view.Printable(d.GetSection()), t.bytes())
+}
+
 func permissions(line func(name, value string), name string, p *ironpostv1.Permissions) {
-	all := []string{}
-	add := func(what string, values []string) {
-		for _, v := range values {
-			all = append(all, what+" "+v)
-		}
-	}
-	add("listen", p.GetListen())
-	add("connect", p.GetConnect())
-	add("read", p.GetRead())
-	add("write", p.GetWrite())
-	add("command", p.GetCommands())
-	for _, flag := range []struct {
-		set  bool
-		name string
-	}{{p.GetDocker(), "docker"}, {p.GetBaseFiles(), "base files"}, {p.GetProcesses(), "processes"}} {
-		if flag.set {
-			all = append(all, flag.name)
-		}
-	}
+	all := view.Permissions(p)
 	if len(all) == 0 {
 		all = []string{"nothing"}
 	}
@@ -213,6 +243,89 @@ func permissions(line func(name, value string), name string, p *ironpostv1.Permi
 		line(name, permission)
 		name = ""
 	}
+}
+
+// pluginEnableCmd shows what is granted before it is.
+func (c *cli) pluginEnableCmd() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "enable PLUGIN",
+		Short: "Enable a plugin: pin its binary and grant its permissions",
+		Long: `Shows what the plugin asks for, pins the SHA-256 of its binary, grants what it asks
+for and starts it. On a terminal it asks first. The bytes that were shown are the
+ones that are pinned; a binary that changes later is "changed" and is not run until
+it is enabled again. A setting that widens a permission later, such as another path
+to read, is not granted before the plugin is enabled again.`,
+		Example: `  ironpost plugin enable parser-acme
+  ironpost plugin enable --yes parser-acme`,
+		Args:              between(1, 1, "PLUGIN"),
+		ValidArgsFunction: c.completePlugins,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, err := c.enable(cmd.Context(), args[0], yes)
+			if err != nil {
+				return fmt.Errorf("plugin enable %s: %w", args[0], err)
+			}
+			if c.json() {
+				return c.message(info)
+			}
+			s := info.GetStatus()
+			return c.line("%s: %s", args[0], strings.TrimSpace(s.GetState()+" "+s.GetHealth()))
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+func (c *cli) enable(ctx context.Context, name string, yes bool) (*ironpostv1.PluginInfoResponse, error) {
+	var before, after *ironpostv1.PluginInfoResponse
+	err := c.host(ctx, readTimeout, func(ctx context.Context, h *control.Client) (err error) {
+		before, err = h.PluginInfo(ctx, &ironpostv1.PluginRequest{Name: name})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// A plugin that is refused is not asked about: the host says why it is.
+	if sound := before.GetDescription() != nil && before.GetStatus().GetState() != "refused"; sound && !c.json() {
+		if err := c.write(grantText(before)); err != nil {
+			return nil, err
+		}
+		if !yes && c.interactive() {
+			if err := c.agree("Enable it?"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	err = c.host(ctx, changeTimeout, func(ctx context.Context, h *control.Client) (err error) {
+		after, err = h.EnablePlugin(ctx, &ironpostv1.PluginRequest{Name: name, Sha256: before.GetStatus().GetSha256()})
+		return err
+	})
+	return after, err
+}
+
+// grantText shows what enabling a plugin grants, and what of that is new to one
+// that was enabled before.
+func grantText(info *ironpostv1.PluginInfoResponse) []byte {
+	var b bytes.Buffer
+	line := lines(&b)
+	s, asked := info.GetStatus(), info.GetDescription().GetPermissions()
+	line("name", strings.TrimSpace(s.GetName()+" "+s.GetVersion()))
+	line("sha256", s.GetSha256())
+	line("signed by", info.GetSignature())
+	permissions(line, "is granted", asked)
+	if s.GetState() == "changed" {
+		had := view.Permissions(info.GetGranted())
+		for _, p := range view.Permissions(asked) {
+			if !slices.Contains(had, p) {
+				line("NEW", p)
+			}
+		}
+		return b.Bytes()
+	}
+	for _, p := range info.GetNotGranted() {
+		line("NEW", p)
+	}
+	return b.Bytes()
 }
 
 // pluginCall is one of the calls that change a plugin.

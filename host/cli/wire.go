@@ -9,6 +9,7 @@ import (
 	"github.com/ironpost/ironpost/host/internal/control"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+	"github.com/ironpost/ironpost/sdk/sdktest/suite"
 )
 
 // Shim has to be the first call of main: in a process that the host started to
@@ -55,6 +56,33 @@ func newApp() App {
 		ShowConfig: func(ctx context.Context, s Sources) ([]*ironpostv1.ConfigValue, error) {
 			v, err := host.ShowConfig(ctx, host.Sources(s))
 			return v, translate(err)
+		},
+		DescribePlugin: func(ctx context.Context, c PluginFileConfig) (*ironpostv1.PluginDescription, error) {
+			d, err := host.DescribePlugin(ctx, host.DescribeConfig{Sources: host.Sources(c.Sources), File: c.File, Stderr: c.Stderr})
+			return d, translate(err)
+		},
+		VerifyPlugins: func(ctx context.Context, c VerifyConfig) ([]*ironpostv1.PluginVerdict, error) {
+			v, err := host.VerifyPlugins(ctx, host.VerifyConfig{Sources: host.Sources(c.Sources), Trust: c.Trust, Names: c.Names, Stderr: c.Stderr})
+			return v, translate(err)
+		},
+		InstallPlugin: func(ctx context.Context, c InstallConfig) (*ironpostv1.PluginInstallation, error) {
+			i, err := host.InstallPlugin(ctx, host.InstallConfig{
+				Sources: host.Sources(c.Sources), Trust: c.Trust, File: c.File, Dir: c.Dir, Replace: c.Replace, Force: c.Force,
+				NoEnable: c.NoEnable, Confirm: c.Confirm, Enable: c.Enable, Stderr: c.Stderr,
+			})
+			return i, translate(err)
+		},
+		ForgetPlugin: func(ctx context.Context, c RemoveConfig) (*ironpostv1.RemovePluginResponse, error) {
+			r, err := host.ForgetPlugin(ctx, host.RemoveConfig{Sources: host.Sources(c.Sources), Name: c.Name, Force: c.Force, Stderr: c.Stderr})
+			return r, translate(err)
+		},
+		DeletePlugin: host.DeletePlugin,
+		Conform: func(ctx context.Context, c ConformConfig) (*suite.Report, error) {
+			r, err := host.Conform(ctx, host.ConformConfig{
+				Sources: host.Sources(c.Sources), File: c.File, Values: c.Values, Lines: c.Lines, Events: c.Events, Alerts: c.Alerts,
+				Feed: c.Feed, Targets: c.Targets, Stateless: c.Stateless, Done: c.Done,
+			})
+			return r, translate(err)
 		},
 		ControlSocket: func(s Sources) (string, error) {
 			path, err := host.ControlSocket(host.Sources(s))

@@ -27,7 +27,17 @@ func TestConformance(t *testing.T) {
 		p := plugin()
 		setup := p.Setup
 		p.Setup = func(ctx context.Context, env sdk.Env) error {
-			env.Listeners = map[string]sdk.Listener{address: {Stream: listener}}
+			// Each life has a descriptor of its own, as the host passes them.
+			file, err := listener.(*net.TCPListener).File()
+			if err != nil {
+				return err
+			}
+			defer file.Close()
+			passed, err := net.FileListener(file)
+			if err != nil {
+				return err
+			}
+			env.Listeners = map[string]sdk.Listener{address: {Stream: passed}}
 			return setup(ctx, env)
 		}
 		return p

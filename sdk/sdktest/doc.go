@@ -20,6 +20,9 @@
 // the plugin works; a drain ends with everything durable; and what is delivered
 // twice has the effect of once.
 //
+// The checks themselves are in package suite, which "ironpost plugin test" runs
+// against built programs in the host's sandbox, faults of the process included.
+//
 // For tests of a plugin's own logic, Host and Link send single batches and
 // return what the plugin answered.
 package sdktest

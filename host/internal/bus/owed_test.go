@@ -105,3 +105,30 @@ func TestSourcesStayBounded(t *testing.T) {
 		t.Errorf("the checkpoint is %v, want that of the last empty batch, %d", last.Checkpoint, want)
 	}
 }
+
+func TestOwedIsWhatWasSentAndIsNotDurable(t *testing.T) {
+	q := NewQueue(QueueConfig{MaxBytes: 1 << 20, MaxFrames: 8, Credits: 2})
+	defer q.Close()
+	payload := []byte{0x82, 0x01, 0}
+	f := pb.NewFrame(pb.Header{Stream: 1, FirstSequence: 1, Kind: pb.Kind_KIND_RAW, Count: 1}, &payload, nil)
+	if err := q.Push(t.Context(), f, 2, nil, true); err != nil {
+		t.Fatal(err)
+	}
+	if q.Owed() {
+		t.Error("a frame that was not sent is owed")
+	}
+	sent, err := q.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent.Free()
+	if !q.Owed() {
+		t.Error("a frame that was sent is not owed")
+	}
+	if err := q.Durable(1, func([]Position) {}); err != nil {
+		t.Fatal(err)
+	}
+	if q.Owed() {
+		t.Error("a durable frame is owed")
+	}
+}

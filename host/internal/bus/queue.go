@@ -51,7 +51,7 @@ type Queue struct {
 	positions map[uint64]uint64
 	done      uint64 // frames that became durable
 	closed    bool
-	changed   chan struct{} // closed and replaced when anything changes
+	changed   chan struct{} // of those who wait, closed when anything changes
 }
 
 // item is one frame in a queue.
@@ -76,7 +76,7 @@ func (it *item) replayable() bool {
 
 // NewQueue returns an empty queue.
 func NewQueue(c QueueConfig) *Queue {
-	q := &Queue{config: c, positions: c.Positions, changed: make(chan struct{})}
+	q := &Queue{config: c, positions: c.Positions}
 	if q.positions == nil {
 		q.positions = make(map[uint64]uint64)
 	}
@@ -88,13 +88,23 @@ func (q *Queue) Name() string { return q.config.Name }
 
 // notify wakes everyone who waits. q.mu is held.
 func (q *Queue) notify() {
-	close(q.changed)
-	q.changed = make(chan struct{})
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
+}
+
+// change returns what is closed at the next change. q.mu is held.
+func (q *Queue) change() <-chan struct{} {
+	if q.changed == nil {
+		q.changed = make(chan struct{})
+	}
+	return q.changed
 }
 
 // wait waits for a change; q.mu is held before and after.
 func (q *Queue) wait(ctx context.Context) error {
-	changed := q.changed
+	changed := q.change()
 	q.mu.Unlock()
 	defer q.mu.Lock()
 	select {

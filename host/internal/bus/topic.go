@@ -100,7 +100,7 @@ func (q *Queue) Room(ctx context.Context, more int) error {
 		q.mu.Unlock()
 		return nil
 	}
-	changed := q.changed
+	changed := q.change()
 	q.mu.Unlock()
 	timer := time.NewTimer(askAgain)
 	defer timer.Stop()

@@ -29,6 +29,8 @@ const (
 	ChangedBytes   Code = "IP130"
 	NameTaken      Code = "IP131"
 	KeepsFailing   Code = "IP132"
+	Unsigned       Code = "IP133"
+	BadSignature   Code = "IP134"
 	NoExec         Code = "IP140"
 )
 
@@ -59,12 +61,14 @@ func Table() []Rule {
 		{TooMany, "the plugin directories hold at most 256 executables", "each is hashed and described at start", "mv FILE elsewhere"},
 		{NotRegular, "a plugin is a regular file", "anything else has no bytes to hash", "mv FILE FILE.old"},
 		{NotAPlugin, "a plugin answers the host's handshake", "the host can only run what speaks its protocol", "rm FILE"},
-		{APINotServed, "a plugin speaks the host's API version or the one before", "older and newer ones would misunderstand the host", "install a build of the plugin for this host"},
-		{NotDescribed, "a plugin describes itself within 5 s", "a hanging plugin would hold up the start", "run FILE by hand and see what it waits for"},
-		{BadDescription, "a description has a name, a version and at least one kind, within their limits", "the host has to route to it", "mend what ironpost plugin info NAME names, and build it again"},
+		{APINotServed, "a plugin speaks the host's API version or the one before", "older and newer ones would misunderstand the host", "ironpost plugin install --replace NEWFILE"},
+		{NotDescribed, "a plugin describes itself within 5 s", "a hanging plugin would hold up the start", "ironpost plugin test FILE"},
+		{BadDescription, "a description has a name, a version and at least one kind, within their limits", "the host has to route to it", "ironpost plugin describe FILE"},
 		{ChangedBytes, "a plugin has the SHA-256 that was pinned when it was built or enabled", "other bytes were not approved", "ironpost plugin enable NAME"},
 		{NameTaken, "a name belongs to the plugin that was enabled with it first", "another would take its place, its configuration and its grants", "rm FILE"},
 		{KeepsFailing, "a plugin gets something done before it is started again and again", "restarting for ever helps nobody", "ironpost plugin reload NAME"},
+		{Unsigned, "a plugin that was not built with the host is signed, when plugins.trusted_keys is set", "only what the holders of these keys approved is run", "minisign -S -m FILE"},
+		{BadSignature, "a signature is of the plugin's own bytes, and by a key in plugins.trusted_keys", "anybody can sign with a key of their own", "minisign -S -m FILE"},
 		{NoExec, "the data directory is on a file system that may execute programs", "plugins run from a copy that only the host can write", "mount -o remount,exec MOUNTPOINT"},
 	}
 }
@@ -102,9 +106,9 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%s: %s; want %s; mend with: %s", r.Code, r.Observed, r.Wanted, r.Mend)
 }
 
-// quote makes one word of a POSIX shell out of s. A word with control characters
+// Quote makes one word of a POSIX shell out of s. A word with control characters
 // is written in $'...' form, so that it can be shown.
-func quote(s string) string {
+func Quote(s string) string {
 	plain := s != "" && strings.IndexFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%,=", r))
 	}) < 0

@@ -39,6 +39,9 @@ type Pin struct {
 	// Grants are the permissions that were granted with it, as JSON; this
 	// package does not read them.
 	Grants json.RawMessage `json:"grants,omitempty"`
+	// Values are those of the configuration keys that the grants refer to, when
+	// they were granted; nil when they were not noted.
+	Values map[string][]string `json:"values"`
 	// At is when it was enabled.
 	At time.Time `json:"at"`
 }
@@ -144,7 +147,7 @@ func Decide(items []Item, policy Policy) []Decision {
 		}
 		out[i] = Decision{State: Refused, Refusal: NewRefusal(NameTaken,
 			fmt.Sprintf("%s calls itself %s, which is the name of %s", items[i].Path, items[i].name(), items[holder].Path),
-			"a name of its own", "rm "+quote(items[i].Path))}
+			"a name of its own", "rm "+Quote(items[i].Path))}
 	}
 	return out
 }
@@ -176,10 +179,10 @@ func (p *Policy) decide(item *Item) Decision {
 		wanted = pin.Digest
 	}
 	if wanted == "" {
-		return Decision{State: Discovered, Reason: "not enabled yet: ironpost plugin enable " + quote(name)}
+		return Decision{State: Discovered, Reason: "not enabled yet: ironpost plugin enable " + Quote(name)}
 	}
 	return Decision{State: Changed, Refusal: NewRefusal(ChangedBytes,
-		fmt.Sprintf("%s has SHA-256 %s", item.Path, item.Digest), "SHA-256 "+wanted, "ironpost plugin enable "+quote(name))}
+		fmt.Sprintf("%s has SHA-256 %s", item.Path, item.Digest), "SHA-256 "+wanted, "ironpost plugin enable "+Quote(name))}
 }
 
 // trust compares the bytes of an item with those that were approved.

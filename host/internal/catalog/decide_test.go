@@ -223,8 +223,8 @@ func TestQuote(t *testing.T) {
 		"it's $(x)":   `'it'\''s $(x)'`,
 		"a\nb'\x1b[2": `$'a\x0ab\'\x1b[2'`,
 	} {
-		if got := quote(in); got != want {
-			t.Errorf("quote(%q): got %s, want %s", in, got, want)
+		if got := Quote(in); got != want {
+			t.Errorf("Quote(%q): got %s, want %s", in, got, want)
 		}
 	}
 }

@@ -8,11 +8,14 @@
 //	   ▼
 //	candidates
 //	   │ Import   copied while hashed into a directory that only the host can write
+//	   │ Verify   the signature, where plugins.trusted_keys is set and the host did not bring the file
 //	   ▼
 //	(name, SHA-256, open descriptor)
 //	   │ Decide   pins, plugins.sha256, plugins.enabled, plugins.disabled
 //	   ▼
 //	discovered, refused, disabled, changed or enabled
+//
+// [Place] puts a file into a plugin directory in a way that a scan accepts.
 //
 // The package runs nothing and keeps nothing but the [Store]. Describing a
 // candidate, which runs it, and starting a plugin are done elsewhere, from the
@@ -41,6 +44,8 @@
 //	IP130  changed since it was pinned
 //	IP131  name taken
 //	IP132  keeps failing
+//	IP133  not signed, where keys are trusted
+//	IP134  signed wrongly, or by a key that is not trusted
 //	IP140  the store is on a file system mounted noexec
 //
 // The codes from IP120 to IP123 and IP132 are given by those who run plugins.

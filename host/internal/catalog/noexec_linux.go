@@ -17,5 +17,5 @@ func executable(dir string) error {
 	}
 	return NewRefusal(NoExec, dir+" is on a file system mounted noexec",
 		"one that may execute programs (or another general.data_dir)",
-		`mount -o remount,exec "$(findmnt -n -o TARGET -T `+quote(dir)+`)"`)
+		`mount -o remount,exec "$(findmnt -n -o TARGET -T `+Quote(dir)+`)"`)
 }

@@ -52,6 +52,28 @@ type Options struct {
 	Expected func(file string) bool
 }
 
+// Digest returns the SHA-256 in lower-case hex of a regular file, without following a link in
+// its last element. What is executed is hashed by [Store.Import]; this is for comparing.
+func Digest(path string) (string, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return "", fmt.Errorf("hash plugin: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("hash plugin %s: %w", path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", NewRefusal(NotRegular, fmt.Sprintf("%s is a %s", path, kindOf(info.Mode())), "a regular file", "mv "+Quote(path)+" "+Quote(path+".old"))
+	}
+	digest, err := hashUpTo(f, io.Discard)
+	if err != nil {
+		return "", importError(path, err)
+	}
+	return digest, nil
+}
+
 // HostOptions returns the options of the running host.
 func HostOptions(expected func(file string) bool) (Options, error) {
 	exe, err := os.Executable()
@@ -100,7 +122,7 @@ func Scan(dirs []string, opts Options) ([]Candidate, error) {
 			}
 			if len(found) == MaxCandidates {
 				errs = append(errs, NewRefusal(TooMany, fmt.Sprintf("more than %d executables; %s and those after it are left out", MaxCandidates, c.Path),
-					fmt.Sprintf("at most %d in all plugin directories", MaxCandidates), "mv "+quote(c.Path)+" elsewhere"))
+					fmt.Sprintf("at most %d in all plugin directories", MaxCandidates), "mv "+Quote(c.Path)+" elsewhere"))
 				return found, errors.Join(errs...)
 			}
 			found = append(found, c)
@@ -109,12 +131,12 @@ func Scan(dirs []string, opts Options) ([]Candidate, error) {
 	return found, errors.Join(errs...)
 }
 
-// Check applies the rules to one file outside the plugin directories, such as one that
-// is to be installed or a plugins.sha256. It returns nil or the refusal.
+// Check applies the rules to one file and everything on its path, wherever it lies: one that
+// was named or installed, or a plugins.sha256. It returns nil or the refusal.
 func Check(path string, opts Options) *Refusal {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return NewRefusal(Unreadable, err.Error(), "a path that exists", "ls -l "+quote(path))
+		return NewRefusal(Unreadable, err.Error(), "a path that exists", "ls -l "+Quote(path))
 	}
 	r := newRules(opts)
 	info, err := os.Lstat(abs)
@@ -198,7 +220,7 @@ func (r *rules) inspect(dir, name string, dirRefusal *Refusal) (Candidate, bool)
 	if len(name) > maxFileName || !utf8.ValidString(name) || strings.IndexFunc(name, unprintable) >= 0 {
 		c.File = fmt.Sprintf("%.64q", name)
 		c.Refusal = NewRefusal(BadFileName, fmt.Sprintf("%.200q (%d bytes)", name, len(name)),
-			fmt.Sprintf("printable UTF-8 of at most %d bytes", maxFileName), "mv "+quote(path)+" "+quote(filepath.Join(dir, "plugin")))
+			fmt.Sprintf("printable UTF-8 of at most %d bytes", maxFileName), "mv "+Quote(path)+" "+Quote(filepath.Join(dir, "plugin")))
 		return c, true
 	}
 	if c.Refusal = r.checkFile(path, info); c.Refusal == nil {
@@ -222,22 +244,22 @@ func (r *rules) checkFile(path string, info fs.FileInfo) *Refusal {
 			target = filepath.Join(filepath.Dir(path), target)
 		}
 		return NewRefusal(SymbolicLink, fmt.Sprintf("%s is a link to %s", path, target), "a regular file",
-			fmt.Sprintf("cp --remove-destination %s %s", quote(target), quote(path)))
+			fmt.Sprintf("cp --remove-destination %s %s", Quote(target), Quote(path)))
 	case !mode.IsRegular():
-		return NewRefusal(NotRegular, fmt.Sprintf("%s is a %s", path, kindOf(mode)), "a regular file", "mv "+quote(path)+" "+quote(path+".old"))
+		return NewRefusal(NotRegular, fmt.Sprintf("%s is a %s", path, kindOf(mode)), "a regular file", "mv "+Quote(path)+" "+Quote(path+".old"))
 	}
 	if uid, ok := owner(info); ok && !r.owners[uid] {
 		return NewRefusal(WrongOwner, fmt.Sprintf("%s belongs to user %d", path, uid), r.wantedOwner(), r.chown(path))
 	}
 	switch {
 	case mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:
-		return NewRefusal(SetID, fmt.Sprintf("%s has mode %04o", path, unixMode(mode)), "neither setuid nor setgid", "chmod ug-s "+quote(path))
+		return NewRefusal(SetID, fmt.Sprintf("%s has mode %04o", path, unixMode(mode)), "neither setuid nor setgid", "chmod ug-s "+Quote(path))
 	case mode.Perm()&0o022 != 0:
-		return NewRefusal(WritableFile, fmt.Sprintf("%s has mode %04o", path, unixMode(mode)), "not writable by group or others", "chmod go-w "+quote(path))
+		return NewRefusal(WritableFile, fmt.Sprintf("%s has mode %04o", path, unixMode(mode)), "not writable by group or others", "chmod go-w "+Quote(path))
 	case mode.Perm()&0o111 == 0 && r.opts.Expected != nil && r.opts.Expected(filepath.Base(path)):
-		return NewRefusal(NotExecutable, fmt.Sprintf("%s has mode %04o", path, unixMode(mode)), "executable", "chmod 0755 "+quote(path))
+		return NewRefusal(NotExecutable, fmt.Sprintf("%s has mode %04o", path, unixMode(mode)), "executable", "chmod 0755 "+Quote(path))
 	case info.Size() > MaxFileSize:
-		return NewRefusal(TooLarge, fmt.Sprintf("%s is %d bytes", path, info.Size()), fmt.Sprintf("at most %d bytes", int64(MaxFileSize)), "strip "+quote(path))
+		return NewRefusal(TooLarge, fmt.Sprintf("%s is %d bytes", path, info.Size()), fmt.Sprintf("at most %d bytes", int64(MaxFileSize)), "strip "+Quote(path))
 	}
 	return nil
 }
@@ -267,7 +289,7 @@ func (r *rules) checkPath(dir string) *Refusal {
 			continue
 		}
 		if links++; links > maxLinks {
-			return NewRefusal(Unreadable, fmt.Sprintf("%s: more than %d symbolic links", dir, maxLinks), "a path without a loop", "ls -l "+quote(next))
+			return NewRefusal(Unreadable, fmt.Sprintf("%s: more than %d symbolic links", dir, maxLinks), "a path without a loop", "ls -l "+Quote(next))
 		}
 		// The target is whatever the owner of the link says.
 		if uid, ok := owner(info); ok && !r.owners[uid] && !r.hostDirs[at] {
@@ -310,7 +332,7 @@ func (r *rules) checkDir(dir string) *Refusal {
 	}
 	if info.Mode().Perm()&0o022 != 0 && !(info.Mode()&fs.ModeSticky != 0 && uid == 0) {
 		return NewRefusal(WritablePath, fmt.Sprintf("the directory %s has mode %04o", dir, unixMode(info.Mode())),
-			"not writable by group or others", "chmod go-w "+quote(dir))
+			"not writable by group or others", "chmod go-w "+Quote(dir))
 	}
 	return nil
 }
@@ -333,11 +355,11 @@ func (r *rules) chown(path string) string {
 	if r.opts.HostUID != 0 {
 		to = fmt.Sprint(r.opts.HostUID)
 	}
-	return "chown -h " + to + " " + quote(path)
+	return "chown -h " + to + " " + Quote(path)
 }
 
 func unreadable(path string, err error) *Refusal {
-	return NewRefusal(Unreadable, err.Error(), "readable by the host", "ls -ld "+quote(path))
+	return NewRefusal(Unreadable, err.Error(), "readable by the host", "ls -ld "+Quote(path))
 }
 
 // unixMode is the mode as chmod takes it.

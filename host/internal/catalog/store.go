@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // ErrCorrupt is returned when a stored file does not have the bytes of its name.
@@ -89,7 +90,7 @@ func (s *Store) Import(path string) (string, *os.File, error) {
 		return "", nil, fmt.Errorf("import plugin %s: %w", path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", nil, NewRefusal(NotRegular, fmt.Sprintf("%s is a %s", path, kindOf(info.Mode())), "a regular file", "mv "+quote(path)+" "+quote(path+".old"))
+		return "", nil, NewRefusal(NotRegular, fmt.Sprintf("%s is a %s", path, kindOf(info.Mode())), "a regular file", "mv "+Quote(path)+" "+Quote(path+".old"))
 	}
 	if info.Size() > MaxFileSize {
 		return "", nil, importError(path, errTooLarge)
@@ -100,6 +101,8 @@ func (s *Store) Import(path string) (string, *os.File, error) {
 	}
 	f, err := s.Open(digest)
 	if err == nil {
+		now := time.Now()
+		_ = os.Chtimes(s.Path(digest), now, now) // Collect is told how long ago it was used
 		return digest, f, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
@@ -205,17 +208,18 @@ func hashUpTo(r io.Reader, w io.Writer) (string, error) {
 func importError(path string, err error) error {
 	if errors.Is(err, errTooLarge) {
 		return NewRefusal(TooLarge, fmt.Sprintf("%s is larger than %d bytes", path, int64(MaxFileSize)),
-			fmt.Sprintf("at most %d bytes", int64(MaxFileSize)), "strip "+quote(path))
+			fmt.Sprintf("at most %d bytes", int64(MaxFileSize)), "strip "+Quote(path))
 	}
 	return fmt.Errorf("import plugin %s: %w", path, err)
 }
 
-// Collect removes every stored plugin for which keep returns false, and the
-// remains of imports that were interrupted. Plugins that run go on running.
+// Collect removes every stored plugin for which keep returns false. keep is also given when
+// the plugin was last imported; the digest is "" for the remains of an import that was interrupted,
+// or for one that another process has under way. Plugins that run go on running.
 // The caller must not have an import under way whose digest keep does not know
 // yet. It returns how many files it removed and their bytes; the error joins
 // those of single files.
-func (s *Store) Collect(keep func(digest string) bool) (removed int, freed int64, err error) {
+func (s *Store) Collect(keep func(digest string, used time.Time) bool) (removed int, freed int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entries, err := os.ReadDir(s.dir)
@@ -224,11 +228,16 @@ func (s *Store) Collect(keep func(digest string) bool) (removed int, freed int64
 	}
 	var errs []error
 	for _, e := range entries {
-		stored := ValidDigest(e.Name())
-		if !stored && !strings.HasPrefix(e.Name(), importPrefix) || stored && keep(e.Name()) {
+		digest := ""
+		if ValidDigest(e.Name()) {
+			digest = e.Name()
+		} else if !strings.HasPrefix(e.Name(), importPrefix) {
 			continue
 		}
 		info, err := e.Info()
+		if err == nil && keep(digest, info.ModTime()) {
+			continue
+		}
 		if err == nil {
 			err = os.Remove(filepath.Join(s.dir, e.Name()))
 		}

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 )
 
 func runShell(t *testing.T, command string) {
@@ -167,7 +168,7 @@ func TestCollect(t *testing.T) {
 	}
 	write(t, filepath.Join(s.Dir(), importPrefix+"123"), "half", 0o600)
 	write(t, filepath.Join(s.Dir(), "notes"), "somebody's", 0o600)
-	removed, freed, err := s.Collect(func(digest string) bool { return digest == sum("keep") })
+	removed, freed, err := s.Collect(func(digest string, _ time.Time) bool { return digest == sum("keep") })
 	if removed != 2 || freed != 8 || err != nil {
 		t.Errorf("Collect: got %d, %d, %v, want 2 files of 8 bytes", removed, freed, err)
 	}

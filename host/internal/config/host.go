@@ -45,14 +45,23 @@ type Plugins struct {
 	Enabled []string `koanf:"enabled"`
 	// EnabledSet is true when anything sets enabled, also to an empty list:
 	// then it names all plugins that run without being enabled by hand.
-	EnabledSet      bool          `koanf:"-"`
-	Disabled        []string      `koanf:"disabled"`
+	EnabledSet bool     `koanf:"-"`
+	Disabled   []string `koanf:"disabled"`
+	// TrustedKeys are minisign public keys; when there are any, plugins that
+	// were not built with the host have to be signed by one of them.
+	TrustedKeys     []string      `koanf:"trusted_keys"`
 	StartTimeout    time.Duration `koanf:"start_timeout"`
 	DescribeTimeout time.Duration `koanf:"describe_timeout"`
 	DrainTimeout    time.Duration `koanf:"drain_timeout"`
+	AnswerTimeout   time.Duration `koanf:"answer_timeout"`
 	Procs           int           `koanf:"procs"`
 	StateBytes      int64         `koanf:"state_bytes"`
+	MemoryBytes     int64         `koanf:"memory_bytes"`
+	DockerSocket    string        `koanf:"docker_socket"`
 }
+
+// DefaultMemoryBytes is the default of plugins.memory_bytes.
+const DefaultMemoryBytes = 1 << 30
 
 // Bus is the section [bus].
 type Bus struct {
@@ -116,11 +125,15 @@ func HostSections() []Section {
 			{Key: "dirs", Type: Strings, Format: Path, Max: "32", Default: "/usr/lib/ironpost/plugins", Help: "Directories whose executables are candidates."},
 			{Key: "enabled", Type: Strings, Max: "256", Live: true, Help: "When set, of the plugins built with the host only these are enabled."},
 			{Key: "disabled", Type: Strings, Max: "256", Live: true, Help: "Plugins that never run, whatever was enabled on the command line."},
+			{Key: "trusted_keys", Type: Strings, Format: PublicKey, Max: "64", Live: true, Help: "When set, plugins not built with the host have to be signed by one of these minisign keys."},
 			{Key: "start_timeout", Type: Duration, Min: "1s", Max: "60s", Default: "10s", Help: "How long a plugin may take from its start to being configured."},
 			{Key: "describe_timeout", Type: Duration, Min: "1s", Max: "60s", Default: "5s", Help: "How long a candidate may take to describe itself."},
 			{Key: "drain_timeout", Type: Duration, Min: "100ms", Max: "5m", Default: "10s", Help: "How long a plugin may finish its work before it is killed."},
+			{Key: "answer_timeout", Type: Duration, Min: "1s", Max: "1h", Default: "30s", Help: "How long a plugin may take to acknowledge what it was sent before it is killed and started again."},
 			{Key: "procs", Type: Int, Min: "1", Max: "256", Default: "1", Help: "Processors that the Go scheduler of one plugin uses (GOMAXPROCS)."},
 			{Key: "state_bytes", Type: Size, Min: "1MiB", Max: "4GiB", Default: "64MiB", Help: "State that the host keeps for one plugin."},
+			{Key: "memory_bytes", Type: Size, Min: "64MiB", Max: "1TiB", Default: "1GiB", Help: "Memory that one plugin may use."},
+			{Key: "docker_socket", Type: String, Format: Path, Min: "1", Default: "/var/run/docker.sock", Help: "Docker's socket; a plugin reaches the calls that it was granted through the host."},
 		}},
 		{Name: "bus", Owner: HostOwner, Fields: []Field{
 			{Key: "batch_events", Type: Int, Min: "1", Max: "65536", Default: "1024", Help: "Packet summaries, alerts or actions in one batch at the most."},

@@ -22,9 +22,9 @@ func TestDefaults(t *testing.T) {
 	want := Host{
 		General: General{DataDir: "/var/lib/ironpost", LogLevel: "info", LogFormat: "text", Mode: Simulate},
 		Plugins: Plugins{
-			Dirs: []string{"/usr/lib/ironpost/plugins"}, Enabled: []string{}, Disabled: []string{},
-			StartTimeout: 10 * time.Second, DescribeTimeout: 5 * time.Second, DrainTimeout: 10 * time.Second,
-			Procs: 1, StateBytes: 64 << 20,
+			Dirs: []string{"/usr/lib/ironpost/plugins"}, Enabled: []string{}, Disabled: []string{}, TrustedKeys: []string{},
+			StartTimeout: 10 * time.Second, DescribeTimeout: 5 * time.Second, DrainTimeout: 10 * time.Second, AnswerTimeout: 30 * time.Second,
+			Procs: 1, StateBytes: 64 << 20, MemoryBytes: DefaultMemoryBytes, DockerSocket: "/var/run/docker.sock",
 		},
 		Bus: Bus{
 			BatchEvents: 1024, BatchBytes: 128 << 10, Credits: 4,

@@ -47,6 +47,8 @@ const (
 	Interface Format = "interface"
 	// Path is a file path of at most 4096 bytes.
 	Path Format = "path"
+	// PublicKey is a minisign public key, as the second line of its file has it.
+	PublicKey Format = "publickey"
 )
 
 // Field declares one key of a section. Default, Min and Max are written as the
@@ -274,7 +276,7 @@ func compileField(s *section, d Field) (*field, error) {
 	switch {
 	case !slices.Contains([]Type{String, Int, Bool, Float, Duration, Size, Strings, Map}, d.Type):
 		return nil, fmt.Errorf("unknown type %s", printable(string(d.Type)))
-	case !slices.Contains([]Format{AnyText, CIDR, HostPort, Interface, Path}, d.Format):
+	case !slices.Contains([]Format{AnyText, CIDR, HostPort, Interface, Path, PublicKey}, d.Format):
 		return nil, fmt.Errorf("unknown format %s", printable(string(d.Format)))
 	case (len(d.Enum) > 0 || d.Format != AnyText) && !d.Type.isText():
 		return nil, fmt.Errorf("type %s can not have a list of values or a format", d.Type)

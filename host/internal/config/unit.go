@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -125,6 +126,8 @@ func (f Format) describe() string {
 		return "names of network interfaces such as eth0"
 	case Path:
 		return "file paths"
+	case PublicKey:
+		return "minisign public keys: the second line of minisign.pub, which begins with RW"
 	default:
 		return "text"
 	}
@@ -149,6 +152,11 @@ func (f Format) check(s string) (canonical, problem string) {
 		// PATH_MAX counts the closing zero.
 		if s == "" || len(s) > 4095 || strings.Contains(s, "\n") {
 			return "", "is not a path"
+		}
+	case PublicKey:
+		// Algorithm "Ed", 8 bytes of key id, 32 of Ed25519 key: minisign's public key format.
+		if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) != 42 || string(b[:2]) != "Ed" {
+			return "", "is not a minisign public key"
 		}
 	}
 	return s, ""

@@ -123,6 +123,10 @@ func TestFormats(t *testing.T) {
 		{Interface, "..", ""},
 		{Path, "/var/lib", "/var/lib"},
 		{Path, "a\nb", ""},
+		{PublicKey, "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"},
+		{PublicKey, "untrusted comment: minisign public key", ""},
+		{PublicKey, "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7", ""},
+		{PublicKey, "AAQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3", ""},
 	}
 	for _, tt := range tests {
 		got, problem := tt.format.check(tt.text)

@@ -37,6 +37,7 @@ func actions() map[string]string {
 		"EnablePlugin":  "plugin enable",
 		"DisablePlugin": "plugin disable",
 		"ReloadPlugin":  "plugin reload",
+		"RemovePlugin":  "plugin remove",
 		"UpdateAlert":   "alert update",
 		"AddBlock":      "block add",
 		"RemoveBlock":   "block remove",
@@ -50,9 +51,9 @@ func actions() map[string]string {
 
 func readers() map[string]bool {
 	return map[string]bool{
-		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true,
+		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true, "PluginLogs": true,
 		"Query": true, "ListBlocks": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
-		"ShowConfig": true,
+		"ShowConfig": true, "PluginTrust": true,
 	}
 }
 

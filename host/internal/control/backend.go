@@ -16,8 +16,14 @@ import (
 type Backend struct {
 	Status  Status
 	Plugins Plugins
+	// Logs shows what plugins write.
+	Logs PluginLogs
 	// Changer enables, disables and reloads plugins.
 	Changer PluginChanger
+	// Remover forgets plugins.
+	Remover PluginRemover
+	// Trust says what plugins are held to.
+	Trust   PluginTrust
 	Rules   Rules
 	Events  Events
 	Store   Store
@@ -40,11 +46,39 @@ type Plugins interface {
 	PluginInfo(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
 }
 
+// KnownPlugins is a Plugins that can answer without looking for new candidates.
+type KnownPlugins interface {
+	KnownPlugins(ctx context.Context) ([]*ironpostv1.PluginStatus, error)
+}
+
+// PluginLogs shows what plugins write to their standard error.
+type PluginLogs interface {
+	// PluginLogs calls emit with the last lines that are kept, at most last, and,
+	// when follow is set, with those to come until ctx ends. It returns the error
+	// of emit.
+	PluginLogs(ctx context.Context, name string, last int, follow bool, emit func([]*ironpostv1.PluginLogLine) error) error
+}
+
 // PluginChanger changes the life of a plugin and returns when that is done.
 type PluginChanger interface {
-	EnablePlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
+	// EnablePlugin pins, grants and starts. When digest is set the plugin's
+	// bytes have to have it, else nothing changes and the error wraps ErrConflict.
+	EnablePlugin(ctx context.Context, name, digest string) (*ironpostv1.PluginInfoResponse, error)
 	DisablePlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
 	ReloadPlugin(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error)
+}
+
+// PluginRemover forgets what was decided about a plugin.
+type PluginRemover interface {
+	// RemovePlugin drains and ends the plugin and deletes its pin and grant.
+	// Its file stays. One that was built with the host is refused with
+	// ErrConflict unless force is set.
+	RemovePlugin(ctx context.Context, name string, force bool) (*ironpostv1.RemovePluginResponse, error)
+}
+
+// PluginTrust says what the host holds plugin files to.
+type PluginTrust interface {
+	PluginTrust(ctx context.Context) (*ironpostv1.PluginTrustResponse, error)
 }
 
 // Rules lists the rules of all detectors.

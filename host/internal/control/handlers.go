@@ -2,15 +2,18 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc"
 
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
-// maxName bounds the name of a plugin in a request, in bytes.
-const maxName = 255
+// maxName bounds the name or the path of a plugin in a request, in bytes.
+const maxName = 4096 // PATH_MAX
 
 // handlers checks requests and hands them to the Backend. Errors become status
 // codes in the interceptors of the Server.
@@ -38,11 +41,15 @@ func (h *handlers) Status(ctx context.Context, _ *ironpostv1.StatusRequest) (*ir
 	return resp, nil
 }
 
-func (h *handlers) ListPlugins(ctx context.Context, _ *ironpostv1.ListPluginsRequest) (*ironpostv1.ListPluginsResponse, error) {
+func (h *handlers) ListPlugins(ctx context.Context, req *ironpostv1.ListPluginsRequest) (*ironpostv1.ListPluginsResponse, error) {
 	if h.Plugins == nil {
 		return nil, unsupported("plugin list")
 	}
-	list, err := h.Plugins.ListPlugins(ctx)
+	look := h.Plugins.ListPlugins
+	if k, ok := h.Plugins.(KnownPlugins); ok && req.GetKnown() {
+		look = k.KnownPlugins
+	}
+	list, err := look(ctx)
 	return &ironpostv1.ListPluginsResponse{Plugins: list}, err
 }
 
@@ -57,7 +64,12 @@ func (h *handlers) EnablePlugin(ctx context.Context, req *ironpostv1.PluginReque
 	if h.Changer == nil {
 		return nil, unsupported("plugin enable")
 	}
-	return named(ctx, req, h.Changer.EnablePlugin)
+	if err := checkDigest(req.GetSha256()); err != nil {
+		return nil, err
+	}
+	return named(ctx, req, func(ctx context.Context, name string) (*ironpostv1.PluginInfoResponse, error) {
+		return h.Changer.EnablePlugin(ctx, name, req.GetSha256())
+	})
 }
 
 func (h *handlers) DisablePlugin(ctx context.Context, req *ironpostv1.PluginRequest) (*ironpostv1.PluginInfoResponse, error) {
@@ -74,14 +86,41 @@ func (h *handlers) ReloadPlugin(ctx context.Context, req *ironpostv1.PluginReque
 	return named(ctx, req, h.Changer.ReloadPlugin)
 }
 
-func named(ctx context.Context, req *ironpostv1.PluginRequest,
-	call func(context.Context, string) (*ironpostv1.PluginInfoResponse, error),
-) (*ironpostv1.PluginInfoResponse, error) {
+func (h *handlers) RemovePlugin(ctx context.Context, req *ironpostv1.PluginRequest) (*ironpostv1.RemovePluginResponse, error) {
+	if h.Remover == nil {
+		return nil, unsupported("plugin remove")
+	}
+	return named(ctx, req, func(ctx context.Context, name string) (*ironpostv1.RemovePluginResponse, error) {
+		return h.Remover.RemovePlugin(ctx, name, req.GetForce())
+	})
+}
+
+func (h *handlers) PluginTrust(ctx context.Context, _ *ironpostv1.PluginTrustRequest) (*ironpostv1.PluginTrustResponse, error) {
+	if h.Trust == nil {
+		return nil, unsupported("what plugins are held to")
+	}
+	return h.Trust.PluginTrust(ctx)
+}
+
+// checkDigest refuses what is no SHA-256 in lower-case hex; "" is none.
+func checkDigest(digest string) error {
+	if digest == "" {
+		return nil
+	}
+	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size || digest != strings.ToLower(digest) {
+		return fmt.Errorf("%w: %.80q is not a SHA-256 in lower-case hex", ErrInvalid, digest)
+	}
+	return nil
+}
+
+// named calls with the name of the request, which may be a path where that is taken.
+func named[R any](ctx context.Context, req *ironpostv1.PluginRequest, call func(context.Context, string) (R, error)) (R, error) {
+	var none R
 	switch n := len(req.GetName()); {
 	case n == 0:
-		return nil, fmt.Errorf("%w: the name of the plugin is missing", ErrInvalid)
+		return none, fmt.Errorf("%w: the name of the plugin is missing", ErrInvalid)
 	case n > maxName:
-		return nil, fmt.Errorf("%w: the name of the plugin has %d bytes, at most %d are allowed", ErrInvalid, n, maxName)
+		return none, fmt.Errorf("%w: the name of the plugin has %d bytes, at most %d are allowed", ErrInvalid, n, maxName)
 	}
 	return call(ctx, req.GetName())
 }

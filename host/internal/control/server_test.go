@@ -66,6 +66,8 @@ func TestMissingPartsAreNotSupported(t *testing.T) {
 		"EnablePlugin":  func() error { _, err := client.EnablePlugin(ctx, plugin); return err },
 		"DisablePlugin": func() error { _, err := client.DisablePlugin(ctx, plugin); return err },
 		"ReloadPlugin":  func() error { _, err := client.ReloadPlugin(ctx, plugin); return err },
+		"RemovePlugin":  func() error { _, err := client.RemovePlugin(ctx, plugin); return err },
+		"PluginTrust":   func() error { _, err := client.PluginTrust(ctx, nil); return err },
 		"ListRules":     func() error { _, err := client.ListRules(ctx, nil); return err },
 		"UpdateAlert":   func() error { _, err := client.UpdateAlert(ctx, nil); return err },
 		"AddBlock":      func() error { _, err := client.AddBlock(ctx, block); return err },
@@ -81,6 +83,13 @@ func TestMissingPartsAreNotSupported(t *testing.T) {
 		"ReloadConfig":  func() error { _, err := client.ReloadConfig(ctx, nil); return err },
 		"TailEvents": func() error {
 			s, err := client.TailEvents(ctx, nil)
+			if err == nil {
+				_, err = s.Recv()
+			}
+			return err
+		},
+		"PluginLogs": func() error {
+			s, err := client.PluginLogs(ctx, nil)
 			if err == nil {
 				_, err = s.Recv()
 			}
@@ -128,7 +137,7 @@ func TestRequestsAreChecked(t *testing.T) {
 	}{
 		{"no plugin", func() error { _, err := client.PluginInfo(ctx, &ironpostv1.PluginRequest{}); return err }},
 		{"long plugin", func() error {
-			_, err := client.PluginInfo(ctx, &ironpostv1.PluginRequest{Name: strings.Repeat("x", 300)})
+			_, err := client.PluginInfo(ctx, &ironpostv1.PluginRequest{Name: strings.Repeat("x", 5000)})
 			return err
 		}},
 		{"no address", func() error {

@@ -43,6 +43,9 @@ func TestTailShowsWhatPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := b.Unpack(); err != nil {
+			t.Fatal(err)
+		}
 		if b.GetFirstSequence() != i || b.GetStream() != 7 || b.GetLogs()[0].GetMessage() != fmt.Sprint("line ", i) {
 			t.Errorf("got %v, want line %d", b, i)
 		}
@@ -76,6 +79,9 @@ func TestSlowReader(t *testing.T) {
 		b, err := stream.Recv()
 		if err != nil {
 			break
+		}
+		if err := b.Unpack(); err != nil {
+			t.Fatal(err)
 		}
 		seen += uint64(len(b.GetLogs()))
 		for _, c := range b.GetControl().GetCounts() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -44,6 +45,8 @@ type Config struct {
 	RunDir string
 	// Logger receives what the plugin writes to standard error, line by line.
 	Logger hclog.Logger
+	// LogsLeftOut, when set, counts the lines that were too many.
+	LogsLeftOut *atomic.Uint64
 	// StartTimeout bounds start and handshake.
 	StartTimeout time.Duration
 	// Pool is shared by all links of a host.
@@ -110,7 +113,7 @@ func Start(ctx context.Context, c Config) (*Conn, error) {
 		StartTimeout:     c.StartTimeout,
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: c.RunDir},
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Off}),
-		Stderr:           newLogWriter(c.Logger),
+		Stderr:           newLogWriter(c.Logger, c.LogsLeftOut),
 		SyncStdout:       io.Discard,
 		SyncStderr:       io.Discard,
 		GRPCDialOptions: []grpc.DialOption{
@@ -118,8 +121,8 @@ func Start(ctx context.Context, c Config) (*Conn, error) {
 			grpc.WithDisableRetry(),
 			grpc.WithInitialWindowSize(pb.WindowBytes),
 			grpc.WithInitialConnWindowSize(pb.WindowBytes),
-			grpc.WithWriteBufferSize(pb.SocketBufferBytes),
-			grpc.WithReadBufferSize(pb.SocketBufferBytes),
+			grpc.WithWriteBufferSize(pb.WriteBufferBytes),
+			grpc.WithReadBufferSize(pb.ReadBufferBytes),
 			experimental.WithBufferPool(c.Pool),
 			grpc.WithDefaultCallOptions(
 				grpc.ForceCodecV2(pb.Codec{Pool: c.Pool}),

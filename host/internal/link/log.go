@@ -2,8 +2,10 @@ package link
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -14,8 +16,9 @@ import (
 const (
 	maxLogLine   = 4 << 10 // bytes kept of one line
 	maxLogFields = 32
-	logBurst     = 100 // lines at once, and
-	logRate      = 20  // lines a second on average; more are counted
+	logBurst     = 100     // lines at once, and
+	logRate      = 20      // lines a second on average; more are counted
+	logBytes     = 1 << 20 // a second, and at once; who writes more has to wait
 )
 
 // logWriter turns a plugin's standard error into entries of the host's log:
@@ -27,17 +30,26 @@ type logWriter struct {
 	line    []byte
 	tokens  float64
 	last    time.Time
+	read    time.Time // when budget was right
 	dropped int
+	leftOut *atomic.Uint64 // all lines that were left out; never nil
+	budget  int            // bytes that are taken without a pause
 }
 
-func newLogWriter(log hclog.Logger) *logWriter {
-	return &logWriter{log: log, tokens: logBurst, last: time.Now()}
+func newLogWriter(log hclog.Logger, leftOut *atomic.Uint64) *logWriter {
+	if leftOut == nil {
+		leftOut = new(atomic.Uint64)
+	}
+	now := time.Now()
+	return &logWriter{log: log, tokens: logBurst, last: now, leftOut: leftOut, budget: logBytes, read: now}
 }
 
-// Write takes any part of the output.
+// Write takes any part of the output. It holds back who writes more than
+// logBytes a second: a flood costs the plugin its time, not the host's.
 func (w *logWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.pace(len(p))
 	for _, b := range p {
 		if b == '\n' {
 			w.emit()
@@ -47,6 +59,16 @@ func (w *logWriter) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// pace waits until n more bytes are within the budget.
+func (w *logWriter) pace(n int) {
+	now := time.Now()
+	w.budget = min(logBytes, w.budget+int(min(now.Sub(w.read), time.Second).Seconds()*logBytes))
+	w.read = now
+	if w.budget -= n; w.budget < 0 {
+		<-time.After(time.Duration(-w.budget) * time.Second / logBytes)
+	}
 }
 
 // emit logs the line, when the rate allows.
@@ -59,6 +81,7 @@ func (w *logWriter) emit() {
 	w.last = now
 	if w.tokens < 1 {
 		w.dropped++
+		w.leftOut.Add(1)
 		return
 	}
 	w.tokens--
@@ -88,8 +111,12 @@ func parseLogLine(line []byte) (hclog.Level, string, []any) {
 		if strings.HasPrefix(key, "@") || len(fields) >= 2*maxLogFields {
 			continue
 		}
-		if s, ok := value.(string); ok {
-			value = printable(s)
+		switch v := value.(type) {
+		case float64, bool, nil:
+		case string:
+			value = printable(v)
+		default: // a list or an object, with any strings in it
+			value = printable(fmt.Sprint(v))
 		}
 		fields = append(fields, printable(key), value)
 	}

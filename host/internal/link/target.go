@@ -73,6 +73,10 @@ func (r *checkedRunner) PluginToHost(network, address string) (string, string, e
 	if network != "unix" || filepath.Dir(filepath.Clean(address)) != filepath.Clean(r.dir) {
 		return "", "", fmt.Errorf("%w: it names the address %s %q, which is not in its socket directory", ErrNotPlugin, network, address)
 	}
+	network, address, err := r.Runner.PluginToHost(network, address)
+	if err != nil {
+		return "", "", err
+	}
 	r.target.address.Store(&address)
 	return network, address, nil
 }

@@ -36,13 +36,19 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 	q.Rewind()
 	l := &consumerLink{member: m, kind: kind, queue: q}
 	g, ctx := errgroup.WithContext(ctx)
+	sending, stop := m.sending.begin(ctx)
+	defer stop()
 	g.Go(func() error {
 		for {
-			f, err := q.Next(ctx)
+			f, err := q.Next(sending)
+			if err != nil && sending.Err() != nil && ctx.Err() == nil {
+				return nil // held: its answers are still welcome
+			}
 			if err != nil {
 				return err
 			}
 			m.Events.Add(uint64(f.Count))
+			m.Bytes.Add(uint64(f.Size()))
 			err = s.Send(f)
 			f.Free()
 			if errors.Is(err, io.EOF) {
@@ -59,7 +65,9 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 			if err != nil {
 				return linkEnd(kind, err)
 			}
+			m.handling.Add(1)
 			err = l.receive(f)
+			m.handling.Add(-1)
 			f.Free()
 			if err != nil {
 				return err
@@ -160,6 +168,7 @@ func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
 		if err := l.member.pipeline.config.Alert(l.member.pipeline.ctx, a); err != nil {
 			return fmt.Errorf("keep an alert: %w", err)
 		}
+		l.member.Alerts.Add(1)
 	}
 	return nil
 }

@@ -39,7 +39,13 @@ type Member struct {
 	// it serves or has never served.
 	downSince atomic.Int64
 
+	// handling counts the answers of the plugin that the host is busy with.
+	handling atomic.Int32
+	sending  hold
+
 	Events  atomic.Uint64 // records sent to it, or received from a source
+	Bytes   atomic.Uint64 // of their payload
+	Alerts  atomic.Uint64 // alerts that it raised
 	Dropped atomic.Uint64 // records it missed
 	Gaps    Gaps
 }

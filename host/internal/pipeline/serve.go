@@ -35,6 +35,7 @@ func (m *Member) Serve(ctx context.Context, conn *link.Conn) error {
 }
 
 func (m *Member) serve(ctx context.Context, open opener) error {
+	m.sending.reset()
 	m.serving.Store(true)
 	m.downSince.Store(0)
 	m.Gaps.close()

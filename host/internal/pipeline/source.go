@@ -180,6 +180,7 @@ func (r *sourceLink) receive(f *pb.Frame) error {
 		return r.acknowledge(f.Number)
 	}
 	m.Events.Add(uint64(f.Count))
+	m.Bytes.Add(uint64(f.Size()))
 	p.Stats.Received.Add(uint64(f.Count))
 
 	o.Plugin = m.desc.Name
@@ -268,6 +269,9 @@ func (p *Pipeline) passUnparsed(f *pb.Frame, next, skip uint64, e *bus.Entry) er
 		batch.Logs, size = batch.Logs[:0], 0
 	}
 	err := pb.Records(pb.Kind_KIND_RAW, f.Payload(), func(line []byte) bool {
+		if offset == f.Count { // what is beyond the count has no sequence
+			return false
+		}
 		if at := f.FirstSequence + uint64(offset); at >= skip {
 			kept := line[:min(len(line), rawKept)]
 			if size += len(kept) + unparsedBytes; size > pb.MaxBatchBytes && len(batch.Logs) > 0 {
@@ -283,8 +287,8 @@ func (p *Pipeline) passUnparsed(f *pb.Frame, next, skip uint64, e *bus.Entry) er
 		offset++
 		return publishErr == nil
 	})
-	if err != nil {
-		p.Stats.Drop("parser", "malformed", uint64(f.Count)-min(uint64(offset), uint64(f.Count)))
+	if err != nil || offset < f.Count && publishErr == nil {
+		p.Stats.Drop("parser", "malformed", uint64(f.Count-offset))
 	}
 	if publishErr == nil {
 		publish(next)

@@ -29,30 +29,38 @@ type description struct {
 func (r *Roster) examine(ctx context.Context, p *plugin) {
 	digest, exe, err := r.copies.Import(p.path)
 	if err != nil {
-		if !errors.As(err, &p.refusal) {
-			p.refusal = catalog.NewRefusal(catalog.Unreadable, err.Error(), "a file that the host can copy", "ls -l "+p.path)
-		}
+		p.refusal = asRefusal(err, "a file that the host can copy", "ls -l "+catalog.Quote(p.path))
 		return
 	}
 	defer exe.Close()
 	p.digest = digest
-	if d := r.remembered(digest); d != nil {
+	if p.refusal = r.checkSignature(p, exe); p.refusal != nil {
+		p.desc = r.remembered(digest) // nobody trusts it enough to run it
+		return
+	}
+	r.describe(ctx, p, exe)
+}
+
+// describe asks what the copy of a candidate is, unless these bytes have said it
+// before.
+func (r *Roster) describe(ctx context.Context, p *plugin, exe *os.File) {
+	if d := r.remembered(p.digest); d != nil {
 		p.desc = d
 		return
 	}
 	p.asked = true
 	d, err := r.ask(ctx, p, exe)
 	if err != nil {
-		p.refusal = describeRefusal(p, err)
+		p.refusal = r.describeRefusal(p, err)
 		return
 	}
 	if err := validate(d); err != nil {
-		p.refusal = catalog.NewRefusal(catalog.BadDescription, err.Error(), "a description that holds to docs/plugin-guide.md", "mend the plugin and build it again")
+		p.refusal = catalog.NewRefusal(catalog.BadDescription, err.Error(), "a description that holds to docs/plugin-guide.md", "ironpost plugin describe "+catalog.Quote(p.path))
 		return
 	}
 	p.desc = d
 	if b, err := proto.Marshal(d); err == nil {
-		if err := r.known.Put(digest, description{r.config.Version, b}); err != nil {
+		if err := r.known.Put(p.digest, description{r.config.Version, b}); err != nil {
 			r.log.Warn("a description is not remembered", "plugin", d.Name, "error", err)
 		}
 	}
@@ -84,10 +92,10 @@ func (r *Roster) ask(ctx context.Context, p *plugin, exe *os.File) (*pb.Descript
 		Spec: sandbox.Spec{
 			Name: p.file, Exe: exe, Path: p.path, Env: r.environment(), UID: uid, GID: uid,
 			// An interpreted plugin cannot even start without these.
-			BaseRead: true,
+			BaseRead: true, MaxMemory: config.DefaultMemoryBytes,
 		},
 		RunDir:       r.config.RunDir,
-		Logger:       r.log.Named(p.file),
+		Logger:       r.logger(p.file, fromPlugin),
 		StartTimeout: r.config.Plugins.DescribeTimeout,
 		Pool:         r.config.Pool,
 	})
@@ -98,17 +106,18 @@ func (r *Roster) ask(ctx context.Context, p *plugin, exe *os.File) (*pb.Descript
 	return conn.Describe(ctx)
 }
 
-func describeRefusal(p *plugin, err error) *catalog.Refusal {
-	observed := err.Error()
+func (r *Roster) describeRefusal(p *plugin, err error) *catalog.Refusal {
+	observed, file := err.Error(), catalog.Quote(p.path)
 	switch {
 	case errors.Is(err, link.ErrAPI):
-		return catalog.NewRefusal(catalog.APINotServed, observed, fmt.Sprintf("API %d to %d", pb.OldestAPI, pb.API), "build the plugin with this host's SDK")
+		return catalog.NewRefusal(catalog.APINotServed, observed, fmt.Sprintf("API %d to %d", pb.OldestAPI, pb.API),
+			"ironpost plugin install --replace NEWFILE  # a build for this host")
 	case errors.Is(err, link.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return catalog.NewRefusal(catalog.NotDescribed, observed, "an answer within 5 s", "run it by hand and see what it waits for: "+p.path)
+		return catalog.NewRefusal(catalog.NotDescribed, observed, fmt.Sprintf("an answer within %v", r.config.Plugins.DescribeTimeout), "ironpost plugin test "+file)
 	case errors.Is(err, link.ErrNotPlugin):
-		return catalog.NewRefusal(catalog.NotAPlugin, observed, "the handshake as the first line on standard output", "move it out of the plugin directory, or build it with the SDK")
+		return catalog.NewRefusal(catalog.NotAPlugin, observed, "the handshake as the first line on standard output", "rm "+file)
 	}
-	return catalog.NewRefusal(catalog.NotAPlugin, observed, "a program that answers Describe", "move it out of the plugin directory, or build it with the SDK")
+	return catalog.NewRefusal(catalog.NotAPlugin, observed, "a program that answers Describe", "rm "+file)
 }
 
 var (
@@ -135,6 +144,9 @@ func validate(d *pb.Description) error {
 		return errors.New("too many configuration keys, bundles or kinds of event")
 	case slices.Contains(d.Kinds, "parser") && !validFormat.MatchString(d.Format):
 		return fmt.Errorf("format %q of the parser: want lower-case letters, digits, _ . -", d.Format)
+	}
+	if err := validServices(d.Permissions); err != nil {
+		return err
 	}
 	for i, k := range d.Kinds {
 		if !slices.Contains(flow, k) || slices.Contains(d.Kinds[:i], k) {

@@ -8,6 +8,6 @@
 // SHA-256. Descriptions and starts run in parallel. A plugin that is refused,
 // broken or slow holds up nobody else.
 //
-// A Roster is safe for concurrent use; changes of what runs are made one at a
-// time.
+// A Roster is safe for concurrent use. Changes of one plugin are made one at a
+// time; those of different plugins do not wait for each other.
 package roster

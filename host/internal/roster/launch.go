@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ironpost/ironpost/host/internal/bundle"
 	"github.com/ironpost/ironpost/host/internal/link"
+	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
 	"github.com/ironpost/ironpost/host/internal/service"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -75,8 +77,9 @@ func (r *Roster) user(name string) (uint32, error) {
 	return uid, r.uids.Put(name, uid)
 }
 
-// launch starts and configures one process of the plugin.
-func (r *Roster) launch(ctx context.Context, p *plugin) (*link.Conn, error) {
+// launch starts one process of the plugin.
+func (r *Roster) launch(ctx context.Context, p *plugin) (*launched, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, r.config.Plugins.StartTimeout, link.ErrTimeout)
 	defer cancel()
 	section, err := r.section(p)
@@ -87,36 +90,50 @@ func (r *Roster) launch(ctx context.Context, p *plugin) (*link.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	exe, err := r.copies.Open(p.digest)
-	if err != nil {
+	if spec.Exe, err = r.executable(p.digest); err != nil {
 		return nil, err
 	}
-	defer exe.Close()
-	spec.Exe, spec.Path = exe, r.copies.Path(p.digest)
+	spec.Path = r.copies.Path(p.digest)
+	ready := time.Now()
+	log := r.logger(p.name(), fromPlugin)
 	conn, err := link.Start(ctx, link.Config{
-		Launcher: r.config.Launcher, Spec: spec.Spec, RunDir: r.config.RunDir, Logger: r.log.Named(p.name()),
-		StartTimeout: r.config.Plugins.StartTimeout, Pool: r.config.Pool,
+		Launcher: r.config.Launcher, Spec: spec.Spec, RunDir: r.config.RunDir, Logger: log,
+		StartTimeout: r.config.Plugins.StartTimeout, Pool: r.config.Pool, LogsLeftOut: &r.ring(p.name()).leftOut,
 	})
+	r.attend(p, &spec, conn) //nolint:contextcheck // the process outlives its start
 	if err != nil {
 		return nil, err
 	}
-	document, err := json.Marshal(section)
+	r.log.Debug("plugin started", "plugin", p.name(), "pid", conn.Process().Pid(),
+		"prepare", ready.Sub(began).String(), "process", time.Since(ready).String())
+	return &launched{plugin: p, conn: conn, section: section, listeners: spec.listeners}, nil
+}
+
+// configure makes a process ready to be served.
+func (r *Roster) configure(ctx context.Context, l *launched) error {
+	if l == nil {
+		return errGone
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, r.config.Plugins.StartTimeout, link.ErrTimeout)
+	defer cancel()
+	document, err := json.Marshal(l.section)
 	var wants *pb.ConfigureResponse
 	if err == nil {
-		wants, err = conn.Configure(ctx, &pb.ConfigureRequest{
+		wants, err = l.conn.Configure(ctx, &pb.ConfigureRequest{
 			ConfigJson: document, HostId: r.config.HostID, HostVersion: r.config.Version, Mode: r.config.Mode(),
-			Replay: r.config.Replay, Listeners: spec.listeners,
+			Replay: r.config.Replay, Listeners: l.listeners,
 		})
 	}
 	if err == nil {
-		err = r.pushBundles(ctx, p, conn, section)
+		err = r.pushBundles(ctx, l.plugin, l.conn, l.section)
 	}
 	if err != nil {
-		conn.Kill()
-		return nil, fmt.Errorf("configure: %w", err)
+		return fmt.Errorf("configure: %w", err)
 	}
-	p.member.Consume(wants.Consumes)
-	return conn, nil
+	l.wants = wants.Consumes
+	r.log.Debug("plugin configured", "plugin", l.plugin.name(), "pid", l.conn.Process().Pid(), "took", time.Since(began).String())
+	return nil
 }
 
 // section returns the values of the plugin's section, with its own directory
@@ -176,6 +193,7 @@ func (r *Roster) ownDirectory(p *plugin, name string) (string, error) {
 type launchSpec struct {
 	sandbox.Spec
 	listeners []*pb.Listener
+	docker    *dockerSocket // nil without a grant
 }
 
 // firstListener is the descriptor of the first listener: 3 is the parent-death
@@ -188,16 +206,24 @@ func (r *Roster) spec(ctx context.Context, p *plugin, section map[string]any) (l
 	if err != nil {
 		return launchSpec{}, err
 	}
-	granted := p.desc.Permissions
+	granted, beyond := r.granted(p, section)
+	for _, permission := range beyond {
+		r.log.Warn("a plugin asks for more than was granted; run: ironpost plugin enable "+p.name(), "plugin", p.name(), "permission", permission)
+	}
 	s := launchSpec{Spec: sandbox.Spec{
 		Name: p.name(), Env: r.environment(), UID: uid, GID: uid,
 		BaseRead:     granted.GetBaseFiles(),
 		NewProcesses: granted.GetProcesses(),
 		Network:      len(granted.GetConnect()) > 0,
+		ConnectPorts: connectPorts(granted.GetConnect()),
+		MaxMemory:    uint64(r.config.Plugins.MemoryBytes),
 	}}
-	s.ReadPaths = readable(resolve(granted.GetRead(), section))
+	if err := r.openDocker(p, &s, granted.GetDocker()); err != nil {
+		return s, err
+	}
+	s.ReadPaths = readable(granted.GetRead())
 	s.ReadCapability = len(s.ReadPaths) > 0 && os.Geteuid() == 0
-	for _, w := range resolve(granted.GetWrite(), section) {
+	for _, w := range granted.GetWrite() {
 		dir, err := writable(w, uid)
 		if err != nil {
 			return s, err
@@ -206,7 +232,7 @@ func (r *Roster) spec(ctx context.Context, p *plugin, section map[string]any) (l
 			s.WritePaths = append(s.WritePaths, dir)
 		}
 	}
-	for i, address := range resolve(granted.GetListen(), section) {
+	for i, address := range granted.GetListen() {
 		f, err := r.listen(ctx, p, address)
 		if err != nil {
 			return s, err
@@ -371,20 +397,23 @@ func exists(path string) bool {
 
 // serve runs the plugin's links and what goes beside them: the calls of the
 // host and the watch over its bundles.
-func (r *Roster) serve(ctx context.Context, p *plugin, conn *link.Conn) error {
+func (r *Roster) serve(ctx context.Context, member *pipeline.Member, l *launched) error {
+	p, conn := l.plugin, l.conn
+	member.Consume(l.wants)
 	ctx, cancel := context.WithCancel(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer cancel() // the links' end is the end of all
-		return p.member.Serve(ctx, conn)
+		return member.Serve(ctx, conn)
 	})
-	if commands := p.desc.Permissions.GetCommands(); len(commands) > 0 {
+	granted, _ := r.granted(p, nil)
+	if commands, services := granted.GetCommands(), granted.GetServices(); len(commands)+len(services) > 0 {
 		g.Go(func() error {
 			stream, err := conn.HostServices(ctx)
 			if err != nil {
 				return err
 			}
-			return service.Serve(ctx, stream, commands, r.log.Named(p.name()))
+			return service.Serve(ctx, stream, service.Grants{Commands: commands, Services: services}, &p.requests.tally, r.log.Named(p.name()))
 		})
 	}
 	for _, b := range p.desc.Bundles {

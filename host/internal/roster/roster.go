@@ -3,22 +3,15 @@ package roster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"maps"
 	"os"
-	"runtime"
-	"slices"
-	"strings"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ironpost/ironpost/host/internal/catalog"
 	"github.com/ironpost/ironpost/host/internal/config"
-	"github.com/ironpost/ironpost/host/internal/link"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
 	"github.com/ironpost/ironpost/host/internal/state"
@@ -74,14 +67,32 @@ type Roster struct {
 	off     table[bool]
 	uids    table[uint32]
 	known   table[description] // by digest
+	past    table[failures]
 
-	change sync.Mutex // serialises Scan, Start, Enable, Disable
+	attending sync.WaitGroup // what serves the sockets of plugins
+
+	// looking serialises looking at the directories, change deciding. What takes
+	// time, starting and ending plugins, is under the lock of their name instead.
+	// They are locked in this order: a name, looking, change.
+	looking  sync.Mutex
+	change   sync.Mutex
+	open     chan struct{} // closed when sources may send
+	openOnce sync.Once
+
+	logsMu sync.Mutex          // guards logs
+	logs   map[string]*logRing // by name of a plugin, else of a file
+
+	warmMu sync.Mutex      // guards warm
+	warm   map[string]warm // by digest
 
 	mu      sync.RWMutex // guards what follows
 	sums    catalog.Sums
 	plugins []*plugin // one per candidate, in the order of the scan
 	running map[string]*plugin
-	current *config.Config
+	locks   map[string]*sync.Mutex // by name
+	// stopping is set when nothing is to be started any more.
+	stopping bool
+	current  *config.Config
 }
 
 // plugin is one candidate and, when it runs, its place.
@@ -91,6 +102,8 @@ type plugin struct {
 	digest     string
 	desc       *pb.Description // nil when it could not be described
 	asked      bool            // it was run and asked for a description
+	signing    signing
+	grant      *grant // what its pin grants; nil when it is not pinned
 	refusal    *catalog.Refusal
 	decision   catalog.Decision
 
@@ -98,8 +111,11 @@ type plugin struct {
 	member     *pipeline.Member
 	stop       context.CancelFunc // kills
 	listeners  map[string]*os.File
-	background sync.WaitGroup
-	rate       rate
+	background *sync.WaitGroup
+	rate       *rate
+	requests   requests
+	launching  *atomic.Pointer[plugin] // whose bytes the next process executes
+	log        *logRing
 }
 
 // name is what the plugin calls itself, else its file's name.
@@ -116,7 +132,10 @@ func New(c Config) (*Roster, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Roster{config: c, log: c.Logger, copies: copies, running: make(map[string]*plugin)}
+	r := &Roster{
+		config: c, log: c.Logger, copies: copies, running: make(map[string]*plugin),
+		locks: make(map[string]*sync.Mutex), open: make(chan struct{}), warm: make(map[string]warm), logs: make(map[string]*logRing),
+	}
 	if r.options, err = catalog.HostOptions(r.expected); err != nil {
 		return nil, err
 	}
@@ -125,205 +144,13 @@ func New(c Config) (*Roster, error) {
 		func() (err error) { r.off, err = newTable[bool](c.Store, "plugins_off"); return },
 		func() (err error) { r.uids, err = newTable[uint32](c.Store, "plugin_users"); return },
 		func() (err error) { r.known, err = newTable[description](c.Store, "descriptions"); return },
+		func() (err error) { r.past, err = newTable[failures](c.Store, "plugin_failures"); return },
 	} {
 		if err := open(); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
-}
-
-// table is what is kept of plugins; it is in memory when there is no store.
-type table[T any] interface {
-	Get(key string) (T, bool, error)
-	Put(key string, v T) error
-	Delete(keys ...string) error
-	All() (map[string]T, error)
-}
-
-func newTable[T any](s *state.Store, name string) (table[T], error) {
-	if s == nil {
-		return &memory[T]{m: make(map[string]T)}, nil
-	}
-	return state.NewTable[T](s, name)
-}
-
-// memory is a table that is forgotten.
-type memory[T any] struct {
-	mu sync.Mutex
-	m  map[string]T
-}
-
-func (t *memory[T]) Get(key string) (T, bool, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	v, ok := t.m[key]
-	return v, ok, nil
-}
-
-func (t *memory[T]) Put(key string, v T) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.m[key] = v
-	return nil
-}
-
-func (t *memory[T]) Delete(keys ...string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, k := range keys {
-		delete(t.m, k)
-	}
-	return nil
-}
-
-func (t *memory[T]) All() (map[string]T, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return maps.Clone(t.m), nil
-}
-
-// expected reports whether a file of this name is a plugin that should be
-// executable.
-func (r *Roster) expected(file string) bool {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	_, built := r.sums[file]
-	return built || slices.ContainsFunc(r.plugins, func(p *plugin) bool { return p.file == file && p.decision.State == catalog.Enabled })
-}
-
-// Scan looks at the plugin directories again, describes what is new, and
-// decides. Nothing is started or stopped.
-func (r *Roster) Scan(ctx context.Context) error {
-	r.change.Lock()
-	defer r.change.Unlock()
-	return r.scan(ctx, false)
-}
-
-// scan is Scan; again has what was refused before examined anew.
-func (r *Roster) scan(ctx context.Context, again bool) error {
-	sums, err := catalog.LoadSums(r.options)
-	if err != nil {
-		r.log.Error("the list of built plugins is not used", "error", err)
-		sums = catalog.Sums{}
-	}
-	r.mu.Lock()
-	r.sums = sums
-	before := make(map[string]*plugin, len(r.plugins))
-	for _, p := range slices.Backward(r.plugins) { // a candidate before what still runs of its file
-		before[p.path] = p
-	}
-	r.mu.Unlock()
-
-	candidates, err := catalog.Scan(r.config.Dirs, r.options)
-	if err != nil {
-		r.log.Warn("a plugin directory could not be read", "error", err)
-	}
-	found := make([]*plugin, len(candidates))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * runtime.GOMAXPROCS(0))
-	for i, c := range candidates {
-		info, err := os.Lstat(c.Path)
-		if old := before[c.Path]; old != nil && err == nil && c.Refusal == nil && old.keeps(again) && same(old.seen, info) {
-			found[i] = old
-			continue
-		}
-		found[i] = &plugin{file: c.File, path: c.Path, seen: info, refusal: c.Refusal}
-		if c.Refusal == nil {
-			g.Go(func() error { r.examine(ctx, found[i]); return nil })
-		}
-	}
-	_ = g.Wait() // examine reports in the plugin
-	return r.adopt(found)
-}
-
-// keeps reports whether the examination of the same file need not be repeated.
-// One that had no description to give is asked again only when again is set: it
-// may take seconds to say nothing.
-func (p *plugin) keeps(again bool) bool {
-	return p.refusal == nil || p.asked && !again
-}
-
-func same(a, b fs.FileInfo) bool {
-	return a != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && a.Mode() == b.Mode()
-}
-
-// adopt decides about what was found and puts it into force.
-func (r *Roster) adopt(found []*plugin) error {
-	policy, err := r.policy()
-	if err != nil {
-		return err
-	}
-	items := make([]catalog.Item, len(found))
-	for i, p := range found {
-		items[i] = p.item()
-	}
-	if r.config.TrustAll {
-		trustAll(&policy, items)
-	}
-	decisions := catalog.Decide(items, policy)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	here := func(path string) bool {
-		return slices.ContainsFunc(found, func(p *plugin) bool { return p.path == path })
-	}
-	for i, p := range found {
-		p.decision = decisions[i]
-		// A file that was replaced, or moved, stands for the process of the old
-		// bytes.
-		if run := r.running[p.name()]; run != nil && run != p && (run.path == p.path || !here(run.path)) {
-			p.supervisor, p.member = run.supervisor, run.member
-		}
-	}
-	r.plugins = slices.Clone(found)
-	for _, run := range r.running {
-		if slices.Contains(found, run) {
-			continue
-		}
-		run.decision = catalog.Decide([]catalog.Item{run.item()}, policy)[0]
-		// What runs can be seen and stopped also when its file is gone.
-		if !slices.ContainsFunc(found, func(p *plugin) bool { return p.supervisor == run.supervisor }) {
-			r.plugins = append(r.plugins, run)
-		}
-	}
-	return nil
-}
-
-// item is what is decided about.
-func (p *plugin) item() catalog.Item {
-	return catalog.Item{File: p.file, Path: p.path, Name: p.desc.GetName(), Digest: p.digest, Refusal: p.refusal}
-}
-
-func (r *Roster) policy() (catalog.Policy, error) {
-	pins, err := r.pins.All()
-	if err != nil {
-		return catalog.Policy{}, fmt.Errorf("read the pins: %w", err)
-	}
-	off, err := r.off.All()
-	if err != nil {
-		return catalog.Policy{}, fmt.Errorf("read which plugins are disabled: %w", err)
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	p := catalog.Policy{Sums: r.sums, Pins: pins, Disabled: r.config.Plugins.Disabled, Off: slices.Collect(maps.Keys(off))}
-	if r.config.Plugins.EnabledSet {
-		p.Enabled = append([]string{}, r.config.Plugins.Enabled...)
-	}
-	return p, nil
-}
-
-// trustAll pins every item that was not built with the host.
-func trustAll(policy *catalog.Policy, items []catalog.Item) {
-	pins := maps.Clone(policy.Pins)
-	if pins == nil {
-		pins = make(map[string]catalog.Pin)
-	}
-	for _, i := range items {
-		if _, built := policy.Sums[i.File]; !built && i.Refusal == nil && i.Name != "" {
-			pins[i.Name] = catalog.Pin{Name: i.Name, Digest: i.Digest}
-		}
-	}
-	policy.Pins = pins
 }
 
 // Sections returns the configuration sections that the plugins declare, those
@@ -353,253 +180,4 @@ func (r *Roster) Configure(c *config.Config) {
 	defer r.mu.Unlock()
 	r.current = c
 	r.config.Plugins = c.Host().Plugins
-}
-
-// Start starts every enabled plugin that does not run yet, until ctx is done:
-// what has been started by then stays, for Stop.
-func (r *Roster) Start(ctx context.Context) {
-	r.change.Lock()
-	defer r.change.Unlock()
-	r.start(ctx)
-}
-
-func (r *Roster) start(ctx context.Context) {
-	r.mu.RLock()
-	plugins := slices.Clone(r.plugins)
-	r.mu.RUnlock()
-	// Sinks first, sources last, so that everyone has somebody to talk to.
-	slices.SortStableFunc(plugins, func(a, b *plugin) int { return rank(b) - rank(a) })
-	settled := false
-	for _, p := range plugins {
-		if ctx.Err() != nil {
-			return
-		}
-		if p.decision.State != catalog.Enabled || r.config.Want != nil && !r.config.Want(p.desc) {
-			continue
-		}
-		r.mu.RLock()
-		_, runs := r.running[p.name()]
-		r.mu.RUnlock()
-		if runs {
-			continue
-		}
-		if rank(p) == 0 && !settled {
-			settled = true
-			r.settle(ctx)
-		}
-		r.run(ctx, p)
-	}
-}
-
-// settle lets the plugins that were started come up before a source sends its
-// first record: until then it is not known what their configuration makes them
-// want. One that does not come up is not waited for longer than it may take.
-func (r *Roster) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, r.config.Plugins.StartTimeout)
-	defer cancel()
-	_ = r.Ready(ctx) // the supervisors tell
-}
-
-// rank orders plugins by how early in the flow they stand.
-func rank(p *plugin) int {
-	most := 0
-	for _, k := range p.desc.GetKinds() {
-		most = max(most, slices.Index(flow, k))
-	}
-	if slices.Contains(p.desc.GetKinds(), "source") {
-		return 0
-	}
-	return most
-}
-
-// flow is the order of the kinds.
-var flow = []string{"source", "parser", "detector", "enforcer", "scanner", "sink"}
-
-// run gives the plugin its place and starts supervising it.
-func (r *Roster) run(ctx context.Context, p *plugin) {
-	member, err := r.config.Pipeline.Add(p.desc) //nolint:contextcheck // a member lives until it is removed, longer than ctx
-	if err != nil {
-		r.log.Error("plugin has no place", "plugin", p.name(), "error", err)
-		r.mu.Lock()
-		p.decision = catalog.Decision{State: catalog.Refused, Refusal: catalog.NewRefusal(catalog.NameTaken, err.Error(),
-			"a format that no other plugin parses", "ironpost plugin disable "+p.name())}
-		r.mu.Unlock()
-		return
-	}
-	supervisor := supervise.New(supervise.Spec{
-		Name:         p.name(),
-		Logger:       r.log.Named(p.name()),
-		Start:        func(ctx context.Context) (*link.Conn, error) { return r.launch(ctx, p) },
-		Serve:        func(ctx context.Context, c *link.Conn) error { return r.serve(ctx, p, c) },
-		Work:         member.Work,
-		SetUp:        member.SetUp,
-		DrainTimeout: r.config.Plugins.DrainTimeout,
-	})
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	r.mu.Lock()
-	p.member, p.supervisor, p.stop, p.listeners = member, supervisor, stop, make(map[string]*os.File)
-	r.running[p.name()] = p
-	r.mu.Unlock()
-	p.background.Go(func() { supervisor.Run(ctx) })
-}
-
-// halt drains and ends a plugin and takes its place away.
-func (r *Roster) halt(p *plugin) {
-	p.supervisor.Stop()
-	p.stop()
-	p.background.Wait()
-	r.config.Pipeline.Remove(p.name())
-	for _, f := range p.listeners {
-		_ = f.Close()
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.running, p.name())
-	for _, other := range r.plugins { // a newer file stood for it
-		if other != p && other.supervisor == p.supervisor {
-			other.supervisor, other.member = nil, nil
-		}
-	}
-	p.supervisor, p.member, p.listeners = nil, nil, nil
-}
-
-// Stop ends everything in the order of the flow: sources first, so that what
-// they delivered reaches the end. ctx bounds the wait for that.
-func (r *Roster) Stop(ctx context.Context) error {
-	r.change.Lock()
-	defer r.change.Unlock()
-	r.mu.RLock()
-	running := slices.Collect(maps.Values(r.running))
-	r.mu.RUnlock()
-	var sources, others []*plugin
-	for _, p := range running {
-		if slices.Contains(p.desc.Kinds, "source") {
-			sources = append(sources, p)
-		} else {
-			others = append(others, p)
-		}
-	}
-	var wg sync.WaitGroup
-	for _, p := range sources {
-		wg.Go(func() { p.supervisor.Drain(ctx) })
-	}
-	wg.Wait()
-	err := r.config.Pipeline.Idle(ctx)
-	if err != nil {
-		err = fmt.Errorf("what was under way did not reach the end in time and comes again at the next start: %w", err)
-	}
-	r.config.Pipeline.Close()
-	for _, p := range append(sources, others...) {
-		wg.Go(func() { r.halt(p) })
-	}
-	wg.Wait()
-	return err
-}
-
-// Ready waits until every enabled plugin is running, or cannot.
-func (r *Roster) Ready(ctx context.Context) error {
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		waiting := r.waiting()
-		if len(waiting) == 0 {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("not yet running: %s: %w", strings.Join(waiting, ", "), context.Cause(ctx))
-		}
-	}
-}
-
-func (r *Roster) waiting() []string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var out []string
-	for name, p := range r.running {
-		switch s := p.supervisor.Status(); {
-		case s.State == supervise.Starting, s.State == supervise.Running && !p.member.Serving():
-			out = append(out, name)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// Conn returns the connection of a running plugin by name, nil when there is
-// none.
-func (r *Roster) Conn(name string) *link.Conn {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if p := r.running[name]; p != nil {
-		return p.supervisor.Conn()
-	}
-	return nil
-}
-
-// Find returns the connections of the running plugins that satisfy the
-// condition, by name.
-func (r *Roster) Find(want func(*pb.Description) bool) map[string]*link.Conn {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	out := make(map[string]*link.Conn)
-	for name, p := range r.running {
-		if want(p.desc) {
-			if c := p.supervisor.Conn(); c != nil {
-				out[name] = c
-			}
-		}
-	}
-	return out
-}
-
-// Failed returns the error of a plugin that was given up.
-func (r *Roster) Failed() error {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var errs []error
-	for name, p := range r.running {
-		if s := p.supervisor.Status(); s.State == supervise.Failed {
-			errs = append(errs, fmt.Errorf("plugin %s keeps failing: %s", name, s.LastError))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Formats returns the formats that running parsers parse, sorted.
-func (r *Roster) Formats() []string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var out []string
-	for _, p := range r.running {
-		if p.desc.Format != "" {
-			out = append(out, p.desc.Format)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// BundlePaths returns the paths and suffixes of the bundle of a running plugin.
-func (r *Roster) BundlePaths(name string) (paths, suffixes []string) {
-	r.mu.RLock()
-	var found *plugin
-	var spec *pb.BundleSpec
-	for _, p := range r.running {
-		for _, b := range p.desc.Bundles {
-			if b.Name == name {
-				found, spec = p, b
-			}
-		}
-	}
-	r.mu.RUnlock()
-	if found == nil {
-		return nil, nil
-	}
-	section, err := r.section(found)
-	if err != nil {
-		section = nil // the plugin runs: its section was fine
-	}
-	return r.bundlePaths(spec, section), spec.Suffixes
 }

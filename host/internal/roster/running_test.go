@@ -3,6 +3,7 @@ package roster
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -78,8 +79,8 @@ func TestWhatRunsCanBeStopped(t *testing.T) {
 			if shown != 1 {
 				t.Errorf("the list shows it %d times: %v", shown, r.List())
 			}
-			if err := r.Reload(t.Context(), "out"); err != nil {
-				t.Errorf("Reload: %v", err)
+			if err := r.Reload(t.Context(), "out"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("Reload: got %v, want that its bytes are not there", err)
 			}
 			if err := r.Disable(t.Context(), "out"); err != nil {
 				t.Fatalf("Disable: %v", err)

@@ -78,8 +78,9 @@ func (p *plugin) status() *pb.PluginStatus {
 	if !run.Started.IsZero() {
 		s.UptimeSeconds = time.Since(run.Started).Seconds()
 	}
-	s.EventsPerSecond = p.rate.per(p.member.Events.Load(), time.Now())
-	s.Dropped = p.member.Dropped.Load()
+	s.Events, s.Bytes, s.Alerts = p.member.Events.Load(), p.member.Bytes.Load(), p.member.Alerts.Load()
+	s.EventsPerSecond = p.rate.per(s.Events, time.Now())
+	s.Dropped, s.LogLinesDropped = p.member.Dropped.Load(), p.log.leftOut.Load()
 	return s
 }
 
@@ -101,6 +102,15 @@ func (r *Roster) find(name string) *plugin {
 	return found
 }
 
+// faultOf returns why the plugin does not run, nil when nothing is wrong: the
+// refusal, or that it keeps failing.
+func (p *plugin) faultOf(s *pb.PluginStatus) *catalog.Refusal {
+	if s.Code == string(catalog.KeepsFailing) {
+		return catalog.NewRefusal(catalog.KeepsFailing, s.LastError, "a start that gets something done", "ironpost plugin reload "+catalog.Quote(p.name()))
+	}
+	return p.decision.Refusal
+}
+
 // Info returns everything about one plugin.
 func (r *Roster) Info(ctx context.Context, name string) (*pb.PluginInfoResponse, error) {
 	r.mu.RLock()
@@ -109,14 +119,15 @@ func (r *Roster) Info(ctx context.Context, name string) (*pb.PluginInfoResponse,
 		r.mu.RUnlock()
 		return nil, fmt.Errorf("%w: %s; ironpost plugin list shows them all", ErrNotFound, name)
 	}
-	info := &pb.PluginInfoResponse{Status: p.status(), Description: p.desc, Path: p.path, Granted: p.desc.GetPermissions()}
-	if f := p.decision.Refusal; f != nil {
-		info.Observed, info.Wanted, info.Mend = f.Observed, f.Wanted, f.Mend
+	info := &pb.PluginInfoResponse{Status: p.status(), Description: p.desc, Path: p.path, Signature: p.signing.String()}
+	if f := p.faultOf(info.Status); f != nil {
+		info.Rule, info.Observed, info.Wanted, info.Mend = f.Rule, f.Observed, f.Wanted, f.Mend
 	} else if p.decision.Reason != "" {
 		info.Observed = p.decision.Reason
 	}
 	supervisor := p.supervisor
 	r.mu.RUnlock()
+	r.showGrant(info, p)
 	if supervisor == nil {
 		return info, nil
 	}
@@ -127,9 +138,10 @@ func (r *Roster) Info(ctx context.Context, name string) (*pb.PluginInfoResponse,
 	for _, m := range slices.Concat(report.Missing, report.Absent) {
 		info.Unenforced = append(info.Unenforced, fmt.Sprintf("%s: %s", m.What, m.Why))
 	}
+	info.Counters = p.requests.counters()
 	if conn := supervisor.Conn(); conn != nil {
 		if counters, err := conn.Metrics(ctx); err == nil {
-			info.Counters = counters
+			info.Counters = append(info.Counters, counters...)
 		}
 	}
 	return info, nil

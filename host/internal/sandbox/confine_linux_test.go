@@ -214,7 +214,7 @@ func TestReadGrant(t *testing.T) {
 // TestPrivateDir serves on a socket of the plugin's own, which the host dials.
 func TestPrivateDir(t *testing.T) {
 	needRoot(t)
-	dir := privateDir(t, testUID)
+	dir := privateDir(t)
 	t.Run("limits", func(t *testing.T) {
 		got, _ := try(t, Spec{UID: testUID, GID: testUID, PrivateDir: dir},
 			"write="+dir+"/file", "listen="+dir, "mkdir="+dir+"/sub", "symlink="+dir+"/link", "grow="+dir+"/big", "chmod="+dir+"/file")
@@ -229,7 +229,7 @@ func TestPrivateDir(t *testing.T) {
 	})
 	t.Run("serve", func(t *testing.T) {
 		p := start(t, newLauncher(t), Spec{UID: testUID, GID: testUID, PrivateDir: dir}, "serve="+dir)
-		c := dialUntil(t, filepath.Join(dir, "serve.sock"))
+		c := dialUntil(t, p.Reach(filepath.Join(dir, "serve.sock")))
 		defer c.Close()
 		buf := make([]byte, 5)
 		if _, err := c.Read(buf); err != nil || string(buf) != "hello" {
@@ -259,7 +259,7 @@ func dialUntil(t *testing.T, path string) net.Conn {
 
 func TestWritePaths(t *testing.T) {
 	needRoot(t)
-	dir := privateDir(t, testUID)
+	dir := privateDir(t)
 	got, _ := try(t, Spec{UID: testUID, GID: testUID, WritePaths: []string{dir}},
 		"mkdir="+dir+"/sub", "write="+dir+"/sub/file", "read="+dir+"/sub/file", "chmod="+dir+"/sub/file", "write=/tmp/outside", "grow="+dir+"/big")
 	for a, want := range map[string]string{

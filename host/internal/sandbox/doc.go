@@ -6,9 +6,10 @@
 // The host re-executes its own binary as a shim, which does nothing but give
 // things up and then becomes the plugin:
 //
-//	host thread ──fork──> shim ──limits, own namespaces, own user, no
-//	                      capabilities, parent-death signal, no_new_privs,
-//	                      Landlock, seccomp──execveat(descriptor)──> plugin
+//	host thread ──fork──> shim ──own namespaces and mounts, own file tree,
+//	                      own user, no capabilities, parent-death signal,
+//	                      no_new_privs, Landlock, limits, seccomp
+//	                      ──execveat(descriptor)──> plugin
 //
 // The program calls [Main] as the very first thing in main, so that nothing
 // else of the host ever runs in a shim:
@@ -44,6 +45,19 @@
 // and may not send to an address. Descriptors in [Spec.Files], such as sockets
 // from [Listen], keep working: they belong to the network namespace they were bound in.
 // The host dials the plugin's socket; the plugin never dials the host.
+//
+// # Files
+//
+// Where the host may make mounts, a plugin without Network has a file tree of its
+// own that holds the granted paths and its private directory and nothing else,
+// and the private directory is a small file system in memory that ends with the
+// process. The host reaches what lies in it by [Process.Reach]. Landlock decides
+// in either case what may be opened.
+//
+// # Memory and processes
+//
+// Resource limits bound each process. With [Launcher.Cgroups] a control group of
+// version 2 bounds all processes of a plugin together, which are born in it.
 //
 // # Concurrency
 //

@@ -118,9 +118,14 @@ func (s *shim) prepareLandlock() error {
 	want(AbstractSockets, 6, "6.12", func() { attr.Scoped |= unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET })
 	want(Signals, 6, "6.12", func() { attr.Scoped |= unix.LANDLOCK_SCOPE_SIGNAL })
 	if s.Network {
-		// Without a network, the filter denies every connect.
+		s.report.miss(Destinations, "Landlock knows TCP ports and no addresses; UDP is not limited")
+	}
+	if s.Network || s.LocalConnect && !s.OwnMounts {
+		// To the others the filter denies every connect, or there is nothing in
+		// their file tree to connect to.
 		want(LocalSockets, 9, "7.1", func() {})
-	} else if abi >= 10 {
+	}
+	if !s.Network && abi >= 10 {
 		have = append(have, UDPAccess)
 		attr.Handled_access_net |= unix.LANDLOCK_ACCESS_NET_BIND_UDP | unix.LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP
 	}

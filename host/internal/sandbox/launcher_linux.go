@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,12 @@ const maxOutcome = 1 << 20
 // first Start until Close: the kernel's parent-death signal follows that thread.
 // The zero value is ready for use. A Launcher must not be copied.
 type Launcher struct {
+	// Cgroups, when set, bounds each plugin by a control group. It must not be
+	// changed after the first Start.
+	Cgroups *Cgroups
+
+	noMounts atomic.Pointer[string] // why this host may not make mounts, once that is known
+
 	mu     sync.Mutex
 	closed bool
 	forks  chan fork             // to the thread; nil until the first Start
@@ -134,7 +141,18 @@ func (l *Launcher) forkLoop(forks <-chan fork) {
 	}
 }
 
+// start starts the plugin, and again without mounts of its own when the host
+// turns out not to be allowed to make them.
 func (l *Launcher) start(ctx context.Context, spec *Spec) (*Process, error) {
+	p, err := l.startOnce(ctx, spec)
+	if st, ok := errors.AsType[*step](err); ok && st.doing == privateView && withoutMounts(st.err) && l.noMounts.Load() == nil {
+		l.withoutMounts(st.err)
+		return l.startOnce(ctx, spec)
+	}
+	return p, err
+}
+
+func (l *Launcher) startOnce(ctx context.Context, spec *Spec) (*Process, error) {
 	pl, err := newPlan(spec)
 	if err != nil {
 		return nil, err
@@ -152,7 +170,15 @@ func (l *Launcher) start(ctx context.Context, spec *Spec) (*Process, error) {
 	defer reportR.Close()
 
 	report := Report{}
-	p, err := l.fork(ctx, spec, pl, planR, reportW, &report)
+	held := new(holdings)
+	if held.private, err = l.private(spec, pl, &report); err == nil {
+		held.group = l.Cgroups.join(spec, pl, &report)
+		held.privateDir = spec.PrivateDir
+	}
+	var p *Process
+	if err == nil {
+		p, err = l.fork(ctx, spec, pl, planR, reportW, held, &report)
+	}
 	// The shim has its own ends now. Until ours are closed, its death would go
 	// unnoticed.
 	planR.Close()
@@ -181,7 +207,13 @@ func (l *Launcher) start(ctx context.Context, spec *Spec) (*Process, error) {
 }
 
 // fork starts the shim. What the host applies from its side of the fork goes to report.
-func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, reportW *os.File, report *Report) (*Process, error) {
+// held belongs to the process from then on; without one it is let go.
+func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, reportW *os.File, held *holdings, report *Report) (p *Process, err error) {
+	defer func() {
+		if err != nil {
+			held.release()
+		}
+	}()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the null device: %w", err)
@@ -196,6 +228,9 @@ func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, report
 	}
 	files := append([]*os.File{null, stdout, stderr}, spec.Files...)
 	files = append(files, planR, reportW, spec.Exe)
+	if held.private != nil {
+		files = append(files, held.private)
+	}
 	fds, closeFDs, err := duplicate(files)
 	if err != nil {
 		return nil, err
@@ -216,6 +251,9 @@ func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, report
 	if pl.OwnPIDs {
 		attr.Sys.Cloneflags = syscall.CLONE_NEWPID
 	}
+	if held.group != nil {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(held.group.dir.Fd())
+	}
 	argv := []string{shimName, strconv.Itoa(3 + pl.Inherited)}
 	pid, err := l.forkOnThread(ctx, argv, attr)
 	if pl.OwnPIDs && errors.Is(err, syscall.EPERM) {
@@ -231,12 +269,13 @@ func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, report
 		report.apply(PIDNamespace)
 	}
 
-	p := &Process{pid: pid, done: make(chan struct{})}
+	p = &Process{pid: pid, done: make(chan struct{}), held: held}
 	l.mu.Lock()
 	l.procs[p] = struct{}{}
 	l.mu.Unlock()
 	go func() {
 		p.reap(pidfd)
+		p.release()
 		l.mu.Lock()
 		delete(l.procs, p)
 		l.mu.Unlock()
@@ -297,7 +336,7 @@ func (p *Process) handover(pl *plan, planW, reportR *os.File, report Report) err
 		errno := syscall.Errno(last.Errno)
 		return fmt.Errorf("%w: %w%s", ErrExec, errno, execHint(errno))
 	case last.Failed != "" && last.Errno != 0:
-		return fmt.Errorf("%s: %w", last.Failed, syscall.Errno(last.Errno))
+		return &step{last.Failed, syscall.Errno(last.Errno)}
 	case last.Failed != "":
 		return fmt.Errorf("%s: %s", last.Failed, last.Detail)
 	}

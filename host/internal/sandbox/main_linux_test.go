@@ -169,17 +169,15 @@ func reachableDir(t *testing.T) string {
 	return dir
 }
 
-// privateDir is a directory of mode 0700 that belongs to uid.
-func privateDir(t *testing.T, uid uint32) string {
+// privateDir is a directory of mode 0700 that belongs to testUID.
+func privateDir(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(reachableDir(t), "private")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if uid != 0 {
-		if err := os.Chown(dir, int(uid), int(uid)); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Chown(dir, int(testUID), int(testUID)); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

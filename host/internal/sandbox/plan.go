@@ -20,6 +20,7 @@ type plan struct {
 	ConnectPorts          []uint16
 	BaseRead              bool
 	NewProcesses          bool
+	LocalConnect          bool
 	MaxMemory             uint64
 	MaxFiles              uint64
 	MaxProcs              uint64
@@ -27,8 +28,11 @@ type plan struct {
 
 	// Inherited is how many descriptors follow the three standard ones.
 	Inherited int
-	// ReportFD and ExeFD are the shim's own.
-	ReportFD, ExeFD int
+	// ReportFD and ExeFD are the shim's own, and PrivateFD when it is not 0: the
+	// root of the private directory's file system.
+	ReportFD, ExeFD, PrivateFD int
+	// OwnMounts says that the host may make mounts.
+	OwnMounts bool
 	// ParentPID is the host, as seen from the host's PID namespace.
 	ParentPID int
 	// OwnPIDs says that the shim is the first process of a PID namespace.
@@ -39,6 +43,8 @@ type plan struct {
 	// UDPListener says that one of the inherited descriptors is an internet
 	// datagram socket.
 	UDPListener bool
+	// InControlGroup says that a control group bounds the plugin.
+	InControlGroup bool
 }
 
 // outcome is what the shim answers. The pipe ends with the execution of the plugin.

@@ -18,7 +18,7 @@ func newPlan(spec *Spec) (*plan, error) {
 		Args: spec.Args, Env: spec.Env, UID: spec.UID, GID: spec.GID,
 		ReadPaths: spec.ReadPaths, WritePaths: spec.WritePaths, PrivateDir: spec.PrivateDir,
 		ReadCapability: spec.ReadCapability, Network: spec.Network, ConnectPorts: spec.ConnectPorts,
-		BaseRead: spec.BaseRead, NewProcesses: spec.NewProcesses,
+		BaseRead: spec.BaseRead, NewProcesses: spec.NewProcesses, LocalConnect: spec.LocalConnect,
 		MaxMemory: spec.MaxMemory, MaxFiles: spec.MaxFiles, MaxProcs: spec.MaxProcs, MaxFileSize: spec.MaxFileSize,
 		Inherited: len(spec.Files), ReportFD: 4 + len(spec.Files), ExeFD: 5 + len(spec.Files),
 		ParentPID: os.Getpid(), OwnPIDs: spec.NewProcesses,
@@ -44,31 +44,37 @@ func newPlan(spec *Spec) (*plan, error) {
 		return nil, fmt.Errorf("%w: an interpreted program needs the base read permission", ErrExec)
 	}
 	for _, f := range spec.Files {
-		udp, err := isDatagram(f)
+		internet, datagram, err := socketKind(f)
 		if err != nil {
 			return nil, err
 		}
-		pl.UDPListener = pl.UDPListener || udp
+		pl.UDPListener = pl.UDPListener || internet && datagram
+		if internet && spec.LocalConnect && !spec.Network {
+			// Neither a filter nor, for UDP, Landlock tells a connection of this
+			// socket from one of a local socket.
+			return nil, fmt.Errorf("%w %q: a plugin that listens on an internet address cannot connect to local sockets", ErrSpec, spec.Name)
+		}
 	}
 	return pl, nil
 }
 
-// isDatagram says whether f is a datagram socket of the internet families.
-func isDatagram(f *os.File) (bool, error) {
+// socketKind says whether f is a socket of the internet families, and whether
+// it is a datagram socket.
+func socketKind(f *os.File) (internet, datagram bool, err error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return false, fmt.Errorf("inspect %s: %w", f.Name(), err)
+		return false, false, fmt.Errorf("inspect %s: %w", f.Name(), err)
 	}
-	found := false
 	err = conn.Control(func(fd uintptr) {
 		domain, err1 := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
 		typ, err2 := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TYPE)
-		found = err1 == nil && err2 == nil && typ == unix.SOCK_DGRAM && (domain == unix.AF_INET || domain == unix.AF_INET6)
+		internet = err1 == nil && (domain == unix.AF_INET || domain == unix.AF_INET6)
+		datagram = err2 == nil && typ == unix.SOCK_DGRAM
 	})
 	if err != nil {
-		return false, fmt.Errorf("inspect %s: %w", f.Name(), err)
+		return false, false, fmt.Errorf("inspect %s: %w", f.Name(), err)
 	}
-	return found, nil
+	return internet, datagram, nil
 }
 
 // duplicate copies the descriptors of files, close-on-exec, without changing

@@ -25,6 +25,8 @@ type Process struct {
 	mu     sync.Mutex // held while pid is used, so that it cannot be reaped and reused meanwhile
 	reaped bool
 
+	held *holdings // guarded by mu
+
 	done  chan struct{} // closed after exit is set
 	exit  ExitState
 	waits error
@@ -35,6 +37,40 @@ func (p *Process) Pid() int { return p.pid }
 
 // Report tells what confines the process. The caller must not change it.
 func (p *Process) Report() Report { return p.report }
+
+// holdings is what the host keeps of a process while it runs.
+type holdings struct {
+	private    *os.File // root of the private directory's file system, or nil
+	privateDir string
+	group      *group // or nil
+}
+
+func (h *holdings) release() {
+	if h.private != nil {
+		h.private.Close()
+	}
+	h.group.remove()
+}
+
+func (p *Process) release() {
+	p.mu.Lock()
+	held := p.held
+	p.held = new(holdings)
+	p.mu.Unlock()
+	held.release()
+}
+
+// Reach returns the path by which the host reaches what the process calls path,
+// an absolute path directly in Spec.PrivateDir: path itself where the plugin has no
+// file system of its own there. The result is good until the process ends.
+func (p *Process) Reach(path string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held.private == nil || filepath.Dir(path) != filepath.Clean(p.held.privateDir) {
+		return path
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", p.held.private.Fd(), filepath.Base(path))
+}
 
 // Done is closed when the process has ended and its group is gone.
 func (p *Process) Done() <-chan struct{} { return p.done }

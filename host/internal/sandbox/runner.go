@@ -22,8 +22,8 @@ const diagnoseWait = 250 * time.Millisecond
 var _ runner.Runner = (*Runner)(nil)
 
 // Runner drives one sandboxed process for go-plugin, as the result of its
-// ClientConfig.RunnerFunc. Addresses need no translation: the host and the plugin
-// share the mount namespace.
+// ClientConfig.RunnerFunc. PluginToHost has to be asked about each address: the
+// plugin may have a file system of its own in its private directory.
 type Runner struct {
 	launcher       *Launcher
 	spec           Spec
@@ -50,6 +50,7 @@ func RunnerFunc(l *Launcher, spec Spec, started func(*Runner)) func(hclog.Logger
 				}
 			}
 			s.PrivateDir = socketDir
+			s.Env = append(s.Env, "TMPDIR="+socketDir)
 		}
 		r := &Runner{launcher: l, spec: s}
 		if started != nil {
@@ -172,8 +173,14 @@ func (r *Runner) Kill(ctx context.Context) error {
 	}
 }
 
-// PluginToHost returns its argument.
-func (*Runner) PluginToHost(network, addr string) (string, string, error) { return network, addr, nil }
+// PluginToHost returns the path by which the host reaches a socket in the
+// plugin's private directory, see [Process.Reach]; anything else is returned as it is.
+func (r *Runner) PluginToHost(network, addr string) (string, string, error) {
+	if p := r.proc.Load(); p != nil && network == "unix" {
+		addr = p.Reach(addr)
+	}
+	return network, addr, nil
+}
 
 // HostToPlugin returns its argument.
 func (*Runner) HostToPlugin(network, addr string) (string, string, error) { return network, addr, nil }

@@ -80,10 +80,22 @@ type Spec struct {
 	// NewProcesses lets the plugin start processes. They share its confinement
 	// and die with it.
 	NewProcesses bool
+	// LocalConnect lets the process connect to local sockets. It sees no others
+	// than those in PrivateDir and in granted paths where the host may give it a
+	// file tree of its own; elsewhere Report.Missing says that it does. It is
+	// refused together with internet sockets in Files, which could then be
+	// turned around.
+	LocalConnect bool
 
 	// PrivateDir is a directory of mode 0700 owned by UID that holds the
 	// plugin's socket; the plugin may create files and sockets in it. Absolute; optional.
+	// Where the host may make mounts, the plugin sees a small file system of its
+	// own there, which vanishes with it; [Process.Reach] leads into it.
 	PrivateDir string
+	// Prepare, when set, is called before the process exists with a path
+	// by which the host reaches PrivateDir; its error ends the start. What it puts
+	// there has to be given to UID.
+	Prepare func(dir string) error
 	// Files become descriptors 3, 4, ... of the process. The caller keeps and
 	// closes its own copies.
 	Files []*os.File
@@ -91,9 +103,10 @@ type Spec struct {
 	// caller keeps and closes its own copies. Standard input is /dev/null.
 	Stdout, Stderr *os.File
 
-	// MaxMemory bounds private writable memory in bytes; 0 means no limit.
-	// Address space is bounded 2 GiB above it, for what runtimes reserve
-	// without using it.
+	// MaxMemory bounds the private writable memory of each process in bytes; 0
+	// means no limit. Address space is bounded 2 GiB above it, for what runtimes
+	// reserve without using it. With [Launcher.Cgroups] it bounds all memory of
+	// all processes of the plugin together.
 	MaxMemory uint64
 	// MaxFiles bounds open descriptors; 0 means [DefaultMaxFiles].
 	MaxFiles uint64
@@ -147,6 +160,9 @@ func (s *Spec) Validate() error {
 			}
 		}
 	}
+	if s.Prepare != nil && s.PrivateDir == "" {
+		return bad("Prepare without PrivateDir")
+	}
 	if s.MaxMemory != 0 && s.MaxMemory < 32<<20 {
 		return bad("MaxMemory %d is below 32 MiB", s.MaxMemory)
 	}
@@ -170,13 +186,19 @@ const (
 	IPCNamespace     Protection = "own IPC namespace"
 	PIDNamespace     Protection = "children die with the plugin"
 	TCPAccess        Protection = "TCP limited to granted ports"
+	Destinations     Protection = "connections limited to granted addresses"
 	UDPAccess        Protection = "UDP sending denied"
 	UDPReplies       Protection = "sending through passed UDP listeners denied"
 	LocalSockets     Protection = "local sockets of others out of reach"
 	AbstractSockets  Protection = "abstract sockets of others out of reach"
 	Signals          Protection = "signals to other processes denied"
 	SystemCalls      Protection = "system call filter"
+	PrivateSpace     Protection = "bounded private directory of its own"
+	FileTree         Protection = "file tree without anything that was not granted"
+	DiskSpace        Protection = "disk space limit on granted write paths"
 	MemoryLimit      Protection = "memory limit"
+	MemoryVictim     Protection = "first to be ended when memory runs out"
+	ControlGroup     Protection = "control group limits on memory, processes and CPU"
 	ProcessLimit     Protection = "process limit"
 	FileLimit        Protection = "descriptor and file size limits"
 	ParentDeath      Protection = "dies with the host"

@@ -11,7 +11,16 @@ import (
 func Main() {}
 
 // Launcher starts plugins; on this system it cannot.
-type Launcher struct{}
+type Launcher struct {
+	// Cgroups is not looked at.
+	Cgroups *Cgroups
+}
+
+// Cgroups bounds plugins by control groups; on this system it cannot.
+type Cgroups struct{}
+
+// OpenCgroups returns nil.
+func OpenCgroups(string) *Cgroups { return nil }
 
 // NewLauncher returns a launcher whose Start returns [ErrUnsupported].
 func NewLauncher() *Launcher { return &Launcher{} }
@@ -33,6 +42,9 @@ func (*Process) Report() Report { return Report{} }
 
 // Done returns nil.
 func (*Process) Done() <-chan struct{} { return nil }
+
+// Reach returns path.
+func (*Process) Reach(path string) string { return path }
 
 // Wait returns [ErrUnsupported].
 func (*Process) Wait(context.Context) (ExitState, error) { return ExitState{}, ErrUnsupported }

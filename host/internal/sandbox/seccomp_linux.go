@@ -77,9 +77,6 @@ var deniedReadOnly = []uint32{
 	unix.SYS_FILE_SETATTR,
 }
 
-// deniedOffline are denied to a plugin without a network.
-var deniedOffline = []uint32{unix.SYS_CONNECT, unix.SYS_SENDMMSG}
-
 // rule is what happens to one system call. body decides on its arguments; it
 // returns on every path.
 type rule struct {
@@ -159,7 +156,10 @@ func filterFor(p *plan, pid uint32) []bpf.Instruction {
 				bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: unix.MSG_FASTOPEN, SkipTrue: 1},
 				allow, deny)
 		}
-		refuse(deniedOffline)
+		add(unix.SYS_SENDMMSG, deny)
+		if !p.LocalConnect {
+			add(unix.SYS_CONNECT, deny)
+		}
 	}
 	if len(p.WritePaths) == 0 {
 		refuse(deniedReadOnly)

@@ -112,8 +112,11 @@ func (s *shim) closeOnExec() error {
 func (s *shim) confine() error {
 	unix.Umask(0o077)
 	for _, apply := range []func() error{
+		s.firstVictim,
 		s.namespaces,
+		s.mounts,
 		s.prepareLandlock, // opens granted paths while it still may
+		s.ownTree,
 		s.user,
 		s.parentDeath, // after the user: a change of user disarms it
 		s.noNewPrivileges,
@@ -255,54 +258,6 @@ func (s *shim) noNewPrivileges() error {
 		return &step{"set no_new_privs", err}
 	}
 	s.report.apply(NoNewPrivileges)
-	return nil
-}
-
-// limits sets resource limits. A limit never rises above what the host has.
-func (s *shim) limits() error {
-	const addressSpaceSlack = 2 << 30 // what a Go runtime reserves (measured: 1.2 to 1.7 GiB) and more
-	set := func(resource int, value uint64) error {
-		var old unix.Rlimit
-		if err := unix.Prlimit(0, resource, nil, &old); err != nil {
-			return err
-		}
-		value = min(value, old.Max)
-		return unix.Prlimit(0, resource, &unix.Rlimit{Cur: value, Max: value}, nil)
-	}
-	type limit struct {
-		resource int
-		value    uint64
-	}
-	limits := []limit{
-		{unix.RLIMIT_CORE, 0},
-		{unix.RLIMIT_MSGQUEUE, 0},
-		{unix.RLIMIT_RTPRIO, 0},
-		{unix.RLIMIT_NOFILE, s.MaxFiles},
-	}
-	if s.MaxFileSize != 0 {
-		limits = append(limits, limit{unix.RLIMIT_FSIZE, s.MaxFileSize})
-	}
-	if s.MaxMemory != 0 {
-		limits = append(limits, limit{unix.RLIMIT_DATA, s.MaxMemory}, limit{unix.RLIMIT_AS, s.MaxMemory + addressSpaceSlack})
-	}
-	ownUser := s.UID != 0 && unix.Getuid() == int(s.UID)
-	if ownUser {
-		limits = append(limits, limit{unix.RLIMIT_NPROC, s.MaxProcs})
-	}
-	for _, l := range limits {
-		if err := set(l.resource, l.value); err != nil {
-			return &step{fmt.Sprintf("set resource limit %d", l.resource), err}
-		}
-	}
-	s.report.apply(FileLimit)
-	if s.MaxMemory != 0 {
-		s.report.apply(MemoryLimit)
-	}
-	if ownUser {
-		s.report.apply(ProcessLimit)
-	} else {
-		s.report.miss(ProcessLimit, "the kernel counts processes per user, and the plugin shares the host's")
-	}
 	return nil
 }
 

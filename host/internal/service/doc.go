@@ -1,7 +1,11 @@
 // Package service answers the calls that a plugin makes of the host: it runs
-// the commands that the plugin was granted and hands over their output.
+// the commands that the plugin was granted and hands over their output, and it
+// tells of the machine's processes, whose /proc a plugin cannot see.
 //
 // A plugin names a command of the table here and passes arguments that the
 // table admits; nothing else is run. Output is read on demand, so a plugin that
 // does not read holds its command up and nothing more.
+//
+// Of a process the host tells its id, parent, user, name, program, control group
+// and start; never its arguments or environment, which may hold secrets.
 package service

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
@@ -67,9 +68,30 @@ func check(name string, args []string) error {
 	return nil
 }
 
+// Grants are what one plugin may ask of the host.
+type Grants struct {
+	// Commands are the names of the commands that it may have run.
+	Commands []string
+	// Services are the names of other services.
+	Services []string
+}
+
+// Services are the names of the services that can be granted besides commands.
+func Services() []string { return []string{processService} }
+
+// Tally counts a plugin's calls over all its processes. It is safe for
+// concurrent use.
+type Tally struct{ calls, refused atomic.Uint64 }
+
+// Calls is the number of calls so far.
+func (t *Tally) Calls() uint64 { return t.calls.Load() }
+
+// Refused is the number of calls that were not granted or could not be done.
+func (t *Tally) Refused() uint64 { return t.refused.Load() }
+
 // Session serves one plugin's calls.
 type Session struct {
-	granted []string
+	granted Grants
 	log     hclog.Logger
 	stream  grpc.BidiStreamingClient[pb.HostReply, pb.HostCall]
 	sendMu  sync.Mutex
@@ -90,8 +112,11 @@ type process struct {
 }
 
 // Serve answers calls on the stream until it ends or ctx is done, and then ends
-// every command. granted names the commands that the plugin may run.
-func Serve(ctx context.Context, stream grpc.BidiStreamingClient[pb.HostReply, pb.HostCall], granted []string, log hclog.Logger) error {
+// every command. What the plugin asks is counted in tally, unless that is nil.
+func Serve(ctx context.Context, stream grpc.BidiStreamingClient[pb.HostReply, pb.HostCall], granted Grants, tally *Tally, log hclog.Logger) error {
+	if tally == nil {
+		tally = new(Tally)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &Session{granted: granted, log: log, stream: stream, running: make(map[uint64]*process)}
@@ -121,7 +146,12 @@ func Serve(ctx context.Context, stream grpc.BidiStreamingClient[pb.HostReply, pb
 		}
 		calls.Go(func() {
 			defer func() { <-slots }()
-			s.reply(call.Id, s.handle(ctx, call))
+			reply := s.handle(ctx, call)
+			tally.calls.Add(1)
+			if reply.Error != "" {
+				tally.refused.Add(1)
+			}
+			s.reply(call.Id, reply)
 		})
 	}
 }
@@ -147,12 +177,19 @@ func (s *Session) handle(ctx context.Context, call *pb.HostCall) *pb.HostReply {
 	case *pb.HostCall_Stop:
 		s.stop(c.Stop.Handle)
 		return &pb.HostReply{}
+	case *pb.HostCall_Processes:
+		reply, err := s.processes(c.Processes)
+		if err != nil {
+			s.log.Warn("the processes were not listed", "error", err)
+			return &pb.HostReply{Error: err.Error()}
+		}
+		return reply
 	}
 	return &pb.HostReply{Error: "a call that this host does not know"}
 }
 
 func (s *Session) run(ctx context.Context, name string, args []string) (uint64, error) {
-	if !slices.Contains(s.granted, name) {
+	if !slices.Contains(s.granted.Commands, name) {
 		return 0, fmt.Errorf("command %q was not granted", name)
 	}
 	if err := check(name, args); err != nil {

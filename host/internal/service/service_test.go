@@ -80,7 +80,8 @@ func TestServeRefusesWhatWasNotGranted(t *testing.T) {
 	defer cancel()
 	p := &pipe{ctx: ctx, calls: make(chan *pb.HostCall), replies: make(chan *pb.HostReply, 1)}
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, p, nil, hclog.NewNullLogger()) }()
+	var tally Tally
+	go func() { done <- Serve(ctx, p, Grants{}, &tally, hclog.NewNullLogger()) }()
 	ask := func(c *pb.HostCall) *pb.HostReply {
 		t.Helper()
 		select {
@@ -107,6 +108,13 @@ func TestServeRefusesWhatWasNotGranted(t *testing.T) {
 	r = ask(&pb.HostCall{Id: 9})
 	if r.Error == "" {
 		t.Errorf("reply %v to an empty call, want an error", r)
+	}
+	r = ask(&pb.HostCall{Id: 10, Call: &pb.HostCall_Processes{Processes: &pb.ListProcesses{}}})
+	if !strings.Contains(r.Error, "not granted") || len(r.Processes) != 0 {
+		t.Errorf("reply %v, want a refusal to list processes", r)
+	}
+	if tally.Calls() != 4 || tally.Refused() != 4 {
+		t.Errorf("got %d calls, %d refused, want 4 and 4", tally.Calls(), tally.Refused())
 	}
 	close(p.calls)
 	if err := <-done; err != nil {

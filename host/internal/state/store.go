@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -38,10 +39,11 @@ type Store struct {
 
 	commit sync.Mutex // one commit at a time; held while a batch is written
 
-	mu      sync.Mutex       // guards what follows
-	pending pending          // what the next commit writes
-	writing pending          // what is being committed
+	mu      sync.Mutex // guards what follows
+	pending pending    // what the next commit writes
+	closed  bool
 	sizes   map[string]int64 // bytes of state by consumer, everything pending included
+	values  map[string]int32 // length of the value of every key of state, likewise
 	refused map[string]uint64
 }
 
@@ -80,7 +82,7 @@ func Open(dir string, maxState int64) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state database %s: %w", path, err)
 	}
-	s := &Store{db: db, maxState: maxState, noted: make(chan struct{}, 1), pending: newPending(), sizes: make(map[string]int64), refused: make(map[string]uint64)}
+	s := &Store{db: db, maxState: maxState, noted: make(chan struct{}, 1), pending: newPending(), sizes: make(map[string]int64), values: make(map[string]int32), refused: make(map[string]uint64)}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range [][]byte{bucketSources, bucketPositions, bucketState} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
@@ -90,6 +92,7 @@ func Open(dir string, maxState int64) (*Store, error) {
 		return tx.Bucket(bucketState).ForEach(func(k, v []byte) error {
 			name, _ := cut(k)
 			s.sizes[name] += int64(len(k) + len(v))
+			s.values[string(k)] = int32(len(v)) //nolint:gosec // a message holds at most 4 MiB
 			return nil
 		})
 	})
@@ -136,6 +139,9 @@ func (s *Store) announce() {
 
 // Close flushes and closes the database. It may be called more than once.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	err := s.Flush()
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return nil
@@ -167,22 +173,16 @@ type Position struct {
 // Durable notes that the effects of all records before the positions are kept
 // in the changes of the consumer's state. Both are committed together. A change
 // that would exceed the bound of the state, or whose key is longer than 8 KiB,
-// is left out and counted (StateRefused). After Close nothing is noted.
+// is left out and counted (StateRefused). The store keeps the values of the
+// changes, which nobody may write any more. After Close nothing is noted.
 func (s *Store) Durable(consumer string, positions []Position, changes []*pb.StateEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(changes) == 0 {
-		s.note(consumer, positions)
-		return
+	if s.closed {
+		return // positions must not get ahead of the state
 	}
-	if err := s.db.View(func(tx *bbolt.Tx) error {
-		committed := tx.Bucket(bucketState)
-		for _, c := range changes {
-			s.change(consumer, c, committed)
-		}
-		return nil
-	}); err != nil {
-		return // closed: positions must not get ahead of the state
+	for _, c := range changes {
+		s.change(consumer, c)
 	}
 	s.note(consumer, positions)
 }
@@ -195,33 +195,31 @@ func (s *Store) note(consumer string, positions []Position) {
 }
 
 // change applies one change to what is pending; s.mu is held.
-func (s *Store) change(consumer string, c *pb.StateEntry, committed *bbolt.Bucket) {
+func (s *Store) change(consumer string, c *pb.StateEntry) {
 	key := consumer + "\x00" + c.Key
 	if len(key) > maxKey {
 		s.refused[consumer]++
 		return
 	}
-	// The newest value wins: what is pending, else what is being written, else
-	// what is in the database.
-	old, found := s.pending.state[key]
-	if !found {
-		if old, found = s.writing.state[key]; !found {
-			old = committed.Get([]byte(key))
-		}
-	}
 	size := s.sizes[consumer]
-	if old != nil {
-		size -= int64(len(key) + len(old))
+	if old, found := s.values[key]; found {
+		size -= int64(len(key)) + int64(old)
 	}
 	if c.Deleted {
 		s.pending.state[key], s.sizes[consumer] = nil, size
+		delete(s.values, key)
 		return
 	}
 	if size += int64(len(key) + len(c.Value)); size > s.maxState {
 		s.refused[consumer]++
 		return
 	}
-	s.pending.state[key], s.sizes[consumer] = append([]byte{}, c.Value...), size
+	value := c.Value
+	if value == nil {
+		value = []byte{} // nil deletes
+	}
+	s.pending.state[key], s.sizes[consumer] = value, size
+	s.values[key] = int32(len(value)) //nolint:gosec // a message holds at most 4 MiB
 }
 
 // StateRefused returns how many puts of a consumer's state, and checkpoints of a
@@ -246,13 +244,12 @@ func (s *Store) Flush() error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.writing, s.pending = p, newPending()
+	s.pending = newPending()
 	s.mu.Unlock()
 	err := s.db.Update(p.write)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writing = pending{}
 	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.pending = merge(p, s.pending)
 		return fmt.Errorf("commit checkpoints and state: %w", err)
 	}
@@ -275,9 +272,9 @@ func (p pending) write(tx *bbolt.Tx) error {
 	for k, v := range p.state {
 		var err error
 		if v == nil {
-			err = state.Delete([]byte(k))
+			err = state.Delete(view(k))
 		} else {
-			err = state.Put([]byte(k), v)
+			err = state.Put(view(k), v)
 		}
 		if err != nil {
 			return err
@@ -285,6 +282,9 @@ func (p pending) write(tx *bbolt.Tx) error {
 	}
 	return nil
 }
+
+// view returns the bytes of a string, which bbolt copies.
+func view(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // merge lays the newer over the older.
 func merge(older, newer pending) pending {

@@ -3,7 +3,6 @@ package supervise
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/ironpost/ironpost/host/internal/link"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
-	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
 // State is the state of a supervised plugin.
@@ -29,34 +27,53 @@ const (
 	Stopped  State = "stopped"
 )
 
-// Bounds of a plugin's life.
-const (
-	maxBarren      = 5 // starts in a row without progress before the circuit opens
-	firstPause     = 100 * time.Millisecond
-	maxPause       = 30 * time.Second
-	workedPause    = 5 * time.Second  // at most, after a life that got something done
-	longLife       = 10 * time.Second // of a process that worked: its end is no part of a series
-	healthInterval = 5 * time.Second
-	maxSilent      = 2 // health checks without an answer before it is killed
-)
-
-// errSilent ends a process that does not answer.
-var errSilent = errors.New("it does not answer its health check")
+// ErrStopped is returned by Reload of a plugin that was stopped.
+var ErrStopped = errors.New("the plugin was stopped")
 
 // Spec is what a Supervisor needs to know of its plugin.
 type Spec struct {
 	Name   string
 	Logger hclog.Logger
-	// Start starts and configures a process.
-	Start func(ctx context.Context) (*link.Conn, error)
+	// Start starts a process; Configure, which may be nil, makes it ready to be
+	// served. Both may be called while another process of the plugin is served.
+	Start     func(ctx context.Context) (*link.Conn, error)
+	Configure func(ctx context.Context, conn *link.Conn) error
+	// Alone has a new process configured only when the one before it has ended:
+	// both would write the same files.
+	Alone bool
 	// Serve runs its links until ctx is done or the process ends.
 	Serve func(ctx context.Context, conn *link.Conn) error
-	// Work returns a number that grows with the work done.
+	// Work returns a number that grows with the work done. What brings the plugin
+	// nearer to getting on, as a narrower search for a poison record, is work.
 	Work func() uint64
+	// Owes, which may be nil, reports whether the plugin was sent something that
+	// it has not called durable, and the host is not itself what it waits for.
+	Owes func() bool
+	// AnswerTimeout bounds how long a plugin may owe without getting anything
+	// done; 0 is for ever.
+	AnswerTimeout time.Duration
+	// Patient says not to end a plugin that owes for too long while its health
+	// names what it waits for; SetUp(false) lets the rest go on meanwhile.
+	Patient bool
+	// Hold, which may be nil, ends the sending to the process that is served,
+	// before it drains for good.
+	Hold func()
 	// SetUp is told whether the plugin is worth waiting for.
 	SetUp func(up bool)
-	// DrainTimeout bounds how long Stop waits for the plugin's work.
+	// DrainTimeout bounds how long Stop and Reload wait for the plugin's work.
 	DrainTimeout time.Duration
+	// Past is what Keep was told last in an earlier life of the host. Keep, which
+	// may be nil, is told whenever it changes, by one goroutine at a time.
+	Past Past
+	Keep func(Past)
+}
+
+// Past is what outlives the host.
+type Past struct {
+	// Barren is how many starts in a row got nothing done.
+	Barren int `json:"barren"`
+	// LastError is why the last of them ended.
+	LastError string `json:"last_error"`
 }
 
 // Status is a snapshot of a supervised plugin.
@@ -77,10 +94,15 @@ type Status struct {
 // Supervisor supervises one plugin. Its methods are safe for concurrent use.
 type Supervisor struct {
 	spec   Spec
-	reload chan struct{}
+	reload chan reloadRequest
 	stop   chan struct{} // closed by Stop
 	once   sync.Once
 	done   chan struct{} // closed when Run has returned
+
+	// Of Run's goroutine alone.
+	series  series
+	waiting []reloadRequest // for the start under way
+	down    bool            // SetUp was told false
 
 	mu       sync.Mutex
 	state    State
@@ -92,92 +114,112 @@ type Supervisor struct {
 	cpu      time.Duration // of processes that have ended
 }
 
+// reloadRequest is a call of Reload; done has room for its answer.
+type reloadRequest struct{ done chan error }
+
 // New returns a supervisor; Run starts the plugin.
 func New(spec Spec) *Supervisor {
+	if spec.Configure == nil {
+		spec.Configure = func(context.Context, *link.Conn) error { return nil }
+	}
+	if spec.Owes == nil {
+		spec.Owes = func() bool { return false }
+	}
+	if spec.Hold == nil {
+		spec.Hold = func() {}
+	}
+	if spec.Keep == nil {
+		spec.Keep = func(Past) {}
+	}
 	return &Supervisor{
-		spec:   spec,
-		reload: make(chan struct{}, 1),
-		stop:   make(chan struct{}),
-		done:   make(chan struct{}),
-		state:  Starting,
-		health: "unknown",
+		spec:    spec,
+		reload:  make(chan reloadRequest),
+		stop:    make(chan struct{}),
+		done:    make(chan struct{}),
+		series:  series{barren: spec.Past.Barren},
+		state:   Starting,
+		lastErr: spec.Past.LastError,
+		health:  "unknown",
 	}
 }
 
 // Run keeps the plugin running until Stop is called or ctx is done, which kills
-// it at once.
+// it at once. A plugin whose circuit was open when the host last ended is not
+// started before Reload.
 func (s *Supervisor) Run(ctx context.Context) {
 	defer close(s.done)
 	defer s.set(Stopped, "")
-	var series series
-	for first := true; ; first = false {
-		if !first {
-			s.mu.Lock()
-			s.restarts++
-			s.mu.Unlock()
-		}
+	if s.series.open() && !s.openCircuit(ctx, errors.New(s.spec.Past.LastError)) {
+		return
+	}
+	var next process
+	for {
 		began := time.Now()
-		worked, err := s.life(ctx)
+		life, err := s.begin(ctx, next)
+		next = process{}
+		s.answer(err)
+		o := outcome{err: err}
+		if err == nil {
+			o = s.live(ctx, life)
+			next = o.next
+		}
 		switch {
 		case ctx.Err() != nil || s.stopping():
+			next.kill()
 			return
-		case errors.Is(err, errReload):
-			series.forget()
+		case o.reloaded:
+			s.forget()
+			if o.err != nil { // it ended while its successor came up
+				s.set(Starting, o.err.Error())
+			}
 			continue
 		}
-		pause := series.next(worked, time.Since(began))
-		switch {
-		case series.barren >= maxBarren:
-			if !s.openCircuit(ctx, err) {
+		idle := !o.owed && time.Since(began) >= longLife
+		pause := s.note(o.worked || idle, o.err)
+		if s.series.open() {
+			if !s.openCircuit(ctx, o.err) {
 				return
 			}
-			series.forget()
-			continue
-		case pause == 0:
-			s.set(Starting, errText(err)) // people see why
-			s.spec.Logger.Warn("plugin ended, starting it again", "error", err)
 			continue
 		}
-		s.set(Backoff, errText(err))
+		s.countRestart()
+		if pause == 0 {
+			s.set(Starting, errText(o.err)) // people see why
+			s.spec.Logger.Warn("plugin ended, starting it again", "error", errText(o.err))
+			continue
+		}
+		s.set(Backoff, errText(o.err))
 		wait := pause/2 + rand.N(pause) //nolint:gosec // jitter needs no secrecy
-		s.spec.Logger.Warn("plugin failed, starting it again after a pause", "error", err, "pause", wait.String(), "attempt", series.barren)
+		s.spec.Logger.Warn("plugin failed, starting it again after a pause", "error", errText(o.err), "pause", wait.String(), "attempt", s.series.barren)
 		if !s.sleep(ctx, wait) {
 			return
 		}
 	}
 }
 
-// series is what is remembered of the lives before: one that gets a little done
-// each time must not be started as fast as the machine can.
-type series struct {
-	barren int           // lives in a row that got nothing done
-	pause  time.Duration // the last one; 0 when there was none
-	short  bool          // the last life worked, and was short
+// note notes the end of a life and returns the pause before the next.
+func (s *Supervisor) note(worked bool, err error) time.Duration {
+	before := s.series.barren
+	pause := s.series.next(worked, time.Now())
+	if s.series.barren != before {
+		s.spec.Keep(Past{Barren: s.series.barren, LastError: errText(err)})
+	}
+	return pause
 }
 
 // forget begins a new series.
-func (s *series) forget() { *s = series{} }
-
-// next notes the end of a life and returns the pause before the next.
-func (s *series) next(worked bool, lived time.Duration) time.Duration {
-	if worked {
-		s.barren = 0
-		if lived >= longLife || s.pause == 0 && !s.short {
-			*s = series{short: lived < longLife}
-			return 0
-		}
-	} else {
-		s.barren++
+func (s *Supervisor) forget() {
+	if s.series.barren > 0 {
+		s.series.forget()
+		s.spec.Keep(Past{})
 	}
-	s.pause = min(max(2*s.pause, firstPause), maxPause)
-	if worked { // a plugin that gets on is not kept away for long
-		s.pause = min(s.pause, workedPause)
-	}
-	return s.pause
 }
 
-// errReload ends a process because a new one was asked for.
-var errReload = errors.New("reload")
+func (s *Supervisor) countRestart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restarts++
+}
 
 func errText(err error) string {
 	if err == nil {
@@ -189,11 +231,13 @@ func errText(err error) string {
 // openCircuit waits for Reload; false when the plugin is to stop instead.
 func (s *Supervisor) openCircuit(ctx context.Context, err error) bool {
 	s.set(Failed, errText(err))
-	s.spec.Logger.Error("plugin keeps failing and is left alone; mend it and run: ironpost plugin reload "+s.spec.Name, "error", err)
-	s.spec.SetUp(false)
+	s.spec.Logger.Error("plugin keeps failing and is left alone; mend it and run: ironpost plugin reload "+s.spec.Name, "error", errText(err))
+	s.setUp(false)
 	select {
-	case <-s.reload:
-		s.spec.SetUp(true)
+	case r := <-s.reload:
+		s.waiting = append(s.waiting, r)
+		s.forget()
+		s.setUp(true)
 		return true
 	case <-s.stop:
 	case <-ctx.Done():
@@ -201,11 +245,22 @@ func (s *Supervisor) openCircuit(ctx context.Context, err error) bool {
 	return false
 }
 
+// setUp tells whether the plugin is worth waiting for, when that changed.
+func (s *Supervisor) setUp(up bool) {
+	if s.down == up {
+		s.down = !up
+		s.spec.SetUp(up)
+	}
+}
+
 func (s *Supervisor) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
-	case <-time.After(d):
+	case <-timer.C:
 		return true
-	case <-s.reload:
+	case r := <-s.reload:
+		s.waiting = append(s.waiting, r)
 		return true
 	case <-s.stop:
 	case <-ctx.Done():
@@ -222,175 +277,6 @@ func (s *Supervisor) stopping() bool {
 	}
 }
 
-// life runs one process from start to end and reports whether it worked.
-func (s *Supervisor) life(ctx context.Context) (worked bool, err error) {
-	s.set(Starting, "")
-	conn, err := s.start(ctx)
-	if err != nil {
-		return false, err
-	}
-	before := s.spec.Work()
-	s.mu.Lock()
-	s.conn, s.started, s.state, s.health = conn, time.Now(), Running, "unknown"
-	s.mu.Unlock()
-	defer func() {
-		conn.Kill()
-		s.mu.Lock()
-		s.cpu += s.finalCPU(ctx, conn)
-		s.conn, s.started = nil, time.Time{}
-		s.mu.Unlock()
-	}()
-
-	serveCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var serveErr error // once served is closed
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		serveErr = s.spec.Serve(serveCtx, conn)
-	}()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		if err := s.watch(serveCtx, conn); err != nil {
-			cancel(err)
-			conn.Kill()
-		}
-	}()
-	defer func() { <-watched }()
-	defer cancel(nil)
-
-	select {
-	case <-served:
-		err = serveErr
-	case <-conn.Done():
-		cancel(nil)
-		<-served
-		err = s.exitError(ctx, conn)
-	case <-s.reload:
-		s.drain(ctx, conn)
-		cancel(errReload)
-		<-served
-		return true, errReload
-	case <-s.stop:
-		s.drain(ctx, conn)
-		cancel(nil)
-		<-served
-		return true, nil
-	case <-ctx.Done():
-		cancel(nil)
-		<-served
-		return true, ctx.Err()
-	}
-	if cause := context.Cause(serveCtx); errors.Is(cause, errSilent) {
-		err = cause
-	}
-	return s.spec.Work() > before, err
-}
-
-// start starts a process, and gives up when Stop is called meanwhile.
-func (s *Supervisor) start(ctx context.Context) (*link.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	started := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		select {
-		case <-s.stop:
-			cancel()
-		case <-started:
-		}
-	}()
-	defer func() {
-		close(started)
-		<-watched
-		cancel()
-	}()
-	return s.spec.Start(ctx)
-}
-
-func (s *Supervisor) exitError(ctx context.Context, conn *link.Conn) error {
-	state, err := conn.Process().Wait(context.WithoutCancel(ctx)) // it has ended
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("process %d ended: %s", conn.Process().Pid(), state)
-}
-
-func (s *Supervisor) finalCPU(ctx context.Context, conn *link.Conn) time.Duration {
-	select {
-	case <-conn.Done():
-		if state, err := conn.Process().Wait(context.WithoutCancel(ctx)); err == nil {
-			return state.UserTime + state.SystemTime
-		}
-	default:
-	}
-	return 0
-}
-
-// drain lets the plugin finish.
-func (s *Supervisor) drain(ctx context.Context, conn *link.Conn) {
-	s.set(Draining, "")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.spec.DrainTimeout)
-	defer cancel()
-	if err := conn.Drain(ctx, s.spec.DrainTimeout); err != nil {
-		s.spec.Logger.Warn("plugin did not finish its work in time", "error", err)
-	}
-}
-
-// watch asks for health until ctx is done; its error ends the process.
-func (s *Supervisor) watch(ctx context.Context, conn *link.Conn) error {
-	silent := 0
-	ask := func() error {
-		h, err := conn.Health(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			if silent++; silent >= maxSilent {
-				return fmt.Errorf("%w: %w", errSilent, err)
-			}
-			return nil
-		}
-		silent = 0
-		s.setHealth(h)
-		return nil
-	}
-	ticker := time.NewTicker(healthInterval)
-	defer ticker.Stop()
-	soon := time.After(500 * time.Millisecond)
-	for {
-		select {
-		case <-soon:
-		case <-ticker.C:
-		case <-conn.Done():
-			return nil
-		case <-ctx.Done():
-			return nil
-		}
-		if err := ask(); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *Supervisor) setHealth(h *pb.HealthResponse) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch h.State {
-	case pb.HealthResponse_STATE_OK:
-		s.health = "ok"
-	default:
-		s.health = h.Reason
-	}
-	// A plugin whose peer is absent is running; only its health says so.
-	if h.State == pb.HealthResponse_STATE_FAILING && s.state == Running {
-		s.state = Degraded
-	} else if h.State != pb.HealthResponse_STATE_FAILING && s.state == Degraded {
-		s.state = Running
-	}
-}
-
 func (s *Supervisor) set(state State, lastErr string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -403,12 +289,35 @@ func (s *Supervisor) set(state State, lastErr string) {
 	}
 }
 
-// Reload replaces the process by a new one, after a drain, and closes an open
-// circuit.
-func (s *Supervisor) Reload() {
+// answer tells those who wait for a start what became of it.
+func (s *Supervisor) answer(err error) {
+	for _, r := range s.waiting {
+		r.done <- err
+	}
+	s.waiting = nil
+}
+
+// Reload replaces the process by a new one and returns when that is configured,
+// or with the reason why it is not. While a process is served, it goes on until
+// its successor is up, drains then, and stays when there is no successor. An
+// open circuit is closed, a pause ended. The error of ctx, or ErrStopped, leaves
+// open what became of it.
+func (s *Supervisor) Reload(ctx context.Context) error {
+	r := reloadRequest{done: make(chan error, 1)}
 	select {
-	case s.reload <- struct{}{}:
-	default:
+	case s.reload <- r:
+	case <-s.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-s.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -431,6 +340,13 @@ func (s *Supervisor) Conn() *link.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.conn
+}
+
+// State returns the state alone.
+func (s *Supervisor) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
 }
 
 // Status returns a snapshot.

@@ -37,8 +37,8 @@ func TestPausesGrowAndTheCircuitOpens(t *testing.T) {
 		s := New(spec)
 		go s.Run(t.Context())
 		synctest.Wait()
-		if got := s.Status(); got.State != Backoff || got.LastError != errBroken.Error() {
-			t.Errorf("after the first start: %+v", got)
+		if got := s.Status(); got.State != Backoff || got.LastError != errBroken.Error() || starts.Load() != 2 {
+			t.Errorf("at first: %+v, and %d starts; want a pause after the second", got, starts.Load())
 		}
 		<-time.After(time.Hour) // of the bubble
 		synctest.Wait()
@@ -48,15 +48,20 @@ func TestPausesGrowAndTheCircuitOpens(t *testing.T) {
 		if up.Load() {
 			t.Error("the flow still waits for it")
 		}
-		s.Reload()
+		if err := s.Reload(t.Context()); !errors.Is(err, errBroken) {
+			t.Errorf("Reload: got %v, want why it does not start", err)
+		}
 		synctest.Wait()
-		if !up.Load() || s.Status().State != Backoff || starts.Load() != maxBarren+1 {
+		if !up.Load() || s.Status().State != Backoff || starts.Load() != maxBarren+2 {
 			t.Errorf("after Reload: up %v, %v, %d starts", up.Load(), s.Status().State, starts.Load())
 		}
 		s.Stop()
 		s.Stop()
 		if got := s.Status().State; got != Stopped {
 			t.Errorf("after Stop: %v", got)
+		}
+		if err := s.Reload(t.Context()); !errors.Is(err, ErrStopped) {
+			t.Errorf("Reload after Stop: %v", err)
 		}
 	})
 }
@@ -67,10 +72,12 @@ func TestReloadEndsAPause(t *testing.T) {
 		s := New(spec)
 		go s.Run(t.Context())
 		synctest.Wait()
-		s.Reload()
-		synctest.Wait() // no time passes
-		if got := starts.Load(); got != 2 {
-			t.Errorf("%d starts, want the second at once", got)
+		before := time.Now()
+		if err := s.Reload(t.Context()); !errors.Is(err, errBroken) {
+			t.Errorf("Reload: got %v, want why it does not start", err)
+		}
+		if got := starts.Load(); got != 3 || time.Since(before) != 0 {
+			t.Errorf("%d starts after %v, want the third at once", got, time.Since(before))
 		}
 		s.Stop()
 	})
@@ -109,28 +116,24 @@ func TestStopDoesNotWaitForAStart(t *testing.T) {
 
 func TestSeries(t *testing.T) {
 	const ms = time.Millisecond
-	type life struct {
-		worked bool
-		lived  time.Duration
-	}
 	for _, c := range []struct {
 		name   string
-		lives  []life
+		worked []bool
 		want   []time.Duration
 		barren int
 	}{
-		{"works long each time", []life{{true, time.Hour}, {true, time.Hour}, {true, longLife}}, []time.Duration{0, 0, 0}, 0},
-		{"gets nothing done", []life{{false, 0}, {false, 0}, {false, time.Hour}}, []time.Duration{100 * ms, 200 * ms, 400 * ms}, 3},
-		{"dies at each batch", []life{{true, ms}, {true, ms}, {true, ms}, {true, ms}}, []time.Duration{0, 100 * ms, 200 * ms, 400 * ms}, 0},
-		{"a long life ends the series", []life{{true, ms}, {true, ms}, {true, time.Hour}, {true, ms}}, []time.Duration{0, 100 * ms, 0, 0}, 0},
-		{"work ends the barren lives", []life{{false, 0}, {false, 0}, {true, ms}, {false, 0}}, []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms}, 1},
-		{"then one fails", []life{{true, time.Hour}, {false, 0}}, []time.Duration{0, 100 * ms}, 1},
+		{"works each time", []bool{true, true, true}, []time.Duration{0, 0, 0}, 0},
+		{"gets nothing done", []bool{false, false, false, false, false}, []time.Duration{0, 200 * ms, 1000 * ms, 5000 * ms, 25000 * ms}, 5},
+		{"work ends the barren lives", []bool{false, false, true, false}, []time.Duration{0, 200 * ms, 0, 0}, 1},
+		{"then one fails", []bool{true, false}, []time.Duration{0, 0}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var s series
 			var got []time.Duration
-			for _, l := range c.lives {
-				got = append(got, s.next(l.worked, l.lived))
+			now := time.Unix(1e9, 0)
+			for _, worked := range c.worked {
+				now = now.Add(time.Second)
+				got = append(got, s.next(worked, now))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("pauses (-want +got):\n%s", diff)
@@ -140,10 +143,56 @@ func TestSeries(t *testing.T) {
 			}
 		})
 	}
-	s := series{}
-	for range 100 {
-		if p := s.next(true, 0); p > workedPause {
+}
+
+// TestAPluginThatGetsALittleDoneEachTime is started at once while that is rare,
+// and never as fast as the machine can.
+func TestAPluginThatGetsALittleDoneEachTime(t *testing.T) {
+	var s series
+	now := time.Unix(1e9, 0)
+	for range 100 { // killed every 200 ms, for 20 s
+		now = now.Add(200 * time.Millisecond)
+		if p := s.next(true, now); p != 0 {
 			t.Fatalf("a pause of %v", p)
 		}
 	}
+	began, lives := now, 0
+	for now.Sub(began) < 10*time.Second { // dies within a millisecond
+		now = now.Add(time.Millisecond + s.next(true, now))
+		lives++
+	}
+	if lives > 10*10+burst+1 {
+		t.Errorf("%d lives in 10 s, want about 10 a second", lives)
+	}
+}
+
+// TestTheCircuitOutlivesTheHost begins where an earlier host came to.
+func TestTheCircuitOutlivesTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec, starts, _ := broken(func(context.Context) {})
+		var kept []Past
+		spec.Keep = func(p Past) { kept = append(kept, p) }
+		spec.Past = Past{Barren: maxBarren - 1, LastError: "before"}
+		s := New(spec)
+		go s.Run(t.Context())
+		synctest.Wait()
+		if got := s.Status(); got.State != Failed || starts.Load() != 1 {
+			t.Errorf("got %+v after %d starts, want it failed after 1", got, starts.Load())
+		}
+		s.Stop()
+		if diff := cmp.Diff([]Past{{Barren: maxBarren, LastError: errBroken.Error()}}, kept); diff != "" {
+			t.Fatalf("what is kept (-want +got):\n%s", diff)
+		}
+		spec.Past = kept[0]
+		s = New(spec)
+		go s.Run(t.Context())
+		synctest.Wait()
+		if got := s.Status(); got.State != Failed || got.LastError != errBroken.Error() || starts.Load() != 1 {
+			t.Errorf("in the next host: got %+v after %d starts, want it failed without another", got, starts.Load())
+		}
+		if err := s.Reload(t.Context()); !errors.Is(err, errBroken) {
+			t.Errorf("Reload: got %v, want why it does not start", err)
+		}
+		s.Stop()
+	})
 }

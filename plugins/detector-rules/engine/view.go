@@ -20,9 +20,40 @@ type view struct {
 	isNumber                   []bool
 	// present lists the fields of this epoch.
 	present []int32
+	// known remembers the numbers of keys that events had.
+	known [128]knownKey
 	// digits holds values that had to be written, fold those that were folded.
 	// Slices of both stay valid when they move.
 	digits, fold []byte
+}
+
+// knownKey is a key and its number, -1 where no rule names it.
+type knownKey struct {
+	text   [27]byte
+	length uint8
+	id     int32
+}
+
+// field returns the number of a key, -1 where no rule names it. It is the lookup
+// in the Set's map at the price of a comparison, for keys that came before.
+func (v *view) field(key string) int32 {
+	n := len(key)
+	if n == 0 || n > len(knownKey{}.text) {
+		return v.lookup(key)
+	}
+	k := &v.known[(int(key[0])+int(key[n-1])<<2+int(key[n/2])<<4+n)&(len(v.known)-1)]
+	if string(k.text[:k.length]) != key {
+		copy(k.text[:], key)
+		k.length, k.id = uint8(n), v.lookup(key)
+	}
+	return k.id
+}
+
+func (v *view) lookup(key string) int32 {
+	if id, ok := v.set.fields[key]; ok {
+		return id
+	}
+	return -1
 }
 
 func newView(s *Set) *view {
@@ -157,9 +188,7 @@ func (v *view) log(e *event.LogEvent) {
 		v.put(m.raw, alias(e.Raw))
 	}
 	for i := range e.Fields {
-		if id, ok := v.set.fields[e.Fields[i].Key]; ok {
-			v.put(id, e.Fields[i].Value)
-		}
+		v.put(v.field(e.Fields[i].Key), e.Fields[i].Value)
 	}
 }
 

@@ -164,10 +164,23 @@ func addressPort(s string) (ip, port string, ok bool) {
 	return ip, port, ok && isPort(port)
 }
 
+// lastIndex is strings.LastIndex for texts that are rarely there more than once:
+// looking from the front uses the processor's wide registers, from the back not.
+func lastIndex(s, text string) int {
+	last := -1
+	for {
+		at := strings.Index(s[last+1:], text)
+		if at < 0 {
+			return last
+		}
+		last += 1 + at
+	}
+}
+
 // tailFrom splits "LEFT from IP port N" or "LEFT from IP" at the last " from ":
 // the tail is the program's own, so whatever LEFT holds cannot move it.
 func tailFrom(s string) (left, ip, port string, ok bool) {
-	at := strings.LastIndex(s, " from ")
+	at := lastIndex(s, " from ")
 	if at < 0 {
 		return "", "", "", false
 	}
@@ -177,7 +190,7 @@ func tailFrom(s string) (left, ip, port string, ok bool) {
 
 // tailUser splits "LEFT IP port N" at the last three words.
 func tailUser(s string) (left, ip, port string, ok bool) {
-	at := strings.LastIndex(s, " port ")
+	at := lastIndex(s, " port ")
 	if at < 0 {
 		return "", "", "", false
 	}
@@ -232,7 +245,7 @@ func quoted(s string) (name, rest string, ok bool) {
 // user sets a field to an account name, without the "(uid=N)" that PAM adds,
 // which becomes the field uidKey.
 func user(out *event.LogEvent, key, uidKey, name string) {
-	if at := strings.LastIndex(name, "(uid="); at >= 0 && strings.HasSuffix(name, ")") {
+	if at := lastIndex(name, "(uid="); at >= 0 && strings.HasSuffix(name, ")") {
 		if uid := name[at+len("(uid=") : len(name)-1]; isNumber(uid, 10) {
 			out.Set(uidKey, uid)
 			name = name[:at]

@@ -235,7 +235,7 @@ func kernel(out *event.LogEvent, m string) {
 
 // crashed reads "NAME[PID" before the last stop.
 func crashed(out *event.LogEvent, action, m, stop string) {
-	head := m[:strings.LastIndex(m, stop)]
+	head := m[:lastIndex(m, stop)]
 	at := strings.LastIndexByte(head, '[')
 	if at < 0 || !isNumber(head[at+1:], 10) {
 		return

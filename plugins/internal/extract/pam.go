@@ -36,7 +36,7 @@ func pam(out *event.LogEvent, service, s string, addresses bool) {
 	case strings.HasPrefix(s, "session opened for user "):
 		out.Set("event_action", "pam_session_opened")
 		name := s[len("session opened for user "):]
-		if at := strings.LastIndex(name, " by "); at >= 0 {
+		if at := lastIndex(name, " by "); at >= 0 {
 			user(out, "by_user", "by_uid", name[at+len(" by "):])
 			name = name[:at]
 		}

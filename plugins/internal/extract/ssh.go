@@ -106,7 +106,7 @@ func sshdRare(out *event.LogEvent, m string) {
 		// The reason is one of the library's own texts and holds no ": " but
 		// those of the error that ends it, so the first after the port counts.
 		rest := m[len("ssh_dispatch_run_fatal: Connection from "):]
-		if at := strings.LastIndex(rest, ": "); at >= 0 {
+		if at := lastIndex(rest, ": "); at >= 0 {
 			rest = rest[:at]
 		}
 		peer(out, "ssh_protocol_error", rest)
@@ -157,7 +157,7 @@ func authLog(out *event.LogEvent, verbs actions, s string) {
 
 	// Password and interactive logins carry no INFO.
 	informed := method != "password" && method != "none" && !strings.HasPrefix(method, "keyboard-interactive")
-	at := strings.LastIndex(rest, " ssh2: ")
+	at := lastIndex(rest, " ssh2: ")
 	body, ended := strings.CutSuffix(rest, " ssh2")
 	switch {
 	case ended && !(informed && at >= 0):
@@ -277,7 +277,7 @@ func reverseMapping(out *event.LogEvent, s string) {
 		return
 	}
 	out.Set("event_action", "ssh_reverse_mapping")
-	end := strings.LastIndex(s, "] failed")
+	end := lastIndex(s, "] failed")
 	if end < 0 {
 		return
 	}
@@ -290,7 +290,7 @@ func reverseMapping(out *event.LogEvent, s string) {
 // there for some reasons only; for the others it would be part of the name.
 func notAllowed(out *event.LogEvent, s string) {
 	out.Set("event_action", "ssh_user_not_allowed")
-	at := strings.LastIndex(s, " not allowed because ")
+	at := lastIndex(s, " not allowed because ")
 	reason := s[at+len(" not allowed because "):]
 	s = s[:at]
 	switch reason {

@@ -25,7 +25,7 @@ func (Codec) Name() string { return "proto" }
 func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *Frame:
-		return m.marshal()
+		return m.marshal(c.Pool)
 	case proto.Message:
 		b, err := proto.Marshal(m)
 		if err != nil {

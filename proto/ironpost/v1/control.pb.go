@@ -564,7 +564,9 @@ func (x *StreamStatus) GetRecords() uint64 {
 }
 
 type ListPluginsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is known already will do: the directories are not looked at again.
+	Known         bool `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +599,13 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
 	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListPluginsRequest) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
 }
 
 type ListPluginsResponse struct {
@@ -663,6 +672,12 @@ type PluginStatus struct {
 	Dropped         uint64                 `protobuf:"varint,16,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	LastError       string                 `protobuf:"bytes,17,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	Code            string                 `protobuf:"bytes,18,opt,name=code,proto3" json:"code,omitempty"`
+	// Since the host started: records and their bytes that it was sent or that it
+	// emitted, alerts that it raised, lines of its log that were left out.
+	Events          uint64 `protobuf:"varint,19,opt,name=events,proto3" json:"events,omitempty"`
+	Bytes           uint64 `protobuf:"varint,20,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Alerts          uint64 `protobuf:"varint,21,opt,name=alerts,proto3" json:"alerts,omitempty"`
+	LogLinesDropped uint64 `protobuf:"varint,22,opt,name=log_lines_dropped,json=logLinesDropped,proto3" json:"log_lines_dropped,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -823,9 +838,43 @@ func (x *PluginStatus) GetCode() string {
 	return ""
 }
 
+func (x *PluginStatus) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *PluginStatus) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *PluginStatus) GetAlerts() uint64 {
+	if x != nil {
+		return x.Alerts
+	}
+	return 0
+}
+
+func (x *PluginStatus) GetLogLinesDropped() uint64 {
+	if x != nil {
+		return x.LogLinesDropped
+	}
+	return 0
+}
+
 type PluginRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plugin's name, or its file's name; RemovePlugin also takes a path.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When set, the plugin's bytes have to have this SHA-256: what a person
+	// looked at is what is enabled (FAILED_PRECONDITION otherwise).
+	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// RemovePlugin: also a plugin that was built with the host.
+	Force         bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -867,6 +916,20 @@ func (x *PluginRequest) GetName() string {
 	return ""
 }
 
+func (x *PluginRequest) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *PluginRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
 type PluginInfoResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Status      *PluginStatus          `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
@@ -877,9 +940,16 @@ type PluginInfoResponse struct {
 	Unenforced  []string               `protobuf:"bytes,6,rep,name=unenforced,proto3" json:"unenforced,omitempty"`
 	Counters    []*Count               `protobuf:"bytes,7,rep,name=counters,proto3" json:"counters,omitempty"`
 	// Of a refusal: what was seen, what is wanted, how to mend it.
-	Observed      string `protobuf:"bytes,8,opt,name=observed,proto3" json:"observed,omitempty"`
-	Wanted        string `protobuf:"bytes,9,opt,name=wanted,proto3" json:"wanted,omitempty"`
-	Mend          string `protobuf:"bytes,10,opt,name=mend,proto3" json:"mend,omitempty"`
+	Observed string `protobuf:"bytes,8,opt,name=observed,proto3" json:"observed,omitempty"`
+	Wanted   string `protobuf:"bytes,9,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Mend     string `protobuf:"bytes,10,opt,name=mend,proto3" json:"mend,omitempty"`
+	// Who signed the plugin: "key ID (trusted comment)"; "" where no keys are
+	// trusted.
+	Signature string `protobuf:"bytes,11,opt,name=signature,proto3" json:"signature,omitempty"`
+	// What the plugin asks for and was not granted, one permission each.
+	NotGranted []string `protobuf:"bytes,12,rep,name=not_granted,json=notGranted,proto3" json:"not_granted,omitempty"`
+	// Of a refusal: what has to hold.
+	Rule          string `protobuf:"bytes,13,opt,name=rule,proto3" json:"rule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -984,6 +1054,805 @@ func (x *PluginInfoResponse) GetMend() string {
 	return ""
 }
 
+func (x *PluginInfoResponse) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
+func (x *PluginInfoResponse) GetNotGranted() []string {
+	if x != nil {
+		return x.NotGranted
+	}
+	return nil
+}
+
+func (x *PluginInfoResponse) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+type RemovePluginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name that was forgotten.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The file to be deleted; "" when there is none.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// True when a pin and a grant were forgotten.
+	Unpinned      bool `protobuf:"varint,3,opt,name=unpinned,proto3" json:"unpinned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePluginResponse) Reset() {
+	*x = RemovePluginResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePluginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePluginResponse) ProtoMessage() {}
+
+func (x *RemovePluginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePluginResponse.ProtoReflect.Descriptor instead.
+func (*RemovePluginResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RemovePluginResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RemovePluginResponse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *RemovePluginResponse) GetUnpinned() bool {
+	if x != nil {
+		return x.Unpinned
+	}
+	return false
+}
+
+type PluginTrustRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginTrustRequest) Reset() {
+	*x = PluginTrustRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginTrustRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginTrustRequest) ProtoMessage() {}
+
+func (x *PluginTrustRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginTrustRequest.ProtoReflect.Descriptor instead.
+func (*PluginTrustRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{12}
+}
+
+type PluginTrustResponse struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Dirs        []string               `protobuf:"bytes,1,rep,name=dirs,proto3" json:"dirs,omitempty"`
+	TrustedKeys []string               `protobuf:"bytes,2,rep,name=trusted_keys,json=trustedKeys,proto3" json:"trusted_keys,omitempty"`
+	Pins        []*PluginPin           `protobuf:"bytes,3,rep,name=pins,proto3" json:"pins,omitempty"`
+	// The user that the host runs as, and the path of its executable.
+	Uid           uint32 `protobuf:"varint,4,opt,name=uid,proto3" json:"uid,omitempty"`
+	Executable    string `protobuf:"bytes,5,opt,name=executable,proto3" json:"executable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginTrustResponse) Reset() {
+	*x = PluginTrustResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginTrustResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginTrustResponse) ProtoMessage() {}
+
+func (x *PluginTrustResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginTrustResponse.ProtoReflect.Descriptor instead.
+func (*PluginTrustResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PluginTrustResponse) GetDirs() []string {
+	if x != nil {
+		return x.Dirs
+	}
+	return nil
+}
+
+func (x *PluginTrustResponse) GetTrustedKeys() []string {
+	if x != nil {
+		return x.TrustedKeys
+	}
+	return nil
+}
+
+func (x *PluginTrustResponse) GetPins() []*PluginPin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+func (x *PluginTrustResponse) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *PluginTrustResponse) GetExecutable() string {
+	if x != nil {
+		return x.Executable
+	}
+	return ""
+}
+
+// PluginPin says which bytes were enabled under a name, and with what.
+type PluginPin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Sha256        string                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Pinned        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=pinned,proto3" json:"pinned,omitempty"`
+	Granted       *Permissions           `protobuf:"bytes,4,opt,name=granted,proto3" json:"granted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginPin) Reset() {
+	*x = PluginPin{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginPin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginPin) ProtoMessage() {}
+
+func (x *PluginPin) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginPin.ProtoReflect.Descriptor instead.
+func (*PluginPin) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PluginPin) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PluginPin) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *PluginPin) GetPinned() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Pinned
+	}
+	return nil
+}
+
+func (x *PluginPin) GetGranted() *Permissions {
+	if x != nil {
+		return x.Granted
+	}
+	return nil
+}
+
+// PluginDescription is what a file turned out to be, without a host.
+type PluginDescription struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Path   string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Sha256 string                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// null when it could not be described.
+	Description *Description `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Signature   string       `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Of a refusal, "" without one.
+	Code          string `protobuf:"bytes,5,opt,name=code,proto3" json:"code,omitempty"`
+	Rule          string `protobuf:"bytes,6,opt,name=rule,proto3" json:"rule,omitempty"`
+	Observed      string `protobuf:"bytes,7,opt,name=observed,proto3" json:"observed,omitempty"`
+	Wanted        string `protobuf:"bytes,8,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Mend          string `protobuf:"bytes,9,opt,name=mend,proto3" json:"mend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginDescription) Reset() {
+	*x = PluginDescription{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginDescription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginDescription) ProtoMessage() {}
+
+func (x *PluginDescription) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginDescription.ProtoReflect.Descriptor instead.
+func (*PluginDescription) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PluginDescription) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PluginDescription) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *PluginDescription) GetDescription() *Description {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *PluginDescription) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
+func (x *PluginDescription) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *PluginDescription) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *PluginDescription) GetObserved() string {
+	if x != nil {
+		return x.Observed
+	}
+	return ""
+}
+
+func (x *PluginDescription) GetWanted() string {
+	if x != nil {
+		return x.Wanted
+	}
+	return ""
+}
+
+func (x *PluginDescription) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
+}
+
+// PluginVerdict is what the rules make of one file.
+type PluginVerdict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Path  string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// trusted, discovered (sound, and not enabled), changed or refused.
+	State     string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Trust     string `protobuf:"bytes,4,opt,name=trust,proto3" json:"trust,omitempty"`
+	Sha256    string `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Signature string `protobuf:"bytes,6,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Of what is changed or refused, "" otherwise.
+	Code          string `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
+	Rule          string `protobuf:"bytes,8,opt,name=rule,proto3" json:"rule,omitempty"`
+	Observed      string `protobuf:"bytes,9,opt,name=observed,proto3" json:"observed,omitempty"`
+	Wanted        string `protobuf:"bytes,10,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Mend          string `protobuf:"bytes,11,opt,name=mend,proto3" json:"mend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginVerdict) Reset() {
+	*x = PluginVerdict{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginVerdict) ProtoMessage() {}
+
+func (x *PluginVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginVerdict.ProtoReflect.Descriptor instead.
+func (*PluginVerdict) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PluginVerdict) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetTrust() string {
+	if x != nil {
+		return x.Trust
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetObserved() string {
+	if x != nil {
+		return x.Observed
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetWanted() string {
+	if x != nil {
+		return x.Wanted
+	}
+	return ""
+}
+
+func (x *PluginVerdict) GetMend() string {
+	if x != nil {
+		return x.Mend
+	}
+	return ""
+}
+
+// PluginInstallation says what was, or is to be, installed.
+type PluginInstallation struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version   string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Path      string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Sha256    string                 `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Signature string                 `protobuf:"bytes,5,opt,name=signature,proto3" json:"signature,omitempty"`
+	// What it asks for, and what of that an earlier version was not granted.
+	Permissions *Permissions `protobuf:"bytes,6,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	Added       []string     `protobuf:"bytes,7,rep,name=added,proto3" json:"added,omitempty"`
+	// The SHA-256 of what it replaces, "" when there is none.
+	Replaces string `protobuf:"bytes,8,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	// State after the installation: that of plugin list where a host runs, else
+	// enabled or discovered.
+	State         string `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`
+	Code          string `protobuf:"bytes,10,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginInstallation) Reset() {
+	*x = PluginInstallation{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginInstallation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginInstallation) ProtoMessage() {}
+
+func (x *PluginInstallation) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginInstallation.ProtoReflect.Descriptor instead.
+func (*PluginInstallation) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PluginInstallation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PluginInstallation) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PluginInstallation) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *PluginInstallation) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *PluginInstallation) GetSignature() string {
+	if x != nil {
+		return x.Signature
+	}
+	return ""
+}
+
+func (x *PluginInstallation) GetPermissions() *Permissions {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *PluginInstallation) GetAdded() []string {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *PluginInstallation) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
+func (x *PluginInstallation) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PluginInstallation) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+type PluginLogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many of the last lines to begin with; 0 is all that are kept.
+	Last          uint32 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	Follow        bool   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginLogsRequest) Reset() {
+	*x = PluginLogsRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginLogsRequest) ProtoMessage() {}
+
+func (x *PluginLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginLogsRequest.ProtoReflect.Descriptor instead.
+func (*PluginLogsRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *PluginLogsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PluginLogsRequest) GetLast() uint32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *PluginLogsRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
+type PluginLogsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []*PluginLogLine       `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginLogsResponse) Reset() {
+	*x = PluginLogsResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginLogsResponse) ProtoMessage() {}
+
+func (x *PluginLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginLogsResponse.ProtoReflect.Descriptor instead.
+func (*PluginLogsResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PluginLogsResponse) GetLines() []*PluginLogLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+type PluginLogLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Level string                 `protobuf:"bytes,2,opt,name=level,proto3" json:"level,omitempty"`
+	// plugin: its standard error; host: what the host says about it.
+	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginLogLine) Reset() {
+	*x = PluginLogLine{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginLogLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginLogLine) ProtoMessage() {}
+
+func (x *PluginLogLine) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginLogLine.ProtoReflect.Descriptor instead.
+func (*PluginLogLine) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PluginLogLine) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *PluginLogLine) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *PluginLogLine) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *PluginLogLine) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 type TailRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kinds         []Kind                 `protobuf:"varint,1,rep,packed,name=kinds,proto3,enum=ironpost.v1.Kind" json:"kinds,omitempty"`
@@ -993,7 +1862,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	mi := &file_ironpost_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1874,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	mi := &file_ironpost_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1887,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TailRequest) GetKinds() []Kind {
@@ -1039,7 +1908,7 @@ type BlockRequest struct {
 
 func (x *BlockRequest) Reset() {
 	*x = BlockRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	mi := &file_ironpost_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1920,7 @@ func (x *BlockRequest) String() string {
 func (*BlockRequest) ProtoMessage() {}
 
 func (x *BlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	mi := &file_ironpost_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1933,7 @@ func (x *BlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRequest.ProtoReflect.Descriptor instead.
 func (*BlockRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BlockRequest) GetPrefix() string {
@@ -1098,7 +1967,7 @@ type BlockResponse struct {
 
 func (x *BlockResponse) Reset() {
 	*x = BlockResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	mi := &file_ironpost_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1979,7 @@ func (x *BlockResponse) String() string {
 func (*BlockResponse) ProtoMessage() {}
 
 func (x *BlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	mi := &file_ironpost_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1992,7 @@ func (x *BlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockResponse.ProtoReflect.Descriptor instead.
 func (*BlockResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BlockResponse) GetChanged() bool {
@@ -1150,7 +2019,7 @@ type BlockChunk struct {
 
 func (x *BlockChunk) Reset() {
 	*x = BlockChunk{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	mi := &file_ironpost_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +2031,7 @@ func (x *BlockChunk) String() string {
 func (*BlockChunk) ProtoMessage() {}
 
 func (x *BlockChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	mi := &file_ironpost_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +2044,7 @@ func (x *BlockChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockChunk.ProtoReflect.Descriptor instead.
 func (*BlockChunk) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BlockChunk) GetBlocks() []*BlockRequest {
@@ -1198,7 +2067,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +2079,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +2092,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ImportResponse) GetAdded() uint64 {
@@ -1264,7 +2133,7 @@ type BlockProblem struct {
 
 func (x *BlockProblem) Reset() {
 	*x = BlockProblem{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +2145,7 @@ func (x *BlockProblem) String() string {
 func (*BlockProblem) ProtoMessage() {}
 
 func (x *BlockProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +2158,7 @@ func (x *BlockProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockProblem.ProtoReflect.Descriptor instead.
 func (*BlockProblem) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BlockProblem) GetPrefix() string {
@@ -1316,7 +2185,7 @@ type ListBlocksRequest struct {
 
 func (x *ListBlocksRequest) Reset() {
 	*x = ListBlocksRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +2197,7 @@ func (x *ListBlocksRequest) String() string {
 func (*ListBlocksRequest) ProtoMessage() {}
 
 func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +2210,7 @@ func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
 func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListBlocksRequest) GetLimit() uint32 {
@@ -1368,7 +2237,7 @@ type ListBlocksResponse struct {
 
 func (x *ListBlocksResponse) Reset() {
 	*x = ListBlocksResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +2249,7 @@ func (x *ListBlocksResponse) String() string {
 func (*ListBlocksResponse) ProtoMessage() {}
 
 func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +2262,7 @@ func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
 func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListBlocksResponse) GetBlocks() []*Block {
@@ -1427,7 +2296,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +2308,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +2321,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Block) GetPrefix() string {
@@ -1523,7 +2392,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +2404,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +2417,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CheckResponse) GetPrefix() string {
@@ -1586,7 +2455,7 @@ type ModeRequest struct {
 
 func (x *ModeRequest) Reset() {
 	*x = ModeRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[21]
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +2467,7 @@ func (x *ModeRequest) String() string {
 func (*ModeRequest) ProtoMessage() {}
 
 func (x *ModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[21]
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +2480,7 @@ func (x *ModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeRequest.ProtoReflect.Descriptor instead.
 func (*ModeRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ModeRequest) GetMode() string {
@@ -1646,7 +2515,7 @@ type ModeResponse struct {
 
 func (x *ModeResponse) Reset() {
 	*x = ModeResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[22]
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +2527,7 @@ func (x *ModeResponse) String() string {
 func (*ModeResponse) ProtoMessage() {}
 
 func (x *ModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[22]
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +2540,7 @@ func (x *ModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeResponse.ProtoReflect.Descriptor instead.
 func (*ModeResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ModeResponse) GetMode() string {
@@ -1703,7 +2572,7 @@ type ShowConfigRequest struct {
 
 func (x *ShowConfigRequest) Reset() {
 	*x = ShowConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[23]
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +2584,7 @@ func (x *ShowConfigRequest) String() string {
 func (*ShowConfigRequest) ProtoMessage() {}
 
 func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[23]
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +2597,7 @@ func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigRequest.ProtoReflect.Descriptor instead.
 func (*ShowConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 type ShowConfigResponse struct {
@@ -1740,7 +2609,7 @@ type ShowConfigResponse struct {
 
 func (x *ShowConfigResponse) Reset() {
 	*x = ShowConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[24]
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +2621,7 @@ func (x *ShowConfigResponse) String() string {
 func (*ShowConfigResponse) ProtoMessage() {}
 
 func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[24]
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +2634,7 @@ func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigResponse.ProtoReflect.Descriptor instead.
 func (*ShowConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ShowConfigResponse) GetValues() []*ConfigValue {
@@ -1786,7 +2655,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +2667,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +2680,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -1843,7 +2712,7 @@ type ReloadConfigRequest struct {
 
 func (x *ReloadConfigRequest) Reset() {
 	*x = ReloadConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +2724,7 @@ func (x *ReloadConfigRequest) String() string {
 func (*ReloadConfigRequest) ProtoMessage() {}
 
 func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +2737,7 @@ func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
 func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 type ReloadConfigResponse struct {
@@ -1881,7 +2750,7 @@ type ReloadConfigResponse struct {
 
 func (x *ReloadConfigResponse) Reset() {
 	*x = ReloadConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +2762,7 @@ func (x *ReloadConfigResponse) String() string {
 func (*ReloadConfigResponse) ProtoMessage() {}
 
 func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2775,7 @@ func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
 func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReloadConfigResponse) GetApplied() []string {
@@ -1981,10 +2850,11 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12\x16\n" +
 	"\x06parser\x18\x03 \x01(\tR\x06parser\x12\x18\n" +
-	"\arecords\x18\x04 \x01(\x04R\arecords\"\x14\n" +
-	"\x12ListPluginsRequest\"J\n" +
+	"\arecords\x18\x04 \x01(\x04R\arecords\"*\n" +
+	"\x12ListPluginsRequest\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\"J\n" +
 	"\x13ListPluginsResponse\x123\n" +
-	"\aplugins\x18\x01 \x03(\v2\x19.ironpost.v1.PluginStatusR\aplugins\"\xe6\x03\n" +
+	"\aplugins\x18\x01 \x03(\v2\x19.ironpost.v1.PluginStatusR\aplugins\"\xd8\x04\n" +
 	"\fPluginStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05kinds\x18\x02 \x03(\tR\x05kinds\x12\x18\n" +
@@ -2006,9 +2876,15 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\adropped\x18\x10 \x01(\x04R\adropped\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\x11 \x01(\tR\tlastError\x12\x12\n" +
-	"\x04code\x18\x12 \x01(\tR\x04code\"#\n" +
+	"\x04code\x18\x12 \x01(\tR\x04code\x12\x16\n" +
+	"\x06events\x18\x13 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05bytes\x18\x14 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06alerts\x18\x15 \x01(\x04R\x06alerts\x12*\n" +
+	"\x11log_lines_dropped\x18\x16 \x01(\x04R\x0flogLinesDropped\"Q\n" +
 	"\rPluginRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x85\x03\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\"\xd8\x03\n" +
 	"\x12PluginInfoResponse\x121\n" +
 	"\x06status\x18\x01 \x01(\v2\x19.ironpost.v1.PluginStatusR\x06status\x12:\n" +
 	"\vdescription\x18\x02 \x01(\v2\x18.ironpost.v1.DescriptionR\vdescription\x12\x12\n" +
@@ -2022,7 +2898,75 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\bobserved\x18\b \x01(\tR\bobserved\x12\x16\n" +
 	"\x06wanted\x18\t \x01(\tR\x06wanted\x12\x12\n" +
 	"\x04mend\x18\n" +
-	" \x01(\tR\x04mend\"6\n" +
+	" \x01(\tR\x04mend\x12\x1c\n" +
+	"\tsignature\x18\v \x01(\tR\tsignature\x12\x1f\n" +
+	"\vnot_granted\x18\f \x03(\tR\n" +
+	"notGranted\x12\x12\n" +
+	"\x04rule\x18\r \x01(\tR\x04rule\"Z\n" +
+	"\x14RemovePluginResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1a\n" +
+	"\bunpinned\x18\x03 \x01(\bR\bunpinned\"\x14\n" +
+	"\x12PluginTrustRequest\"\xaa\x01\n" +
+	"\x13PluginTrustResponse\x12\x12\n" +
+	"\x04dirs\x18\x01 \x03(\tR\x04dirs\x12!\n" +
+	"\ftrusted_keys\x18\x02 \x03(\tR\vtrustedKeys\x12*\n" +
+	"\x04pins\x18\x03 \x03(\v2\x16.ironpost.v1.PluginPinR\x04pins\x12\x10\n" +
+	"\x03uid\x18\x04 \x01(\rR\x03uid\x12\x1e\n" +
+	"\n" +
+	"executable\x18\x05 \x01(\tR\n" +
+	"executable\"\x9f\x01\n" +
+	"\tPluginPin\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x122\n" +
+	"\x06pinned\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06pinned\x122\n" +
+	"\agranted\x18\x04 \x01(\v2\x18.ironpost.v1.PermissionsR\agranted\"\x89\x02\n" +
+	"\x11PluginDescription\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12:\n" +
+	"\vdescription\x18\x03 \x01(\v2\x18.ironpost.v1.DescriptionR\vdescription\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\tR\tsignature\x12\x12\n" +
+	"\x04code\x18\x05 \x01(\tR\x04code\x12\x12\n" +
+	"\x04rule\x18\x06 \x01(\tR\x04rule\x12\x1a\n" +
+	"\bobserved\x18\a \x01(\tR\bobserved\x12\x16\n" +
+	"\x06wanted\x18\b \x01(\tR\x06wanted\x12\x12\n" +
+	"\x04mend\x18\t \x01(\tR\x04mend\"\x89\x02\n" +
+	"\rPluginVerdict\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x14\n" +
+	"\x05trust\x18\x04 \x01(\tR\x05trust\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1c\n" +
+	"\tsignature\x18\x06 \x01(\tR\tsignature\x12\x12\n" +
+	"\x04code\x18\a \x01(\tR\x04code\x12\x12\n" +
+	"\x04rule\x18\b \x01(\tR\x04rule\x12\x1a\n" +
+	"\bobserved\x18\t \x01(\tR\bobserved\x12\x16\n" +
+	"\x06wanted\x18\n" +
+	" \x01(\tR\x06wanted\x12\x12\n" +
+	"\x04mend\x18\v \x01(\tR\x04mend\"\xa4\x02\n" +
+	"\x12PluginInstallation\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x1c\n" +
+	"\tsignature\x18\x05 \x01(\tR\tsignature\x12:\n" +
+	"\vpermissions\x18\x06 \x01(\v2\x18.ironpost.v1.PermissionsR\vpermissions\x12\x14\n" +
+	"\x05added\x18\a \x03(\tR\x05added\x12\x1a\n" +
+	"\breplaces\x18\b \x01(\tR\breplaces\x12\x14\n" +
+	"\x05state\x18\t \x01(\tR\x05state\x12\x12\n" +
+	"\x04code\x18\n" +
+	" \x01(\tR\x04code\"S\n" +
+	"\x11PluginLogsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\rR\x04last\x12\x16\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\"F\n" +
+	"\x12PluginLogsResponse\x120\n" +
+	"\x05lines\x18\x01 \x03(\v2\x1a.ironpost.v1.PluginLogLineR\x05lines\"\x83\x01\n" +
+	"\rPluginLogLine\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\tR\x05level\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"6\n" +
 	"\vTailRequest\x12'\n" +
 	"\x05kinds\x18\x01 \x03(\x0e2\x11.ironpost.v1.KindR\x05kinds\"_\n" +
 	"\fBlockRequest\x12\x16\n" +
@@ -2081,7 +3025,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x13ReloadConfigRequest\"U\n" +
 	"\x14ReloadConfigResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x03(\tR\aapplied\x12#\n" +
-	"\rneeds_restart\x18\x02 \x03(\tR\fneedsRestart2\xc0\f\n" +
+	"\rneeds_restart\x18\x02 \x03(\tR\fneedsRestart2\xb2\x0e\n" +
 	"\aControl\x12A\n" +
 	"\x06Status\x12\x1a.ironpost.v1.StatusRequest\x1a\x1b.ironpost.v1.StatusResponse\x12P\n" +
 	"\vListPlugins\x12\x1f.ironpost.v1.ListPluginsRequest\x1a .ironpost.v1.ListPluginsResponse\x12I\n" +
@@ -2089,7 +3033,11 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"PluginInfo\x12\x1a.ironpost.v1.PluginRequest\x1a\x1f.ironpost.v1.PluginInfoResponse\x12K\n" +
 	"\fEnablePlugin\x12\x1a.ironpost.v1.PluginRequest\x1a\x1f.ironpost.v1.PluginInfoResponse\x12L\n" +
 	"\rDisablePlugin\x12\x1a.ironpost.v1.PluginRequest\x1a\x1f.ironpost.v1.PluginInfoResponse\x12K\n" +
-	"\fReloadPlugin\x12\x1a.ironpost.v1.PluginRequest\x1a\x1f.ironpost.v1.PluginInfoResponse\x12J\n" +
+	"\fReloadPlugin\x12\x1a.ironpost.v1.PluginRequest\x1a\x1f.ironpost.v1.PluginInfoResponse\x12M\n" +
+	"\fRemovePlugin\x12\x1a.ironpost.v1.PluginRequest\x1a!.ironpost.v1.RemovePluginResponse\x12P\n" +
+	"\vPluginTrust\x12\x1f.ironpost.v1.PluginTrustRequest\x1a .ironpost.v1.PluginTrustResponse\x12O\n" +
+	"\n" +
+	"PluginLogs\x12\x1e.ironpost.v1.PluginLogsRequest\x1a\x1f.ironpost.v1.PluginLogsResponse0\x01\x12J\n" +
 	"\tListRules\x12\x1d.ironpost.v1.ListRulesRequest\x1a\x1e.ironpost.v1.ListRulesResponse\x12<\n" +
 	"\n" +
 	"TailEvents\x12\x18.ironpost.v1.TailRequest\x1a\x12.ironpost.v1.Batch0\x01\x128\n" +
@@ -2123,7 +3071,7 @@ func file_ironpost_v1_control_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_control_proto_rawDescData
 }
 
-var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_ironpost_v1_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: ironpost.v1.StatusRequest
 	(*StatusResponse)(nil),        // 1: ironpost.v1.StatusResponse
@@ -2136,110 +3084,133 @@ var file_ironpost_v1_control_proto_goTypes = []any{
 	(*PluginStatus)(nil),          // 8: ironpost.v1.PluginStatus
 	(*PluginRequest)(nil),         // 9: ironpost.v1.PluginRequest
 	(*PluginInfoResponse)(nil),    // 10: ironpost.v1.PluginInfoResponse
-	(*TailRequest)(nil),           // 11: ironpost.v1.TailRequest
-	(*BlockRequest)(nil),          // 12: ironpost.v1.BlockRequest
-	(*BlockResponse)(nil),         // 13: ironpost.v1.BlockResponse
-	(*BlockChunk)(nil),            // 14: ironpost.v1.BlockChunk
-	(*ImportResponse)(nil),        // 15: ironpost.v1.ImportResponse
-	(*BlockProblem)(nil),          // 16: ironpost.v1.BlockProblem
-	(*ListBlocksRequest)(nil),     // 17: ironpost.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),    // 18: ironpost.v1.ListBlocksResponse
-	(*Block)(nil),                 // 19: ironpost.v1.Block
-	(*CheckResponse)(nil),         // 20: ironpost.v1.CheckResponse
-	(*ModeRequest)(nil),           // 21: ironpost.v1.ModeRequest
-	(*ModeResponse)(nil),          // 22: ironpost.v1.ModeResponse
-	(*ShowConfigRequest)(nil),     // 23: ironpost.v1.ShowConfigRequest
-	(*ShowConfigResponse)(nil),    // 24: ironpost.v1.ShowConfigResponse
-	(*ConfigValue)(nil),           // 25: ironpost.v1.ConfigValue
-	(*ReloadConfigRequest)(nil),   // 26: ironpost.v1.ReloadConfigRequest
-	(*ReloadConfigResponse)(nil),  // 27: ironpost.v1.ReloadConfigResponse
-	nil,                           // 28: ironpost.v1.StatusResponse.PluginsEntry
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(*Count)(nil),                 // 30: ironpost.v1.Count
-	(*Description)(nil),           // 31: ironpost.v1.Description
-	(*Permissions)(nil),           // 32: ironpost.v1.Permissions
-	(Kind)(0),                     // 33: ironpost.v1.Kind
-	(*ListRulesRequest)(nil),      // 34: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),          // 35: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),         // 36: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),     // 37: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                 // 38: ironpost.v1.Batch
-	(*UpdateResponse)(nil),        // 39: ironpost.v1.UpdateResponse
+	(*RemovePluginResponse)(nil),  // 11: ironpost.v1.RemovePluginResponse
+	(*PluginTrustRequest)(nil),    // 12: ironpost.v1.PluginTrustRequest
+	(*PluginTrustResponse)(nil),   // 13: ironpost.v1.PluginTrustResponse
+	(*PluginPin)(nil),             // 14: ironpost.v1.PluginPin
+	(*PluginDescription)(nil),     // 15: ironpost.v1.PluginDescription
+	(*PluginVerdict)(nil),         // 16: ironpost.v1.PluginVerdict
+	(*PluginInstallation)(nil),    // 17: ironpost.v1.PluginInstallation
+	(*PluginLogsRequest)(nil),     // 18: ironpost.v1.PluginLogsRequest
+	(*PluginLogsResponse)(nil),    // 19: ironpost.v1.PluginLogsResponse
+	(*PluginLogLine)(nil),         // 20: ironpost.v1.PluginLogLine
+	(*TailRequest)(nil),           // 21: ironpost.v1.TailRequest
+	(*BlockRequest)(nil),          // 22: ironpost.v1.BlockRequest
+	(*BlockResponse)(nil),         // 23: ironpost.v1.BlockResponse
+	(*BlockChunk)(nil),            // 24: ironpost.v1.BlockChunk
+	(*ImportResponse)(nil),        // 25: ironpost.v1.ImportResponse
+	(*BlockProblem)(nil),          // 26: ironpost.v1.BlockProblem
+	(*ListBlocksRequest)(nil),     // 27: ironpost.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),    // 28: ironpost.v1.ListBlocksResponse
+	(*Block)(nil),                 // 29: ironpost.v1.Block
+	(*CheckResponse)(nil),         // 30: ironpost.v1.CheckResponse
+	(*ModeRequest)(nil),           // 31: ironpost.v1.ModeRequest
+	(*ModeResponse)(nil),          // 32: ironpost.v1.ModeResponse
+	(*ShowConfigRequest)(nil),     // 33: ironpost.v1.ShowConfigRequest
+	(*ShowConfigResponse)(nil),    // 34: ironpost.v1.ShowConfigResponse
+	(*ConfigValue)(nil),           // 35: ironpost.v1.ConfigValue
+	(*ReloadConfigRequest)(nil),   // 36: ironpost.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),  // 37: ironpost.v1.ReloadConfigResponse
+	nil,                           // 38: ironpost.v1.StatusResponse.PluginsEntry
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*Count)(nil),                 // 40: ironpost.v1.Count
+	(*Description)(nil),           // 41: ironpost.v1.Description
+	(*Permissions)(nil),           // 42: ironpost.v1.Permissions
+	(Kind)(0),                     // 43: ironpost.v1.Kind
+	(*ListRulesRequest)(nil),      // 44: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),          // 45: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),         // 46: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),     // 47: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                 // 48: ironpost.v1.Batch
+	(*UpdateResponse)(nil),        // 49: ironpost.v1.UpdateResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
-	29, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	28, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
+	39, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	38, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
 	2,  // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
 	3,  // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
 	4,  // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
-	30, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
+	40, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
 	5,  // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
-	30, // 7: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
-	29, // 8: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
-	29, // 9: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
+	40, // 7: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
+	39, // 8: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
+	39, // 9: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
 	8,  // 10: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
 	8,  // 11: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
-	31, // 12: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
-	32, // 13: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
-	30, // 14: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
-	33, // 15: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
-	19, // 16: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
-	12, // 17: ironpost.v1.BlockChunk.blocks:type_name -> ironpost.v1.BlockRequest
-	16, // 18: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
-	19, // 19: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
-	29, // 20: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
-	29, // 21: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
-	29, // 22: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
-	25, // 23: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
-	0,  // 24: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	6,  // 25: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	9,  // 26: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	9,  // 27: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 28: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 29: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	34, // 30: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	11, // 31: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	35, // 32: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	36, // 33: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	12, // 34: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	12, // 35: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	17, // 36: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	14, // 37: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	12, // 38: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	12, // 39: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	17, // 40: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	12, // 41: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	21, // 42: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	21, // 43: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	23, // 44: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	26, // 45: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	1,  // 46: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	7,  // 47: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	10, // 48: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 49: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 50: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 51: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	37, // 52: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	38, // 53: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	38, // 54: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	39, // 55: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	13, // 56: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	13, // 57: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	18, // 58: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	15, // 59: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	13, // 60: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	13, // 61: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	18, // 62: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	20, // 63: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	22, // 64: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	22, // 65: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	24, // 66: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	27, // 67: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	46, // [46:68] is the sub-list for method output_type
-	24, // [24:46] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	41, // 12: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
+	42, // 13: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
+	40, // 14: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
+	14, // 15: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
+	39, // 16: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
+	42, // 17: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
+	41, // 18: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
+	42, // 19: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
+	20, // 20: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
+	39, // 21: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
+	43, // 22: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
+	29, // 23: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
+	22, // 24: ironpost.v1.BlockChunk.blocks:type_name -> ironpost.v1.BlockRequest
+	26, // 25: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
+	29, // 26: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
+	39, // 27: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
+	39, // 28: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
+	39, // 29: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
+	35, // 30: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
+	0,  // 31: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	6,  // 32: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	9,  // 33: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	9,  // 34: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 35: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 36: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 37: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	12, // 38: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	18, // 39: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	44, // 40: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	21, // 41: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	45, // 42: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	46, // 43: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	22, // 44: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	22, // 45: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	27, // 46: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	24, // 47: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	22, // 48: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	22, // 49: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	27, // 50: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	22, // 51: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	31, // 52: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	31, // 53: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	33, // 54: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	36, // 55: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	1,  // 56: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	7,  // 57: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	10, // 58: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 59: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 60: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 61: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11, // 62: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	13, // 63: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	19, // 64: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	47, // 65: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	48, // 66: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	48, // 67: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	49, // 68: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	23, // 69: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	23, // 70: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	28, // 71: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	25, // 72: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	23, // 73: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	23, // 74: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	28, // 75: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	30, // 76: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	32, // 77: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	32, // 78: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	34, // 79: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	37, // 80: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	56, // [56:81] is the sub-list for method output_type
+	31, // [31:56] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
@@ -2255,7 +3226,7 @@ func file_ironpost_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_control_proto_rawDesc), len(file_ironpost_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

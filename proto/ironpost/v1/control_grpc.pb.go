@@ -25,6 +25,9 @@ const (
 	Control_EnablePlugin_FullMethodName  = "/ironpost.v1.Control/EnablePlugin"
 	Control_DisablePlugin_FullMethodName = "/ironpost.v1.Control/DisablePlugin"
 	Control_ReloadPlugin_FullMethodName  = "/ironpost.v1.Control/ReloadPlugin"
+	Control_RemovePlugin_FullMethodName  = "/ironpost.v1.Control/RemovePlugin"
+	Control_PluginTrust_FullMethodName   = "/ironpost.v1.Control/PluginTrust"
+	Control_PluginLogs_FullMethodName    = "/ironpost.v1.Control/PluginLogs"
 	Control_ListRules_FullMethodName     = "/ironpost.v1.Control/ListRules"
 	Control_TailEvents_FullMethodName    = "/ironpost.v1.Control/TailEvents"
 	Control_Query_FullMethodName         = "/ironpost.v1.Control/Query"
@@ -58,6 +61,15 @@ type ControlClient interface {
 	EnablePlugin(ctx context.Context, in *PluginRequest, opts ...grpc.CallOption) (*PluginInfoResponse, error)
 	DisablePlugin(ctx context.Context, in *PluginRequest, opts ...grpc.CallOption) (*PluginInfoResponse, error)
 	ReloadPlugin(ctx context.Context, in *PluginRequest, opts ...grpc.CallOption) (*PluginInfoResponse, error)
+	// RemovePlugin drains and ends a plugin and forgets its pin and its grant.
+	// The file is the caller's to delete, with the caller's own rights.
+	RemovePlugin(ctx context.Context, in *PluginRequest, opts ...grpc.CallOption) (*RemovePluginResponse, error)
+	// PluginTrust returns what the host holds plugin files to, for the verbs that
+	// look at files themselves.
+	PluginTrust(ctx context.Context, in *PluginTrustRequest, opts ...grpc.CallOption) (*PluginTrustResponse, error)
+	// PluginLogs streams the last lines of a plugin's log, and those to come when
+	// that is asked for.
+	PluginLogs(ctx context.Context, in *PluginLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PluginLogsResponse], error)
 	ListRules(ctx context.Context, in *ListRulesRequest, opts ...grpc.CallOption) (*ListRulesResponse, error)
 	// TailEvents streams events as they pass until the caller goes.
 	TailEvents(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Batch], error)
@@ -148,6 +160,45 @@ func (c *controlClient) ReloadPlugin(ctx context.Context, in *PluginRequest, opt
 	return out, nil
 }
 
+func (c *controlClient) RemovePlugin(ctx context.Context, in *PluginRequest, opts ...grpc.CallOption) (*RemovePluginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemovePluginResponse)
+	err := c.cc.Invoke(ctx, Control_RemovePlugin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) PluginTrust(ctx context.Context, in *PluginTrustRequest, opts ...grpc.CallOption) (*PluginTrustResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PluginTrustResponse)
+	err := c.cc.Invoke(ctx, Control_PluginTrust_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) PluginLogs(ctx context.Context, in *PluginLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PluginLogsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[0], Control_PluginLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PluginLogsRequest, PluginLogsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_PluginLogsClient = grpc.ServerStreamingClient[PluginLogsResponse]
+
 func (c *controlClient) ListRules(ctx context.Context, in *ListRulesRequest, opts ...grpc.CallOption) (*ListRulesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRulesResponse)
@@ -160,7 +211,7 @@ func (c *controlClient) ListRules(ctx context.Context, in *ListRulesRequest, opt
 
 func (c *controlClient) TailEvents(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Batch], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[0], Control_TailEvents_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[1], Control_TailEvents_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +230,7 @@ type Control_TailEventsClient = grpc.ServerStreamingClient[Batch]
 
 func (c *controlClient) Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Batch], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[1], Control_Query_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[2], Control_Query_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +289,7 @@ func (c *controlClient) ListBlocks(ctx context.Context, in *ListBlocksRequest, o
 
 func (c *controlClient) ImportBlocks(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[BlockChunk, ImportResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[2], Control_ImportBlocks_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[3], Control_ImportBlocks_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -344,6 +395,15 @@ type ControlServer interface {
 	EnablePlugin(context.Context, *PluginRequest) (*PluginInfoResponse, error)
 	DisablePlugin(context.Context, *PluginRequest) (*PluginInfoResponse, error)
 	ReloadPlugin(context.Context, *PluginRequest) (*PluginInfoResponse, error)
+	// RemovePlugin drains and ends a plugin and forgets its pin and its grant.
+	// The file is the caller's to delete, with the caller's own rights.
+	RemovePlugin(context.Context, *PluginRequest) (*RemovePluginResponse, error)
+	// PluginTrust returns what the host holds plugin files to, for the verbs that
+	// look at files themselves.
+	PluginTrust(context.Context, *PluginTrustRequest) (*PluginTrustResponse, error)
+	// PluginLogs streams the last lines of a plugin's log, and those to come when
+	// that is asked for.
+	PluginLogs(*PluginLogsRequest, grpc.ServerStreamingServer[PluginLogsResponse]) error
 	ListRules(context.Context, *ListRulesRequest) (*ListRulesResponse, error)
 	// TailEvents streams events as they pass until the caller goes.
 	TailEvents(*TailRequest, grpc.ServerStreamingServer[Batch]) error
@@ -391,6 +451,15 @@ func (UnimplementedControlServer) DisablePlugin(context.Context, *PluginRequest)
 }
 func (UnimplementedControlServer) ReloadPlugin(context.Context, *PluginRequest) (*PluginInfoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReloadPlugin not implemented")
+}
+func (UnimplementedControlServer) RemovePlugin(context.Context, *PluginRequest) (*RemovePluginResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemovePlugin not implemented")
+}
+func (UnimplementedControlServer) PluginTrust(context.Context, *PluginTrustRequest) (*PluginTrustResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PluginTrust not implemented")
+}
+func (UnimplementedControlServer) PluginLogs(*PluginLogsRequest, grpc.ServerStreamingServer[PluginLogsResponse]) error {
+	return status.Error(codes.Unimplemented, "method PluginLogs not implemented")
 }
 func (UnimplementedControlServer) ListRules(context.Context, *ListRulesRequest) (*ListRulesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRules not implemented")
@@ -568,6 +637,53 @@ func _Control_ReloadPlugin_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _Control_RemovePlugin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PluginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).RemovePlugin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_RemovePlugin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).RemovePlugin(ctx, req.(*PluginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_PluginTrust_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PluginTrustRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).PluginTrust(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_PluginTrust_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).PluginTrust(ctx, req.(*PluginTrustRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_PluginLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PluginLogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServer).PluginLogs(m, &grpc.GenericServerStream[PluginLogsRequest, PluginLogsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_PluginLogsServer = grpc.ServerStreamingServer[PluginLogsResponse]
 
 func _Control_ListRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRulesRequest)
@@ -864,6 +980,14 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Control_ReloadPlugin_Handler,
 		},
 		{
+			MethodName: "RemovePlugin",
+			Handler:    _Control_RemovePlugin_Handler,
+		},
+		{
+			MethodName: "PluginTrust",
+			Handler:    _Control_PluginTrust_Handler,
+		},
+		{
 			MethodName: "ListRules",
 			Handler:    _Control_ListRules_Handler,
 		},
@@ -917,6 +1041,11 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "PluginLogs",
+			Handler:       _Control_PluginLogs_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "TailEvents",
 			Handler:       _Control_TailEvents_Handler,

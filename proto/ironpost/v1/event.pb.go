@@ -360,10 +360,9 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 // Batch is the one message of every event stream, in both directions. It
 // carries records, an acknowledgement, control data, or several of these.
 //
-// Fields below 16 are the header. The host reads the header, passes the rest
-// on untouched, and refuses a batch in which a header field follows a payload
-// field: write fields in the order of their numbers, as every generated
-// encoder does.
+// Fields below 16 are the header. On event streams the host reads the header and
+// passes the payload on untouched: write fields in the order of their numbers, as
+// every generated encoder does.
 type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The stream that all records of this batch belong to (see Origin).
@@ -400,12 +399,21 @@ type Batch struct {
 	// From a parser: first sequence of the raw stream that this answer does not
 	// cover; an answer may come in several parts.
 	NextSequence uint64 `protobuf:"fixed64,15,opt,name=next_sequence,json=nextSequence,proto3" json:"next_sequence,omitempty"`
-	// Payload: exactly one of these, as kind says.
-	Raw           [][]byte       `protobuf:"bytes,16,rep,name=raw,proto3" json:"raw,omitempty"`
-	Logs          []*LogEvent    `protobuf:"bytes,17,rep,name=logs,proto3" json:"logs,omitempty"`
-	Packets       []*PacketEvent `protobuf:"bytes,18,rep,name=packets,proto3" json:"packets,omitempty"`
-	Alerts        []*AlertEvent  `protobuf:"bytes,19,rep,name=alerts,proto3" json:"alerts,omitempty"`
-	Actions       []*ActionEvent `protobuf:"bytes,20,rep,name=actions,proto3" json:"actions,omitempty"`
+	// Only with logs: texts that the log events name by their place in this list,
+	// the first by 1, instead of repeating them. An event may only name what stands
+	// before it on the wire: write a name before the first event that uses it, or
+	// all of them first, as every generated encoder does. At most 4096, each of at
+	// most 256 bytes.
+	Names   []string       `protobuf:"bytes,16,rep,name=names,proto3" json:"names,omitempty"`
+	Raw     [][]byte       `protobuf:"bytes,17,rep,name=raw,proto3" json:"raw,omitempty"`
+	Logs    []*LogEvent    `protobuf:"bytes,18,rep,name=logs,proto3" json:"logs,omitempty"`
+	Packets []*PacketEvent `protobuf:"bytes,19,rep,name=packets,proto3" json:"packets,omitempty"`
+	Alerts  []*AlertEvent  `protobuf:"bytes,20,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	Actions []*ActionEvent `protobuf:"bytes,21,rep,name=actions,proto3" json:"actions,omitempty"`
+	// On event streams: the encoding of a Batch of which only the lists above are
+	// read, at most 1 MiB. It is the last field. The host passes it on unseen, so
+	// who reads it holds to count: what is there beyond it does not count.
+	Payload       []byte `protobuf:"bytes,22,opt,name=payload,proto3" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -545,6 +553,13 @@ func (x *Batch) GetNextSequence() uint64 {
 	return 0
 }
 
+func (x *Batch) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
 func (x *Batch) GetRaw() [][]byte {
 	if x != nil {
 		return x.Raw
@@ -576,6 +591,13 @@ func (x *Batch) GetAlerts() []*AlertEvent {
 func (x *Batch) GetActions() []*ActionEvent {
 	if x != nil {
 		return x.Actions
+	}
+	return nil
+}
+
+func (x *Batch) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
 	}
 	return nil
 }
@@ -1006,9 +1028,11 @@ func (x *Count) GetValue() uint64 {
 
 // Field is one named value of an event.
 type Field struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// In a log event of a batch, instead of key: its place in Batch.names.
+	KeyRef        uint32 `protobuf:"varint,3,opt,name=key_ref,json=keyRef,proto3" json:"key_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1055,6 +1079,13 @@ func (x *Field) GetValue() string {
 		return x.Value
 	}
 	return ""
+}
+
+func (x *Field) GetKeyRef() uint32 {
+	if x != nil {
+		return x.KeyRef
+	}
+	return 0
 }
 
 // EventID names one event for ever.
@@ -1116,7 +1147,8 @@ type LogEvent struct {
 	// Sequence of the raw record, counted from Batch.first_sequence.
 	Offset uint32 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
 	// UTC nanoseconds since 1970, as a two's complement number; 0 is unset.
-	Time         uint64   `protobuf:"fixed64,2,opt,name=time,proto3" json:"time,omitempty"`
+	Time uint64 `protobuf:"fixed64,2,opt,name=time,proto3" json:"time,omitempty"`
+	// In a batch, 0 is Batch.observed_time.
 	ObservedTime uint64   `protobuf:"fixed64,3,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	Severity     Severity `protobuf:"varint,4,opt,name=severity,proto3,enum=ironpost.v1.Severity" json:"severity,omitempty"`
 	// Bits: 1 time inferred, 2 unparsed, 4 truncated, 8 time clamped,
@@ -1131,7 +1163,10 @@ type LogEvent struct {
 	Raw    []byte `protobuf:"bytes,11,opt,name=raw,proto3" json:"raw,omitempty"`
 	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Only inside an alert: the event's stream and sequence.
-	Id            *EventID `protobuf:"bytes,13,opt,name=id,proto3" json:"id,omitempty"`
+	Id *EventID `protobuf:"bytes,13,opt,name=id,proto3" json:"id,omitempty"`
+	// Instead of host and process: their places in Batch.names.
+	HostRef       uint32 `protobuf:"varint,14,opt,name=host_ref,json=hostRef,proto3" json:"host_ref,omitempty"`
+	ProcessRef    uint32 `protobuf:"varint,15,opt,name=process_ref,json=processRef,proto3" json:"process_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1255,6 +1290,20 @@ func (x *LogEvent) GetId() *EventID {
 		return x.Id
 	}
 	return nil
+}
+
+func (x *LogEvent) GetHostRef() uint32 {
+	if x != nil {
+		return x.HostRef
+	}
+	return 0
+}
+
+func (x *LogEvent) GetProcessRef() uint32 {
+	if x != nil {
+		return x.ProcessRef
+	}
+	return 0
 }
 
 // PacketEvent sums up the packets of one source, or of one destination and
@@ -1863,7 +1912,7 @@ var File_ironpost_v1_event_proto protoreflect.FileDescriptor
 
 const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17ironpost/v1/event.proto\x12\vironpost.v1\"\xf2\x05\n" +
+	"\x17ironpost/v1/event.proto\x12\vironpost.v1\"\xa2\x06\n" +
 	"\x05Batch\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12%\n" +
 	"\x0efirst_sequence\x18\x02 \x01(\x06R\rfirstSequence\x12%\n" +
@@ -1885,12 +1934,14 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\ttruncated\x18\f \x03(\rR\ttruncated\x12\"\n" +
 	"\x03ack\x18\r \x01(\v2\x10.ironpost.v1.AckR\x03ack\x122\n" +
 	"\acontrol\x18\x0e \x01(\v2\x18.ironpost.v1.LinkControlR\acontrol\x12#\n" +
-	"\rnext_sequence\x18\x0f \x01(\x06R\fnextSequence\x12\x10\n" +
-	"\x03raw\x18\x10 \x03(\fR\x03raw\x12)\n" +
-	"\x04logs\x18\x11 \x03(\v2\x15.ironpost.v1.LogEventR\x04logs\x122\n" +
-	"\apackets\x18\x12 \x03(\v2\x18.ironpost.v1.PacketEventR\apackets\x12/\n" +
-	"\x06alerts\x18\x13 \x03(\v2\x17.ironpost.v1.AlertEventR\x06alerts\x122\n" +
-	"\aactions\x18\x14 \x03(\v2\x18.ironpost.v1.ActionEventR\aactions\"}\n" +
+	"\rnext_sequence\x18\x0f \x01(\x06R\fnextSequence\x12\x14\n" +
+	"\x05names\x18\x10 \x03(\tR\x05names\x12\x10\n" +
+	"\x03raw\x18\x11 \x03(\fR\x03raw\x12)\n" +
+	"\x04logs\x18\x12 \x03(\v2\x15.ironpost.v1.LogEventR\x04logs\x122\n" +
+	"\apackets\x18\x13 \x03(\v2\x18.ironpost.v1.PacketEventR\apackets\x12/\n" +
+	"\x06alerts\x18\x14 \x03(\v2\x17.ironpost.v1.AlertEventR\x06alerts\x122\n" +
+	"\aactions\x18\x15 \x03(\v2\x18.ironpost.v1.ActionEventR\aactions\x12\x18\n" +
+	"\apayload\x18\x16 \x01(\fR\apayload\"}\n" +
 	"\x06Origin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12\x16\n" +
@@ -1924,13 +1975,14 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"checkpoint\"1\n" +
 	"\x05Count\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value\"/\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value\"H\n" +
 	"\x05Field\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"=\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x17\n" +
+	"\akey_ref\x18\x03 \x01(\rR\x06keyRef\"=\n" +
 	"\aEventID\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x06R\bsequence\"\xfa\x02\n" +
+	"\bsequence\x18\x02 \x01(\x06R\bsequence\"\xb6\x03\n" +
 	"\bLogEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x06R\x04time\x12#\n" +
@@ -1945,7 +1997,10 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	" \x03(\v2\x12.ironpost.v1.FieldR\x06fields\x12\x10\n" +
 	"\x03raw\x18\v \x01(\fR\x03raw\x12\x16\n" +
 	"\x06reason\x18\f \x01(\tR\x06reason\x12$\n" +
-	"\x02id\x18\r \x01(\v2\x14.ironpost.v1.EventIDR\x02id\"\x97\x05\n" +
+	"\x02id\x18\r \x01(\v2\x14.ironpost.v1.EventIDR\x02id\x12\x19\n" +
+	"\bhost_ref\x18\x0e \x01(\rR\ahostRef\x12\x1f\n" +
+	"\vprocess_ref\x18\x0f \x01(\rR\n" +
+	"processRef\"\x97\x05\n" +
 	"\vPacketEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x06R\x04time\x12\x1f\n" +

@@ -27,7 +27,8 @@ const (
 	tagAck           = 13
 	tagControl       = 14
 	tagNextSequence  = 15
-	firstPayloadTag  = 16
+	tagNames         = 16
+	tagPayload       = 22
 )
 
 // ErrMalformed is wrapped by every error about bytes that are no Batch.
@@ -57,23 +58,23 @@ type Header struct {
 
 // Frame is a Batch whose records are bytes.
 //
-// A frame that was received, or made with NewFrame, owns a reference to a
-// pooled buffer: call Free once when done, and With for each further owner. Until
-// then the payload may be read by any number of goroutines; nobody may write it.
-// The Frame value itself belongs to one goroutine at a time.
+// A frame that was received, or made with NewFrame, owns a reference to pooled
+// buffers: call Free once when done, and With for each further owner. Until then
+// the payload may be read by any number of goroutines; nobody may write it. The
+// Frame value itself belongs to one goroutine at a time.
 type Frame struct {
 	Header
-	buffer  mem.Buffer // nil when there are no records
+	payload *payload   // nil when there are no records
 	backing mem.Buffer // what Header's slices alias in a received frame; nil otherwise
 }
 
-// NewFrame returns a frame that owns payload: encoded records, all of the
-// fields that header.Kind names. The slice goes to pool when the last owner
-// frees the frame; pool may be nil.
-func NewFrame(header Header, payload *[]byte, pool mem.BufferPool) *Frame {
+// NewFrame returns a frame that owns records: encoded, all of the fields that
+// header.Kind names. The slice goes to pool when the last owner frees the frame;
+// pool may be nil.
+func NewFrame(header Header, records *[]byte, pool mem.BufferPool) *Frame {
 	f := &Frame{Header: header}
-	if payload != nil && len(*payload) > 0 {
-		f.buffer = mem.NewBuffer(payload, pool)
+	if records != nil && len(*records) > 0 {
+		f.payload = newPayload(mem.BufferSlice{mem.NewBuffer(records, pool)}, nil)
 	}
 	return f
 }
@@ -82,9 +83,9 @@ func NewFrame(header Header, payload *[]byte, pool mem.BufferPool) *Frame {
 // reference of its own. The header may alias this frame's buffer, as a copy of
 // its own header does.
 func (f *Frame) With(header Header) *Frame {
-	g := &Frame{Header: header, buffer: f.buffer, backing: f.backing}
-	if g.buffer != nil {
-		g.buffer.Ref()
+	g := &Frame{Header: header, payload: f.payload, backing: f.backing}
+	if g.payload != nil {
+		g.payload.refs.Add(1)
 	}
 	if g.backing != nil {
 		g.backing.Ref()
@@ -94,43 +95,25 @@ func (f *Frame) With(header Header) *Frame {
 
 // Payload returns the encoded records. They are valid until Free.
 func (f *Frame) Payload() []byte {
-	if f.buffer == nil {
+	if f.payload == nil {
 		return nil
 	}
-	return f.buffer.ReadOnlyData()
+	return f.payload.bytes()
 }
 
 // Size returns the length of the payload in bytes.
 func (f *Frame) Size() int {
-	if f.buffer == nil {
+	if f.payload == nil {
 		return 0
 	}
-	return f.buffer.Len()
-}
-
-// Batch decodes the whole frame into the plain message, for who is not in a
-// hurry. The result shares no memory with the frame.
-func (f *Frame) Batch() (*Batch, error) {
-	b := new(Batch)
-	if err := proto.Unmarshal(f.Payload(), b); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	b.Stream, b.FirstSequence, b.Kind, b.Count, b.Provenance = f.Stream, f.FirstSequence, f.Kind, f.Count, f.Provenance
-	b.ObservedTime = uint64(f.ObservedTime)
-	if len(f.Origin) > 0 {
-		b.Origin = new(Origin)
-		if err := proto.Unmarshal(f.Origin, b.Origin); err != nil {
-			return nil, fmt.Errorf("%w: origin: %w", ErrMalformed, err)
-		}
-	}
-	return b, nil
+	return f.payload.size
 }
 
 // Free gives the frame's reference back. Freeing twice is harmless.
 func (f *Frame) Free() {
-	if f.buffer != nil {
-		f.buffer.Free()
-		f.buffer = nil
+	if f.payload != nil {
+		f.payload.free()
+		f.payload = nil
 	}
 	if f.backing != nil {
 		f.backing.Free()
@@ -140,49 +123,75 @@ func (f *Frame) Free() {
 }
 
 // marshal returns the wire form. The payload is not copied; the result holds a
-// reference of its own.
-func (f *Frame) marshal() (mem.BufferSlice, error) {
-	header, err := appendHeader(make([]byte, 0, 96+len(f.Origin)+len(f.Checkpoint)), &f.Header)
+// reference of its own. The header's bytes come from pool, which may be nil.
+func (f *Frame) marshal(pool mem.BufferPool) (mem.BufferSlice, error) {
+	var header *[]byte
+	// Smaller slices do not come back to a pool (mem.IsBelowBufferPoolingThreshold).
+	if size := max(2<<10, 128+len(f.Origin)+len(f.Checkpoint)); pool != nil {
+		header = pool.Get(size)
+		*header = (*header)[:0]
+	} else {
+		b := make([]byte, 0, size)
+		header = &b
+	}
+	b, err := appendHeader(*header, &f.Header)
 	if err != nil {
 		return nil, err
 	}
-	out := append(make(mem.BufferSlice, 0, 2), mem.SliceBuffer(header))
-	if f.buffer != nil {
-		f.buffer.Ref()
-		out = append(out, f.buffer)
+	var pieces mem.BufferSlice
+	if f.payload != nil {
+		pieces = f.payload.pieces
+		b = protowire.AppendTag(b, tagPayload, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(f.payload.size))
 	}
-	return out, nil
+	*header = b
+	pieces.Ref()
+	return append(append(make(mem.BufferSlice, 0, 1+len(pieces)), mem.NewBuffer(header, pool)), pieces...), nil
 }
 
-// unmarshal takes the frame from its wire form, and a reference to the bytes.
+// unmarshal takes the frame from its wire form, and references to the bytes.
 func (f *Frame) unmarshal(data mem.BufferSlice, pool mem.BufferPool) error {
 	f.Free()
-	if n := data.Len(); n > MaxMessageBytes {
-		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, n, MaxMessageBytes)
-	}
-	whole := data.MaterializeToBuffer(pool)
-	bytes := whole.ReadOnlyData()
 	f.Header = Header{}
-	n, err := parseHeader(bytes, &f.Header)
-	if err != nil {
-		whole.Free()
-		f.Header = Header{}
-		return err
+	total := data.Len()
+	if total > MaxMessageBytes {
+		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, total, MaxMessageBytes)
 	}
-	if rest := len(bytes) - n; rest > MaxBatchBytes {
-		err = fmt.Errorf("%w: payload of %d bytes, at most %d are allowed", ErrMalformed, rest, MaxBatchBytes)
+	if total == 0 {
+		return nil
+	}
+	first, rest := data[0], data[1:]
+	n, size, err := parseHeader(first.ReadOnlyData(), &f.Header)
+	if len(rest) > 0 && (err != nil || n == first.Len()) {
+		// The header goes on in the next piece.
+		first, rest = data.MaterializeToBuffer(pool), nil
+		f.Header = Header{}
+		n, size, err = parseHeader(first.ReadOnlyData(), &f.Header)
 	} else {
-		err = checkPayload(&f.Header, bytes[n:])
+		first.Ref()
+	}
+	switch {
+	case err != nil:
+	case size > MaxBatchBytes:
+		err = fmt.Errorf("%w: payload of %d bytes, at most %d are allowed", ErrMalformed, size, MaxBatchBytes)
+	case size != uint64(total-n):
+		err = fmt.Errorf("%w: payload of %d bytes, and %d follow the header", ErrMalformed, size, total-n)
+	case size == 0 && f.Count > 0:
+		err = fmt.Errorf("%w: no payload, and the header counts %d records", ErrMalformed, f.Count)
+	case uint64(f.Count) > size:
+		err = fmt.Errorf("%w: %d records in %d bytes", ErrMalformed, f.Count, size)
 	}
 	if err != nil {
-		whole.Free()
+		first.Free()
 		f.Header = Header{}
 		return err
 	}
-	f.backing = whole
-	if n < len(bytes) {
-		f.buffer = whole.Slice(n, len(bytes))
+	if size > 0 {
+		pieces := append(make(mem.BufferSlice, 0, 1+len(rest)), first.Slice(n, first.Len()))
+		rest.Ref()
+		f.payload = newPayload(append(pieces, rest...), pool)
 	}
+	f.backing = first
 	return nil
 }
 
@@ -243,45 +252,32 @@ func appendHeader(b []byte, h *Header) ([]byte, error) {
 	return b, nil
 }
 
-// checkPayload checks that nothing but records of the header's kind follows the
-// header, as many as it counts: a header field cannot hide behind the records,
-// where a reader of the plain message would take it for the header, and sequence
-// numbers that follow from the count are right.
-func checkPayload(h *Header, payload []byte) error {
-	n := 0
-	for at := 0; at < len(payload); n++ {
-		_, end, err := nextRecord(h.Kind, payload, at)
-		if err != nil {
-			return err
-		}
-		at = end
-	}
-	if n != int(h.Count) {
-		return fmt.Errorf("%w: %d records, and the header counts %d", ErrMalformed, n, h.Count)
-	}
-	return nil
-}
-
-// parseHeader decodes the header and returns the offset of the first payload
-// field.
-func parseHeader(b []byte, h *Header) (int, error) {
-	at := 0
+// parseHeader decodes the header and returns the offset of the payload's bytes and
+// how many there are to be; 0 when there is none.
+func parseHeader(b []byte, h *Header) (at int, size uint64, err error) {
 	for at < len(b) {
 		tag, typ, n := protowire.ConsumeTag(b[at:])
 		if n < 0 {
-			return 0, fmt.Errorf("%w: tag at byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
-		}
-		if tag >= firstPayloadTag {
-			break
+			return 0, 0, fmt.Errorf("%w: tag at byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
 		}
 		at += n
+		if tag == tagPayload && typ == protowire.BytesType {
+			size, n := protowire.ConsumeVarint(b[at:])
+			if n < 0 {
+				return 0, 0, fmt.Errorf("%w: length of the payload: %w", ErrMalformed, protowire.ParseError(n))
+			}
+			return at + n, size, nil
+		}
+		if tag >= tagNames {
+			return 0, 0, fmt.Errorf("%w: field %d, where records are in the payload", ErrMalformed, tag)
+		}
 		n, err := parseField(b[at:], tag, typ, h)
 		if err != nil {
-			return 0, fmt.Errorf("%w: header field %d: %w", ErrMalformed, tag, err)
+			return 0, 0, fmt.Errorf("%w: header field %d: %w", ErrMalformed, tag, err)
 		}
 		at += n
 	}
-	return at, nil
+	return at, 0, nil
 }
 
 func parseField(b []byte, tag protowire.Number, typ protowire.Type, h *Header) (int, error) {
@@ -388,65 +384,4 @@ func appendTruncated(h *Header, i uint64) error {
 	}
 	h.Truncated = append(h.Truncated, uint32(i))
 	return nil
-}
-
-// PayloadTag returns the field number that holds records of a kind in Batch, 0
-// for a kind that has none.
-func PayloadTag(kind Kind) protowire.Number {
-	switch kind {
-	case Kind_KIND_RAW:
-		return 16
-	case Kind_KIND_LOG:
-		return 17
-	case Kind_KIND_PACKET:
-		return 18
-	case Kind_KIND_ALERT:
-		return 19
-	case Kind_KIND_ACTION:
-		return 20
-	}
-	return 0
-}
-
-// Records calls yield with each record of the payload, in order, until it
-// returns false. The slices alias payload. A payload that holds anything but
-// records of this kind is malformed.
-func Records(kind Kind, payload []byte, yield func(record []byte) bool) error {
-	for at := 0; at < len(payload); {
-		start, end, err := nextRecord(kind, payload, at)
-		if err != nil {
-			return err
-		}
-		if at = end; !yield(payload[start:end:end]) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// nextRecord returns the bounds of the record whose tag is at a byte offset.
-func nextRecord(kind Kind, payload []byte, at int) (start, end int, err error) {
-	want := PayloadTag(kind)
-	b := payload[at:]
-	// The usual record: a tag of two bytes and a length of one or two.
-	if len(b) > 4 && b[0] == byte(want)<<3|byte(protowire.BytesType)|0x80 && b[1] == byte(want>>4) && want != 0 {
-		if n := int(b[2]); n < 0x80 && n <= len(b)-3 {
-			return at + 3, at + 3 + n, nil
-		} else if n = n&0x7f | int(b[3])<<7; b[2] >= 0x80 && b[3] < 0x80 && n <= len(b)-4 {
-			return at + 4, at + 4 + n, nil
-		}
-	}
-	tag, typ, n := protowire.ConsumeTag(b)
-	if n < 0 {
-		return 0, 0, fmt.Errorf("%w: tag at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(n))
-	}
-	if tag != want || typ != protowire.BytesType {
-		return 0, 0, fmt.Errorf("%w: field %d among records of kind %v", ErrMalformed, tag, kind)
-	}
-	record, m := protowire.ConsumeBytes(b[n:])
-	if m < 0 {
-		return 0, 0, fmt.Errorf("%w: record at payload byte %d: %w", ErrMalformed, at, protowire.ParseError(m))
-	}
-	end = at + n + m
-	return end - len(record), end, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 
@@ -31,6 +32,24 @@ func fullBatch() *Batch {
 	}
 }
 
+// wire encodes a batch as event streams carry it: what its lists hold is in the
+// payload.
+func wire(t testing.TB, b *Batch) []byte {
+	t.Helper()
+	header := proto.CloneOf(b)
+	records := &Batch{Names: header.Names, Raw: header.Raw, Logs: header.Logs, Packets: header.Packets, Alerts: header.Alerts, Actions: header.Actions}
+	header.Names, header.Raw, header.Logs, header.Packets, header.Alerts, header.Actions = nil, nil, nil, nil, nil, nil
+	var err error
+	if header.Payload, err = proto.Marshal(records); err != nil {
+		t.Fatal(err)
+	}
+	data, err := proto.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func decode(t testing.TB, data []byte) (*Frame, error) {
 	t.Helper()
 	f := new(Frame)
@@ -49,10 +68,7 @@ func encode(t testing.TB, f *Frame) []byte {
 
 func TestFrameReadsStandardProtobuf(t *testing.T) {
 	want := fullBatch()
-	data, err := proto.Marshal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := wire(t, want)
 	f, err := decode(t, data)
 	if err != nil {
 		t.Fatalf("Unmarshal: %v", err)
@@ -77,10 +93,7 @@ func TestFrameReadsStandardProtobuf(t *testing.T) {
 
 func TestStandardProtobufReadsFrame(t *testing.T) {
 	want := fullBatch()
-	data, err := proto.Marshal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := wire(t, want)
 	f, err := decode(t, data)
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +103,10 @@ func TestStandardProtobufReadsFrame(t *testing.T) {
 	if err := proto.Unmarshal(encode(t, f), &got); err != nil {
 		t.Fatalf("standard protobuf refuses the frame: %v", err)
 	}
+	if err := (proto.UnmarshalOptions{Merge: true}).Unmarshal(got.Payload, &got); err != nil {
+		t.Fatalf("standard protobuf refuses the payload: %v", err)
+	}
+	got.Payload = nil
 	if d := cmp.Diff(want, &got, protocmp.Transform()); d != "" {
 		t.Errorf("standard protobuf reads something else (-want +got):\n%s", d)
 	}
@@ -108,13 +125,15 @@ func TestEmptyFrame(t *testing.T) {
 }
 
 func TestFrameRefuses(t *testing.T) {
-	marshal := func(b *Batch) []byte {
+	marshal := func(b *Batch) []byte { return wire(t, b) }
+	plain := func(b *Batch) []byte {
 		data, err := proto.Marshal(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return data
 	}
+	payload := func(b *Batch, more ...byte) []byte { return append(wire(t, b), more...) }
 	raw := func(n int) *Batch {
 		return &Batch{Kind: Kind_KIND_RAW, Count: 1, Raw: [][]byte{make([]byte, n)}}
 	}
@@ -124,12 +143,12 @@ func TestFrameRefuses(t *testing.T) {
 		"header field behind the records":          append(marshal(raw(1)), header...),
 		"acknowledgement behind the records":       append(marshal(raw(1)), ack...),
 		"unknown field behind the records":         append(marshal(raw(1)), protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1)...),
-		"records of another kind":                  marshal(&Batch{Kind: Kind_KIND_LOG, Count: 1, Raw: [][]byte{{1}}}),
-		"records of two kinds":                     marshal(&Batch{Kind: Kind_KIND_RAW, Count: 2, Raw: [][]byte{{1}}, Logs: []*LogEvent{{}}}),
-		"records without a kind":                   marshal(&Batch{Count: 1, Raw: [][]byte{{1}}}),
-		"records of a kind that has none":          marshal(&Batch{Kind: Kind_KIND_INVENTORY, Count: 1, Raw: [][]byte{{1}}}),
-		"fewer records than counted":               marshal(&Batch{Kind: Kind_KIND_RAW, Count: 2, Raw: [][]byte{{1}}}),
-		"more records than counted":                marshal(&Batch{Kind: Kind_KIND_RAW, Count: 1, Raw: [][]byte{{1}, {2}}}),
+		"records outside of the payload":           plain(&Batch{Kind: Kind_KIND_RAW, Count: 1, Raw: [][]byte{{1}}}),
+		"more records than there are bytes":        marshal(&Batch{Kind: Kind_KIND_RAW, Count: 20, Raw: [][]byte{{1}}}),
+		"a header field behind the payload":        payload(raw(1), byte(tagProvenance<<3), 1),
+		"a second payload":                         payload(raw(1), marshal(raw(1))...),
+		"a payload that is cut off":                marshal(raw(1000))[:900],
+		"a payload that is a number":               protowire.AppendVarint(protowire.AppendTag(nil, tagPayload, protowire.VarintType), 1),
 		"a count without records":                  marshal(&Batch{Kind: Kind_KIND_RAW, Count: math.MaxUint32}),
 		"a provenance that would turn into host":   marshal(&Batch{Provenance: 257}),
 		"a negative provenance":                    marshal(&Batch{Provenance: -1}),
@@ -142,9 +161,7 @@ func TestFrameRefuses(t *testing.T) {
 		"an acknowledgement that is none":          protowire.AppendBytes(protowire.AppendTag(nil, tagAck, protowire.BytesType), []byte{0xff}),
 		"control data that is none":                protowire.AppendBytes(protowire.AppendTag(nil, tagControl, protowire.BytesType), []byte{0xff}),
 		"tag zero":                                 {0},
-		"a record longer than the rest":            {byte(tagKind << 3), 1, byte(tagCount << 3), 1, 0x82, 0x01, 5, 'a'},
-		"a record whose length does not end":       {byte(tagKind << 3), 1, byte(tagCount << 3), 1, 0x82, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
-		"records that are numbers":                 {byte(tagKind << 3), 1, byte(tagCount << 3), 1, 0x80, 0x01, 5},
+		"a payload whose length does not end":      {byte(tagKind << 3), 1, byte(tagCount << 3), 1, 0xb2, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 		"a deeply nested unknown group in the way": bytes.Repeat([]byte{14<<3 | 3}, 20000),
 	}
 	for name, data := range tests {
@@ -171,10 +188,7 @@ func TestFramePassesOverUnknownHeaderFieldTypes(t *testing.T) {
 }
 
 func TestFrameTruncations(t *testing.T) {
-	data, err := proto.Marshal(fullBatch())
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := wire(t, fullBatch())
 	for n := range data {
 		f, err := decode(t, data[:n])
 		if err == nil {
@@ -220,10 +234,7 @@ func (p *trackingPool) Put(b *[]byte) {
 // in a buffer of the pool.
 func received(t *testing.T, pool mem.BufferPool, b *Batch) *Frame {
 	t.Helper()
-	data, err := proto.Marshal(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := wire(t, b)
 	f := new(Frame)
 	parts := mem.BufferSlice{mem.SliceBuffer(data[:len(data)/2]), mem.SliceBuffer(data[len(data)/2:])}
 	if err := (Codec{Pool: pool}).Unmarshal(parts, f); err != nil {
@@ -273,7 +284,7 @@ func TestFrameReferences(t *testing.T) {
 func TestFrameMarshalOutlivesFrame(t *testing.T) {
 	pool := new(trackingPool)
 	payload := pool.Get(2048)
-	*payload = append((*payload)[:0], 0x82, 0x01, 3, 'a', 'b', 'c')
+	*payload = append((*payload)[:0], 0x8a, 0x01, 3, 'a', 'b', 'c')
 	f := NewFrame(Header{Kind: Kind_KIND_RAW, Count: 1}, payload, pool)
 	wire, err := Codec{}.Marshal(f)
 	if err != nil {
@@ -291,10 +302,7 @@ func TestFrameMarshalOutlivesFrame(t *testing.T) {
 
 func TestUnmarshalRefusalGivesBufferBack(t *testing.T) {
 	pool := new(trackingPool)
-	data, err := proto.Marshal(&Batch{Kind: Kind_KIND_RAW, Count: 9, Raw: [][]byte{make([]byte, 5000)}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := wire(t, &Batch{Kind: Kind_KIND_RAW, Count: 9000, Raw: [][]byte{make([]byte, 5000)}})
 	parts := mem.BufferSlice{mem.SliceBuffer(data[:100]), mem.SliceBuffer(data[100:])}
 	if err := (Codec{Pool: pool}).Unmarshal(parts, new(Frame)); !errors.Is(err, ErrMalformed) {
 		t.Fatalf("got %v, want ErrMalformed", err)
@@ -346,6 +354,77 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+func TestRecordsRefuses(t *testing.T) {
+	plain := func(b *Batch) []byte {
+		data, err := proto.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	for name, c := range map[string]struct {
+		kind    Kind
+		payload []byte
+	}{
+		"records of another kind":            {Kind_KIND_LOG, plain(&Batch{Raw: [][]byte{{1}}})},
+		"records of two kinds":               {Kind_KIND_RAW, plain(&Batch{Raw: [][]byte{{1}}, Logs: []*LogEvent{{}}})},
+		"names among raw records":            {Kind_KIND_RAW, plain(&Batch{Names: []string{"n"}, Raw: [][]byte{{1}}})},
+		"records of a kind that has none":    {Kind_KIND_INVENTORY, plain(&Batch{Raw: [][]byte{{1}}})},
+		"records of no kind":                 {Kind_KIND_UNSPECIFIED, []byte{0x82, 0x00, 1, 1, 1}},
+		"a header field":                     {Kind_KIND_RAW, plain(&Batch{Provenance: Provenance_PROVENANCE_HOST})},
+		"a record longer than the rest":      {Kind_KIND_RAW, []byte{0x8a, 0x01, 5, 'a'}},
+		"a long record longer than the rest": {Kind_KIND_RAW, []byte{0x8a, 0x01, 0xff, 0x01, 'a'}},
+		"a record whose length does not end": {Kind_KIND_RAW, []byte{0x8a, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
+		"a record that is a number":          {Kind_KIND_RAW, []byte{0x88, 0x01, 5}},
+		"half a tag":                         {Kind_KIND_RAW, []byte{0x8a}},
+	} {
+		if err := Records(c.kind, c.payload, func([]byte) bool { return true }); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: got error %v, want ErrMalformed", name, err)
+		}
+	}
+}
+
+// TestPieces cuts batches at every place: what is read is the same.
+func TestPieces(t *testing.T) {
+	logs := &Batch{Stream: 1, FirstSequence: 9, Kind: Kind_KIND_LOG, Count: 3, Number: 4, Origin: &Origin{Name: "n"}, Names: []string{"web1", "sshd"}}
+	for i := range logs.Count {
+		logs.Logs = append(logs.Logs, &LogEvent{Offset: i, HostRef: 1, ProcessRef: 2, Message: strings.Repeat("x", int(i)*150)})
+	}
+	raw := &Batch{Stream: 1, FirstSequence: 9, Kind: Kind_KIND_RAW, Count: 2, Number: 4, Raw: [][]byte{{}, bytes.Repeat([]byte{'r'}, 200)}}
+	for _, batch := range []*Batch{logs, raw} {
+		data := wire(t, batch)
+		whole, err := decode(t, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := encode(t, whole)
+		for first := range len(data) {
+			for _, width := range []int{1, 2, 3, 5, 64, len(data)} {
+				pieces := mem.BufferSlice{}
+				if first > 0 {
+					pieces = append(pieces, mem.SliceBuffer(data[:first]))
+				}
+				for at := first; at < len(data); at += width {
+					pieces = append(pieces, mem.SliceBuffer(data[at:min(at+width, len(data))]))
+				}
+				f := new(Frame)
+				if err := (Codec{Pool: new(Pool)}).Unmarshal(pieces, f); err != nil {
+					t.Fatalf("cut at %d, then every %d: %v", first, width, err)
+				}
+				if f.Size() != whole.Size() || !bytes.Equal(encode(t, f), want) || !bytes.Equal(f.Payload(), whole.Payload()) {
+					t.Fatalf("cut at %d, then every %d: another frame", first, width)
+				}
+				f.Free()
+				// A batch that is cut off is malformed wherever the pieces end.
+				short := pieces[:len(pieces)-1]
+				if err := (Codec{Pool: new(Pool)}).Unmarshal(short, f); short.Len() >= len(data)-whole.Size() && err == nil {
+					t.Fatalf("cut at %d, then every %d, and cut off at %d of %d: no error", first, width, short.Len(), len(data))
+				}
+			}
+		}
+	}
+}
+
 func TestPool(t *testing.T) {
 	p := new(Pool)
 	for _, n := range []int{0, 1, 1023, 1024, 1025, 4096, 1 << 20, 4<<20 - 1, 4 << 20, 4<<20 + 1, 64 << 20} {
@@ -374,13 +453,10 @@ func TestPool(t *testing.T) {
 }
 
 func FuzzFrame(f *testing.F) {
-	whole, err := proto.Marshal(fullBatch())
-	if err != nil {
-		f.Fatal(err)
-	}
+	whole := wire(f, fullBatch())
 	f.Add(whole)
 	f.Add([]byte{})
-	f.Add([]byte{0x18, 1, 0x20, 1, 0x82, 1, 0})
+	f.Add([]byte{0x18, 1, 0x20, 1, 0x8a, 1, 0})
 	f.Add([]byte{0x6a, 0, 0x72, 0})
 	f.Add(whole[:len(whole)/2])
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -409,10 +485,7 @@ func BenchmarkFrame(b *testing.B) {
 	for i := range 1024 {
 		batch.Raw = append(batch.Raw, fmt.Appendf(nil, "%0132d", i))
 	}
-	data, err := proto.Marshal(batch)
-	if err != nil {
-		b.Fatal(err)
-	}
+	data := wire(b, batch)
 	pool := new(Pool)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -27,6 +27,9 @@ const ParentFDEnv = "IRONPOST_PARENT_FD"
 const (
 	// MaxBatchBytes bounds the payload of one batch.
 	MaxBatchBytes = 1 << 20
+	// MaxNames bounds the names of one batch, and MaxNameBytes each of them.
+	MaxNames     = 4096
+	MaxNameBytes = 256
 	// MaxMessageBytes bounds one gRPC message: a batch, its header, and the
 	// state changes that ride in its acknowledgement (at most 1 MiB).
 	MaxMessageBytes = 4 << 20
@@ -40,10 +43,13 @@ const (
 	// more than all credits of an ordinary stream need, so that credits, not
 	// windows, apply back-pressure.
 	WindowBytes = 8 << 20
-	// SocketBufferBytes is what gRPC gathers before it writes, and reads at a
-	// time: a batch of the usual size. With its default of 32 KiB a batch takes
-	// several system calls, each of which wakes the other process.
-	SocketBufferBytes = 160 << 10
+	// WriteBufferBytes is what gRPC gathers before it writes: a batch of the usual
+	// size. With its default of 32 KiB a batch takes several system calls, each of
+	// which wakes the other process.
+	WriteBufferBytes = 160 << 10
+	// ReadBufferBytes is what gRPC reads ahead: little, so that the rest of every
+	// frame is read straight to where it stays.
+	ReadBufferBytes = 4 << 10
 	// DescribeTimeout bounds a plugin's start and its description.
 	DescribeTimeout = 5 * time.Second
 )

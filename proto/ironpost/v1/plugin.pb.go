@@ -433,11 +433,17 @@ type Permissions struct {
 	Write []string `protobuf:"bytes,4,rep,name=write,proto3" json:"write,omitempty"`
 	// Commands that the host runs for the plugin, by name.
 	Commands []string `protobuf:"bytes,5,rep,name=commands,proto3" json:"commands,omitempty"`
-	Docker   bool     `protobuf:"varint,6,opt,name=docker,proto3" json:"docker,omitempty"`
+	// Calls of the Docker API, as scopes ("read", "logs", "files", "isolate",
+	// "stop") or as "METHOD /path" with * for one element and ** for more. They
+	// are served on the socket docker.sock in the plugin's socket directory.
+	Docker []string `protobuf:"bytes,6,rep,name=docker,proto3" json:"docker,omitempty"`
 	// True for interpreted plugins: /usr, /lib and the like are readable.
 	BaseFiles bool `protobuf:"varint,7,opt,name=base_files,json=baseFiles,proto3" json:"base_files,omitempty"`
 	// True when the plugin starts processes of its own.
-	Processes     bool `protobuf:"varint,8,opt,name=processes,proto3" json:"processes,omitempty"`
+	Processes bool `protobuf:"varint,8,opt,name=processes,proto3" json:"processes,omitempty"`
+	// Services of the host, by name: "processes" is to look at the processes of
+	// the machine.
+	Services      []string `protobuf:"bytes,9,rep,name=services,proto3" json:"services,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,11 +513,11 @@ func (x *Permissions) GetCommands() []string {
 	return nil
 }
 
-func (x *Permissions) GetDocker() bool {
+func (x *Permissions) GetDocker() []string {
 	if x != nil {
 		return x.Docker
 	}
-	return false
+	return nil
 }
 
 func (x *Permissions) GetBaseFiles() bool {
@@ -526,6 +532,13 @@ func (x *Permissions) GetProcesses() bool {
 		return x.Processes
 	}
 	return false
+}
+
+func (x *Permissions) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
 }
 
 // BundleSpec declares a set of files.
@@ -1861,6 +1874,7 @@ type HostCall struct {
 	//	*HostCall_Run
 	//	*HostCall_Read
 	//	*HostCall_Stop
+	//	*HostCall_Processes
 	Call          isHostCall_Call `protobuf_oneof:"call"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1937,6 +1951,15 @@ func (x *HostCall) GetStop() *StopCommand {
 	return nil
 }
 
+func (x *HostCall) GetProcesses() *ListProcesses {
+	if x != nil {
+		if x, ok := x.Call.(*HostCall_Processes); ok {
+			return x.Processes
+		}
+	}
+	return nil
+}
+
 type isHostCall_Call interface {
 	isHostCall_Call()
 }
@@ -1953,11 +1976,175 @@ type HostCall_Stop struct {
 	Stop *StopCommand `protobuf:"bytes,4,opt,name=stop,proto3,oneof"`
 }
 
+type HostCall_Processes struct {
+	Processes *ListProcesses `protobuf:"bytes,5,opt,name=processes,proto3,oneof"`
+}
+
 func (*HostCall_Run) isHostCall_Call() {}
 
 func (*HostCall_Read) isHostCall_Call() {}
 
 func (*HostCall_Stop) isHostCall_Call() {}
+
+func (*HostCall_Processes) isHostCall_Call() {}
+
+// ListProcesses asks for the processes of the machine, in the order of their
+// ids. One reply holds a bounded number; more is set when there are others, which
+// a call with after set to the last id gives.
+type ListProcesses struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only these, when set: at most 256, those that exist.
+	Pids []uint32 `protobuf:"varint,1,rep,packed,name=pids,proto3" json:"pids,omitempty"`
+	// Only processes with a greater id.
+	After         uint32 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProcesses) Reset() {
+	*x = ListProcesses{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProcesses) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProcesses) ProtoMessage() {}
+
+func (x *ListProcesses) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProcesses.ProtoReflect.Descriptor instead.
+func (*ListProcesses) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListProcesses) GetPids() []uint32 {
+	if x != nil {
+		return x.Pids
+	}
+	return nil
+}
+
+func (x *ListProcesses) GetAfter() uint32 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// Process is one process of the machine as the host sees it.
+type Process struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Pid    uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Parent uint32                 `protobuf:"varint,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	// The effective user.
+	Uid uint32 `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	// The name that the process gave itself, at most 15 bytes.
+	Name []byte `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// The program's path, with " (deleted)" behind it when the file is gone; empty for a
+	// kernel thread.
+	Executable []byte `protobuf:"bytes,5,opt,name=executable,proto3" json:"executable,omitempty"`
+	// The path in the control group tree of version 2, or else of the first
+	// hierarchy that is not the root.
+	ControlGroup []byte `protobuf:"bytes,6,opt,name=control_group,json=controlGroup,proto3" json:"control_group,omitempty"`
+	// When it was started, in clock ticks of 10 ms since boot: with pid it names
+	// the process for good.
+	StartedTicks  uint64 `protobuf:"varint,7,opt,name=started_ticks,json=startedTicks,proto3" json:"started_ticks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Process) Reset() {
+	*x = Process{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Process) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Process) ProtoMessage() {}
+
+func (x *Process) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Process.ProtoReflect.Descriptor instead.
+func (*Process) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Process) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Process) GetParent() uint32 {
+	if x != nil {
+		return x.Parent
+	}
+	return 0
+}
+
+func (x *Process) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *Process) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Process) GetExecutable() []byte {
+	if x != nil {
+		return x.Executable
+	}
+	return nil
+}
+
+func (x *Process) GetControlGroup() []byte {
+	if x != nil {
+		return x.ControlGroup
+	}
+	return nil
+}
+
+func (x *Process) GetStartedTicks() uint64 {
+	if x != nil {
+		return x.StartedTicks
+	}
+	return 0
+}
 
 // RunCommand starts a command that the plugin was granted. The reply's handle
 // names it.
@@ -1971,7 +2158,7 @@ type RunCommand struct {
 
 func (x *RunCommand) Reset() {
 	*x = RunCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1983,7 +2170,7 @@ func (x *RunCommand) String() string {
 func (*RunCommand) ProtoMessage() {}
 
 func (x *RunCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1996,7 +2183,7 @@ func (x *RunCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCommand.ProtoReflect.Descriptor instead.
 func (*RunCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RunCommand) GetCommand() string {
@@ -2025,7 +2212,7 @@ type ReadCommand struct {
 
 func (x *ReadCommand) Reset() {
 	*x = ReadCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2224,7 @@ func (x *ReadCommand) String() string {
 func (*ReadCommand) ProtoMessage() {}
 
 func (x *ReadCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2237,7 @@ func (x *ReadCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCommand.ProtoReflect.Descriptor instead.
 func (*ReadCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReadCommand) GetHandle() uint64 {
@@ -2076,7 +2263,7 @@ type StopCommand struct {
 
 func (x *StopCommand) Reset() {
 	*x = StopCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2275,7 @@ func (x *StopCommand) String() string {
 func (*StopCommand) ProtoMessage() {}
 
 func (x *StopCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2288,7 @@ func (x *StopCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopCommand.ProtoReflect.Descriptor instead.
 func (*StopCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StopCommand) GetHandle() uint64 {
@@ -2119,13 +2306,15 @@ type HostReply struct {
 	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
 	EndOfFile     bool                   `protobuf:"varint,5,opt,name=end_of_file,json=endOfFile,proto3" json:"end_of_file,omitempty"`
 	ExitCode      int32                  `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	Processes     []*Process             `protobuf:"bytes,7,rep,name=processes,proto3" json:"processes,omitempty"`
+	More          bool                   `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2326,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2339,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -2195,6 +2384,20 @@ func (x *HostReply) GetExitCode() int32 {
 	return 0
 }
 
+func (x *HostReply) GetProcesses() []*Process {
+	if x != nil {
+		return x.Processes
+	}
+	return nil
+}
+
+func (x *HostReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 var File_ironpost_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_ironpost_v1_plugin_proto_rawDesc = "" +
@@ -2234,17 +2437,18 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\rTYPE_DURATION\x10\x05\x12\r\n" +
 	"\tTYPE_SIZE\x10\x06\x12\x10\n" +
 	"\fTYPE_STRINGS\x10\a\x12\f\n" +
-	"\bTYPE_MAP\x10\b\"\xda\x01\n" +
+	"\bTYPE_MAP\x10\b\"\xf6\x01\n" +
 	"\vPermissions\x12\x16\n" +
 	"\x06listen\x18\x01 \x03(\tR\x06listen\x12\x18\n" +
 	"\aconnect\x18\x02 \x03(\tR\aconnect\x12\x12\n" +
 	"\x04read\x18\x03 \x03(\tR\x04read\x12\x14\n" +
 	"\x05write\x18\x04 \x03(\tR\x05write\x12\x1a\n" +
 	"\bcommands\x18\x05 \x03(\tR\bcommands\x12\x16\n" +
-	"\x06docker\x18\x06 \x01(\bR\x06docker\x12\x1d\n" +
+	"\x06docker\x18\x06 \x03(\tR\x06docker\x12\x1d\n" +
 	"\n" +
 	"base_files\x18\a \x01(\bR\tbaseFiles\x12\x1c\n" +
-	"\tprocesses\x18\b \x01(\bR\tprocesses\"q\n" +
+	"\tprocesses\x18\b \x01(\bR\tprocesses\x12\x1a\n" +
+	"\bservices\x18\t \x03(\tR\bservices\"q\n" +
 	"\n" +
 	"BundleSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
@@ -2336,13 +2540,27 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\fScanResponse\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x1a\n" +
-	"\bprogress\x18\x03 \x01(\tR\bprogress\"\xaf\x01\n" +
+	"\bprogress\x18\x03 \x01(\tR\bprogress\"\xeb\x01\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x03run\x18\x02 \x01(\v2\x17.ironpost.v1.RunCommandH\x00R\x03run\x12.\n" +
 	"\x04read\x18\x03 \x01(\v2\x18.ironpost.v1.ReadCommandH\x00R\x04read\x12.\n" +
-	"\x04stop\x18\x04 \x01(\v2\x18.ironpost.v1.StopCommandH\x00R\x04stopB\x06\n" +
-	"\x04call\":\n" +
+	"\x04stop\x18\x04 \x01(\v2\x18.ironpost.v1.StopCommandH\x00R\x04stop\x12:\n" +
+	"\tprocesses\x18\x05 \x01(\v2\x1a.ironpost.v1.ListProcessesH\x00R\tprocessesB\x06\n" +
+	"\x04call\"9\n" +
+	"\rListProcesses\x12\x12\n" +
+	"\x04pids\x18\x01 \x03(\rR\x04pids\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\rR\x05after\"\xc3\x01\n" +
+	"\aProcess\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x16\n" +
+	"\x06parent\x18\x02 \x01(\rR\x06parent\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\rR\x03uid\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\fR\x04name\x12\x1e\n" +
+	"\n" +
+	"executable\x18\x05 \x01(\fR\n" +
+	"executable\x12#\n" +
+	"\rcontrol_group\x18\x06 \x01(\fR\fcontrolGroup\x12#\n" +
+	"\rstarted_ticks\x18\a \x01(\x04R\fstartedTicks\":\n" +
 	"\n" +
 	"RunCommand\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\x12\x12\n" +
@@ -2351,14 +2569,16 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\rR\bmaxBytes\"%\n" +
 	"\vStopCommand\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\x04R\x06handle\"\x9a\x01\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\"\xe2\x01\n" +
 	"\tHostReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
 	"\x06handle\x18\x03 \x01(\x04R\x06handle\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x1e\n" +
 	"\vend_of_file\x18\x05 \x01(\bR\tendOfFile\x12\x1b\n" +
-	"\texit_code\x18\x06 \x01(\x05R\bexitCode2\xeb\x03\n" +
+	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x122\n" +
+	"\tprocesses\x18\a \x03(\v2\x14.ironpost.v1.ProcessR\tprocesses\x12\x12\n" +
+	"\x04more\x18\b \x01(\bR\x04more2\xeb\x03\n" +
 	"\x06Plugin\x12B\n" +
 	"\bDescribe\x12\x1c.ironpost.v1.DescribeRequest\x1a\x18.ironpost.v1.Description\x12J\n" +
 	"\tConfigure\x12\x1d.ironpost.v1.ConfigureRequest\x1a\x1e.ironpost.v1.ConfigureResponse\x12A\n" +
@@ -2401,7 +2621,7 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(ConfigField_Type)(0),     // 0: ironpost.v1.ConfigField.Type
 	(HealthResponse_State)(0), // 1: ironpost.v1.HealthResponse.State
@@ -2433,84 +2653,88 @@ var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(*ScanRequest)(nil),       // 27: ironpost.v1.ScanRequest
 	(*ScanResponse)(nil),      // 28: ironpost.v1.ScanResponse
 	(*HostCall)(nil),          // 29: ironpost.v1.HostCall
-	(*RunCommand)(nil),        // 30: ironpost.v1.RunCommand
-	(*ReadCommand)(nil),       // 31: ironpost.v1.ReadCommand
-	(*StopCommand)(nil),       // 32: ironpost.v1.StopCommand
-	(*HostReply)(nil),         // 33: ironpost.v1.HostReply
-	(Kind)(0),                 // 34: ironpost.v1.Kind
-	(*Count)(nil),             // 35: ironpost.v1.Count
-	(Severity)(0),             // 36: ironpost.v1.Severity
-	(*ActionEvent)(nil),       // 37: ironpost.v1.ActionEvent
-	(Outcome)(0),              // 38: ironpost.v1.Outcome
-	(*Field)(nil),             // 39: ironpost.v1.Field
-	(*Batch)(nil),             // 40: ironpost.v1.Batch
+	(*ListProcesses)(nil),     // 30: ironpost.v1.ListProcesses
+	(*Process)(nil),           // 31: ironpost.v1.Process
+	(*RunCommand)(nil),        // 32: ironpost.v1.RunCommand
+	(*ReadCommand)(nil),       // 33: ironpost.v1.ReadCommand
+	(*StopCommand)(nil),       // 34: ironpost.v1.StopCommand
+	(*HostReply)(nil),         // 35: ironpost.v1.HostReply
+	(Kind)(0),                 // 36: ironpost.v1.Kind
+	(*Count)(nil),             // 37: ironpost.v1.Count
+	(Severity)(0),             // 38: ironpost.v1.Severity
+	(*ActionEvent)(nil),       // 39: ironpost.v1.ActionEvent
+	(Outcome)(0),              // 40: ironpost.v1.Outcome
+	(*Field)(nil),             // 41: ironpost.v1.Field
+	(*Batch)(nil),             // 42: ironpost.v1.Batch
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	4,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
 	5,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	34, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	36, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
 	6,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
 	8,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	34, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	36, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	35, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	37, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
 	18, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
 	21, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	36, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
-	37, // 12: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	38, // 13: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	34, // 14: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	36, // 15: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	39, // 16: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
-	30, // 17: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	31, // 18: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	32, // 19: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
-	2,  // 20: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	7,  // 21: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	10, // 22: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	12, // 23: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	14, // 24: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	16, // 25: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	33, // 26: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	40, // 27: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	40, // 28: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	40, // 29: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	19, // 30: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	16, // 31: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	40, // 32: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	22, // 33: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	22, // 34: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	22, // 35: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	40, // 36: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	24, // 37: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	25, // 38: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	27, // 39: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	3,  // 40: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	9,  // 41: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	11, // 42: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	13, // 43: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	15, // 44: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	17, // 45: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	29, // 46: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	40, // 47: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	40, // 48: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	40, // 49: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	20, // 50: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	17, // 51: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	40, // 52: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	23, // 53: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	23, // 54: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	23, // 55: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	40, // 56: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	40, // 57: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	26, // 58: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	28, // 59: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	40, // [40:60] is the sub-list for method output_type
-	20, // [20:40] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	38, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	39, // 12: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	40, // 13: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	36, // 14: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	38, // 15: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	41, // 16: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	32, // 17: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	33, // 18: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	34, // 19: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	30, // 20: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
+	31, // 21: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
+	2,  // 22: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	7,  // 23: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	10, // 24: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	12, // 25: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	14, // 26: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	16, // 27: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	35, // 28: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	42, // 29: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	42, // 30: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	42, // 31: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	19, // 32: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	16, // 33: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	42, // 34: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	22, // 35: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	22, // 36: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	22, // 37: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	42, // 38: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	24, // 39: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	25, // 40: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	27, // 41: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	3,  // 42: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	9,  // 43: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	11, // 44: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	13, // 45: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	15, // 46: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	17, // 47: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	29, // 48: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	42, // 49: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	42, // 50: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	42, // 51: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	20, // 52: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	17, // 53: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	42, // 54: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	23, // 55: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	23, // 56: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	23, // 57: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	42, // 58: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	42, // 59: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	26, // 60: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	28, // 61: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	42, // [42:62] is the sub-list for method output_type
+	22, // [22:42] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -2523,6 +2747,7 @@ func file_ironpost_v1_plugin_proto_init() {
 		(*HostCall_Run)(nil),
 		(*HostCall_Read)(nil),
 		(*HostCall_Stop)(nil),
+		(*HostCall_Processes)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2530,7 +2755,7 @@ func file_ironpost_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

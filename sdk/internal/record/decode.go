@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -23,55 +22,6 @@ const (
 	// MaxPortSample bounds PacketEvent.PortSample.
 	MaxPortSample = 16
 )
-
-// DecodeLog fills e, which must be empty (Reset), from the body of a LogEvent.
-// Strings alias body. Stream is left alone unless the record carries its own.
-func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
-	r := reader{b: body}
-	e.Sequence = base
-	for r.next() {
-		switch r.number {
-		case 1:
-			e.Sequence = base + uint64(uint32(r.value))
-		case 2:
-			e.Time = Time(int64(r.value))
-		case 3:
-			e.ObservedTime = Time(int64(r.value))
-		case 4:
-			e.Severity = event.Severity(min(r.value, 255))
-		case 5:
-			e.Flags = event.Flags(r.value)
-		case 6:
-			e.Host = r.string()
-		case 7:
-			e.Process = r.string()
-		case 8:
-			e.PID = uint32(r.value)
-		case 9:
-			e.Message = r.string()
-		case 10:
-			f, err := decodeField(r.bytes)
-			if err != nil {
-				return err
-			}
-			if len(e.Fields) >= MaxFields {
-				return ErrMalformed
-			}
-			e.Fields = append(e.Fields, f)
-		case 11:
-			e.Raw = r.bytes
-		case 12:
-			e.Reason = r.string()
-		case 13:
-			id, err := decodeID(r.bytes)
-			if err != nil {
-				return err
-			}
-			e.Stream, e.Sequence = &event.Stream{ID: id.Stream}, id.Sequence
-		}
-	}
-	return r.err
-}
 
 // DecodePacket fills p, which must be zero but for the capacity of PortSample.
 func DecodePacket(body []byte, base uint64, p *event.PacketEvent) error {
@@ -332,13 +282,48 @@ type reader struct {
 
 // next advances to the next field; false at the end and at the first error.
 func (r *reader) next() bool {
+	b := r.b
+	if len(b) < 2 || b[0] >= 0x80 || b[0] < 1<<3 {
+		return r.nextRare()
+	}
+	r.number, r.wire = int(b[0]>>3), int(b[0]&7)
+	r.value, r.bytes = 0, nil
+	switch r.wire {
+	case wireBytes:
+		n, at := int(b[1]), 2
+		if n >= 0x80 {
+			if len(b) < 3 || b[2] >= 0x80 {
+				return r.nextRare()
+			}
+			n, at = n&0x7f|int(b[2])<<7, 3
+		}
+		if n > len(b)-at {
+			r.err = ErrMalformed
+			return false
+		}
+		r.bytes, r.b = b[at:at+n:at+n], b[at+n:]
+		return true
+	case wireVarint:
+		if b[1] < 0x80 {
+			r.value, r.b = uint64(b[1]), b[2:]
+			return true
+		}
+	case wireFixed64:
+		if len(b) >= 9 {
+			r.value, r.b = binary.LittleEndian.Uint64(b[1:]), b[9:]
+			return true
+		}
+	}
+	return r.nextRare()
+}
+
+// nextRare is next for every form of a field.
+func (r *reader) nextRare() bool {
 	if len(r.b) == 0 || r.err != nil {
 		return false
 	}
-	var key uint64
-	if c := r.b[0]; c < 0x80 {
-		key, r.b = uint64(c), r.b[1:]
-	} else if key = r.uvarint(); r.err != nil {
+	key := r.uvarint()
+	if r.err != nil {
 		return false
 	}
 	r.number, r.wire = int(key>>3), int(key&7)
@@ -349,12 +334,7 @@ func (r *reader) next() bool {
 	}
 	switch r.wire {
 	case wireBytes:
-		var n uint64
-		if len(r.b) > 0 && r.b[0] < 0x80 {
-			n, r.b = uint64(r.b[0]), r.b[1:]
-		} else {
-			n = r.uvarint()
-		}
+		n := r.uvarint()
 		if r.err != nil || n > uint64(len(r.b)) {
 			r.err = ErrMalformed
 			return false
@@ -391,6 +371,4 @@ func (r *reader) uvarint() uint64 {
 }
 
 // string returns the bytes of the field as a string that aliases them.
-func (r *reader) string() string {
-	return unsafe.String(unsafe.SliceData(r.bytes), len(r.bytes))
-}
+func (r *reader) string() string { return alias(r.bytes) }

@@ -19,57 +19,26 @@ const (
 	wireFixed32 = 5
 )
 
+// The field numbers of names and records in a Batch.
+const (
+	tagNames  = 16
+	tagRaw    = 17
+	tagLog    = 18
+	tagPacket = 19
+	tagAlert  = 20
+	tagAction = 21
+)
+
 // AppendRaw appends a raw record.
 func AppendRaw(b, line []byte) []byte {
-	b = append(b, tag2(16)...)
+	b = append(b, tag2(tagRaw)...)
 	b = binary.AppendUvarint(b, uint64(len(line)))
 	return append(b, line...)
 }
 
-// AppendLog appends a log event whose sequence is counted from base.
-func AppendLog(b []byte, e *event.LogEvent, base uint64) []byte {
-	clean(&e.Host)
-	clean(&e.Process)
-	clean(&e.Message)
-	clean(&e.Reason)
-	b = append(b, tag2(17)...)
-	b = binary.AppendUvarint(b, uint64(sizeLog(e, e.Sequence-base)))
-	return appendLogBody(b, e, e.Sequence-base)
-}
-
-func sizeLog(e *event.LogEvent, offset uint64) int {
-	n := sizeVarint(offset) + sizeTime(e.Time) + sizeTime(e.ObservedTime) +
-		sizeVarint(uint64(e.Severity)) + sizeVarint(uint64(e.Flags)) +
-		sizeBytes(len(e.Host)) + sizeBytes(len(e.Process)) + sizeVarint(uint64(e.PID)) +
-		sizeBytes(len(e.Message)) + sizeBytes(len(e.Raw)) + sizeBytes(len(e.Reason))
-	for i := range e.Fields {
-		clean(&e.Fields[i].Key)
-		clean(&e.Fields[i].Value)
-		n += sizeMessage(sizeField(e.Fields[i]))
-	}
-	return n
-}
-
-func appendLogBody(b []byte, e *event.LogEvent, offset uint64) []byte {
-	b = appendVarint(b, 1, offset)
-	b = appendTime(b, 2, e.Time)
-	b = appendTime(b, 3, e.ObservedTime)
-	b = appendVarint(b, 4, uint64(e.Severity))
-	b = appendVarint(b, 5, uint64(e.Flags))
-	b = appendString(b, 6, e.Host)
-	b = appendString(b, 7, e.Process)
-	b = appendVarint(b, 8, uint64(e.PID))
-	b = appendString(b, 9, e.Message)
-	for i := range e.Fields {
-		b = appendField(b, 10, e.Fields[i])
-	}
-	b = appendString(b, 11, e.Raw)
-	return appendString(b, 12, e.Reason)
-}
-
 // AppendPacket appends a packet summary whose sequence is counted from base.
 func AppendPacket(b []byte, p *event.PacketEvent, base uint64) []byte {
-	return appendMessage(b, tag2(18), appendPacketBody(nil, p, p.Sequence-base))
+	return appendMessage(b, tag2(tagPacket), appendPacketBody(nil, p, p.Sequence-base))
 }
 
 func appendPacketBody(b []byte, p *event.PacketEvent, offset uint64) []byte {
@@ -124,17 +93,7 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 	}
 	room := event.MaxCitedBytes
 	for _, e := range a.Logs[:min(len(a.Logs), event.MaxCited)] {
-		c := *e
-		clean(&c.Host)
-		clean(&c.Process)
-		clean(&c.Message)
-		clean(&c.Reason)
-		c.Fields = event.CloneFields(e.Fields)
-		for i := range c.Fields {
-			clean(&c.Fields[i].Key)
-			clean(&c.Fields[i].Value)
-		}
-		body := appendLogBody(nil, &c, 0)
+		body := appendLogBody(nil, e, 0)
 		body = appendMessage(body, tagBytes(13), appendID(nil, e.ID()))
 		if len(body) > room {
 			continue // a long one leaves its room to the shorter ones
@@ -155,7 +114,7 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 	m = appendVarint(m, 20, uint64(a.Provenance))
 	m = appendString(m, 21, Valid(a.Peer))
 	m = appendVarint(m, 22, uint64(a.Hops))
-	return appendMessage(b, tag2(19), m)
+	return appendMessage(b, tag2(tagAlert), m)
 }
 
 // AppendAction appends an action whose sequence is counted from base.
@@ -175,7 +134,7 @@ func AppendAction(b []byte, a *event.ActionEvent, base uint64) []byte {
 	m = appendString(m, 11, Valid(a.Reason))
 	m = appendTime(m, 12, a.Expires)
 	m = appendFields(m, 13, a.Details)
-	return appendMessage(b, tag2(20), m)
+	return appendMessage(b, tag2(tagAction), m)
 }
 
 // Nanos returns t as UTC nanoseconds since 1970, 0 for the zero time. Times

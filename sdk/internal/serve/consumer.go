@@ -42,6 +42,8 @@ func (Stateless) Restore([]*pb.StateEntry) error { return nil }
 // Save has nothing to do.
 func (Stateless) Save(context.Context) ([]*pb.StateEntry, bool, error) { return nil, false, nil }
 
+func (Stateless) stateless() {}
+
 // How often a link saves. A save that costs nothing is made whenever the link is
 // idle, and every saveInterval. One that holds state is made when the link has
 // received saveShare times the bytes of the state saved last, so that windows
@@ -59,8 +61,10 @@ const (
 
 // Answer sends frames that answer one received frame.
 type Answer struct {
-	stream  Stream
-	answers uint64
+	stream    Stream
+	answers   uint64
+	stateless bool
+	finished  bool // the frame in hand is acknowledged
 }
 
 // Send sends records made from the frame in hand. header.Answers is filled in.
@@ -148,6 +152,16 @@ func receive(ctx context.Context, stream Stream, frames chan<- *pb.Frame) error 
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// Finish is Send for the last frame of an answer. From a handler without state it
+// carries the acknowledgement too, which would be a message of its own otherwise.
+func (a *Answer) Finish(f *pb.Frame) error {
+	if a.stateless {
+		f.Ack = &pb.Ack{Accepted: a.answers, Durable: a.answers}
+		a.finished = true
+	}
+	return a.Send(f)
 }
 
 type consumer struct {
@@ -244,12 +258,17 @@ func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
 	if f.Number == 0 {
 		return nil
 	}
-	if err := c.handler.Handle(ctx, f, &Answer{stream: c.stream, answers: f.Number}); err != nil {
+	_, stateless := c.handler.(interface{ stateless() })
+	answer := Answer{stream: c.stream, answers: f.Number, stateless: stateless}
+	if err := c.handler.Handle(ctx, f, &answer); err != nil {
 		return err
 	}
 	c.handled = f.Number
 	c.received += f.Size()
 	c.lastWork = time.Now()
+	if answer.finished {
+		c.acked, c.saved, c.received, c.lastSave = c.handled, c.handled, 0, c.lastWork
+	}
 	return nil
 }
 

@@ -77,7 +77,7 @@ func (h host) send(header pb.Header, records ...string) {
 func frame(header pb.Header, records ...string) *pb.Frame {
 	var payload []byte
 	for _, r := range records {
-		payload = append(payload, 0x82, 0x01, byte(len(r)))
+		payload = append(payload, 0x8a, 0x01, byte(len(r)))
 		payload = append(payload, r...)
 	}
 	if len(records) > 0 {

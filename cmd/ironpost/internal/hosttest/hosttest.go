@@ -106,7 +106,11 @@ func build(dir string) error {
 }
 
 func compile(out, pkg string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+	ldflags := "-s -w"
+	if os.Getenv("IRONPOST_TEST_SYMBOLS") != "" { // for a profiler
+		ldflags = ""
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", ldflags, "-o", out, pkg)
 	cmd.Dir = Root()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if b, err := cmd.CombinedOutput(); err != nil {
@@ -127,6 +131,25 @@ func Compile(t testing.TB, pkg string) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// Duplicate puts copies of a program into a directory, under names of their own.
+// Bytes behind its end change the SHA-256 of each and nothing else.
+func Duplicate(t testing.TB, program, dir string, names ...string) {
+	t.Helper()
+	b, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, append(slices.Clip(b), name...), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Options say how a host runs.

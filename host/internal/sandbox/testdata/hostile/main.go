@@ -124,6 +124,27 @@ var attempts = map[string]func(string) (string, error){
 		}
 		return "", nil
 	},
+	"stat": func(path string) (string, error) {
+		_, err := os.Lstat(path)
+		return nothing(err)
+	},
+	"fill": func(dir string) (string, error) { // with files that are each small enough
+		block := make([]byte, 1<<20)
+		for i := range 4096 {
+			if err := os.WriteFile(filepath.Join(dir, "fill"+strconv.Itoa(i)), block, 0o600); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	},
+	"fillnames": func(dir string) (string, error) {
+		for i := range 1 << 20 {
+			if err := os.WriteFile(filepath.Join(dir, "name"+strconv.Itoa(i)), nil, 0o600); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	},
 	"dial": func(addr string) (string, error) {
 		network, rest, _ := strings.Cut(addr, "://")
 		c, err := net.DialTimeout(network, rest, 3*time.Second)

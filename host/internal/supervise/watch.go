@@ -1,0 +1,148 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/ironpost/ironpost/host/internal/link"
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Bounds of a plugin's silence.
+const (
+	firstHealth    = 500 * time.Millisecond
+	healthInterval = 5 * time.Second
+	healthDeadline = 3 * time.Second // of one answer
+	maxSilent      = 2               // checks in a row without an answer before it is killed
+)
+
+// Why a process is ended that runs.
+var (
+	errSilent = errors.New("it does not answer its health check")
+	errStuck  = errors.New("it does not acknowledge what it was sent")
+)
+
+// watcher watches one process.
+type watcher struct {
+	supervisor *Supervisor
+	conn       *link.Conn
+	work       uint64    // done when it was looked at last,
+	at         time.Time // and when that, or owing nothing, was seen
+	working    bool      // it got something done in this life
+	ailing     bool      // its health names what it lacks
+	given      bool      // nobody waits for it any more
+	owed       atomic.Bool
+	progress   chan struct{} // has room for the news that it got something done
+	stalled    chan bool     // has room for the news that nobody should wait, or again
+}
+
+// run watches until ctx is done or the process ends; its error ends the process.
+func (w *watcher) run(ctx context.Context) error {
+	spec := &w.supervisor.spec
+	interval := healthInterval
+	if spec.AnswerTimeout > 0 {
+		interval = min(interval, max(spec.AnswerTimeout/2, firstHealth))
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	soon := time.NewTimer(firstHealth)
+	defer soon.Stop()
+	var asked time.Time
+	for {
+		select {
+		case <-soon.C:
+		case <-ticker.C:
+		case <-w.conn.Done():
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+		if now := time.Now(); now.Sub(asked) >= healthInterval-interval/2 {
+			asked = now
+			if err := w.ask(ctx); err != nil {
+				return err
+			}
+		}
+		if err := w.look(time.Now()); err != nil {
+			return err
+		}
+	}
+}
+
+// ask asks for health; its error ends the process. One that does not answer is
+// asked again at once.
+func (w *watcher) ask(ctx context.Context) error {
+	for silent := 1; ; silent++ {
+		one, cancel := context.WithTimeout(ctx, healthDeadline)
+		h, err := w.conn.Health(one)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			w.ailing = h.State != pb.HealthResponse_STATE_OK
+			w.supervisor.setHealth(h)
+			return nil
+		case silent >= maxSilent:
+			return fmt.Errorf("%w within %v, asked %d times", errSilent, healthDeadline, maxSilent)
+		}
+	}
+}
+
+// look compares what was done with what is owed; its error ends the process.
+func (w *watcher) look(now time.Time) error {
+	spec := &w.supervisor.spec
+	work, owes := spec.Work(), spec.Owes()
+	w.owed.Store(owes)
+	if work != w.work || !owes {
+		if work != w.work && !w.working {
+			w.working = true
+			w.progress <- struct{}{} // the only one
+		}
+		if w.given {
+			w.tell(false)
+		}
+		w.work, w.at = work, now
+		return nil
+	}
+	if spec.AnswerTimeout == 0 || now.Sub(w.at) < spec.AnswerTimeout {
+		return nil
+	}
+	if spec.Patient && w.ailing {
+		if !w.given {
+			w.tell(true)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w for %v", errStuck, spec.AnswerTimeout)
+}
+
+// tell replaces what was told before and not heard.
+func (w *watcher) tell(stalled bool) {
+	w.given = stalled
+	select {
+	case <-w.stalled:
+	default:
+	}
+	w.stalled <- stalled
+}
+
+func (s *Supervisor) setHealth(h *pb.HealthResponse) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch h.State {
+	case pb.HealthResponse_STATE_OK:
+		s.health = "ok"
+	default:
+		s.health = h.Reason
+	}
+	// A plugin whose peer is absent is running; only its health says so.
+	if h.State == pb.HealthResponse_STATE_FAILING && s.state == Running {
+		s.state = Degraded
+	} else if h.State != pb.HealthResponse_STATE_FAILING && s.state == Degraded {
+		s.state = Running
+	}
+}

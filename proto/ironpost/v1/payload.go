@@ -1,0 +1,220 @@
+package ironpostv1
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// payload is the encoded records of a batch, as they arrived: in the pieces that
+// HTTP/2 cut them into. Who passes them on never puts them together, nor looks at
+// them: memory that another core has just written is slow to read. All frames
+// with these records share it.
+type payload struct {
+	refs   atomic.Int32
+	pieces mem.BufferSlice
+	size   int
+
+	once  sync.Once
+	whole []byte // the pieces in one, made when somebody reads them
+	pool  mem.BufferPool
+	own   *[]byte // of pool, nil when whole is a piece
+}
+
+// newPayload takes ownership of the pieces. The bytes put together come from
+// pool, which may be nil.
+func newPayload(pieces mem.BufferSlice, pool mem.BufferPool) *payload {
+	p := &payload{pieces: pieces, size: pieces.Len(), pool: pool}
+	p.refs.Store(1)
+	return p
+}
+
+func (p *payload) free() {
+	if p.refs.Add(-1) > 0 {
+		return
+	}
+	p.pieces.Free()
+	if p.own != nil {
+		p.pool.Put(p.own)
+	}
+	p.pieces, p.whole, p.own = nil, nil, nil
+}
+
+// bytes returns all records in one slice. Any number of goroutines may call it.
+func (p *payload) bytes() []byte {
+	p.once.Do(func() {
+		switch {
+		case len(p.pieces) == 1:
+			p.whole = p.pieces[0].ReadOnlyData()
+		case p.pool != nil:
+			p.own = p.pool.Get(p.size)
+			p.pieces.CopyTo(*p.own)
+			p.whole = *p.own
+		default:
+			p.whole = p.pieces.Materialize()
+		}
+	})
+	return p.whole
+}
+
+// Records calls yield with each record of the payload, in order, until it
+// returns false; it passes over names. The slices alias payload. A payload that
+// holds anything else is malformed.
+func Records(kind Kind, payload []byte, yield func(record []byte) bool) error {
+	return NamedRecords(kind, payload, func([]byte) {}, yield)
+}
+
+// NamedRecords is Records; name is called with each name where it stands among
+// the records.
+func NamedRecords(kind Kind, payload []byte, name func(text []byte), yield func(record []byte) bool) error {
+	want := PayloadTag(kind)
+	first, second := byte(want)<<3|byte(protowire.BytesType)|0x80, byte(want>>4)
+	for at := 0; at < len(payload); {
+		// The usual record: a tag of two bytes and a length of one or two.
+		if b := payload[at:]; len(b) >= 4 && b[0] == first && b[1] == second && b[2]&b[3] < 0x80 && want != 0 {
+			head, n := 3, int(b[2])
+			if n >= 0x80 {
+				head, n = 4, n&0x7f|int(b[3])<<7
+			}
+			if end := at + head + n; end <= len(payload) {
+				if !yield(payload[at+head : end : end]) {
+					return nil
+				}
+				at = end
+				continue
+			}
+		}
+		tag, body, n, err := consume(payload[at:])
+		if err != nil {
+			return fmt.Errorf("%w: payload byte %d: %w", ErrMalformed, at, err)
+		}
+		switch {
+		case tag == want:
+			if !yield(body) {
+				return nil
+			}
+		case tag == tagNames && kind == Kind_KIND_LOG:
+			name(body)
+		default:
+			return fmt.Errorf("%w: payload byte %d: field %d among records of kind %v", ErrMalformed, at, tag, kind)
+		}
+		at += n
+	}
+	return nil
+}
+
+// consume reads one length-delimited field and returns its number, its body and
+// how many bytes it takes.
+func consume(b []byte) (tag protowire.Number, body []byte, n int, err error) {
+	tag, typ, n := protowire.ConsumeTag(b)
+	if n < 0 {
+		return 0, nil, 0, protowire.ParseError(n)
+	}
+	if typ != protowire.BytesType {
+		return 0, nil, 0, fmt.Errorf("field %d is of wire type %d", tag, typ)
+	}
+	body, m := protowire.ConsumeBytes(b[n:])
+	if m < 0 {
+		return 0, nil, 0, protowire.ParseError(m)
+	}
+	return tag, body[:len(body):len(body)], n + m, nil
+}
+
+// PayloadTag returns the field number that holds records of a kind in Batch, 0
+// for a kind that has none.
+func PayloadTag(kind Kind) protowire.Number {
+	switch kind {
+	case Kind_KIND_RAW:
+		return 17
+	case Kind_KIND_LOG:
+		return 18
+	case Kind_KIND_PACKET:
+		return 19
+	case Kind_KIND_ALERT:
+		return 20
+	case Kind_KIND_ACTION:
+		return 21
+	}
+	return 0
+}
+
+// Batch decodes the whole frame into the plain message, unpacked, for who is not
+// in a hurry. The result shares no memory with the frame.
+func (f *Frame) Batch() (*Batch, error) {
+	b := &Batch{
+		Stream: f.Stream, FirstSequence: f.FirstSequence, Kind: f.Kind, Count: f.Count, Provenance: f.Provenance,
+		ObservedTime: uint64(f.ObservedTime), Payload: f.Payload(),
+	}
+	if len(f.Origin) > 0 {
+		b.Origin = new(Origin)
+		if err := proto.Unmarshal(f.Origin, b.Origin); err != nil {
+			return nil, fmt.Errorf("%w: origin: %w", ErrMalformed, err)
+		}
+	}
+	return b, b.Unpack()
+}
+
+// Unpack moves the records from the payload into the lists, and replaces what log
+// events leave to the batch by the texts and the time. Count becomes the number
+// of records that are there.
+func (b *Batch) Unpack() error {
+	if len(b.Payload) == 0 {
+		return nil
+	}
+	var records Batch
+	if err := proto.Unmarshal(b.Payload, &records); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	b.Payload, b.Names = nil, records.Names
+	n := 0
+	switch b.Kind {
+	case Kind_KIND_RAW:
+		b.Raw, n = records.Raw, len(records.Raw)
+	case Kind_KIND_LOG:
+		b.Logs, n = records.Logs, len(records.Logs)
+	case Kind_KIND_PACKET:
+		b.Packets, n = records.Packets, len(records.Packets)
+	case Kind_KIND_ALERT:
+		b.Alerts, n = records.Alerts, len(records.Alerts)
+	case Kind_KIND_ACTION:
+		b.Actions, n = records.Actions, len(records.Actions)
+	}
+	b.Count = uint32(n)
+	return b.resolve()
+}
+
+// resolve replaces what log events leave to the batch by the texts and the time.
+func (b *Batch) resolve() error {
+	text := func(s *string, ref *uint32) error {
+		if *ref == 0 {
+			return nil
+		}
+		if int64(*ref) > int64(len(b.Names)) {
+			return fmt.Errorf("%w: name %d of %d", ErrMalformed, *ref, len(b.Names))
+		}
+		*s, *ref = b.Names[*ref-1], 0
+		return nil
+	}
+	for _, e := range b.Logs {
+		if e.ObservedTime == 0 {
+			e.ObservedTime = b.ObservedTime
+		}
+		if err := text(&e.Host, &e.HostRef); err != nil {
+			return err
+		}
+		if err := text(&e.Process, &e.ProcessRef); err != nil {
+			return err
+		}
+		for _, f := range e.Fields {
+			if err := text(&f.Key, &f.KeyRef); err != nil {
+				return err
+			}
+		}
+	}
+	b.Names = nil
+	return nil
+}

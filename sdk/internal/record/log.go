@@ -1,0 +1,443 @@
+package record
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// Bounds of the names of one batch; the wire refuses more.
+const (
+	maxNames     = 4096
+	maxNameBytes = 256
+)
+
+// LogEncoder encodes the log events of batches. What events have in common - the
+// names of fields, hosts and processes, the time of observation - it writes once
+// a batch. The zero value is ready for the first batch; it is for one goroutine.
+type LogEncoder struct {
+	batch    uint64 // counts the batches
+	used     uint32 // names of this batch
+	observed int64
+	names    map[string]*name
+	// recent holds names where their text is quick to find; see slot.
+	recent [256]*name
+	keys   []*name // of the event at hand, by place
+}
+
+// name is a text that was written, or will be, as a name.
+type name struct {
+	text  string
+	batch uint64 // the last batch that has it
+	ref   uint32 // its place there
+}
+
+// Begin begins another batch, whose header says that it was observed then.
+func (c *LogEncoder) Begin(observed time.Time) {
+	if c.names == nil || len(c.names) >= maxNames {
+		c.names = make(map[string]*name)
+		clear(c.recent[:])
+	}
+	c.batch++
+	c.used = 0
+	c.observed = Nanos(observed)
+}
+
+// Append appends a log event whose sequence is counted from base. The strings of
+// the event that lie inside text, which is ASCII or empty, are known to be valid;
+// in others, what is no UTF-8 is replaced.
+func (c *LogEncoder) Append(b []byte, e *event.LogEvent, base uint64, text []byte) []byte {
+	var host, process *name
+	b, host = c.name(b, e.Host)
+	b, process = c.name(b, e.Process)
+	message, reason := within(text, e.Message), Valid(e.Reason)
+	size := logOverhead + len(message) + len(e.Raw) + len(reason)
+	c.keys = c.keys[:0]
+	for i := range e.Fields {
+		var key *name
+		b, key = c.name(b, e.Fields[i].Key)
+		c.keys = append(c.keys, key)
+		if key == nil {
+			size += 3 * len(e.Fields[i].Key) // each bad byte becomes three
+		}
+		e.Fields[i].Value = within(text, e.Fields[i].Value)
+		size += len(e.Fields[i].Value) + fieldOverhead
+	}
+	if host == nil {
+		size += 3 * len(e.Host)
+	}
+	if process == nil {
+		size += 3 * len(e.Process)
+	}
+	b = slices.Grow(b, size)
+	w := writer{b: b[:cap(b)], at: len(b)}
+	w.b[w.at], w.b[w.at+1] = tagLog<<3&0x7f|wireBytes|0x80, tagLog>>4
+	w.at += 4
+	start := w.at
+	w.varint(1, e.Sequence-base)
+	w.fixed(2, Nanos(e.Time))
+	if at := Nanos(e.ObservedTime); at != c.observed {
+		w.fixed(3, at)
+	}
+	w.varint(4, uint64(e.Severity))
+	w.varint(5, uint64(e.Flags))
+	if host == nil {
+		w.string(6, Valid(e.Host))
+	}
+	if process == nil {
+		w.string(7, Valid(e.Process))
+	}
+	w.varint(8, uint64(e.PID))
+	w.string(9, message)
+	for i, key := range c.keys {
+		value := e.Fields[i].Value
+		if key == nil {
+			w.field(10, Valid(e.Fields[i].Key), value)
+			continue
+		}
+		w.b[w.at] = 10<<3 | wireBytes
+		w.at++
+		w.uvarint(uint64(sizeBytes(len(value)) + sizeVarint(uint64(key.ref))))
+		w.string(2, value)
+		w.varint(3, uint64(key.ref))
+	}
+	if len(e.Raw) > 0 {
+		w.string(11, unsafe.String(unsafe.SliceData(e.Raw), len(e.Raw)))
+	}
+	w.string(12, reason)
+	if host != nil {
+		w.varint(14, uint64(host.ref))
+	}
+	if process != nil {
+		w.varint(15, uint64(process.ref))
+	}
+	return putLength(w.b[:w.at], start)
+}
+
+// writer writes fields with numbers below 16 into room that suffices.
+type writer struct {
+	b  []byte
+	at int
+}
+
+func (w *writer) uvarint(v uint64) {
+	for v >= 0x80 {
+		w.b[w.at] = byte(v) | 0x80
+		w.at++
+		v >>= 7
+	}
+	w.b[w.at] = byte(v)
+	w.at++
+}
+
+func (w *writer) varint(number byte, v uint64) {
+	if v != 0 {
+		w.b[w.at] = number<<3 | wireVarint
+		w.at++
+		w.uvarint(v)
+	}
+}
+
+func (w *writer) fixed(number byte, v int64) {
+	if v != 0 {
+		w.b[w.at] = number<<3 | wireFixed64
+		binary.LittleEndian.PutUint64(w.b[w.at+1:], uint64(v))
+		w.at += 9
+	}
+}
+
+func (w *writer) string(number byte, s string) {
+	if s != "" {
+		w.b[w.at] = number<<3 | wireBytes
+		w.at++
+		w.uvarint(uint64(len(s)))
+		w.at += copy(w.b[w.at:], s)
+	}
+}
+
+func (w *writer) field(number byte, key, value string) {
+	w.b[w.at] = number<<3 | wireBytes
+	w.at++
+	w.uvarint(uint64(sizeBytes(len(key)) + sizeBytes(len(value))))
+	w.string(1, key)
+	w.string(2, value)
+}
+
+// Cut takes back the event that was appended last, at an offset of b, but for its
+// names.
+func (c *LogEncoder) Cut(b []byte, start int) []byte {
+	for len(b)-start > 1 && b[start] == tagNames<<3&0x7f|wireBytes|0x80 && b[start+1] == tagNames>>4 {
+		n, m := binary.Uvarint(b[start+2:])
+		start += 2 + m + int(n)
+	}
+	return b[:start]
+}
+
+// What an event takes beside its texts, at most: its head and numbers, and for
+// each field its head, length and reference.
+const (
+	logOverhead   = 128
+	fieldOverhead = 24
+)
+
+// putLength writes the length of the message that begins at start into the two
+// bytes before it, and makes room when that is too little. A varint may have
+// more bytes than it needs.
+func putLength(b []byte, start int) []byte {
+	n := len(b) - start
+	if n < 1<<14 {
+		b[start-2], b[start-1] = byte(n)|0x80, byte(n>>7)
+		return b
+	}
+	length := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64), uint64(n))
+	return append(b[:start-2], append(length, b[start:]...)...)
+}
+
+// name returns the name for a text, nil for a text that has none, and writes it
+// if this batch has not got it yet.
+func (c *LogEncoder) name(b []byte, text string) ([]byte, *name) {
+	size := len(text)
+	if size == 0 || size > maxNameBytes {
+		return b, nil
+	}
+	slot := &c.recent[byte(int(text[0])+int(text[size/2])<<2+int(text[size-1])<<4+size)]
+	n := *slot
+	if n == nil || n.text != text {
+		if n = c.names[text]; n == nil {
+			if len(c.names) >= maxNames || !utf8.ValidString(text) {
+				return b, nil
+			}
+			n = &name{text: strings.Clone(text)}
+			c.names[n.text] = n
+		}
+		*slot = n
+	}
+	if n.batch != c.batch {
+		c.used++
+		n.batch, n.ref = c.batch, c.used
+		b = append(b, tag2(tagNames)...)
+		b = binary.AppendUvarint(b, uint64(size))
+		b = append(b, text...)
+	}
+	return b, n
+}
+
+// within returns s as valid UTF-8, which it is when it lies inside text.
+func within(text []byte, s string) string {
+	at := uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(unsafe.SliceData(text)))
+	if at <= uintptr(len(text)) && uintptr(len(s)) <= uintptr(len(text))-at {
+		return s
+	}
+	return Valid(s)
+}
+
+// AppendLog appends a log event whose sequence is counted from base, with all
+// its texts in place.
+func AppendLog(b []byte, e *event.LogEvent, base uint64) []byte {
+	b = append(b, tag2(tagLog)...)
+	b = append(b, 0, 0)
+	start := len(b)
+	return putLength(appendLogBody(b, e, e.Sequence-base), start)
+}
+
+func appendLogBody(b []byte, e *event.LogEvent, offset uint64) []byte {
+	b = appendVarint(b, 1, offset)
+	b = appendTime(b, 2, e.Time)
+	b = appendTime(b, 3, e.ObservedTime)
+	b = appendVarint(b, 4, uint64(e.Severity))
+	b = appendVarint(b, 5, uint64(e.Flags))
+	b = appendString(b, 6, Valid(e.Host))
+	b = appendString(b, 7, Valid(e.Process))
+	b = appendVarint(b, 8, uint64(e.PID))
+	b = appendString(b, 9, Valid(e.Message))
+	b = appendFields(b, 10, e.Fields)
+	b = appendString(b, 11, e.Raw)
+	return appendString(b, 12, Valid(e.Reason))
+}
+
+// Names are the names of a batch at hand. Their texts outlive the batch: the same
+// text is the same string in every batch, which makes comparing it cheap. The
+// zero value is ready; it is for one goroutine.
+type Names struct {
+	list  []string
+	texts map[string]string
+}
+
+// Reset begins another batch.
+func (n *Names) Reset() {
+	n.list = n.list[:0]
+	if n.texts == nil || len(n.texts) >= maxNames {
+		n.texts = make(map[string]string)
+	}
+}
+
+// Add takes the next name of the batch. What is beyond the bounds stands for "".
+func (n *Names) Add(text []byte) {
+	if len(n.list) >= maxNames {
+		return
+	}
+	if len(text) > maxNameBytes {
+		text = nil
+	}
+	s, ok := n.texts[string(text)]
+	if !ok {
+		s = string(text)
+		if len(n.texts) < 2*maxNames {
+			n.texts[s] = s
+		}
+	}
+	n.list = append(n.list, s)
+}
+
+// at returns a name by its reference.
+func (n *Names) at(ref uint64) (string, error) {
+	if n == nil || ref-1 >= uint64(len(n.list)) {
+		return "", ErrMalformed
+	}
+	return n.list[ref-1], nil
+}
+
+// DecodeLog is [Names.DecodeLog] for an event that refers to no names.
+func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
+	return (*Names)(nil).DecodeLog(body, base, e)
+}
+
+// DecodeLog fills e, which must be empty (Reset), from the body of a LogEvent.
+// Strings alias body or are names. Stream and ObservedTime are left alone unless
+// the record carries its own.
+func (n *Names) DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
+	e.Sequence = base
+	r := reader{b: body}
+	for {
+		// The usual forms of a field at first: a tag, a number or a length below
+		// 128, and as many bytes as that.
+		if b := r.b; len(b) > 2 {
+			short := b[1] < 0x80
+			switch tag := b[0]; {
+			case tag == 10<<3|wireBytes && short && int(b[1]) <= len(b)-2:
+				if len(e.Fields) >= MaxFields {
+					return ErrMalformed
+				}
+				end := 2 + int(b[1])
+				f, err := n.field(b[2:end])
+				if err != nil {
+					return err
+				}
+				e.Fields = append(e.Fields, f)
+				r.b = b[end:]
+				continue
+			case tag == 2<<3|wireFixed64 && len(b) >= 9:
+				e.Time = Time(int64(binary.LittleEndian.Uint64(b[1:])))
+				r.b = b[9:]
+				continue
+			case tag == 9<<3|wireBytes && short && int(b[1]) <= len(b)-2:
+				end := 2 + int(b[1])
+				e.Message = alias(b[2:end])
+				r.b = b[end:]
+				continue
+			}
+		}
+		if !r.next() {
+			return r.err
+		}
+		if err := n.member(&r, base, e); err != nil {
+			return err
+		}
+	}
+}
+
+// member takes the field at hand.
+func (n *Names) member(r *reader, base uint64, e *event.LogEvent) error {
+	switch r.number {
+	case 1:
+		e.Sequence = base + uint64(uint32(r.value))
+	case 2:
+		e.Time = Time(int64(r.value))
+	case 3:
+		if r.value != 0 {
+			e.ObservedTime = Time(int64(r.value))
+		}
+	case 4:
+		e.Severity = event.Severity(min(r.value, 255))
+	case 5:
+		e.Flags = event.Flags(r.value)
+	case 6:
+		e.Host = r.string()
+	case 7:
+		e.Process = r.string()
+	case 8:
+		e.PID = uint32(r.value)
+	case 9:
+		e.Message = r.string()
+	case 10:
+		if len(e.Fields) >= MaxFields {
+			return ErrMalformed
+		}
+		f, err := n.field(r.bytes)
+		if err != nil {
+			return err
+		}
+		e.Fields = append(e.Fields, f)
+	case 11:
+		e.Raw = r.bytes
+	case 12:
+		e.Reason = r.string()
+	case 13:
+		id, err := decodeID(r.bytes)
+		if err != nil {
+			return err
+		}
+		e.Stream, e.Sequence = &event.Stream{ID: id.Stream}, id.Sequence
+	case 14, 15:
+		if r.value == 0 {
+			return nil
+		}
+		text, err := n.at(r.value)
+		if err != nil {
+			return err
+		}
+		if r.number == 14 {
+			e.Host = text
+		} else {
+			e.Process = text
+		}
+	}
+	return nil
+}
+
+// alias returns the bytes as a string that aliases them.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// field decodes a field whose key may be a name.
+func (n *Names) field(b []byte) (event.Field, error) {
+	// The usual form: a short value, then a reference of one byte.
+	if size := len(b) - 4; size >= 0 && b[0] == 2<<3|wireBytes && int(b[1]) == size && size < 0x80 &&
+		b[len(b)-2] == 3<<3|wireVarint && b[len(b)-1]-1 < 0x7f {
+		key, err := n.at(uint64(b[len(b)-1]))
+		return event.Field{Key: key, Value: alias(b[2 : 2+size])}, err
+	}
+	r := reader{b: b}
+	var f event.Field
+	var err error
+	for r.next() {
+		switch r.number {
+		case 1:
+			f.Key = r.string()
+		case 2:
+			f.Value = r.string()
+		case 3:
+			if r.value == 0 {
+				continue
+			}
+			if f.Key, err = n.at(r.value); err != nil {
+				return f, err
+			}
+		}
+	}
+	return f, r.err
+}
