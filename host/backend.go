@@ -23,7 +23,8 @@ import (
 func (d *daemon) backend() control.Backend {
 	return control.Backend{
 		Status: d, Plugins: d, Logs: d, Changer: d, Remover: d, Trust: d, Rules: d, Events: d, Store: d, Config: d,
-		Blocks: d.responder.Blocks(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
+		Quarantine: d,
+		Blocks:     d.responder.Blocks(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
 	}
 }
 
@@ -54,6 +55,8 @@ func (d *daemon) Status(context.Context) (*pb.StatusResponse, error) {
 		Alerts: d.alerts.raised.Load(), Interfaces: d.network.status(), Warnings: d.warnings(),
 	}
 	usage(r)
+	records, _, _ := d.quarantine.Counts()
+	r.Quarantined = uint32(records)
 	for _, c := range d.responder.Counts() {
 		r.Actions += c.Value
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/control"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
+	"github.com/ironpost/ironpost/host/internal/quarantine"
 	"github.com/ironpost/ironpost/host/internal/respond"
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 	"github.com/ironpost/ironpost/host/internal/roster"
@@ -55,16 +56,18 @@ type daemon struct {
 	mu      sync.RWMutex
 	current *config.Config
 
-	store     *state.Store
-	journal   *state.Journal
-	pool      *pb.Pool
-	alerts    *alertBook
-	responder *respond.Responder
-	pipeline  *pipeline.Pipeline
-	launcher  *sandbox.Launcher
-	roster    *roster.Roster
-	network   *network
-	control   *control.Server
+	store *state.Store
+	// quarantine holds the records that plugins died of.
+	quarantine *quarantine.Store
+	journal    *state.Journal
+	pool       *pb.Pool
+	alerts     *alertBook
+	responder  *respond.Responder
+	pipeline   *pipeline.Pipeline
+	launcher   *sandbox.Launcher
+	roster     *roster.Roster
+	network    *network
+	control    *control.Server
 
 	reloadMu sync.Mutex
 	// closers undo, last first, what was opened.
@@ -161,6 +164,9 @@ func (d *daemon) openState(s config.Host) (err error) {
 	if d.hostID, err = hostID(d.store); err != nil {
 		return err
 	}
+	if err := d.openQuarantine(); err != nil {
+		return err
+	}
 	d.alerts = newAlertBook()
 	history := &respond.History{}
 	d.journal, err = state.OpenJournal(filepath.Join(d.dataDir, "journal"), journalBytes, func(e state.Entry) {
@@ -190,7 +196,8 @@ func policy(s config.Host) respond.Policy {
 func (d *daemon) openResponder(s config.Host) error {
 	d.pipeline = pipeline.New(pipeline.Config{
 		HostID: d.hostID, Logger: d.log, Pool: d.pool, Store: d.store, Journal: d.journal,
-		Alert: d.alerts.Alert, Decide: d.responder.Decide, AskEnforcers: d.responder.AskEnforcers,
+		Quarantine: d.keepPoison,
+		Alert:      d.alerts.Alert, Decide: d.responder.Decide, AskEnforcers: d.responder.AskEnforcers,
 		Credits: s.Bus.Credits, RetainedBytes: s.Bus.RetainedBytes, Routes: s.LogPipeline.Routes,
 		BatchRecords: s.LogPipeline.BatchSize, BatchBytes: s.Bus.BatchBytes, FlushInterval: s.LogPipeline.FlushInterval,
 		BatchEvents: s.Bus.BatchEvents,
@@ -300,6 +307,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		}
 	}
 	run("respond", d.responder.Run)
+	run("coverage gaps", d.watchGaps)
 	run("control", d.control.Run)
 	run("metrics", d.serveMetrics)
 	d.announce()

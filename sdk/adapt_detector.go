@@ -24,11 +24,14 @@ type detectorServer struct {
 
 // Detect implements the detector service.
 func (s detectorServer) Detect(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "detector", func(drain *serve.Drainer) error {
-		d := &detectorLink{server: s.server, detector: s.server.plugin.Detector, streams: make(streams)}
-		d.stateful, _ = d.detector.(Stateful)
-		return serve.Consume(stream, d, drain)
-	})
+	return s.server.events(stream, "detector")
+}
+
+// detect runs a link of the plugin's Detector.
+func (s *server) detect(stream serve.Stream, drain *serve.Drainer) error {
+	d := &detectorLink{server: s, detector: s.plugin.Detector, streams: make(streams)}
+	d.stateful, _ = d.detector.(Stateful)
+	return serve.Consume(stream, d, drain)
 }
 
 // ListRules implements the detector service.

@@ -23,9 +23,12 @@ type enforcerServer struct {
 
 // Decide implements the enforcer service.
 func (s enforcerServer) Decide(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "enforcer", func(drain *serve.Drainer) error {
-		return serve.Consume(stream, &enforcerLink{server: s.server, streams: make(streams)}, drain)
-	})
+	return s.server.events(stream, "enforcer")
+}
+
+// decide runs a link of the plugin's PolicyEnforcer.
+func (s *server) decide(stream serve.Stream, drain *serve.Drainer) error {
+	return serve.Consume(stream, &enforcerLink{server: s, streams: make(streams)}, drain)
 }
 
 // enforcerLink decides about the alerts of one link.

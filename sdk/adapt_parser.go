@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 	"unicode/utf8"
 
@@ -50,14 +49,17 @@ type parserServer struct {
 
 // Parse implements the parser service.
 func (s parserServer) Parse(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "parser", func(drain *serve.Drainer) error {
-		return serve.Consume(stream, &parserLink{
-			server:  s.server,
-			parser:  s.server.plugin.Parser,
-			streams: make(streams),
-			reasons: make(map[string]uint64),
-		}, drain)
-	})
+	return s.server.events(stream, "parser")
+}
+
+// parse runs a link of the plugin's LogParser.
+func (s *server) parse(stream serve.Stream, drain *serve.Drainer) error {
+	return serve.Consume(stream, &parserLink{
+		server:  s,
+		parser:  s.plugin.Parser,
+		streams: make(streams),
+		reasons: make(map[string]uint64),
+	}, drain)
 }
 
 // parserLink parses the frames of one link.
@@ -84,43 +86,36 @@ func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer
 	p.encoder.Begin(raw.ObservedTime)
 	count := uint32(0)
 	covered := max(f.FirstSequence, f.SkipBefore) // everything before it is answered
-	var sendErr error
+	records := pb.NewReader(pb.Kind_KIND_RAW, f.Payload())
 	index := uint32(0)
-	err := pb.Records(pb.Kind_KIND_RAW, f.Payload(), func(line []byte) bool {
-		if index == f.Count { // what is beyond the count has no sequence
-			p.server.bad.Add(1)
-			return false
-		}
-		raw.Line = line
+	for ; index < f.Count && records.Next(); index++ {
+		raw.Line = records.Item
 		raw.Truncated = len(truncated) > 0 && truncated[0] == index
 		if raw.Truncated {
 			truncated = truncated[1:]
 		}
-		index++
 		if raw.Sequence >= f.SkipBefore {
 			*out = p.record(*out, raw, f.FirstSequence)
 			count++
 		}
 		raw.Sequence++
 		if len(*out) >= partBytes {
-			sendErr = answer.Send(p.part(f, out, count, raw.Sequence))
+			if err := answer.Send(p.part(f, out, count, raw.Sequence)); err != nil {
+				return err
+			}
 			covered = raw.Sequence
 			out = p.server.pool.Get(pb.MaxBatchBytes)
 			*out = (*out)[:0]
 			p.encoder.Begin(raw.ObservedTime)
 			count = 0
 		}
-		return sendErr == nil
-	})
-	if sendErr != nil {
-		return sendErr
 	}
-	if err == nil && index < f.Count {
-		err = fmt.Errorf("it holds %d records, and its header counts %d", index, f.Count)
-	}
-	if err != nil { // a broken source sends this; what was read goes on
+	// A broken source sends what follows; what was read goes on.
+	if index < f.Count {
 		p.server.bad.Add(1)
-		p.server.log.Error("malformed batch", "stream", raw.Stream.Name, "error", err)
+		p.server.log.Error("malformed batch", "stream", raw.Stream.Name, "records", index, "counted", f.Count, "error", records.Err)
+	} else if records.Next() {
+		p.server.bad.Add(1) // what is beyond the count has no sequence
 	}
 	// An answer covers something new: a batch that was answered before, or by
 	// the parts so far, needs none.
@@ -252,6 +247,12 @@ func unfit(raw event.RawLog) (reason string, ascii bool) {
 func scan(line []byte) (nul, ascii bool) {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	var zero, set uint64
+	for ; len(line) >= 32; line = line[32:] {
+		a, b := binary.LittleEndian.Uint64(line), binary.LittleEndian.Uint64(line[8:])
+		c, d := binary.LittleEndian.Uint64(line[16:]), binary.LittleEndian.Uint64(line[24:])
+		zero |= (a-ones)&^a | (b-ones)&^b | (c-ones)&^c | (d-ones)&^d
+		set |= a | b | c | d
+	}
 	for ; len(line) >= 8; line = line[8:] {
 		w := binary.LittleEndian.Uint64(line)
 		zero |= (w - ones) &^ w

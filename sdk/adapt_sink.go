@@ -28,11 +28,14 @@ type sinkServer struct {
 
 // Write implements the sink service.
 func (s sinkServer) Write(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "sink", func(drain *serve.Drainer) error {
-		l := &sinkLink{server: s.server, sink: s.server.plugin.Sink, streams: make(streams)}
-		l.syncer, _ = l.sink.(Syncer)
-		return serve.Consume(stream, l, drain)
-	})
+	return s.server.events(stream, "sink")
+}
+
+// write runs a link of the plugin's Sink.
+func (s *server) write(stream serve.Stream, drain *serve.Drainer) error {
+	l := &sinkLink{server: s, sink: s.plugin.Sink, streams: make(streams)}
+	l.syncer, _ = l.sink.(Syncer)
+	return serve.Consume(stream, l, drain)
 }
 
 // sinkLink writes the frames of one link.

@@ -18,12 +18,15 @@ type sourceServer struct {
 
 // Emit implements the source service.
 func (s sourceServer) Emit(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch]) error {
-	return s.server.link(stream.Context(), "source", func(drain *serve.Drainer) error {
-		return serve.Emit(stream, s.server.plugin.Name, s.server.pool, drain,
-			func(ctx context.Context, e *serve.Emitter) error {
-				return s.server.plugin.Source.Run(ctx, emitter{e})
-			})
-	})
+	return s.server.events(stream, "source")
+}
+
+// emit runs a link of the plugin's LogSource.
+func (s *server) emit(stream serve.Stream, drain *serve.Drainer) error {
+	return serve.Emit(stream, s.plugin.Name, s.pool, drain,
+		func(ctx context.Context, e *serve.Emitter) error {
+			return s.plugin.Source.Run(ctx, emitter{e})
+		})
 }
 
 // emitter is the Emitter that a LogSource sees.

@@ -69,29 +69,30 @@ func makeBatch[E any](kind event.Kind, stream *event.Stream, events []E, sequenc
 	return b
 }
 
-// each yields the bodies of the records when the batch is of the kind.
-func (r records) each(b Batch, kind event.Kind, yield func(body []byte) bool) {
+// each yields the bodies of the records when the batch is of the kind, and as many
+// of them as it counts. What is beyond them is one record that cannot be used.
+// names, which may be nil, takes the names.
+func (r records) each(b Batch, kind event.Kind, names *record.Names, yield func(body []byte) bool) {
 	if b.Kind != kind {
 		return
 	}
-	r.counted(b, yield, func(yield func([]byte) bool) error {
-		return ironpostv1.Records(ironpostv1.Kind(kind), r.payload, yield)
-	})
-}
-
-// counted walks over as many records as the batch counts. What is beyond them is
-// one record that cannot be used.
-func (r records) counted(b Batch, yield func(body []byte) bool, walk func(yield func([]byte) bool) error) {
 	n := 0
-	err := walk(func(body []byte) bool {
+	items := ironpostv1.NewReader(ironpostv1.Kind(kind), r.payload)
+	for items.Next() {
+		if items.IsName {
+			names.Add(items.Item)
+			continue
+		}
 		if n == b.Count {
 			r.count()
-			return false
+			return
 		}
 		n++
-		return yield(body)
-	})
-	if err != nil {
+		if !yield(items.Item) {
+			return
+		}
+	}
+	if items.Err != nil {
 		r.count()
 	}
 }
@@ -104,15 +105,12 @@ func (r records) count() {
 
 func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
 	return func(yield func(*event.LogEvent) bool) {
-		if b.Kind != event.KindLog {
-			return
-		}
 		e, names := r.log, r.names
 		if e == nil {
 			e, names = new(event.LogEvent), new(record.Names)
 		}
 		names.Reset()
-		r.counted(b, func(body []byte) bool {
+		r.each(b, event.KindLog, names, func(body []byte) bool {
 			e.Reset()
 			e.Stream, e.ObservedTime = b.Stream, r.observed
 			if err := names.DecodeLog(body, r.base, e); err != nil {
@@ -124,8 +122,6 @@ func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
 			}
 			r.note(e.ID(), nil)
 			return yield(e)
-		}, func(yield func([]byte) bool) error {
-			return ironpostv1.NamedRecords(ironpostv1.Kind_KIND_LOG, r.payload, names.Add, yield)
 		})
 	}
 }
@@ -133,7 +129,7 @@ func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
 func (r records) packets(b Batch) iter.Seq[*event.PacketEvent] {
 	return func(yield func(*event.PacketEvent) bool) {
 		var p event.PacketEvent
-		r.each(b, event.KindPacket, func(body []byte) bool {
+		r.each(b, event.KindPacket, nil, func(body []byte) bool {
 			p = event.PacketEvent{Stream: b.Stream, PortSample: p.PortSample[:0]}
 			if err := record.DecodePacket(body, r.base, &p); err != nil {
 				r.count()
@@ -150,7 +146,7 @@ func (r records) packets(b Batch) iter.Seq[*event.PacketEvent] {
 
 func (r records) alerts(b Batch) iter.Seq[*event.AlertEvent] {
 	return func(yield func(*event.AlertEvent) bool) {
-		r.each(b, event.KindAlert, func(body []byte) bool {
+		r.each(b, event.KindAlert, nil, func(body []byte) bool {
 			a := event.AlertEvent{Stream: b.Stream}
 			if err := record.DecodeAlert(body, r.base, &a); err != nil {
 				r.count()
@@ -171,7 +167,7 @@ func (r records) alerts(b Batch) iter.Seq[*event.AlertEvent] {
 
 func (r records) actions(b Batch) iter.Seq[*event.ActionEvent] {
 	return func(yield func(*event.ActionEvent) bool) {
-		r.each(b, event.KindAction, func(body []byte) bool {
+		r.each(b, event.KindAction, nil, func(body []byte) bool {
 			a := event.ActionEvent{Stream: b.Stream}
 			if err := record.DecodeAction(body, r.base, &a); err != nil {
 				r.count()

@@ -49,6 +49,7 @@ func Main(p Plugin) int {
 		return 1
 	}
 	server.output = os.Stderr
+	server.release = holdDescriptors()
 	go func() { // as long as the process
 		<-server.configured
 		<-time.After(startedAfter)
@@ -76,7 +77,7 @@ const startedAfter = 3 * time.Second
 // clear buffers, and windows that leave back-pressure to the credits.
 func (s *server) newGRPC(opts []grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(opts,
-		grpc.Creds(newRoomy()),
+		grpc.Creds(newDoorman(s)),
 		grpc.ForceServerCodecV2(ironpostv1.Codec{Pool: s.pool}),
 		grpc.MaxRecvMsgSize(ironpostv1.MaxMessageBytes),
 		grpc.MaxSendMsgSize(ironpostv1.MaxMessageBytes),

@@ -68,8 +68,10 @@ type server struct {
 	// output is what the host reads of this process; nil when it is no process
 	// of its own.
 	output *os.File
-	hostID string
-	replay bool
+	// release is called when a link begins: its socket has its descriptor.
+	release func()
+	hostID  string
+	replay  bool
 }
 
 func newServer(p Plugin, log hclog.Logger) (*server, error) {
@@ -86,6 +88,7 @@ func newServer(p Plugin, log hclog.Logger) (*server, error) {
 		command:    newCommands(),
 		counters:   make(map[string]uint64),
 		configured: make(chan struct{}),
+		release:    func() {},
 	}, nil
 }
 
@@ -155,6 +158,7 @@ func (s *server) Describe(context.Context, *pb.DescribeRequest) (*pb.Description
 		d.Consumes = append(d.Consumes, pb.Kind(k))
 	}
 	_, d.Queries = p.Sink.(Querier)
+	d.Frames = servesFrames
 	return d, nil
 }
 
@@ -308,6 +312,7 @@ func (s *server) link(ctx context.Context, kind string, run func(*serve.Drainer)
 	case <-ctx.Done():
 		return status.FromContextError(ctx.Err()).Err()
 	}
+	s.release()
 	drain := serve.NewDrainer()
 	s.linksMu.Lock()
 	s.links[drain] = struct{}{}

@@ -40,7 +40,7 @@ func newBackend() *backend {
 func (b *backend) parts() control.Backend {
 	return control.Backend{
 		Status: b, Plugins: b, Logs: b, Changer: b, Remover: b, Trust: b, Rules: b, Events: b, Store: b,
-		Blocks: &b.blocks, Allows: &b.allows, Checker: b, Mode: b, Config: b,
+		Blocks: &b.blocks, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b,
 	}
 }
 

@@ -42,6 +42,7 @@ func TestVerbs(t *testing.T) {
 		"plugin install", "plugin remove", "plugin describe", "plugin verify",
 		"rules list", "rules validate", "events tail", "alerts list", "alerts show", "alerts ack", "alerts close", "actions list",
 		"block add", "block remove", "block list", "block import", "allow add", "allow remove", "allow list", "allow check",
+		"quarantine list", "quarantine show", "quarantine replay", "quarantine drop",
 		"config show", "config validate", "config reload", "completion",
 	} {
 		cmd, rest, err := root.Find(strings.Fields(path))

@@ -7,14 +7,9 @@ import (
 
 	"github.com/ironpost/ironpost/host"
 	"github.com/ironpost/ironpost/host/internal/control"
-	"github.com/ironpost/ironpost/host/internal/sandbox"
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/sdktest/suite"
 )
-
-// Shim has to be the first call of main: in a process that the host started to
-// become a plugin it does not return; in any other it does nothing.
-func Shim() { sandbox.Main() }
 
 // newApp joins the command line to the host.
 func newApp() App {

@@ -114,16 +114,15 @@ def fields(names, pairs):
 
     names is the table of the batch, which keys may refer to by their place in it.
     """
-    return {_text(names, p, "key"): _text(names, p, "value") for p in pairs}
+    return {_text(names, p, "key"): p.value for p in pairs}
 
 
 def _text(names, message, field):
     """A text that stands for itself, or for an entry of the table of names."""
-    ref = getattr(message, field + "_ref", 0)
-    if 0 < ref <= len(names):
-        name = names[ref - 1]
-        return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-    return getattr(message, field)
+    ref = getattr(message, field + "_ref")
+    if not ref:
+        return getattr(message, field)
+    return names[ref - 1] if ref <= len(names) else ""
 
 
 class _ParserLink:
@@ -144,7 +143,8 @@ class _ParserLink:
         def part(covered_to):
             header = ev.Batch(
                 stream=batch.stream, first_sequence=first, kind=ev.KIND_LOG, count=len(out), provenance=batch.provenance,
-                answers=batch.number, observed_time=batch.observed_time, next_sequence=covered_to, logs=out)
+                answers=batch.number, observed_time=batch.observed_time, next_sequence=covered_to,
+                payload=ev.Batch(logs=out).SerializeToString())
             if reasons:
                 header.control.counts.extend(ev.Count(name=k, value=n) for k, n in reasons.items())
             return header
@@ -243,7 +243,8 @@ class _DetectorLink:
         for i in range(0, len(alerts), 4):  # each is at most MAX_EVENT
             some = alerts[i:i + 4]
             yield ev.Batch(
-                stream=batch.stream, kind=ev.KIND_ALERT, count=len(some), provenance=batch.provenance, answers=batch.number, alerts=some)
+                stream=batch.stream, kind=ev.KIND_ALERT, count=len(some), provenance=batch.provenance, answers=batch.number,
+                payload=ev.Batch(alerts=some).SerializeToString())
 
     def complete(self, batch, event, alert):
         """Fills in what a detector does not know. The ids depend on events alone."""
@@ -259,21 +260,16 @@ class _DetectorLink:
         if event.ByteSize() < 48 << 10:  # what an alert may embed
             cited = alert.logs.add()
             cited.CopyFrom(event)
-            _spell_out(_names(batch), cited)
+            _spell_out(batch.names, cited)
         return alert
 
 
-def _names(batch):
-    return getattr(batch, "names", ())
-
-
 def _spell_out(names, event):
-    """Puts texts in place of references: an alert leaves the batch's table behind."""
-    for holder, attributes in [(event, ("host", "process"))] + [(f, ("key", "value")) for f in event.fields]:
-        for attribute in attributes:
-            if getattr(holder, attribute + "_ref", 0):
-                setattr(holder, attribute, _text(names, holder, attribute))
-                holder.ClearField(attribute + "_ref")
+    """Puts texts in place of references: an alert leaves the batch's names behind."""
+    for holder, fields_ in [(event, ("host", "process"))] + [(f, ("key",)) for f in event.fields]:
+        for field in fields_:
+            setattr(holder, field, _text(names, holder, field))
+            holder.ClearField(field + "_ref")
 
 
 class Event:
@@ -281,7 +277,7 @@ class Event:
 
     def __init__(self, batch, message):
         self.batch, self.message = batch, message
-        names = _names(batch)
+        names = batch.names
         self.host, self.process = _text(names, message, "host"), _text(names, message, "process")
         self.text, self.time = message.message, _signed(message.time)
         self.fields = fields(names, message.fields)
@@ -362,6 +358,7 @@ class _Server:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not configured")
         link, state = self.plugin.open(), []
         for batch in batches:
+            _unpack(batch)
             state.extend(batch.control.state)
             if state and (batch.control.ready or batch.number):
                 link.restore(state)
@@ -392,7 +389,7 @@ class _Server:
             }),
             grpc.method_handlers_generic_handler("ironpost.v1." + service, {
                 method: grpc.stream_stream_rpc_method_handler(
-                    self.link, request_deserializer=_batch, response_serializer=_packed),
+                    self.link, request_deserializer=ev.Batch.FromString, response_serializer=lambda m: m.SerializeToString()),
             }),
         )
 
@@ -400,10 +397,12 @@ class _Server:
 LISTS = ("names", "raw", "logs", "packets", "alerts", "actions")
 
 
-def _batch(data):
-    """Decodes a batch and unpacks its records. A record that is no event becomes an
-    empty one; records beyond the count have no sequence and do not count."""
-    batch = ev.Batch.FromString(data)
+def _unpack(batch):
+    """Puts the records of a batch, which travel encoded in payload, in their lists.
+
+    Of the payload nothing but the lists is read: what else is in it is a parser's word,
+    not the host's. Records beyond count have no sequence, and do not count.
+    """
     try:
         records = ev.Batch.FromString(batch.payload)
     except Exception:
@@ -412,21 +411,12 @@ def _batch(data):
     for name in LISTS:
         items = getattr(records, name)
         getattr(batch, name).extend(items if name == "names" else items[:batch.count])
-    return batch
-
-
-def _packed(batch):
-    """Encodes a batch: its records travel in the payload."""
-    records = ev.Batch()
-    for name in LISTS:
-        getattr(records, name).extend(getattr(batch, name))
-        batch.ClearField(name)
-    batch.payload = records.SerializeToString()
-    return batch.SerializeToString()
+    for event in batch.logs:
+        event.observed_time = event.observed_time or batch.observed_time
 
 
 def _salvage(data):
-    """Decodes a batch record by record: hostile bytes cost their record alone."""
+    """Decodes records one by one: hostile bytes cost their record alone."""
     whole, bad, at = bytearray(), 0, 0
     while at < len(data):
         start = at

@@ -15,14 +15,32 @@ type Entry struct {
 	next       uint64
 	checkpoint []byte
 	done       bool // guarded by Sources.mu
+	passed     func()
 }
+
+// Again returns an entry for records that come a second time, long after what
+// followed them: a queue takes them whatever its positions are. passed is called
+// when they are durable everywhere. The caller gives it up with Release.
+func Again(passed func()) *Entry {
+	e := &Entry{passed: passed}
+	e.refs.Store(1)
+	return e
+}
+
+// Replayed reports whether the entry was made by Again; nil was not.
+func (e *Entry) Replayed() bool { return e != nil && e.passed != nil }
 
 func (e *Entry) retain() { e.refs.Add(1) }
 
 func (e *Entry) release() {
-	if e.refs.Add(-1) == 0 {
-		e.sources.complete(e)
+	if e.refs.Add(-1) > 0 {
+		return
 	}
+	if e.Replayed() {
+		e.passed()
+		return
+	}
+	e.sources.complete(e)
 }
 
 // Resumable reports whether the source can read the batch again, and so can hold

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +50,8 @@ type Queue struct {
 	positions map[uint64]uint64
 	done      uint64 // frames that became durable
 	closed    bool
+	held      bool          // Next sends nothing
+	search    search        // for a record that the consumer dies of
 	changed   chan struct{} // of those who wait, closed when anything changes
 }
 
@@ -63,6 +64,15 @@ type item struct {
 	// answered is, for a parser, the sequence before which answers were
 	// already passed on: a redelivery skips them.
 	answered uint64
+	whole    bool // its records cannot be told apart
+}
+
+// free gives up the item's frame and its entry.
+func (it *item) free() {
+	it.frame.Free()
+	if it.entry != nil {
+		it.entry.release()
+	}
 }
 
 // replayable reports whether the frame can come again after a restart of the
@@ -137,7 +147,7 @@ func (q *Queue) Push(ctx context.Context, f *pb.Frame, next uint64, e *Entry, wa
 		f.Free()
 		return ErrClosed
 	}
-	if had := q.positions[f.Stream]; had > 0 {
+	if had := q.positions[f.Stream]; had > 0 && !e.Replayed() {
 		if next <= had {
 			f.Free()
 			return nil
@@ -180,7 +190,7 @@ func (q *Queue) Ahead(ctx context.Context, wait func() bool) error {
 }
 
 // Next returns the next frame to send, waiting for one and for credit. The
-// frame is the caller's to free after sending.
+// frame is the caller's to free after sending. ErrPoison asks for Poison.
 func (q *Queue) Next(ctx context.Context) (*pb.Frame, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -188,7 +198,14 @@ func (q *Queue) Next(ctx context.Context) (*pb.Frame, error) {
 		if q.closed {
 			return nil, ErrClosed
 		}
-		if q.sendNext < len(q.items) && q.items[q.sendNext].number <= q.accepted+uint64(q.config.Credits) {
+		if q.search.control {
+			if err := q.proven(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if !q.held && q.sendNext < len(q.items) && q.items[q.sendNext].number <= q.accepted+uint64(q.config.Credits) &&
+			(q.search.limit == 0 || q.testable()) {
 			it := q.items[q.sendNext]
 			q.sendNext++
 			h := it.frame.Header
@@ -226,9 +243,7 @@ func (q *Queue) Answers(number, covered uint64) (Origin, error) {
 		}
 		it.answered = covered
 	}
-	h := it.frame.Header
-	h.Origin, h.Checkpoint = bytes.Clone(h.Origin), bytes.Clone(h.Checkpoint)
-	return Origin{h, it.entry}, nil
+	return Origin{share(it.frame.Header), it.entry}, nil
 }
 
 // Unanswered returns the first sequence of a frame that no answer covers yet;
@@ -307,33 +322,45 @@ func (q *Queue) Durable(number uint64, keep func([]Position)) error {
 	q.accepted = max(q.accepted, number)
 	var reached []Position
 	for _, it := range done {
-		q.bytes -= int64(it.frame.Size())
-		stream := it.frame.Stream
-		if it.replayable() && it.next > q.positions[stream] {
-			q.positions[stream] = it.next
-			if k := len(reached); k > 0 && reached[k-1].Stream == stream {
-				reached[k-1].Next = it.next
-			} else {
-				reached = append(reached, Position{stream, it.next})
-			}
-		}
+		q.drop(it, &reached)
 	}
+	q.passed(number)
 	q.notify()
 	q.mu.Unlock()
 	keep(reached)
 	for _, it := range done {
-		it.frame.Free()
-		if it.entry != nil {
-			it.entry.release()
-		}
+		it.free()
 	}
 	return nil
+}
+
+// drop accounts for an item that has left the queue for good, and notes the
+// position that is reached by that; q.mu is held.
+func (q *Queue) drop(it *item, reached *[]Position) {
+	q.bytes -= int64(it.frame.Size())
+	stream := it.frame.Stream
+	if !it.replayable() || it.next <= q.positions[stream] {
+		return
+	}
+	q.positions[stream] = it.next
+	if k := len(*reached); k > 0 && (*reached)[k-1].Stream == stream {
+		(*reached)[k-1].Next = it.next
+	} else {
+		*reached = append(*reached, Position{stream, it.next})
+	}
 }
 
 // Rewind makes everything that is not durable be sent again.
 func (q *Queue) Rewind() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.rewind()
+}
+
+func (q *Queue) rewind() {
+	if q.sendNext > 0 {
+		q.search.lost, q.search.group = q.items[q.sendNext-1].number, 0
+	}
 	q.sendNext = 0
 	if len(q.items) > 0 {
 		q.accepted = q.items[0].number - 1
@@ -363,6 +390,7 @@ func (q *Queue) Evict(visit func(f *pb.Frame, next, skip uint64, e *Entry)) {
 	q.mu.Lock()
 	items := q.items
 	q.items, q.bytes, q.sendNext = nil, 0, 0
+	q.search.forget()
 	q.accepted = q.lastNo
 	q.notify()
 	q.mu.Unlock()

@@ -46,6 +46,9 @@ func actions() map[string]string {
 		"RemoveAllow":   "allow remove",
 		"SetMode":       "mode set",
 		"ReloadConfig":  "config reload",
+
+		"ReplayQuarantine": "quarantine replay",
+		"DropQuarantine":   "quarantine drop",
 	}
 }
 
@@ -53,7 +56,7 @@ func readers() map[string]bool {
 	return map[string]bool{
 		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true, "PluginLogs": true,
 		"Query": true, "ListBlocks": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
-		"ShowConfig": true, "PluginTrust": true,
+		"ShowConfig": true, "PluginTrust": true, "ListQuarantine": true, "ShowQuarantine": true,
 	}
 }
 

@@ -32,6 +32,8 @@ type Backend struct {
 	Checker Checker
 	Mode    Mode
 	Config  Configuration
+	// Quarantine holds the records that plugins died of.
+	Quarantine Quarantine
 }
 
 // Status sums up the running host.
@@ -79,6 +81,17 @@ type PluginRemover interface {
 // PluginTrust says what the host holds plugin files to.
 type PluginTrust interface {
 	PluginTrust(ctx context.Context) (*ironpostv1.PluginTrustResponse, error)
+}
+
+// Quarantine holds the records that plugins died of. An id that is not there is
+// ErrNotFound.
+type Quarantine interface {
+	ListQuarantine(ctx context.Context) ([]*ironpostv1.QuarantinedRecord, error)
+	ShowQuarantine(ctx context.Context, id string) (*ironpostv1.QuarantinedRecord, error)
+	// ReplayQuarantine returns when the plugin's queue has the record; ErrConflict
+	// when the plugin does not run.
+	ReplayQuarantine(ctx context.Context, id string) (*ironpostv1.QuarantinedRecord, error)
+	DropQuarantine(ctx context.Context, id string) (*ironpostv1.QuarantinedRecord, error)
 }
 
 // Rules lists the rules of all detectors.

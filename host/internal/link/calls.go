@@ -15,13 +15,25 @@ import (
 )
 
 // Stream is an open event stream. One goroutine may send and another receive.
-type Stream struct {
+type Stream interface {
+	// Send sends a frame, which stays the caller's. io.EOF says that the stream has
+	// ended: Recv tells why.
+	Send(f *pb.Frame) error
+	// Recv receives the next frame, which the caller frees. io.EOF is the end.
+	Recv() (*pb.Frame, error)
+	// CloseSend tells the plugin that nothing more comes.
+	CloseSend() error
+}
+
+// messages is an event stream over gRPC.
+type messages struct {
 	stream grpc.ClientStream
 }
 
 // Open opens the event stream of a kind ("source", "parser", "detector",
-// "enforcer", "sink"). It lives until ctx is done or the plugin ends it.
-func (c *Conn) Open(ctx context.Context, kind string) (*Stream, error) {
+// "enforcer", "sink"). It lives until ctx is done or the plugin ends it. plain says
+// that the plugin serves the plain form.
+func (c *Conn) Open(ctx context.Context, kind string, plain bool) (Stream, error) {
 	method, ok := map[string]string{
 		"source":   pb.Source_Emit_FullMethodName,
 		"parser":   pb.Parser_Parse_FullMethodName,
@@ -32,22 +44,22 @@ func (c *Conn) Open(ctx context.Context, kind string) (*Stream, error) {
 	if !ok {
 		return nil, fmt.Errorf("a %s has no event stream", kind)
 	}
+	if plain {
+		return c.openFrames(ctx, kind)
+	}
 	desc := &grpc.StreamDesc{StreamName: kind, ServerStreams: true, ClientStreams: true}
 	s, err := c.grpc.NewStream(ctx, desc, method)
 	if err != nil {
 		return nil, fmt.Errorf("open the %s stream: %w", kind, err)
 	}
-	return &Stream{s}, nil
+	return messages{s}, nil
 }
 
-// Send sends a frame, which stays the caller's.
-func (s *Stream) Send(f *pb.Frame) error { return s.stream.SendMsg(f) }
+func (s messages) Send(f *pb.Frame) error { return s.stream.SendMsg(f) }
 
-// CloseSend tells the plugin that nothing more comes.
-func (s *Stream) CloseSend() error { return s.stream.CloseSend() }
+func (s messages) CloseSend() error { return s.stream.CloseSend() }
 
-// Recv receives the next frame, which the caller frees. io.EOF is the end.
-func (s *Stream) Recv() (*pb.Frame, error) {
+func (s messages) Recv() (*pb.Frame, error) {
 	f := new(pb.Frame)
 	if err := s.stream.RecvMsg(f); err != nil {
 		return nil, err

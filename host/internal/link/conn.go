@@ -60,7 +60,10 @@ type Conn struct {
 	process *sandbox.Process
 	logger  hclog.Logger
 	parent  *os.File // the host's end of the parent-death pipe
-	once    sync.Once
+	target  *target
+	pool    *pb.Pool
+	end     sync.Once
+	free    sync.Once
 
 	plugin   pb.PluginClient
 	detector pb.DetectorClient
@@ -131,7 +134,7 @@ func Start(ctx context.Context, c Config) (*Conn, error) {
 			),
 		},
 	})
-	conn := &Conn{client: client, parent: parentW, logger: c.Logger}
+	conn := &Conn{client: client, parent: parentW, logger: c.Logger, target: target, pool: c.Pool}
 	var connectErr error // once done is closed
 	done := make(chan struct{})
 	go func() {
@@ -202,18 +205,27 @@ func (c *Conn) Process() *sandbox.Process { return c.process }
 // Done is closed when the process has ended.
 func (c *Conn) Done() <-chan struct{} { return c.process.Done() }
 
+// End ends the process and its group at once; Kill frees what is left. It may be
+// called more than once.
+func (c *Conn) End() {
+	c.end.Do(func() {
+		if c.process == nil {
+			return
+		}
+		_ = c.process.Kill()
+		select {
+		case <-c.process.Done():
+		case <-time.After(killWait):
+			c.logger.Error("the process does not vanish after SIGKILL", "pid", c.process.Pid())
+		}
+	})
+}
+
 // Kill ends the process and its group at once and frees the connection. It may
 // be called more than once.
 func (c *Conn) Kill() {
-	c.once.Do(func() {
-		if c.process != nil {
-			_ = c.process.Kill()
-			select {
-			case <-c.process.Done():
-			case <-time.After(killWait):
-				c.logger.Error("the process does not vanish after SIGKILL", "pid", c.process.Pid())
-			}
-		}
+	c.End()
+	c.free.Do(func() {
 		if c.grpc != nil {
 			_ = c.grpc.Close()
 		}

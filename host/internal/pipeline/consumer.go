@@ -27,20 +27,28 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 	var entries []*pb.StateEntry
 	if kind == "detector" && m.pipeline.config.Store != nil {
 		if entries, err = m.pipeline.config.Store.PluginState(m.consumer(kind)); err != nil {
-			return err
+			return hostError{err}
 		}
 	}
 	if err := m.prepare(s, nil, entries); err != nil {
 		return fmt.Errorf("begin the %s link: %w", kind, err)
 	}
-	q.Rewind()
+	q.Start()
 	l := &consumerLink{member: m, kind: kind, queue: q}
 	g, ctx := errgroup.WithContext(ctx)
+	// An error of the host's own ends the stream, which would not end by it.
+	defer context.AfterFunc(ctx, cancel)()
 	sending, stop := m.sending.begin(ctx)
 	defer stop()
 	g.Go(func() error {
 		for {
 			f, err := q.Next(sending)
+			if errors.Is(err, bus.ErrPoison) {
+				if err := l.quarantine(); err != nil {
+					return err
+				}
+				continue
+			}
 			if err != nil && sending.Err() != nil && ctx.Err() == nil {
 				return nil // held: its answers are still welcome
 			}
@@ -166,7 +174,7 @@ func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
 			continue
 		}
 		if err := l.member.pipeline.config.Alert(l.member.pipeline.ctx, a); err != nil {
-			return fmt.Errorf("keep an alert: %w", err)
+			return hostError{fmt.Errorf("keep an alert: %w", err)}
 		}
 		l.member.Alerts.Add(1)
 	}
@@ -208,7 +216,7 @@ func (l *consumerLink) actions(f *pb.Frame) error {
 			continue
 		}
 		if err := l.member.pipeline.config.Decide(l.member.pipeline.ctx, l.member.desc.Name, a); err != nil {
-			return fmt.Errorf("keep an action: %w", err)
+			return hostError{fmt.Errorf("keep an action: %w", err)}
 		}
 	}
 	return nil
@@ -239,6 +247,7 @@ func (l *consumerLink) acknowledged(ack *pb.Ack) error {
 		return err
 	}
 	l.member.Gaps.close() // it follows again
+	l.member.release()
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, from uint6
 	}
 	lost := func(reason string, n uint64) {
 		m.Dropped.Add(n)
-		m.Gaps.add(m.desc.Name, reason, n)
+		m.Gaps.add(reason, n)
 		p.Stats.Drop(kind, reason, n)
 	}
 	for {

@@ -42,12 +42,13 @@ type Member struct {
 	// handling counts the answers of the plugin that the host is busy with.
 	handling atomic.Int32
 	sending  hold
+	search   searching
 
 	Events  atomic.Uint64 // records sent to it, or received from a source
 	Bytes   atomic.Uint64 // of their payload
 	Alerts  atomic.Uint64 // alerts that it raised
 	Dropped atomic.Uint64 // records it missed
-	Gaps    Gaps
+	Gaps    *Gaps
 }
 
 // consumerQueue makes the queue of a kind whose positions are kept.
@@ -105,7 +106,7 @@ func (m *Member) connect(kind string, q *bus.Queue) {
 	lost := func(reason string) func(uint64) {
 		return func(n uint64) {
 			m.Dropped.Add(n)
-			m.Gaps.add(m.desc.Name, reason, n)
+			m.Gaps.add(reason, n)
 			p.Stats.Drop(kind, reason, n)
 		}
 	}
@@ -181,7 +182,8 @@ func (m *Member) passBacklog() {
 		return
 	}
 	q.Evict(func(f *pb.Frame, next, skip uint64, e *bus.Entry) {
-		if m.pipeline.passUnparsed(f, next, skip, e) == nil && e != nil {
+		m.Gaps.add(reasonUnparsed, next-min(next, max(skip, f.FirstSequence)))
+		if m.pipeline.passUnparsed(f, next, skip, e, unrouted) == nil && e != nil {
 			e.Release()
 		}
 	})
@@ -196,6 +198,10 @@ func (m *Member) SetUp(up bool) {
 	if m.up.Swap(up) == up || up {
 		if up {
 			m.Gaps.close()
+			for _, q := range m.queues {
+				q.Forgive() // it was mended, or so somebody thinks
+			}
+			m.release()
 		}
 		return
 	}
@@ -204,7 +210,7 @@ func (m *Member) SetUp(up bool) {
 		if kind == "detector" && m.pipeline.ctx.Err() == nil {
 			if n := q.DropAll(); n > 0 {
 				m.Dropped.Add(n)
-				m.Gaps.add(m.desc.Name, "consumer_down", n)
+				m.Gaps.add("consumer_down", n)
 				m.pipeline.Stats.Drop(kind, "consumer_down", n)
 			}
 		}
@@ -215,14 +221,15 @@ func (m *Member) SetUp(up bool) {
 // Serving reports whether the plugin's links are up.
 func (m *Member) Serving() bool { return m.serving.Load() }
 
-// Work returns a number that grows with what the plugin got done.
+// Work returns a number that grows with what the plugin got done, and as the
+// search for a poison record gets on.
 func (m *Member) Work() uint64 {
 	var n uint64
 	if m.sources != nil {
 		n = m.Events.Load()
 	}
 	for _, q := range m.queues {
-		n += q.Done()
+		n += q.Done() + q.Steps()
 	}
 	return n
 }

@@ -36,6 +36,9 @@ type Config struct {
 	Journal *state.Journal
 	Alert   AlertFunc
 	Decide  DecideFunc
+	// Quarantine keeps poison records; nil leaves them out without a trace but
+	// their count.
+	Quarantine QuarantineFunc
 	// AskEnforcers reports whether alerts go to enforcers at this moment.
 	AskEnforcers func() bool
 	// Credits, RetainedBytes bound each link.
@@ -71,6 +74,9 @@ type Pipeline struct {
 	members map[string]*Member
 	parsers map[string]*Member // by format
 	origins map[uint64][]byte  // encoded, by stream id
+	gaps    map[string]*Gaps   // by plugin, those that left included
+	gone    map[string]string  // names of the parsers that left, by format
+	changed chan struct{}      // of GapsChanged
 
 	Stats Stats
 }
@@ -89,6 +95,9 @@ func New(c Config) *Pipeline {
 		members: make(map[string]*Member),
 		parsers: make(map[string]*Member),
 		origins: make(map[uint64][]byte),
+		gaps:    make(map[string]*Gaps),
+		gone:    make(map[string]string),
+		changed: make(chan struct{}, 1),
 		Stats:   Stats{drops: make(map[[2]string]uint64), reasons: make(map[string]uint64), streams: make(map[uint64]*StreamStats)},
 	}
 }
@@ -108,6 +117,13 @@ func (p *Pipeline) Add(desc *pb.Description) (*Member, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &Member{pipeline: p, desc: desc, log: p.log.Named(desc.Name), queues: make(map[string]*bus.Queue), cancel: cancel}
 	m.consumes.Store(&desc.Consumes)
+	if m.Gaps = p.gaps[desc.Name]; m.Gaps == nil {
+		if len(p.gaps) >= maxStats {
+			clear(p.gaps)
+		}
+		m.Gaps = &Gaps{plugin: desc.Name, changed: p.changed}
+		p.gaps[desc.Name] = m.Gaps
+	}
 	m.up.Store(true)
 	for _, kind := range desc.Kinds {
 		if err := m.join(ctx, kind); err != nil {
@@ -141,6 +157,7 @@ func (m *Member) join(ctx context.Context, kind string) error {
 		c.Answered = true
 		m.queues[kind] = bus.NewQueue(c)
 		p.parsers[m.desc.Format] = m
+		delete(p.gone, m.desc.Format)
 	case "detector", "sink", "enforcer":
 		q, err := m.consumerQueue(kind)
 		if err != nil {
@@ -167,6 +184,9 @@ func (p *Pipeline) Remove(name string) {
 	delete(p.members, name)
 	if p.parsers[m.desc.Format] == m {
 		delete(p.parsers, m.desc.Format)
+		if len(p.gone) < maxStats {
+			p.gone[m.desc.Format] = name
+		}
 	}
 	p.mu.Unlock()
 	m.leave()
@@ -197,12 +217,7 @@ func (p *Pipeline) Idle(ctx context.Context) error {
 func (p *Pipeline) route(plugin string, o *pb.Origin) *Member {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	format := o.Format
-	if to, ok := p.config.Routes[o.Name]; ok {
-		format = to
-	} else if to, ok := p.config.Routes[plugin]; ok {
-		format = to
-	}
+	format := p.format(plugin, o)
 	if m := p.parsers[format]; m != nil {
 		return m
 	}
@@ -220,6 +235,25 @@ func (p *Pipeline) route(plugin string, o *pb.Origin) *Member {
 		return p.parsers["syslog"]
 	}
 	return nil
+}
+
+// format returns what a stream's parser is chosen by; p.mu is held.
+func (p *Pipeline) format(plugin string, o *pb.Origin) string {
+	if to, ok := p.config.Routes[o.Name]; ok {
+		return to
+	}
+	if to, ok := p.config.Routes[plugin]; ok {
+		return to
+	}
+	return o.Format
+}
+
+// goneParser returns the gaps of the parser that a stream had before it was taken
+// away, nil when it never had one.
+func (p *Pipeline) goneParser(plugin string, o *pb.Origin) *Gaps {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.gaps[p.gone[p.format(plugin, o)]]
 }
 
 // SetRoutes replaces the routes.

@@ -26,7 +26,7 @@ type opener func(ctx context.Context, kind string) (stream, error)
 // the plugin ends or breaks the protocol.
 func (m *Member) Serve(ctx context.Context, conn *link.Conn) error {
 	return m.serve(ctx, func(ctx context.Context, kind string) (stream, error) {
-		s, err := conn.Open(ctx, kind)
+		s, err := conn.Open(ctx, kind, m.desc.Frames)
 		if err != nil {
 			return nil, err
 		}
@@ -39,6 +39,7 @@ func (m *Member) serve(ctx context.Context, open opener) error {
 	m.serving.Store(true)
 	m.downSince.Store(0)
 	m.Gaps.close()
+	m.release()
 	defer func() {
 		m.serving.Store(false)
 		m.downSince.Store(time.Now().UnixNano())

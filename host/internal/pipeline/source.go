@@ -206,9 +206,13 @@ const (
 // there is none to wait for. It fails only when the pipeline is closed.
 func (p *Pipeline) toParser(f *pb.Frame, next uint64, e *bus.Entry, plugin string, o *pb.Origin) error {
 	parser := p.route(plugin, o)
+	if parser == nil {
+		p.goneParser(plugin, o).add(reasonUnparsed, uint64(f.Count))
+	}
 	for parser != nil {
 		if !parser.up.Load() {
 			parser.evict() // what came before goes first
+			parser.Gaps.add(reasonUnparsed, uint64(f.Count))
 			break
 		}
 		p.Stats.stream(f.Stream, o.Name, plugin, parser.desc.Name, 0)
@@ -240,15 +244,28 @@ func (p *Pipeline) toParser(f *pb.Frame, next uint64, e *bus.Entry, plugin strin
 		}
 	}
 	p.Stats.stream(f.Stream, o.Name, plugin, "", uint64(f.Count))
-	return p.passUnparsed(f, next, 0, e)
+	return p.passUnparsed(f, next, 0, e, unrouted)
 }
 
 // rawKept is how much of an unparsed record is kept.
 const rawKept = 4 << 10
 
+// reasonUnparsed is the reason of a gap in which records passed unparsed because
+// their parser was given up or taken away.
+const reasonUnparsed = "passed_unparsed"
+
+// unparsed says why events are unparsed, by code and flags.
+type unparsed struct {
+	reason string
+	flags  event.Flags
+}
+
+// unrouted is why there is nobody to parse a record.
+var unrouted = unparsed{"no_parser", event.FlagUnparsed | event.FlagUnrouted | event.FlagTimeInferred}
+
 // passUnparsed publishes raw records as unparsed log events. It fails only when
 // the pipeline is closed.
-func (p *Pipeline) passUnparsed(f *pb.Frame, next, skip uint64, e *bus.Entry) error {
+func (p *Pipeline) passUnparsed(f *pb.Frame, next, skip uint64, e *bus.Entry, why unparsed) error {
 	defer f.Free()
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
@@ -262,7 +279,7 @@ func (p *Pipeline) passUnparsed(f *pb.Frame, next, skip uint64, e *bus.Entry) er
 		if err != nil || len(payload) == 0 {
 			return
 		}
-		p.Stats.unparsed("no_parser", uint64(len(batch.Logs)))
+		p.Stats.unparsed(why.reason, uint64(len(batch.Logs)))
 		h := f.Header
 		h.Kind, h.Count, h.Truncated, h.SkipBefore = pb.Kind_KIND_LOG, uint32(len(batch.Logs)), nil, 0
 		publishErr = p.Logs.Publish(p.ctx, pb.NewFrame(h, &payload, nil), before, e)
@@ -280,8 +297,7 @@ func (p *Pipeline) passUnparsed(f *pb.Frame, next, skip uint64, e *bus.Entry) er
 			}
 			batch.Logs = append(batch.Logs, &pb.LogEvent{
 				Offset: offset, Time: uint64(f.ObservedTime), ObservedTime: uint64(f.ObservedTime),
-				Flags: uint32(event.FlagUnparsed | event.FlagUnrouted | event.FlagTimeInferred),
-				Raw:   kept, Reason: "no_parser",
+				Flags: uint32(why.flags), Raw: kept, Reason: why.reason,
 			})
 		}
 		offset++

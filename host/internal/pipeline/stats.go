@@ -130,29 +130,35 @@ type Gap struct {
 	Events         uint64
 }
 
-// Gaps are the newest gaps of one plugin. The zero value is ready to use.
+// Gaps are the newest gaps of one plugin. They outlive its place in the flow. A nil
+// value takes nothing.
 type Gaps struct {
-	open atomic.Bool // there may be an open gap
+	plugin  string
+	changed chan<- struct{} // has room for the news that a gap began or ended
+	open    atomic.Bool     // there may be an open gap
 
 	mu   sync.Mutex
 	list []Gap
 }
 
-// sameGap is how soon after its end a gap goes on instead of a new one.
-const sameGap = 10 * time.Second
+// SameGap is how soon after its end a gap goes on instead of a new one.
+const SameGap = 10 * time.Second
 
 // maxGaps bounds the gaps remembered per plugin.
 const maxGaps = 64
 
-func (g *Gaps) add(plugin, reason string, n uint64) {
+func (g *Gaps) add(reason string, n uint64) {
+	if g == nil || n == 0 {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
 	g.open.Store(true)
 	for i := range slices.Backward(g.list) {
 		last := &g.list[i]
-		if last.Reason == reason && (last.To.IsZero() || now.Sub(last.To) < sameGap) {
-			last.To = time.Time{}
+		if last.Reason == reason && (last.To.IsZero() || now.Sub(last.To) < SameGap) {
+			last.To = time.Time{} // who looks only when it changes sees the end again
 			last.Events += n
 			return
 		}
@@ -160,7 +166,16 @@ func (g *Gaps) add(plugin, reason string, n uint64) {
 	if len(g.list) >= maxGaps {
 		g.list = slices.Delete(g.list, 0, 1)
 	}
-	g.list = append(g.list, Gap{Plugin: plugin, Reason: reason, From: now, Events: n})
+	g.list = append(g.list, Gap{Plugin: g.plugin, Reason: reason, From: now, Events: n})
+	g.tell()
+}
+
+// tell announces a change.
+func (g *Gaps) tell() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
 }
 
 func (g *Gaps) close() {
@@ -174,7 +189,12 @@ func (g *Gaps) close() {
 			g.list[i].To = time.Now()
 		}
 	}
+	g.tell()
 }
+
+// GapsChanged receives when a gap began or ended since it was looked at. It is for
+// one reader.
+func (p *Pipeline) GapsChanged() <-chan struct{} { return p.changed }
 
 // List returns the gaps, oldest first.
 func (g *Gaps) List() []Gap {
@@ -188,8 +208,8 @@ func (p *Pipeline) Gaps() []Gap {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	var out []Gap
-	for _, m := range p.members {
-		out = append(out, m.Gaps.List()...)
+	for _, g := range p.gaps {
+		out = append(out, g.List()...)
 	}
 	slices.SortFunc(out, func(a, b Gap) int { return a.From.Compare(b.From) })
 	return out

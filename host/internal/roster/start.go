@@ -102,6 +102,7 @@ func (r *Roster) run(ctx context.Context, p *plugin) {
 	launching := new(atomic.Pointer[plugin])
 	launching.Store(p)
 	fresh := new(freshProcesses)
+	background := new(sync.WaitGroup)
 	past := r.pastOf(p)
 	supervisor := supervise.New(supervise.Spec{
 		Name:   p.name(),
@@ -126,9 +127,10 @@ func (r *Roster) run(ctx context.Context, p *plugin) {
 					return context.Cause(ctx)
 				}
 			}
-			return r.serve(ctx, member, l)
+			return r.serve(ctx, background, member, l)
 		},
 		Work:          member.Work,
+		Ended:         member.Ended,
 		Owes:          member.Owes,
 		AnswerTimeout: r.config.Plugins.AnswerTimeout,
 		Patient:       patient(p),
@@ -140,7 +142,7 @@ func (r *Roster) run(ctx context.Context, p *plugin) {
 	})
 	r.mu.Lock()
 	p.member, p.supervisor, p.stop, p.listeners = member, supervisor, stop, make(map[string]*os.File)
-	p.background, p.rate, p.launching = new(sync.WaitGroup), new(rate), launching
+	p.background, p.rate, p.launching = background, new(rate), launching
 	p.log = r.ring(p.name())
 	r.running[p.name()] = p
 	r.mu.Unlock()

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
 )
 
 // Names and weights of control groups.
@@ -135,17 +137,17 @@ type group struct {
 
 // join makes the group that the plugin is to be born in, nil when it cannot,
 // which the report then says.
-func (c *Cgroups) join(spec *Spec, pl *plan, report *Report) *group {
+func (c *Cgroups) join(spec *Spec, pl *shim.Plan, report *Report) *group {
 	if why := c.Why(); why != "" {
-		report.miss(ControlGroup, why)
+		report.Miss(shim.ControlGroup, why)
 		return nil
 	}
 	g, err := c.newGroup(spec.Name, spec.MaxMemory, pl.MaxProcs)
 	if err != nil {
-		report.miss(ControlGroup, err.Error())
+		report.Miss(shim.ControlGroup, err.Error())
 		return nil
 	}
-	report.apply(ControlGroup)
+	report.Apply(shim.ControlGroup)
 	pl.InControlGroup = true
 	return g
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
 )
 
 // tree is a directory laid out as the kernel lays out control groups, and a
@@ -80,9 +82,9 @@ func TestCgroups(t *testing.T) {
 	}
 
 	var report Report
-	pl := &plan{MaxProcs: 512}
+	pl := &shim.Plan{MaxProcs: 512}
 	g := c.join(&Spec{Name: "parser/Ü1", MaxMemory: 1 << 30}, pl, &report)
-	if g == nil || !pl.InControlGroup || !slices.Contains(report.Applied, ControlGroup) {
+	if g == nil || !pl.InControlGroup || !slices.Contains(report.Applied, shim.ControlGroup) {
 		t.Fatalf("join: got %v, %+v, want a group", g, report)
 	}
 	if want := filepath.Join(tr.groups, service, "plugin-parser__1-1"); g.path != want {
@@ -191,10 +193,10 @@ func TestCgroupsWithout(t *testing.T) {
 				t.Errorf("Why: got %q, want %q in it", c.Why(), tt.want)
 			}
 			var report Report
-			if g := c.join(&Spec{Name: "p"}, new(plan), &report); g != nil {
+			if g := c.join(&Spec{Name: "p"}, new(shim.Plan), &report); g != nil {
 				t.Errorf("join: got %v, want none", g)
 			}
-			want := Report{Missing: []Missing{{ControlGroup, c.Why()}}}
+			want := Report{Missing: []Missing{{What: shim.ControlGroup, Why: c.Why()}}}
 			if diff := cmp.Diff(want, report); diff != "" {
 				t.Errorf("report (-want +got):\n%s", diff)
 			}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
 )
 
 const testUID = FirstUID + 7
@@ -101,8 +103,8 @@ func TestHostile(t *testing.T) {
 	if data, err := os.ReadFile(open); err != nil || string(data) != "data" {
 		t.Errorf("file of others: got %q, %v, want it unchanged", data, err)
 	}
-	wantApplied(t, report, OwnUser, NoCapabilities, NoNewPrivileges, FileAccess, NetworkNamespace, IPCNamespace, SystemCalls,
-		MemoryLimit, ProcessLimit, FileLimit, ParentDeath)
+	wantApplied(t, report, shim.OwnUser, shim.NoCapabilities, shim.NoNewPrivileges, shim.FileAccess, shim.NetworkNamespace, shim.IPCNamespace, shim.SystemCalls,
+		shim.MemoryLimit, shim.ProcessLimit, shim.FileLimit, shim.ParentDeath)
 	for _, a := range denied {
 		t.Logf("%-40s %s", a, got[a])
 	}
@@ -198,7 +200,7 @@ func TestReadGrant(t *testing.T) {
 				t.Errorf("%s: got %q, want it denied", a, got[a])
 			}
 		}
-		wantApplied(t, report, ReadCapability)
+		wantApplied(t, report, shim.ReadCapability)
 		if len(report.Absent) != 1 || report.Absent[0].What != "/nonexistent" {
 			t.Errorf("absent: got %v, want /nonexistent", report.Absent)
 		}
@@ -319,7 +321,7 @@ func TestListeners(t *testing.T) {
 	if a := "reply=3," + sink.LocalAddr().String(); !strings.HasPrefix(got[a], "denied: ") {
 		t.Errorf("sending out through a listener: got %q, want it denied", got[a])
 	}
-	wantApplied(t, p.Report(), NetworkNamespace, UDPReplies)
+	wantApplied(t, p.Report(), shim.NetworkNamespace, shim.UDPReplies)
 }
 
 // TestNetwork grants connections.
@@ -351,8 +353,8 @@ func TestNetwork(t *testing.T) {
 		t.Errorf("name resolution: got %q, want its content", got["read=/etc/hosts"])
 	}
 	got, report := try(t, Spec{UID: testUID, GID: testUID, Network: true, ConnectPorts: []uint16{port}}, a, b)
-	if landlockABI() < 4 {
-		wantMissing(t, report, TCPAccess)
+	if shim.LandlockABI() < 4 {
+		wantMissing(t, report, shim.TCPAccess)
 		return
 	}
 	if got[a] != "ok" || !strings.HasPrefix(got[b], "denied: ") {
@@ -399,7 +401,7 @@ func TestChildren(t *testing.T) {
 			t.Errorf("%s: got %q, want it denied", a, got[a])
 		}
 	}
-	wantApplied(t, p.Report(), PIDNamespace)
+	wantApplied(t, p.Report(), shim.PIDNamespace)
 	if n := groupMembers(t, p.Pid()); n != 2 {
 		t.Errorf("processes in the plugin's group: got %d, want 2", n)
 	}

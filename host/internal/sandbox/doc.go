@@ -11,13 +11,9 @@
 //	                      no_new_privs, Landlock, limits, seccomp
 //	                      ──execveat(descriptor)──> plugin
 //
-// The program calls [Main] as the very first thing in main, so that nothing
-// else of the host ever runs in a shim:
-//
-//	func main() {
-//		sandbox.Main() // does not return in a shim
-//		...
-//	}
+// A program that imports this package is such a shim when it is started under the
+// name that [Launcher] uses: it becomes the plugin while its packages are still being
+// initialised, so that nothing else of the host ever runs in a shim.
 //
 // What is executed is the open file [Spec.Exe], never a path, so the bytes that
 // were hashed are the bytes that run. Nothing is inherited but what the Spec

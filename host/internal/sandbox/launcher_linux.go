@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
 )
 
 // startTimeout bounds a start, from the fork to the execution of the plugin,
@@ -145,8 +147,8 @@ func (l *Launcher) forkLoop(forks <-chan fork) {
 // turns out not to be allowed to make them.
 func (l *Launcher) start(ctx context.Context, spec *Spec) (*Process, error) {
 	p, err := l.startOnce(ctx, spec)
-	if st, ok := errors.AsType[*step](err); ok && st.doing == privateView && withoutMounts(st.err) && l.noMounts.Load() == nil {
-		l.withoutMounts(st.err)
+	if st, ok := errors.AsType[*shim.Step](err); ok && st.Doing == shim.PrivateView && withoutMounts(st.Err) && l.noMounts.Load() == nil {
+		l.withoutMounts(st.Err)
 		return l.startOnce(ctx, spec)
 	}
 	return p, err
@@ -208,7 +210,7 @@ func (l *Launcher) startOnce(ctx context.Context, spec *Spec) (*Process, error) 
 
 // fork starts the shim. What the host applies from its side of the fork goes to report.
 // held belongs to the process from then on; without one it is let go.
-func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, reportW *os.File, held *holdings, report *Report) (p *Process, err error) {
+func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *shim.Plan, planR, reportW *os.File, held *holdings, report *Report) (p *Process, err error) {
 	defer func() {
 		if err != nil {
 			held.release()
@@ -254,10 +256,10 @@ func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, report
 	if held.group != nil {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, int(held.group.dir.Fd())
 	}
-	argv := []string{shimName, strconv.Itoa(3 + pl.Inherited)}
+	argv := []string{shim.Name, strconv.Itoa(3 + pl.Inherited)}
 	pid, err := l.forkOnThread(ctx, argv, attr)
 	if pl.OwnPIDs && errors.Is(err, syscall.EPERM) {
-		report.miss(PIDNamespace, "this host may not create PID namespaces; processes that the plugin starts can outlive a killed host")
+		report.Miss(shim.PIDNamespace, "this host may not create PID namespaces; processes that the plugin starts can outlive a killed host")
 		pl.OwnPIDs = false
 		attr.Sys.Cloneflags = 0
 		pid, err = l.forkOnThread(ctx, argv, attr)
@@ -266,7 +268,7 @@ func (l *Launcher) fork(ctx context.Context, spec *Spec, pl *plan, planR, report
 		return nil, fmt.Errorf("fork: %w", err)
 	}
 	if pl.OwnPIDs {
-		report.apply(PIDNamespace)
+		report.Apply(shim.PIDNamespace)
 	}
 
 	p = &Process{pid: pid, done: make(chan struct{}), held: held}
@@ -297,7 +299,7 @@ func (l *Launcher) forkOnThread(ctx context.Context, argv []string, attr *syscal
 
 // handover gives the shim its plan and reads its answer, which ends when the
 // plugin's program has replaced it.
-func (p *Process) handover(pl *plan, planW, reportR *os.File, report Report) error {
+func (p *Process) handover(pl *shim.Plan, planW, reportR *os.File, report Report) error {
 	data, err := json.Marshal(pl)
 	if err != nil {
 		return fmt.Errorf("encode the plan: %w", err)
@@ -308,10 +310,10 @@ func (p *Process) handover(pl *plan, planW, reportR *os.File, report Report) err
 	if err != nil {
 		return fmt.Errorf("wait for the sandbox: %w", err)
 	}
-	var last outcome
+	var last shim.Outcome
 	seen := false
 	for dec := json.NewDecoder(bytes.NewReader(answer)); ; {
-		var o outcome
+		var o shim.Outcome
 		err := dec.Decode(&o)
 		if errors.Is(err, io.EOF) {
 			break
@@ -331,12 +333,12 @@ func (p *Process) handover(pl *plan, planW, reportR *os.File, report Report) err
 	case !seen && writeErr != nil:
 		return fmt.Errorf("hand the plan to the sandbox: %w", writeErr)
 	case !seen:
-		return errors.New("set up the sandbox: it ended without a report; does main call sandbox.Main first?")
-	case last.Failed == executing:
+		return errors.New("set up the sandbox: it ended without a report")
+	case last.Failed == shim.Executing:
 		errno := syscall.Errno(last.Errno)
 		return fmt.Errorf("%w: %w%s", ErrExec, errno, execHint(errno))
 	case last.Failed != "" && last.Errno != 0:
-		return &step{last.Failed, syscall.Errno(last.Errno)}
+		return &shim.Step{Doing: last.Failed, Err: syscall.Errno(last.Errno)}
 	case last.Failed != "":
 		return fmt.Errorf("%s: %s", last.Failed, last.Detail)
 	}

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
 )
 
 const runtimeArch = runtime.GOARCH
@@ -187,10 +189,10 @@ func TestUnprivilegedHost(t *testing.T) {
 	if uid := procStatus(t, pid)["Uid"]; !strings.HasPrefix(uid, "65534\t") {
 		t.Errorf("user: got %q, want the host's", uid)
 	}
-	for _, p := range []Protection{OwnUser, NetworkNamespace, IPCNamespace, ProcessLimit} {
+	for _, p := range []Protection{shim.OwnUser, shim.NetworkNamespace, shim.IPCNamespace, shim.ProcessLimit} {
 		wantMissing(t, report, p)
 	}
-	wantApplied(t, report, NoCapabilities, NoNewPrivileges, FileAccess, SystemCalls, ParentDeath, FileLimit)
+	wantApplied(t, report, shim.NoCapabilities, shim.NoNewPrivileges, shim.FileAccess, shim.SystemCalls, shim.ParentDeath, shim.FileLimit)
 	for _, m := range report.Missing {
 		t.Logf("missing: %s: %s", m.What, m.Why)
 	}

@@ -26,7 +26,6 @@ const hostEnv = "SANDBOX_TEST_HOST"
 var binDir string
 
 func TestMain(m *testing.M) {
-	Main()
 	if arg := os.Getenv(hostEnv); arg != "" {
 		os.Exit(testHost(arg))
 	}

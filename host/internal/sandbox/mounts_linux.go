@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
 )
 
 // Bounds of a plugin's private directory, which is a file system of its own in
@@ -21,19 +20,11 @@ const (
 	privateInodes = 512
 )
 
-// rootInodes bounds the directories that lead to the granted paths in the file
-// tree of a plugin's own.
-const rootInodes = 4096
-
-// privateView is the step that a host retries without private mounts: a
-// container's security module may allow a part of them alone.
-const privateView = "make the file tree of the plugin's own"
-
 // newPrivate makes the file system of one private directory and returns its
 // root. It is attached nowhere; the shim attaches it where the plugin alone sees
 // it, and it vanishes with the last who has it open.
 func newPrivate(uid, gid uint32) (*os.File, error) {
-	fd, err := memoryFS(map[string]string{
+	fd, err := shim.MemoryFS(map[string]string{
 		"size": strconv.Itoa(privateBytes), "nr_inodes": strconv.Itoa(privateInodes), "mode": "0700",
 		"uid": strconv.FormatUint(uint64(uid), 10), "gid": strconv.FormatUint(uint64(gid), 10),
 	})
@@ -43,24 +34,6 @@ func newPrivate(uid, gid uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "private directory"), nil
 }
 
-// memoryFS mounts a tmpfs (tmpfs(5)) that is attached nowhere.
-func memoryFS(options map[string]string) (int, error) {
-	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(fs)
-	for key, value := range options {
-		if err := unix.FsconfigSetString(fs, key, value); err != nil {
-			return -1, fmt.Errorf("option %s: %w", key, err)
-		}
-	}
-	if err := unix.FsconfigCreate(fs); err != nil {
-		return -1, err
-	}
-	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-}
-
 func (l *Launcher) withoutMounts(err error) {
 	why := fmt.Sprintf("the kernel answers %q to mounts (root or CAP_SYS_ADMIN makes them)", err)
 	l.noMounts.Store(&why)
@@ -68,7 +41,7 @@ func (l *Launcher) withoutMounts(err error) {
 
 // private makes the file system of the plugin's private directory, when this
 // host may and the plugin has one, and has it prepared.
-func (l *Launcher) private(spec *Spec, pl *plan, report *Report) (*os.File, error) {
+func (l *Launcher) private(spec *Spec, pl *shim.Plan, report *Report) (*os.File, error) {
 	var root *os.File
 	dir := spec.PrivateDir
 	if l.noMounts.Load() == nil {
@@ -77,7 +50,7 @@ func (l *Launcher) private(spec *Spec, pl *plan, report *Report) (*os.File, erro
 		case err != nil && withoutMounts(err):
 			l.withoutMounts(err)
 		case err != nil:
-			return nil, &step{privateView, err}
+			return nil, &shim.Step{Doing: shim.PrivateView, Err: err}
 		case dir == "":
 			made.Close()
 		default:
@@ -89,10 +62,10 @@ func (l *Launcher) private(spec *Spec, pl *plan, report *Report) (*os.File, erro
 	pl.OwnMounts = why == nil
 	if why != nil {
 		if spec.PrivateDir != "" {
-			report.miss(PrivateSpace, *why+"; each file in it is bounded, their number is not")
+			report.Miss(shim.PrivateSpace, *why+"; each file in it is bounded, their number is not")
 		}
 		if !spec.Network {
-			report.miss(FileTree, *why+"; names and attributes of other files can be looked up, not their content")
+			report.Miss(shim.FileTree, *why+"; names and attributes of other files can be looked up, not their content")
 		}
 	}
 	if spec.Prepare != nil {
@@ -109,140 +82,4 @@ func (l *Launcher) private(spec *Spec, pl *plan, report *Report) (*os.File, erro
 // withoutMounts says whether err means that this host may not make mounts.
 func withoutMounts(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL)
-}
-
-// mounts gives the process mounts of its own and puts the private file system
-// over its private directory. What the host mounts later still appears in it;
-// nothing that it mounts appears in the host.
-func (s *shim) mounts() error {
-	if !s.OwnMounts {
-		return nil
-	}
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return &step{privateView, err}
-	}
-	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
-		return &step{privateView, err}
-	}
-	if s.PrivateFD != 0 {
-		if err := unix.MoveMount(s.PrivateFD, "", unix.AT_FDCWD, s.PrivateDir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-			return &step{privateView, err}
-		}
-		s.report.apply(PrivateSpace)
-	}
-	return nil
-}
-
-// ownTree leaves the process with a file tree in which nothing exists but its
-// private directory and the granted paths. Landlock decides what may be opened;
-// this hides what may not, which Landlock lets be looked up, and the sockets of
-// others, to which it does not deny connections before ABI 9.
-func (s *shim) ownTree() error {
-	if !s.OwnMounts || s.Network {
-		return nil // name resolution reads files that are replaced while it runs
-	}
-	defer unix.Umask(unix.Umask(0o022)) // the plugin has to pass through
-	root, err := memoryFS(map[string]string{"size": "64k", "nr_inodes": strconv.Itoa(rootInodes), "mode": "0755"})
-	if err != nil {
-		return &step{privateView, err}
-	}
-	defer unix.Close(root)
-	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return &step{privateView, err}
-	}
-	paths := slices.Concat(s.ReadPaths, s.WritePaths)
-	if s.PrivateDir != "" {
-		paths = append(paths, s.PrivateDir)
-	}
-	if s.BaseRead {
-		for _, b := range basePaths {
-			paths = append(paths, b.path)
-		}
-		paths = append(paths, "/proc")
-	}
-	for _, p := range outermost(paths) {
-		err := show(root, p)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-			continue // in Report.Absent
-		}
-		if err != nil {
-			return &step{privateView, fmt.Errorf("show %s: %w", p, err)}
-		}
-	}
-	if s.BaseRead { // by this name the kernel hands a script to its interpreter
-		if err := unix.Mkdirat(root, "dev", 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
-			return &step{privateView, err}
-		}
-		if err := unix.Symlinkat("/proc/self/fd", root, "dev/fd"); err != nil {
-			return &step{privateView, err}
-		}
-	}
-	if err := enter(root); err != nil {
-		return &step{privateView, err}
-	}
-	s.report.apply(FileTree)
-	return nil
-}
-
-// enter makes root, a mount, the root directory of the process, and lets go of
-// the host's mounts, which would otherwise stay in use while the plugin runs.
-func enter(root int) error {
-	if err := unix.Fchdir(root); err != nil {
-		return err
-	}
-	// The old root comes to lie on the new one (pivot_root(2)).
-	if err := unix.PivotRoot(".", "."); err == nil {
-		return unix.Unmount(".", unix.MNT_DETACH)
-	}
-	// A root in the initial file system cannot be moved. Without capabilities and
-	// without a directory open, there is no way back from this either.
-	return unix.Chroot(".")
-}
-
-// outermost returns the paths, cleaned, that lie below no other one.
-func outermost(paths []string) []string {
-	var out []string
-	for _, p := range paths {
-		out = append(out, filepath.Clean(p))
-	}
-	slices.Sort(out)
-	out = slices.Compact(out)
-	return slices.DeleteFunc(slices.Clone(out), func(p string) bool {
-		return slices.ContainsFunc(out, func(other string) bool {
-			return p != other && (other == "/" || strings.HasPrefix(p, other+"/"))
-		})
-	})
-}
-
-// show binds path, with everything mounted below it, to the same place below root.
-func show(root int, path string) error {
-	tree, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(tree)
-	var st unix.Stat_t
-	if err := unix.Fstat(tree, &st); err != nil {
-		return err
-	}
-	rel := strings.TrimPrefix(path, "/")
-	if rel == "" {
-		return unix.EINVAL
-	}
-	for i := range rel {
-		if rel[i] == '/' {
-			if err := unix.Mkdirat(root, rel[:i], 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
-				return err
-			}
-		}
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		err = unix.Mkdirat(root, rel, 0o755)
-	} else {
-		err = unix.Mknodat(root, rel, unix.S_IFREG|0o600, 0)
-	}
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return err
-	}
-	return unix.MoveMount(tree, "", root, rel, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }

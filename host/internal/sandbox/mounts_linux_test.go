@@ -11,14 +11,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-func TestOutermost(t *testing.T) {
-	got := outermost([]string{"/var/log/audit", "/srv/a", "/var/log/", "/srv/ab", "/var/log", "/srv/a/b/../c"})
-	if diff := cmp.Diff([]string{"/srv/a", "/srv/ab", "/var/log"}, got); diff != "" {
-		t.Errorf("paths (-want +got):\n%s", diff)
-	}
-}
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
+)
 
 // TestPrivateSpace fills a private directory, which nobody else feels.
 func TestPrivateSpace(t *testing.T) {
@@ -33,8 +28,8 @@ func TestPrivateSpace(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 		t.Errorf("the host's directory: got %v, %v, want it empty", entries, err)
 	}
-	wantApplied(t, report, PrivateSpace, FileTree, MemoryVictim)
-	wantMissing(t, report, ControlGroup)
+	wantApplied(t, report, shim.PrivateSpace, shim.FileTree, shim.MemoryVictim)
+	wantMissing(t, report, shim.ControlGroup)
 }
 
 // TestFileTree looks for what was not granted, by name.
@@ -103,7 +98,7 @@ func TestLocalConnect(t *testing.T) {
 			t.Errorf("%s: got %q, want it denied", d, got[d])
 		}
 	}
-	wantApplied(t, report, FileTree, PrivateSpace)
+	wantApplied(t, report, shim.FileTree, shim.PrivateSpace)
 
 	udp, err := Listen(t.Context(), "udp://127.0.0.1:0")
 	if err != nil {
@@ -131,10 +126,10 @@ func TestWithoutMounts(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "file")); err != nil || p.Reach(filepath.Join(dir, "file")) != filepath.Join(dir, "file") {
 		t.Errorf("Reach: got %q, %v, want the file where the plugin made it", p.Reach(filepath.Join(dir, "file")), err)
 	}
-	for _, m := range []Protection{PrivateSpace, FileTree} {
+	for _, m := range []Protection{shim.PrivateSpace, shim.FileTree} {
 		wantMissing(t, p.Report(), m)
 	}
-	if landlockABI() < 9 {
-		wantMissing(t, p.Report(), LocalSockets)
+	if shim.LandlockABI() < 9 {
+		wantMissing(t, p.Report(), shim.LocalSockets)
 	}
 }

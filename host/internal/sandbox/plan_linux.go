@@ -8,20 +8,26 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/host/internal/sandbox/shim"
 )
 
 // newPlan turns a valid spec into what the shim is told.
-func newPlan(spec *Spec) (*plan, error) {
-	pl := &plan{
+func newPlan(spec *Spec) (*shim.Plan, error) {
+	pl := &shim.Plan{
 		Args: spec.Args, Env: spec.Env, UID: spec.UID, GID: spec.GID,
-		ReadPaths: spec.ReadPaths, WritePaths: spec.WritePaths, PrivateDir: spec.PrivateDir,
+		ReadPaths: clean(spec.ReadPaths), WritePaths: clean(spec.WritePaths),
 		ReadCapability: spec.ReadCapability, Network: spec.Network, ConnectPorts: spec.ConnectPorts,
 		BaseRead: spec.BaseRead, NewProcesses: spec.NewProcesses, LocalConnect: spec.LocalConnect,
 		MaxMemory: spec.MaxMemory, MaxFiles: spec.MaxFiles, MaxProcs: spec.MaxProcs, MaxFileSize: spec.MaxFileSize,
 		Inherited: len(spec.Files), ReportFD: 4 + len(spec.Files), ExeFD: 5 + len(spec.Files),
 		ParentPID: os.Getpid(), OwnPIDs: spec.NewProcesses,
+	}
+	if spec.PrivateDir != "" {
+		pl.PrivateDir = filepath.Clean(spec.PrivateDir)
 	}
 	if len(pl.Args) == 0 {
 		pl.Args = []string{spec.Name}
@@ -56,6 +62,15 @@ func newPlan(spec *Spec) (*plan, error) {
 		}
 	}
 	return pl, nil
+}
+
+// clean returns the paths in their shortest form.
+func clean(paths []string) []string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = filepath.Clean(p)
+	}
+	return out
 }
 
 // socketKind says whether f is a socket of the internet families, and whether

@@ -7,9 +7,6 @@ import (
 	"syscall"
 )
 
-// Main does nothing on this system.
-func Main() {}
-
 // Launcher starts plugins; on this system it cannot.
 type Launcher struct {
 	// Cgroups is not looked at.

@@ -41,22 +41,6 @@ func TestUID(t *testing.T) {
 	}
 }
 
-func TestIsShim(t *testing.T) {
-	for _, tt := range []struct {
-		args []string
-		want bool
-	}{
-		{[]string{"ironpost-sandbox", "3"}, true},
-		{[]string{"ironpost-sandbox"}, false},
-		{[]string{"ironpost", "3"}, false},
-		{nil, false},
-	} {
-		if got := IsShim(tt.args); got != tt.want {
-			t.Errorf("IsShim(%q): got %v, want %v", tt.args, got, tt.want)
-		}
-	}
-}
-
 func TestListen(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct {

@@ -115,15 +115,20 @@ func (s *Supervisor) live(ctx context.Context, conn *link.Conn) (o outcome) {
 		}
 	}()
 	var successor chan attempt // of the start under way
+	reloading := false         // it was asked for
+	fault := false             // it ended, and nobody had asked it to
 	defer func() {
-		o.worked = o.worked || s.spec.Work() > before
-		o.owed = w.owed.Load()
 		cancel(nil)
 		<-served
 		<-watched
+		if fault && ctx.Err() == nil {
+			s.spec.Ended(o.err)
+		}
+		o.worked = o.worked || s.spec.Work() > before
+		o.owed = w.owed.Load()
 		if successor != nil { // whatever ended this life, it is the next
 			if r := <-successor; r.err == nil {
-				o.next, o.reloaded = r.process, true
+				o.next, o.reloaded = r.process, reloading
 			}
 		}
 	}()
@@ -134,10 +139,12 @@ func (s *Supervisor) live(ctx context.Context, conn *link.Conn) (o outcome) {
 		}
 		select {
 		case <-served:
-			o.err = s.why(ctx, serveCtx, conn, serveErr)
+			successor = s.hurry(ctx, successor, before)
+			o.err, fault = s.why(ctx, serveCtx, conn, serveErr), true
 			return o
 		case <-conn.Done():
-			o.err = s.why(ctx, serveCtx, conn, nil)
+			successor = s.hurry(ctx, successor, before)
+			o.err, fault = s.why(ctx, serveCtx, conn, nil), true
 			return o
 		case <-w.progress:
 			s.forget()
@@ -146,13 +153,9 @@ func (s *Supervisor) live(ctx context.Context, conn *link.Conn) (o outcome) {
 			s.setUp(!stalled)
 		case r := <-requests:
 			s.waiting = append(s.waiting, r)
-			successor = make(chan attempt, 1)
-			go func() {
-				p, err := s.start(ctx, nil, !s.spec.Alone)
-				successor <- attempt{p, err}
-			}()
+			successor, reloading = s.succeed(ctx), true
 		case r := <-successor:
-			successor = nil
+			successor, reloading = nil, false
 			if r.err != nil {
 				s.set(s.State(), fmt.Sprintf("reload: %v", r.err))
 				s.spec.Logger.Error("the new process is of no use, the old one goes on", "error", r.err)
@@ -173,9 +176,32 @@ func (s *Supervisor) live(ctx context.Context, conn *link.Conn) (o outcome) {
 	}
 }
 
+// succeed starts a successor of the process that is served.
+func (s *Supervisor) succeed(ctx context.Context) chan attempt {
+	successor := make(chan attempt, 1)
+	go func() {
+		p, err := s.start(ctx, nil, !s.spec.Alone)
+		successor <- attempt{p, err}
+	}()
+	return successor
+}
+
+// hurry starts a successor to a process that has ended, or has lost its links,
+// before it is known why, when nothing but the wait for that would be left to do.
+func (s *Supervisor) hurry(ctx context.Context, successor chan attempt, before uint64) chan attempt {
+	foreseen := s.series
+	pause := foreseen.next(s.spec.Work() > before, time.Now())
+	if successor != nil || pause > 0 || foreseen.open() || ctx.Err() != nil || s.stopping() {
+		return successor
+	}
+	s.set(Starting, "")
+	return s.succeed(ctx)
+}
+
 // end kills the process and keeps what it used.
 func (s *Supervisor) end(ctx context.Context, conn *link.Conn) {
-	conn.Kill()
+	conn.End()
+	s.ending.Go(conn.Kill)
 	var used time.Duration
 	select {
 	case <-conn.Done():

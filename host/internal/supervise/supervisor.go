@@ -46,6 +46,10 @@ type Spec struct {
 	// Work returns a number that grows with the work done. What brings the plugin
 	// nearer to getting on, as a narrower search for a poison record, is work.
 	Work func() uint64
+	// Ended, which may be nil, is told why a process ended that was served, after
+	// Serve has returned and before Work is asked what came of it; not of one that
+	// the host ended.
+	Ended func(cause error)
 	// Owes, which may be nil, reports whether the plugin was sent something that
 	// it has not called durable, and the host is not itself what it waits for.
 	Owes func() bool
@@ -103,6 +107,7 @@ type Supervisor struct {
 	series  series
 	waiting []reloadRequest // for the start under way
 	down    bool            // SetUp was told false
+	ending  sync.WaitGroup  // of what is left of processes that have ended
 
 	mu       sync.Mutex
 	state    State
@@ -124,6 +129,9 @@ func New(spec Spec) *Supervisor {
 	}
 	if spec.Owes == nil {
 		spec.Owes = func() bool { return false }
+	}
+	if spec.Ended == nil {
+		spec.Ended = func(error) {}
 	}
 	if spec.Hold == nil {
 		spec.Hold = func() {}
@@ -149,6 +157,7 @@ func New(spec Spec) *Supervisor {
 func (s *Supervisor) Run(ctx context.Context) {
 	defer close(s.done)
 	defer s.set(Stopped, "")
+	defer s.ending.Wait()
 	if s.series.open() && !s.openCircuit(ctx, errors.New(s.spec.Past.LastError)) {
 		return
 	}
@@ -177,6 +186,8 @@ func (s *Supervisor) Run(ctx context.Context) {
 		idle := !o.owed && time.Since(began) >= longLife
 		pause := s.note(o.worked || idle, o.err)
 		if s.series.open() {
+			next.kill()
+			next = process{}
 			if !s.openCircuit(ctx, o.err) {
 				return
 			}
@@ -188,6 +199,8 @@ func (s *Supervisor) Run(ctx context.Context) {
 			s.spec.Logger.Warn("plugin ended, starting it again", "error", errText(o.err))
 			continue
 		}
+		next.kill() // it was not foreseen
+		next = process{}
 		s.set(Backoff, errText(o.err))
 		wait := pause/2 + rand.N(pause) //nolint:gosec // jitter needs no secrecy
 		s.spec.Logger.Warn("plugin failed, starting it again after a pause", "error", errText(o.err), "pause", wait.String(), "attempt", s.series.barren)

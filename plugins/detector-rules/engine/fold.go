@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 	"unsafe"
@@ -40,9 +41,12 @@ func appendLower(dst *[]byte, s string) int {
 		ones = 0x0101010101010101
 		high = 0x80 * ones
 	)
-	from, to := unsafe.Slice(unsafe.StringData(s), len(s)), *dst
+	from := unsafe.Slice(unsafe.StringData(s), len(s))
+	at := len(*dst)
+	*dst = slices.Grow(*dst, len(s))
+	to := (*dst)[at : at+len(s)]
 	i := 0
-	for ; i+8 <= len(from); i += 8 {
+	for ; i+8 <= len(from) && i+8 <= len(to); i += 8 {
 		w := binary.LittleEndian.Uint64(from[i:])
 		if w&high != 0 {
 			break
@@ -50,9 +54,9 @@ func appendLower(dst *[]byte, s string) int {
 		// The high bit of a byte says that it is at least A, and above Z.
 		atLeastA, aboveZ := w+(0x80-'A')*ones, w+(0x7f-'Z')*ones
 		w |= (atLeastA ^ aboveZ) & high >> 2
-		to = binary.LittleEndian.AppendUint64(to, w)
+		binary.LittleEndian.PutUint64(to[i:], w)
 	}
-	*dst = to
+	*dst = (*dst)[:at+i]
 	return i
 }
 

@@ -84,8 +84,10 @@ type StatusResponse struct {
 	RssBytes   uint64  `protobuf:"varint,19,opt,name=rss_bytes,json=rssBytes,proto3" json:"rss_bytes,omitempty"`
 	// Objects allocated on the host's heap since the start.
 	HeapObjectsAllocated uint64 `protobuf:"varint,20,opt,name=heap_objects_allocated,json=heapObjectsAllocated,proto3" json:"heap_objects_allocated,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Records in quarantine.
+	Quarantined   uint32 `protobuf:"varint,21,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -254,6 +256,13 @@ func (x *StatusResponse) GetRssBytes() uint64 {
 func (x *StatusResponse) GetHeapObjectsAllocated() uint64 {
 	if x != nil {
 		return x.HeapObjectsAllocated
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetQuarantined() uint32 {
+	if x != nil {
+		return x.Quarantined
 	}
 	return 0
 }
@@ -2564,6 +2573,271 @@ func (x *ModeResponse) GetReverts() *timestamppb.Timestamp {
 	return nil
 }
 
+type ListQuarantineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuarantineRequest) Reset() {
+	*x = ListQuarantineRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuarantineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuarantineRequest) ProtoMessage() {}
+
+func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuarantineRequest.ProtoReflect.Descriptor instead.
+func (*ListQuarantineRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
+}
+
+type ListQuarantineResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest first.
+	Records       []*QuarantinedRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListQuarantineResponse) Reset() {
+	*x = ListQuarantineResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListQuarantineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListQuarantineResponse) ProtoMessage() {}
+
+func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListQuarantineResponse.ProtoReflect.Descriptor instead.
+func (*ListQuarantineResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListQuarantineResponse) GetRecords() []*QuarantinedRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+type QuarantineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuarantineRequest) Reset() {
+	*x = QuarantineRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuarantineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuarantineRequest) ProtoMessage() {}
+
+func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuarantineRequest.ProtoReflect.Descriptor instead.
+func (*QuarantineRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *QuarantineRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// QuarantinedRecord is a record that a plugin died of, twice, with nothing else in
+// flight.
+type QuarantinedRecord struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Plugin string                 `protobuf:"bytes,2,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// What the plugin is: parser, detector, enforcer or sink.
+	Kind     string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Stream   string                 `protobuf:"bytes,4,opt,name=stream,proto3" json:"stream,omitempty"`
+	Sequence uint64                 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Time     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
+	// How the plugin ended.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Bytes of the batch that holds the record.
+	Size uint32 `protobuf:"varint,8,opt,name=size,proto3" json:"size,omitempty"`
+	// When it was given to the plugin again; unset when it was not.
+	Replayed *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// Only in the answer to ShowQuarantine: what the record is (raw, log, packet,
+	// alert or action), a raw record as text, another as JSON, and the exact bytes.
+	Record        string `protobuf:"bytes,10,opt,name=record,proto3" json:"record,omitempty"`
+	Text          string `protobuf:"bytes,11,opt,name=text,proto3" json:"text,omitempty"`
+	Bytes         []byte `protobuf:"bytes,12,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuarantinedRecord) Reset() {
+	*x = QuarantinedRecord{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuarantinedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuarantinedRecord) ProtoMessage() {}
+
+func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuarantinedRecord.ProtoReflect.Descriptor instead.
+func (*QuarantinedRecord) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *QuarantinedRecord) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *QuarantinedRecord) GetPlugin() string {
+	if x != nil {
+		return x.Plugin
+	}
+	return ""
+}
+
+func (x *QuarantinedRecord) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *QuarantinedRecord) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *QuarantinedRecord) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *QuarantinedRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *QuarantinedRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *QuarantinedRecord) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *QuarantinedRecord) GetReplayed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Replayed
+	}
+	return nil
+}
+
+func (x *QuarantinedRecord) GetRecord() string {
+	if x != nil {
+		return x.Record
+	}
+	return ""
+}
+
+func (x *QuarantinedRecord) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *QuarantinedRecord) GetBytes() []byte {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
 type ShowConfigRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2572,7 +2846,7 @@ type ShowConfigRequest struct {
 
 func (x *ShowConfigRequest) Reset() {
 	*x = ShowConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2858,7 @@ func (x *ShowConfigRequest) String() string {
 func (*ShowConfigRequest) ProtoMessage() {}
 
 func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +2871,7 @@ func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigRequest.ProtoReflect.Descriptor instead.
 func (*ShowConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 type ShowConfigResponse struct {
@@ -2609,7 +2883,7 @@ type ShowConfigResponse struct {
 
 func (x *ShowConfigResponse) Reset() {
 	*x = ShowConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2895,7 @@ func (x *ShowConfigResponse) String() string {
 func (*ShowConfigResponse) ProtoMessage() {}
 
 func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2908,7 @@ func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigResponse.ProtoReflect.Descriptor instead.
 func (*ShowConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ShowConfigResponse) GetValues() []*ConfigValue {
@@ -2655,7 +2929,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2941,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2954,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -2712,7 +2986,7 @@ type ReloadConfigRequest struct {
 
 func (x *ReloadConfigRequest) Reset() {
 	*x = ReloadConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2998,7 @@ func (x *ReloadConfigRequest) String() string {
 func (*ReloadConfigRequest) ProtoMessage() {}
 
 func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +3011,7 @@ func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
 func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 type ReloadConfigResponse struct {
@@ -2750,7 +3024,7 @@ type ReloadConfigResponse struct {
 
 func (x *ReloadConfigResponse) Reset() {
 	*x = ReloadConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +3036,7 @@ func (x *ReloadConfigResponse) String() string {
 func (*ReloadConfigResponse) ProtoMessage() {}
 
 func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +3049,7 @@ func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
 func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReloadConfigResponse) GetApplied() []string {
@@ -2797,7 +3071,7 @@ var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
-	"\rStatusRequest\"\xc9\x06\n" +
+	"\rStatusRequest\"\xeb\x06\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x17\n" +
@@ -2822,7 +3096,8 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\vcpu_seconds\x18\x12 \x01(\x01R\n" +
 	"cpuSeconds\x12\x1b\n" +
 	"\trss_bytes\x18\x13 \x01(\x04R\brssBytes\x124\n" +
-	"\x16heap_objects_allocated\x18\x14 \x01(\x04R\x14heapObjectsAllocated\x1a:\n" +
+	"\x16heap_objects_allocated\x18\x14 \x01(\x04R\x14heapObjectsAllocated\x12 \n" +
+	"\vquarantined\x18\x15 \x01(\rR\vquarantined\x1a:\n" +
 	"\fPluginsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"J\n" +
@@ -3014,7 +3289,26 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\fModeResponse\x12\x12\n" +
 	"\x04mode\x18\x01 \x01(\tR\x04mode\x12\x1a\n" +
 	"\bprevious\x18\x02 \x01(\tR\bprevious\x124\n" +
-	"\areverts\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\areverts\"\x13\n" +
+	"\areverts\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\areverts\"\x17\n" +
+	"\x15ListQuarantineRequest\"R\n" +
+	"\x16ListQuarantineResponse\x128\n" +
+	"\arecords\x18\x01 \x03(\v2\x1e.ironpost.v1.QuarantinedRecordR\arecords\"#\n" +
+	"\x11QuarantineRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xd9\x02\n" +
+	"\x11QuarantinedRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06stream\x18\x04 \x01(\tR\x06stream\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12.\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x12\n" +
+	"\x04size\x18\b \x01(\rR\x04size\x126\n" +
+	"\breplayed\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\breplayed\x12\x16\n" +
+	"\x06record\x18\n" +
+	" \x01(\tR\x06record\x12\x12\n" +
+	"\x04text\x18\v \x01(\tR\x04text\x12\x14\n" +
+	"\x05bytes\x18\f \x01(\fR\x05bytes\"\x13\n" +
 	"\x11ShowConfigRequest\"F\n" +
 	"\x12ShowConfigResponse\x120\n" +
 	"\x06values\x18\x01 \x03(\v2\x18.ironpost.v1.ConfigValueR\x06values\"M\n" +
@@ -3025,7 +3319,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x13ReloadConfigRequest\"U\n" +
 	"\x14ReloadConfigResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x03(\tR\aapplied\x12#\n" +
-	"\rneeds_restart\x18\x02 \x03(\tR\fneedsRestart2\xb2\x0e\n" +
+	"\rneeds_restart\x18\x02 \x03(\tR\fneedsRestart2\x85\x11\n" +
 	"\aControl\x12A\n" +
 	"\x06Status\x12\x1a.ironpost.v1.StatusRequest\x1a\x1b.ironpost.v1.StatusResponse\x12P\n" +
 	"\vListPlugins\x12\x1f.ironpost.v1.ListPluginsRequest\x1a .ironpost.v1.ListPluginsResponse\x12I\n" +
@@ -3054,7 +3348,11 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"ListAllows\x12\x1e.ironpost.v1.ListBlocksRequest\x1a\x1f.ironpost.v1.ListBlocksResponse\x12E\n" +
 	"\fCheckAddress\x12\x19.ironpost.v1.BlockRequest\x1a\x1a.ironpost.v1.CheckResponse\x12>\n" +
 	"\aGetMode\x12\x18.ironpost.v1.ModeRequest\x1a\x19.ironpost.v1.ModeResponse\x12>\n" +
-	"\aSetMode\x12\x18.ironpost.v1.ModeRequest\x1a\x19.ironpost.v1.ModeResponse\x12M\n" +
+	"\aSetMode\x12\x18.ironpost.v1.ModeRequest\x1a\x19.ironpost.v1.ModeResponse\x12Y\n" +
+	"\x0eListQuarantine\x12\".ironpost.v1.ListQuarantineRequest\x1a#.ironpost.v1.ListQuarantineResponse\x12P\n" +
+	"\x0eShowQuarantine\x12\x1e.ironpost.v1.QuarantineRequest\x1a\x1e.ironpost.v1.QuarantinedRecord\x12R\n" +
+	"\x10ReplayQuarantine\x12\x1e.ironpost.v1.QuarantineRequest\x1a\x1e.ironpost.v1.QuarantinedRecord\x12P\n" +
+	"\x0eDropQuarantine\x12\x1e.ironpost.v1.QuarantineRequest\x1a\x1e.ironpost.v1.QuarantinedRecord\x12M\n" +
 	"\n" +
 	"ShowConfig\x12\x1e.ironpost.v1.ShowConfigRequest\x1a\x1f.ironpost.v1.ShowConfigResponse\x12S\n" +
 	"\fReloadConfig\x12 .ironpost.v1.ReloadConfigRequest\x1a!.ironpost.v1.ReloadConfigResponseB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
@@ -3071,146 +3369,161 @@ func file_ironpost_v1_control_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_control_proto_rawDescData
 }
 
-var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_ironpost_v1_control_proto_goTypes = []any{
-	(*StatusRequest)(nil),         // 0: ironpost.v1.StatusRequest
-	(*StatusResponse)(nil),        // 1: ironpost.v1.StatusResponse
-	(*Drop)(nil),                  // 2: ironpost.v1.Drop
-	(*Interface)(nil),             // 3: ironpost.v1.Interface
-	(*CoverageGap)(nil),           // 4: ironpost.v1.CoverageGap
-	(*StreamStatus)(nil),          // 5: ironpost.v1.StreamStatus
-	(*ListPluginsRequest)(nil),    // 6: ironpost.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),   // 7: ironpost.v1.ListPluginsResponse
-	(*PluginStatus)(nil),          // 8: ironpost.v1.PluginStatus
-	(*PluginRequest)(nil),         // 9: ironpost.v1.PluginRequest
-	(*PluginInfoResponse)(nil),    // 10: ironpost.v1.PluginInfoResponse
-	(*RemovePluginResponse)(nil),  // 11: ironpost.v1.RemovePluginResponse
-	(*PluginTrustRequest)(nil),    // 12: ironpost.v1.PluginTrustRequest
-	(*PluginTrustResponse)(nil),   // 13: ironpost.v1.PluginTrustResponse
-	(*PluginPin)(nil),             // 14: ironpost.v1.PluginPin
-	(*PluginDescription)(nil),     // 15: ironpost.v1.PluginDescription
-	(*PluginVerdict)(nil),         // 16: ironpost.v1.PluginVerdict
-	(*PluginInstallation)(nil),    // 17: ironpost.v1.PluginInstallation
-	(*PluginLogsRequest)(nil),     // 18: ironpost.v1.PluginLogsRequest
-	(*PluginLogsResponse)(nil),    // 19: ironpost.v1.PluginLogsResponse
-	(*PluginLogLine)(nil),         // 20: ironpost.v1.PluginLogLine
-	(*TailRequest)(nil),           // 21: ironpost.v1.TailRequest
-	(*BlockRequest)(nil),          // 22: ironpost.v1.BlockRequest
-	(*BlockResponse)(nil),         // 23: ironpost.v1.BlockResponse
-	(*BlockChunk)(nil),            // 24: ironpost.v1.BlockChunk
-	(*ImportResponse)(nil),        // 25: ironpost.v1.ImportResponse
-	(*BlockProblem)(nil),          // 26: ironpost.v1.BlockProblem
-	(*ListBlocksRequest)(nil),     // 27: ironpost.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),    // 28: ironpost.v1.ListBlocksResponse
-	(*Block)(nil),                 // 29: ironpost.v1.Block
-	(*CheckResponse)(nil),         // 30: ironpost.v1.CheckResponse
-	(*ModeRequest)(nil),           // 31: ironpost.v1.ModeRequest
-	(*ModeResponse)(nil),          // 32: ironpost.v1.ModeResponse
-	(*ShowConfigRequest)(nil),     // 33: ironpost.v1.ShowConfigRequest
-	(*ShowConfigResponse)(nil),    // 34: ironpost.v1.ShowConfigResponse
-	(*ConfigValue)(nil),           // 35: ironpost.v1.ConfigValue
-	(*ReloadConfigRequest)(nil),   // 36: ironpost.v1.ReloadConfigRequest
-	(*ReloadConfigResponse)(nil),  // 37: ironpost.v1.ReloadConfigResponse
-	nil,                           // 38: ironpost.v1.StatusResponse.PluginsEntry
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
-	(*Count)(nil),                 // 40: ironpost.v1.Count
-	(*Description)(nil),           // 41: ironpost.v1.Description
-	(*Permissions)(nil),           // 42: ironpost.v1.Permissions
-	(Kind)(0),                     // 43: ironpost.v1.Kind
-	(*ListRulesRequest)(nil),      // 44: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),          // 45: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),         // 46: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),     // 47: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                 // 48: ironpost.v1.Batch
-	(*UpdateResponse)(nil),        // 49: ironpost.v1.UpdateResponse
+	(*StatusRequest)(nil),          // 0: ironpost.v1.StatusRequest
+	(*StatusResponse)(nil),         // 1: ironpost.v1.StatusResponse
+	(*Drop)(nil),                   // 2: ironpost.v1.Drop
+	(*Interface)(nil),              // 3: ironpost.v1.Interface
+	(*CoverageGap)(nil),            // 4: ironpost.v1.CoverageGap
+	(*StreamStatus)(nil),           // 5: ironpost.v1.StreamStatus
+	(*ListPluginsRequest)(nil),     // 6: ironpost.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),    // 7: ironpost.v1.ListPluginsResponse
+	(*PluginStatus)(nil),           // 8: ironpost.v1.PluginStatus
+	(*PluginRequest)(nil),          // 9: ironpost.v1.PluginRequest
+	(*PluginInfoResponse)(nil),     // 10: ironpost.v1.PluginInfoResponse
+	(*RemovePluginResponse)(nil),   // 11: ironpost.v1.RemovePluginResponse
+	(*PluginTrustRequest)(nil),     // 12: ironpost.v1.PluginTrustRequest
+	(*PluginTrustResponse)(nil),    // 13: ironpost.v1.PluginTrustResponse
+	(*PluginPin)(nil),              // 14: ironpost.v1.PluginPin
+	(*PluginDescription)(nil),      // 15: ironpost.v1.PluginDescription
+	(*PluginVerdict)(nil),          // 16: ironpost.v1.PluginVerdict
+	(*PluginInstallation)(nil),     // 17: ironpost.v1.PluginInstallation
+	(*PluginLogsRequest)(nil),      // 18: ironpost.v1.PluginLogsRequest
+	(*PluginLogsResponse)(nil),     // 19: ironpost.v1.PluginLogsResponse
+	(*PluginLogLine)(nil),          // 20: ironpost.v1.PluginLogLine
+	(*TailRequest)(nil),            // 21: ironpost.v1.TailRequest
+	(*BlockRequest)(nil),           // 22: ironpost.v1.BlockRequest
+	(*BlockResponse)(nil),          // 23: ironpost.v1.BlockResponse
+	(*BlockChunk)(nil),             // 24: ironpost.v1.BlockChunk
+	(*ImportResponse)(nil),         // 25: ironpost.v1.ImportResponse
+	(*BlockProblem)(nil),           // 26: ironpost.v1.BlockProblem
+	(*ListBlocksRequest)(nil),      // 27: ironpost.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),     // 28: ironpost.v1.ListBlocksResponse
+	(*Block)(nil),                  // 29: ironpost.v1.Block
+	(*CheckResponse)(nil),          // 30: ironpost.v1.CheckResponse
+	(*ModeRequest)(nil),            // 31: ironpost.v1.ModeRequest
+	(*ModeResponse)(nil),           // 32: ironpost.v1.ModeResponse
+	(*ListQuarantineRequest)(nil),  // 33: ironpost.v1.ListQuarantineRequest
+	(*ListQuarantineResponse)(nil), // 34: ironpost.v1.ListQuarantineResponse
+	(*QuarantineRequest)(nil),      // 35: ironpost.v1.QuarantineRequest
+	(*QuarantinedRecord)(nil),      // 36: ironpost.v1.QuarantinedRecord
+	(*ShowConfigRequest)(nil),      // 37: ironpost.v1.ShowConfigRequest
+	(*ShowConfigResponse)(nil),     // 38: ironpost.v1.ShowConfigResponse
+	(*ConfigValue)(nil),            // 39: ironpost.v1.ConfigValue
+	(*ReloadConfigRequest)(nil),    // 40: ironpost.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),   // 41: ironpost.v1.ReloadConfigResponse
+	nil,                            // 42: ironpost.v1.StatusResponse.PluginsEntry
+	(*timestamppb.Timestamp)(nil),  // 43: google.protobuf.Timestamp
+	(*Count)(nil),                  // 44: ironpost.v1.Count
+	(*Description)(nil),            // 45: ironpost.v1.Description
+	(*Permissions)(nil),            // 46: ironpost.v1.Permissions
+	(Kind)(0),                      // 47: ironpost.v1.Kind
+	(*ListRulesRequest)(nil),       // 48: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),           // 49: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),          // 50: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),      // 51: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                  // 52: ironpost.v1.Batch
+	(*UpdateResponse)(nil),         // 53: ironpost.v1.UpdateResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
-	39, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	38, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
+	43, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	42, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
 	2,  // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
 	3,  // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
 	4,  // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
-	40, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
+	44, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
 	5,  // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
-	40, // 7: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
-	39, // 8: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
-	39, // 9: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
+	44, // 7: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
+	43, // 8: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
+	43, // 9: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
 	8,  // 10: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
 	8,  // 11: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
-	41, // 12: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
-	42, // 13: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
-	40, // 14: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
+	45, // 12: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
+	46, // 13: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
+	44, // 14: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
 	14, // 15: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
-	39, // 16: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
-	42, // 17: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
-	41, // 18: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
-	42, // 19: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
+	43, // 16: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
+	46, // 17: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
+	45, // 18: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
+	46, // 19: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
 	20, // 20: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
-	39, // 21: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
-	43, // 22: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
+	43, // 21: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
+	47, // 22: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
 	29, // 23: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
 	22, // 24: ironpost.v1.BlockChunk.blocks:type_name -> ironpost.v1.BlockRequest
 	26, // 25: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
 	29, // 26: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
-	39, // 27: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
-	39, // 28: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
-	39, // 29: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
-	35, // 30: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
-	0,  // 31: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	6,  // 32: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	9,  // 33: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	9,  // 34: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 35: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 36: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 37: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	12, // 38: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	18, // 39: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	44, // 40: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	21, // 41: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	45, // 42: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	46, // 43: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	22, // 44: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	22, // 45: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	27, // 46: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	24, // 47: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	22, // 48: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	22, // 49: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	27, // 50: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	22, // 51: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	31, // 52: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	31, // 53: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	33, // 54: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	36, // 55: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	1,  // 56: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	7,  // 57: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	10, // 58: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 59: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 60: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 61: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11, // 62: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	13, // 63: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	19, // 64: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	47, // 65: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	48, // 66: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	48, // 67: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	49, // 68: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	23, // 69: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	23, // 70: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	28, // 71: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	25, // 72: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	23, // 73: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	23, // 74: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	28, // 75: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	30, // 76: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	32, // 77: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	32, // 78: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	34, // 79: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	37, // 80: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	56, // [56:81] is the sub-list for method output_type
-	31, // [31:56] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	43, // 27: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
+	43, // 28: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
+	43, // 29: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
+	36, // 30: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
+	43, // 31: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
+	43, // 32: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
+	39, // 33: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
+	0,  // 34: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	6,  // 35: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	9,  // 36: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	9,  // 37: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 38: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 39: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 40: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	12, // 41: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	18, // 42: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	48, // 43: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	21, // 44: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	49, // 45: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	50, // 46: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	22, // 47: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	22, // 48: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	27, // 49: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	24, // 50: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	22, // 51: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	22, // 52: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	27, // 53: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	22, // 54: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	31, // 55: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	31, // 56: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	33, // 57: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	35, // 58: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	35, // 59: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	35, // 60: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	37, // 61: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	40, // 62: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	1,  // 63: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	7,  // 64: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	10, // 65: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 66: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 67: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 68: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11, // 69: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	13, // 70: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	19, // 71: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	51, // 72: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	52, // 73: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	52, // 74: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	53, // 75: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	23, // 76: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	23, // 77: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	28, // 78: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	25, // 79: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	23, // 80: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	23, // 81: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	28, // 82: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	30, // 83: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	32, // 84: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	32, // 85: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	34, // 86: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	36, // 87: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	36, // 88: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	36, // 89: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	38, // 90: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	41, // 91: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	63, // [63:92] is the sub-list for method output_type
+	34, // [34:63] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
@@ -3226,7 +3539,7 @@ func file_ironpost_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_control_proto_rawDesc), len(file_ironpost_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,31 +19,35 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Control_Status_FullMethodName        = "/ironpost.v1.Control/Status"
-	Control_ListPlugins_FullMethodName   = "/ironpost.v1.Control/ListPlugins"
-	Control_PluginInfo_FullMethodName    = "/ironpost.v1.Control/PluginInfo"
-	Control_EnablePlugin_FullMethodName  = "/ironpost.v1.Control/EnablePlugin"
-	Control_DisablePlugin_FullMethodName = "/ironpost.v1.Control/DisablePlugin"
-	Control_ReloadPlugin_FullMethodName  = "/ironpost.v1.Control/ReloadPlugin"
-	Control_RemovePlugin_FullMethodName  = "/ironpost.v1.Control/RemovePlugin"
-	Control_PluginTrust_FullMethodName   = "/ironpost.v1.Control/PluginTrust"
-	Control_PluginLogs_FullMethodName    = "/ironpost.v1.Control/PluginLogs"
-	Control_ListRules_FullMethodName     = "/ironpost.v1.Control/ListRules"
-	Control_TailEvents_FullMethodName    = "/ironpost.v1.Control/TailEvents"
-	Control_Query_FullMethodName         = "/ironpost.v1.Control/Query"
-	Control_UpdateAlert_FullMethodName   = "/ironpost.v1.Control/UpdateAlert"
-	Control_AddBlock_FullMethodName      = "/ironpost.v1.Control/AddBlock"
-	Control_RemoveBlock_FullMethodName   = "/ironpost.v1.Control/RemoveBlock"
-	Control_ListBlocks_FullMethodName    = "/ironpost.v1.Control/ListBlocks"
-	Control_ImportBlocks_FullMethodName  = "/ironpost.v1.Control/ImportBlocks"
-	Control_AddAllow_FullMethodName      = "/ironpost.v1.Control/AddAllow"
-	Control_RemoveAllow_FullMethodName   = "/ironpost.v1.Control/RemoveAllow"
-	Control_ListAllows_FullMethodName    = "/ironpost.v1.Control/ListAllows"
-	Control_CheckAddress_FullMethodName  = "/ironpost.v1.Control/CheckAddress"
-	Control_GetMode_FullMethodName       = "/ironpost.v1.Control/GetMode"
-	Control_SetMode_FullMethodName       = "/ironpost.v1.Control/SetMode"
-	Control_ShowConfig_FullMethodName    = "/ironpost.v1.Control/ShowConfig"
-	Control_ReloadConfig_FullMethodName  = "/ironpost.v1.Control/ReloadConfig"
+	Control_Status_FullMethodName           = "/ironpost.v1.Control/Status"
+	Control_ListPlugins_FullMethodName      = "/ironpost.v1.Control/ListPlugins"
+	Control_PluginInfo_FullMethodName       = "/ironpost.v1.Control/PluginInfo"
+	Control_EnablePlugin_FullMethodName     = "/ironpost.v1.Control/EnablePlugin"
+	Control_DisablePlugin_FullMethodName    = "/ironpost.v1.Control/DisablePlugin"
+	Control_ReloadPlugin_FullMethodName     = "/ironpost.v1.Control/ReloadPlugin"
+	Control_RemovePlugin_FullMethodName     = "/ironpost.v1.Control/RemovePlugin"
+	Control_PluginTrust_FullMethodName      = "/ironpost.v1.Control/PluginTrust"
+	Control_PluginLogs_FullMethodName       = "/ironpost.v1.Control/PluginLogs"
+	Control_ListRules_FullMethodName        = "/ironpost.v1.Control/ListRules"
+	Control_TailEvents_FullMethodName       = "/ironpost.v1.Control/TailEvents"
+	Control_Query_FullMethodName            = "/ironpost.v1.Control/Query"
+	Control_UpdateAlert_FullMethodName      = "/ironpost.v1.Control/UpdateAlert"
+	Control_AddBlock_FullMethodName         = "/ironpost.v1.Control/AddBlock"
+	Control_RemoveBlock_FullMethodName      = "/ironpost.v1.Control/RemoveBlock"
+	Control_ListBlocks_FullMethodName       = "/ironpost.v1.Control/ListBlocks"
+	Control_ImportBlocks_FullMethodName     = "/ironpost.v1.Control/ImportBlocks"
+	Control_AddAllow_FullMethodName         = "/ironpost.v1.Control/AddAllow"
+	Control_RemoveAllow_FullMethodName      = "/ironpost.v1.Control/RemoveAllow"
+	Control_ListAllows_FullMethodName       = "/ironpost.v1.Control/ListAllows"
+	Control_CheckAddress_FullMethodName     = "/ironpost.v1.Control/CheckAddress"
+	Control_GetMode_FullMethodName          = "/ironpost.v1.Control/GetMode"
+	Control_SetMode_FullMethodName          = "/ironpost.v1.Control/SetMode"
+	Control_ListQuarantine_FullMethodName   = "/ironpost.v1.Control/ListQuarantine"
+	Control_ShowQuarantine_FullMethodName   = "/ironpost.v1.Control/ShowQuarantine"
+	Control_ReplayQuarantine_FullMethodName = "/ironpost.v1.Control/ReplayQuarantine"
+	Control_DropQuarantine_FullMethodName   = "/ironpost.v1.Control/DropQuarantine"
+	Control_ShowConfig_FullMethodName       = "/ironpost.v1.Control/ShowConfig"
+	Control_ReloadConfig_FullMethodName     = "/ironpost.v1.Control/ReloadConfig"
 )
 
 // ControlClient is the client API for Control service.
@@ -88,6 +92,13 @@ type ControlClient interface {
 	CheckAddress(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*CheckResponse, error)
 	GetMode(ctx context.Context, in *ModeRequest, opts ...grpc.CallOption) (*ModeResponse, error)
 	SetMode(ctx context.Context, in *ModeRequest, opts ...grpc.CallOption) (*ModeResponse, error)
+	// The records that plugins died of; see QuarantinedRecord.
+	ListQuarantine(ctx context.Context, in *ListQuarantineRequest, opts ...grpc.CallOption) (*ListQuarantineResponse, error)
+	ShowQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error)
+	// ReplayQuarantine gives a record to its plugin again. It stays until the plugin
+	// got through it.
+	ReplayQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error)
+	DropQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error)
 	ShowConfig(ctx context.Context, in *ShowConfigRequest, opts ...grpc.CallOption) (*ShowConfigResponse, error)
 	ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error)
 }
@@ -360,6 +371,46 @@ func (c *controlClient) SetMode(ctx context.Context, in *ModeRequest, opts ...gr
 	return out, nil
 }
 
+func (c *controlClient) ListQuarantine(ctx context.Context, in *ListQuarantineRequest, opts ...grpc.CallOption) (*ListQuarantineResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListQuarantineResponse)
+	err := c.cc.Invoke(ctx, Control_ListQuarantine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ShowQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuarantinedRecord)
+	err := c.cc.Invoke(ctx, Control_ShowQuarantine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ReplayQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuarantinedRecord)
+	err := c.cc.Invoke(ctx, Control_ReplayQuarantine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) DropQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuarantinedRecord)
+	err := c.cc.Invoke(ctx, Control_DropQuarantine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) ShowConfig(ctx context.Context, in *ShowConfigRequest, opts ...grpc.CallOption) (*ShowConfigResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ShowConfigResponse)
@@ -422,6 +473,13 @@ type ControlServer interface {
 	CheckAddress(context.Context, *BlockRequest) (*CheckResponse, error)
 	GetMode(context.Context, *ModeRequest) (*ModeResponse, error)
 	SetMode(context.Context, *ModeRequest) (*ModeResponse, error)
+	// The records that plugins died of; see QuarantinedRecord.
+	ListQuarantine(context.Context, *ListQuarantineRequest) (*ListQuarantineResponse, error)
+	ShowQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error)
+	// ReplayQuarantine gives a record to its plugin again. It stays until the plugin
+	// got through it.
+	ReplayQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error)
+	DropQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error)
 	ShowConfig(context.Context, *ShowConfigRequest) (*ShowConfigResponse, error)
 	ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error)
 	mustEmbedUnimplementedControlServer()
@@ -502,6 +560,18 @@ func (UnimplementedControlServer) GetMode(context.Context, *ModeRequest) (*ModeR
 }
 func (UnimplementedControlServer) SetMode(context.Context, *ModeRequest) (*ModeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetMode not implemented")
+}
+func (UnimplementedControlServer) ListQuarantine(context.Context, *ListQuarantineRequest) (*ListQuarantineResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListQuarantine not implemented")
+}
+func (UnimplementedControlServer) ShowQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error) {
+	return nil, status.Error(codes.Unimplemented, "method ShowQuarantine not implemented")
+}
+func (UnimplementedControlServer) ReplayQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplayQuarantine not implemented")
+}
+func (UnimplementedControlServer) DropQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error) {
+	return nil, status.Error(codes.Unimplemented, "method DropQuarantine not implemented")
 }
 func (UnimplementedControlServer) ShowConfig(context.Context, *ShowConfigRequest) (*ShowConfigResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShowConfig not implemented")
@@ -912,6 +982,78 @@ func _Control_SetMode_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_ListQuarantine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListQuarantineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListQuarantine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListQuarantine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListQuarantine(ctx, req.(*ListQuarantineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ShowQuarantine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuarantineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ShowQuarantine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ShowQuarantine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ShowQuarantine(ctx, req.(*QuarantineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ReplayQuarantine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuarantineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ReplayQuarantine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ReplayQuarantine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ReplayQuarantine(ctx, req.(*QuarantineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_DropQuarantine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuarantineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).DropQuarantine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_DropQuarantine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).DropQuarantine(ctx, req.(*QuarantineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Control_ShowConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ShowConfigRequest)
 	if err := dec(in); err != nil {
@@ -1030,6 +1172,22 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetMode",
 			Handler:    _Control_SetMode_Handler,
+		},
+		{
+			MethodName: "ListQuarantine",
+			Handler:    _Control_ListQuarantine_Handler,
+		},
+		{
+			MethodName: "ShowQuarantine",
+			Handler:    _Control_ShowQuarantine_Handler,
+		},
+		{
+			MethodName: "ReplayQuarantine",
+			Handler:    _Control_ReplayQuarantine_Handler,
+		},
+		{
+			MethodName: "DropQuarantine",
+			Handler:    _Control_DropQuarantine_Handler,
 		},
 		{
 			MethodName: "ShowConfig",

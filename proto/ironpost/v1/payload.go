@@ -2,6 +2,7 @@ package ironpostv1
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -65,46 +66,92 @@ func (p *payload) bytes() []byte {
 // returns false; it passes over names. The slices alias payload. A payload that
 // holds anything else is malformed.
 func Records(kind Kind, payload []byte, yield func(record []byte) bool) error {
-	return NamedRecords(kind, payload, func([]byte) {}, yield)
+	r := NewReader(kind, payload)
+	for r.Next() {
+		if !r.IsName && !yield(r.Item) {
+			return nil
+		}
+	}
+	return r.Err
 }
 
 // NamedRecords is Records; name is called with each name where it stands among
 // the records.
 func NamedRecords(kind Kind, payload []byte, name func(text []byte), yield func(record []byte) bool) error {
-	want := PayloadTag(kind)
-	first, second := byte(want)<<3|byte(protowire.BytesType)|0x80, byte(want>>4)
-	for at := 0; at < len(payload); {
-		// The usual record: a tag of two bytes and a length of one or two.
-		if b := payload[at:]; len(b) >= 4 && b[0] == first && b[1] == second && b[2]&b[3] < 0x80 && want != 0 {
-			head, n := 3, int(b[2])
-			if n >= 0x80 {
-				head, n = 4, n&0x7f|int(b[3])<<7
-			}
-			if end := at + head + n; end <= len(payload) {
-				if !yield(payload[at+head : end : end]) {
-					return nil
-				}
-				at = end
-				continue
-			}
+	r := NewReader(kind, payload)
+	for r.Next() {
+		if r.IsName {
+			name(r.Item)
+		} else if !yield(r.Item) {
+			return nil
 		}
-		tag, body, n, err := consume(payload[at:])
-		if err != nil {
-			return fmt.Errorf("%w: payload byte %d: %w", ErrMalformed, at, err)
-		}
-		switch {
-		case tag == want:
-			if !yield(body) {
-				return nil
-			}
-		case tag == tagNames && kind == Kind_KIND_LOG:
-			name(body)
-		default:
-			return fmt.Errorf("%w: payload byte %d: field %d among records of kind %v", ErrMalformed, at, tag, kind)
-		}
-		at += n
 	}
-	return nil
+	return r.Err
+}
+
+// Reader walks over the records and names of a payload:
+//
+//	for r := NewReader(kind, payload); r.Next(); {
+//		... r.Item, r.IsName
+//	}
+type Reader struct {
+	// Item is the record or the name at hand; it aliases the payload.
+	Item   []byte
+	IsName bool
+	// Err is ErrMalformed when the payload holds anything else; Next is false then.
+	Err error
+
+	rest          []byte
+	kind          Kind
+	first, second byte // the tag of a record
+}
+
+// NewReader returns a Reader of a payload with records of a kind.
+func NewReader(kind Kind, payload []byte) Reader {
+	tag := PayloadTag(kind)
+	r := Reader{rest: payload, kind: kind, first: byte(tag)<<3 | byte(protowire.BytesType) | 0x80, second: byte(tag >> 4)}
+	if tag == 0 {
+		r.first = 0 // no record begins with it
+	}
+	return r
+}
+
+// Next advances to the next item; false at the end and at the first error.
+func (r *Reader) Next() bool {
+	// The usual record: a tag of two bytes and a length of one or two.
+	if b := r.rest; len(b) >= 4 && b[0] == r.first && b[1] == r.second && b[2]&b[3] < 0x80 {
+		head, n := 3, int(b[2])
+		if n >= 0x80 {
+			head, n = 4, n&0x7f|int(b[3])<<7
+		}
+		if end := head + n; end <= len(b) {
+			r.Item, r.IsName, r.rest = b[head:end:end], false, b[end:]
+			return true
+		}
+	}
+	return r.rare()
+}
+
+// rare is Next for every form of an item.
+func (r *Reader) rare() bool {
+	if len(r.rest) == 0 || r.Err != nil {
+		return false
+	}
+	tag, body, n, err := consume(r.rest)
+	switch {
+	case err != nil:
+		r.Err = fmt.Errorf("%w: a record: %w", ErrMalformed, err)
+		return false
+	case tag == PayloadTag(r.kind):
+		r.IsName = false
+	case tag == tagNames && r.kind == Kind_KIND_LOG:
+		r.IsName = true
+	default:
+		r.Err = fmt.Errorf("%w: field %d among records of kind %v", ErrMalformed, tag, r.kind)
+		return false
+	}
+	r.Item, r.rest = body, r.rest[n:]
+	return true
 }
 
 // consume reads one length-delimited field and returns its number, its body and
@@ -121,7 +168,7 @@ func consume(b []byte) (tag protowire.Number, body []byte, n int, err error) {
 	if m < 0 {
 		return 0, nil, 0, protowire.ParseError(m)
 	}
-	return tag, body[:len(body):len(body)], n + m, nil
+	return tag, slices.Clip(body), n + m, nil
 }
 
 // PayloadTag returns the field number that holds records of a kind in Batch, 0

@@ -199,7 +199,10 @@ type Description struct {
 	// File sets that the host is to read for the plugin.
 	Bundles []*BundleSpec `protobuf:"bytes,11,rep,name=bundles,proto3" json:"bundles,omitempty"`
 	// True when the plugin can answer Query.
-	Queries       bool `protobuf:"varint,12,opt,name=queries,proto3" json:"queries,omitempty"`
+	Queries bool `protobuf:"varint,12,opt,name=queries,proto3" json:"queries,omitempty"`
+	// The plugin serves its event streams in the plain form too: the same batches,
+	// each behind its length, over a connection of their own (stream.go says how).
+	Frames        bool `protobuf:"varint,13,opt,name=frames,proto3" json:"frames,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -314,6 +317,13 @@ func (x *Description) GetBundles() []*BundleSpec {
 func (x *Description) GetQueries() bool {
 	if x != nil {
 		return x.Queries
+	}
+	return false
+}
+
+func (x *Description) GetFrames() bool {
+	if x != nil {
+		return x.Frames
 	}
 	return false
 }
@@ -2403,7 +2413,7 @@ var File_ironpost_v1_plugin_proto protoreflect.FileDescriptor
 const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"\x18ironpost/v1/plugin.proto\x12\vironpost.v1\x1a\x17ironpost/v1/event.proto\"\x11\n" +
-	"\x0fDescribeRequest\"\x99\x03\n" +
+	"\x0fDescribeRequest\"\xb1\x03\n" +
 	"\vDescription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2417,7 +2427,8 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\bconsumes\x18\n" +
 	" \x03(\x0e2\x11.ironpost.v1.KindR\bconsumes\x121\n" +
 	"\abundles\x18\v \x03(\v2\x17.ironpost.v1.BundleSpecR\abundles\x12\x18\n" +
-	"\aqueries\x18\f \x01(\bR\aqueries\"\xf5\x02\n" +
+	"\aqueries\x18\f \x01(\bR\aqueries\x12\x16\n" +
+	"\x06frames\x18\r \x01(\bR\x06frames\"\xf5\x02\n" +
 	"\vConfigField\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x1d.ironpost.v1.ConfigField.TypeR\x04type\x12\x18\n" +

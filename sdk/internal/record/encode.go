@@ -267,13 +267,6 @@ func sizeVarint(v uint64) int {
 	return 1 + sizeUvarint(v)
 }
 
-func sizeTime(t time.Time) int {
-	if Nanos(t) == 0 {
-		return 0
-	}
-	return 9
-}
-
 func sizeBytes(n int) int {
 	if n == 0 {
 		return 0
@@ -282,5 +275,3 @@ func sizeBytes(n int) int {
 }
 
 func sizeField(f event.Field) int { return sizeBytes(len(f.Key)) + sizeBytes(len(f.Value)) }
-
-func sizeMessage(n int) int { return 1 + sizeUvarint(uint64(n)) + n }

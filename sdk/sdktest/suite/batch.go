@@ -21,6 +21,7 @@ type Batch struct {
 	kind      pb.Kind
 	count     int
 	payload   []byte
+	plain     []byte // payload without names; of log events alone
 	truncated []uint32
 }
 
@@ -37,13 +38,28 @@ func Lines(s *event.Stream, first uint64, lines ...string) Batch {
 	return b
 }
 
-// Logs makes a batch of log events; their sequences count from first.
+// Logs makes a batch of log events; their sequences count from first. Like those of
+// a parser of the SDK they name what they have in common.
 func Logs(s *event.Stream, first uint64, events ...*event.LogEvent) Batch {
-	return encode(pb.Kind_KIND_LOG, s, first, events, func(b []byte, e *event.LogEvent, i uint64) []byte {
+	var named record.LogEncoder
+	named.Begin(time.Time{})
+	b := Batch{Stream: s, First: first, kind: pb.Kind_KIND_LOG, count: len(events)}
+	for i, e := range events {
 		c := *e.Clone()
-		c.Sequence = first + i
-		return record.AppendLog(b, &c, first)
-	})
+		c.Sequence = first + uint64(i)
+		b.plain = record.AppendLog(b.plain, &c, first)
+		b.payload = named.Append(b.payload, &c, first, nil)
+	}
+	return b
+}
+
+// spelledOut returns the batch with every text of its log events written out, as
+// parsers in other languages do.
+func (b Batch) spelledOut() Batch {
+	if b.kind == pb.Kind_KIND_LOG {
+		b.payload = b.plain
+	}
+	return b
 }
 
 // Packets makes a batch of packet summaries.

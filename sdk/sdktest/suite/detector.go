@@ -42,6 +42,12 @@ func Detector(target Target, c DetectorConfig) []Check {
 			run:    s.raisesTheSame,
 		},
 		{
+			Name: "detector.names", Title: "reads names and texts alike",
+			Wanted: "log events whose texts are written out raise the same alerts as those that refer to the names of their batch",
+			Mend:   "read key_ref, host_ref and process_ref where they are set: places in Batch.names, the first is 1",
+			run:    s.readsBoth,
+		},
+		{
 			Name: "detector.hostile", Title: "survives hostile events",
 			Wanted: "records that are no events, and events with absurd values, are answered and durable like others",
 			Mend:   "skip and count a record that cannot be decoded; believe no length, number or text of an event",
@@ -65,6 +71,8 @@ func Detector(target Target, c DetectorConfig) []Check {
 	}, Faults(target, "detector", c.Host)...)
 }
 
+const noEvents = "no sample events were given"
+
 // batches are what the detector is given to work on.
 func (s *detectorSuite) batches(h *Host) []Batch {
 	if len(s.Batches) > 0 {
@@ -80,7 +88,7 @@ func (s *detectorSuite) begin(tb TB, state State) (*Host, *Link) {
 	return h, h.Link("detector", state)
 }
 
-// run sends batches and returns the alerts by id.
+// collect sends batches and notes the alerts by id.
 func (s *detectorSuite) collect(tb TB, l *Link, batches []Batch, into map[string]*event.AlertEvent) {
 	tb.Helper()
 	for _, b := range batches {
@@ -93,7 +101,7 @@ func (s *detectorSuite) collect(tb TB, l *Link, batches []Batch, into map[string
 func (s *detectorSuite) raises(tb TB) string {
 	tb.Helper()
 	if len(s.Batches) == 0 {
-		return "no sample events were given"
+		return noEvents
 	}
 	h, l := s.begin(tb, nil)
 	seen := map[string]*event.AlertEvent{}
@@ -119,7 +127,7 @@ func (s *detectorSuite) raisesTheSame(tb TB) string {
 	tb.Helper()
 	switch {
 	case len(s.Batches) == 0:
-		return "no sample events were given"
+		return noEvents
 	case s.Stateless:
 		return "the detector is declared stateless"
 	case s.undisturbed == nil:
@@ -141,6 +149,29 @@ func (s *detectorSuite) raisesTheSame(tb TB) string {
 		if d := compare(idsOf(s.undisturbed), idsOf(got)); d != "" {
 			tb.Errorf("killed in batch %d of %d: alerts differ from the undisturbed run: %s", cut+1, len(s.Batches), d)
 		}
+	}
+	return ""
+}
+
+func (s *detectorSuite) readsBoth(tb TB) string {
+	tb.Helper()
+	if len(s.Batches) == 0 {
+		return noEvents
+	}
+	var seen [2]map[string]*event.AlertEvent
+	for form := range seen {
+		seen[form] = map[string]*event.AlertEvent{}
+		h, l := s.begin(tb, nil)
+		for _, b := range s.Batches {
+			if form == 1 {
+				b = b.spelledOut()
+			}
+			s.collect(tb, l, []Batch{b}, seen[form])
+		}
+		h.Kill()
+	}
+	if d := compare(idsOf(seen[0]), idsOf(seen[1])); d != "" {
+		tb.Errorf("with texts written out instead of named, alerts differ: %s", d)
 	}
 	return ""
 }

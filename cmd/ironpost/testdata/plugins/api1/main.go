@@ -103,11 +103,16 @@ func (p *plugin) handle(_ any, stream grpc.ServerStream) error {
 }
 
 // link answers and acknowledges batches; the first has been received.
-func (p *plugin) link(stream grpc.ServerStream, batch message, answer func(batch, out message)) error {
+func (p *plugin) link(stream grpc.ServerStream, batch message, answer func(batch, in, out, made message)) error {
 	for {
 		if number := batch.number("number"); number != 0 {
-			out := batch.empty()
-			answer(batch, out)
+			out, records := batch.empty(), batch.empty()
+			answer(batch, batch.records(), out, records)
+			payload, err := codec{}.Marshal(records.Message)
+			if err != nil {
+				return err
+			}
+			out.set("payload", payload)
 			if out.number("count") > 0 || out.number("next_sequence") > out.number("first_sequence") {
 				out.set("answers", number)
 				if err := stream.SendMsg(out.Message); err != nil {
@@ -134,10 +139,10 @@ func (p *plugin) link(stream grpc.ServerStream, batch message, answer func(batch
 }
 
 // parse makes an event of each raw record: the record is the message.
-func (p *plugin) parse(batch, out message) {
-	first, skip, raw := batch.number("first_sequence"), batch.number("skip_before"), batch.list("raw")
+func (p *plugin) parse(batch, in, out, made message) {
+	first, skip, raw := batch.number("first_sequence"), batch.number("skip_before"), in.list("raw")
 	out.set("stream", batch.number("stream")).set("first_sequence", first).set("kind", protoreflect.EnumNumber(2))
-	logs, count := out.list("logs"), uint32(0)
+	logs, count := made.list("logs"), uint32(0)
 	for i := range raw.Len() {
 		if first+uint64(i) < skip {
 			continue
@@ -159,8 +164,8 @@ func (p *plugin) parse(batch, out message) {
 }
 
 // detect raises an alert over each event whose message holds a word.
-func (p *plugin) detect(batch, out message) {
-	stream, logs, count := batch.number("stream"), batch.list("logs"), uint32(0)
+func (p *plugin) detect(batch, in, out, made message) {
+	stream, logs, names, count := batch.number("stream"), in.list("logs"), in.list("names"), uint32(0)
 	out.set("stream", stream).set("kind", protoreflect.EnumNumber(4))
 	for i := range logs.Len() {
 		e := message{logs.Get(i).Message()}
@@ -171,20 +176,23 @@ func (p *plugin) detect(batch, out message) {
 		id := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, stream), sequence)
 		named := sha256.Sum256(append([]byte("api1\x00\x00"), id...))
 		trace := sha256.Sum256(append([]byte(p.hostID+"\x00"), id...))
-		a := message{out.list("alerts").AppendMutable().Message()}
+		a := message{made.list("alerts").AppendMutable().Message()}
 		a.set("id", hex.EncodeToString(named[:16])).set("rule_id", "api1").set("title", "An attack").set("severity", protoreflect.EnumNumber(3))
 		a.set("detector", "api1").set("time", e.number("time")).set("trace_id", trace[:16]).set("count", uint64(1)).set("provenance", protoreflect.EnumNumber(1))
 		cause := message{a.list("causes").AppendMutable().Message()}
 		cause.set("stream", stream).set("sequence", sequence)
 		entities := message{a.list("entities").AppendMutable().Message()}
-		entities.set("key", "host").set("value", e.text("host"))
+		host := e.text("host")
+		if ref := int(e.number("host_ref")); ref > 0 && ref <= names.Len() {
+			host = names.Get(ref - 1).String()
+		}
+		entities.set("key", "host").set("value", host)
 		count++
 	}
 	out.set("count", count)
 }
 
-// codec writes fields in the order of their numbers, as generated code does, and
-// leaves records out that cannot be decoded.
+// codec writes fields in the order of their numbers, as generated code does.
 type codec struct{}
 
 func (codec) Name() string { return "proto" }
@@ -193,28 +201,26 @@ func (codec) Marshal(v any) ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(v.(proto.Message))
 }
 
-func (codec) Unmarshal(data []byte, v any) error {
-	m := v.(proto.Message)
-	err := proto.Unmarshal(data, m)
-	if err == nil {
-		return nil
-	}
-	var whole []byte
-	for len(data) > 0 {
-		number, _, n := protowire.ConsumeField(data)
-		if n < 0 {
-			return err
-		}
-		if record := data[:n]; number < 16 || proto.Unmarshal(record, dynamicpb.NewMessage(m.ProtoReflect().Descriptor())) == nil {
-			whole = append(whole, record...)
-		}
-		data = data[n:]
-	}
-	return proto.Unmarshal(whole, m)
-}
+func (codec) Unmarshal(data []byte, v any) error { return proto.Unmarshal(data, v.(proto.Message)) }
 
 // message reads and writes fields by their names.
 type message struct{ protoreflect.Message }
+
+// records decodes the payload of a batch. A record that cannot be decoded is left out.
+func (m message) records() message {
+	out := m.empty()
+	for data := m.Get(m.field("payload")).Bytes(); len(data) > 0; {
+		_, _, n := protowire.ConsumeField(data)
+		if n < 0 {
+			break
+		}
+		if proto.Unmarshal(data[:n], m.empty().Message.Interface()) == nil {
+			_ = proto.UnmarshalOptions{Merge: true}.Unmarshal(data[:n], out.Message.Interface()) // it has just been
+		}
+		data = data[n:]
+	}
+	return out
+}
 
 func (m message) field(name string) protoreflect.FieldDescriptor {
 	return m.Descriptor().Fields().ByName(protoreflect.Name(name))

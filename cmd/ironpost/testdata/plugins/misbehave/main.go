@@ -186,7 +186,11 @@ func (d detector) Detect(s stream) error {
 		case "falseack": // acknowledges what it was never sent
 			return false, s.Send(&pb.Batch{Ack: &pb.Ack{Accepted: 1 << 40, Durable: 1 << 40}})
 		case "unasked": // answers what it was never sent
-			return false, s.Send(&pb.Batch{Answers: b.Number + 1000, Kind: pb.Kind_KIND_ALERT, Count: 1, Alerts: []*pb.AlertEvent{{Id: "x"}}})
+			payload, err := proto.Marshal(&pb.Batch{Alerts: []*pb.AlertEvent{{Id: "x"}}})
+			if err != nil {
+				return false, err
+			}
+			return false, s.Send(&pb.Batch{Answers: b.Number + 1000, Kind: pb.Kind_KIND_ALERT, Count: 1, Payload: payload})
 		case "late": // does not answer in time
 			return false, nil
 		case "closes": // closes its stream in the middle
@@ -249,11 +253,8 @@ func (p parser) Parse(s stream) error {
 			}
 			return false, s.SendMsg(plain(header[:len(header)/2]))
 		}
-		header, err := proto.Marshal(answer)
-		if err != nil {
-			return false, err
-		}
-		return true, s.SendMsg(plain(append(header, hostile(random, int(b.Count))...)))
+		answer.Payload = hostile(random, int(b.Count))
+		return true, s.Send(answer)
 	})
 }
 
@@ -273,7 +274,7 @@ func hostile(random *rand.Rand, n int) []byte {
 		case 2: // text that is no text
 			record = []byte{0x3a, 4, 0xff, 0xfe, 0x1b, '['}
 		}
-		out = append(out, 0x8a, 0x01, byte(len(record)&0x7f|0x80), byte(len(record)>>7)) // field 17
+		out = append(out, 0x92, 0x01, byte(len(record)&0x7f|0x80), byte(len(record)>>7)) // field 18
 		out = append(out, record...)
 	}
 	return out

@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package sandbox
+package shim
 
 import (
 	"encoding/json"
@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// executing is the step after which there is no shim any more.
-const executing = "execute the plugin"
+// Executing is the step after which there is no shim any more.
+const Executing = "execute the plugin"
 
 // Errors of execution that pass by themselves are waited out for 160 ms at most.
 const (
@@ -26,35 +26,41 @@ const (
 	execRetry = 10 * time.Millisecond
 )
 
-// Main must be the first call in main. In a process that [Launcher.Start]
-// made it confines the process, executes the plugin and never returns; in any
-// other it does nothing.
-func Main() {
-	if !IsShim(os.Args) {
-		return
+// In a process that the host's launcher made this never returns: it becomes the
+// plugin before main, and before most packages of the host are initialised, which
+// would take longer than all of the sandbox. It is the one place where importing a
+// package does something. Packages are initialised in the order of their paths,
+// each after what it imports (Go specification, Program initialization): this one
+// imports nothing that comes late, such as net or path/filepath.
+var _ = becomePlugin(os.Args)
+
+// becomePlugin returns false at once in a process that is no shim.
+func becomePlugin(args []string) (shim bool) {
+	if shim = isShim(args); shim {
+		// Confinement is applied to this thread; executing the plugin from it
+		// ends all others.
+		runtime.LockOSThread()
+		os.Exit(runShim(args[1]))
 	}
-	// Confinement is applied to this thread; executing the plugin from it ends
-	// all others.
-	runtime.LockOSThread()
-	os.Exit(runShim(os.Args[1]))
+	return shim
 }
 
 // shim is the work of a process between its fork and the execution of the plugin.
 type shim struct {
-	plan
+	Plan
 	report Report
 
 	ruleset int // Landlock ruleset, or -1
 }
 
-// step is an error with what was being done, in the form that the host puts together again.
-type step struct {
-	doing string
-	err   error
+// Step is an error with what was being done, in the form that the host puts together again.
+type Step struct {
+	Doing string
+	Err   error
 }
 
-func (s *step) Error() string { return s.doing + ": " + s.err.Error() }
-func (s *step) Unwrap() error { return s.err }
+func (s *Step) Error() string { return s.Doing + ": " + s.Err.Error() }
+func (s *Step) Unwrap() error { return s.Err }
 
 // runShim returns the exit code; on success it does not return.
 func runShim(planFD string) int {
@@ -81,7 +87,7 @@ func (s *shim) read(fd int) error {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	f.Close()
-	if err := json.Unmarshal(data, &s.plan); err != nil {
+	if err := json.Unmarshal(data, &s.Plan); err != nil {
 		return fmt.Errorf("decode the plan: %w", err)
 	}
 	return s.closeOnExec()
@@ -147,11 +153,11 @@ func (s *shim) namespaces() error {
 		}
 		switch err := unix.Unshare(ns.flag); {
 		case err == nil:
-			s.report.apply(ns.what)
+			s.report.Apply(ns.what)
 		case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSPC):
-			s.report.miss(ns.what, fmt.Sprintf("the kernel answers %q (root or CAP_SYS_ADMIN makes namespaces)%s", err, ns.left))
+			s.report.Miss(ns.what, fmt.Sprintf("the kernel answers %q (root or CAP_SYS_ADMIN makes namespaces)%s", err, ns.left))
 		default:
-			return &step{"make the " + string(ns.what), err}
+			return &Step{"make the " + string(ns.what), err}
 		}
 	}
 	return nil
@@ -163,36 +169,36 @@ func (s *shim) user() error {
 	readCap := s.ReadCapability
 	if readCap && s.ruleset < 0 {
 		readCap = false
-		s.report.miss(ReadCapability, "without Landlock it could not be confined to the granted paths")
+		s.report.Miss(ReadCapability, "without Landlock it could not be confined to the granted paths")
 	}
 	if readCap {
 		// An inheritable capability has to be in the bounding set when it is made so.
 		if err := makeInheritable(unix.CAP_DAC_READ_SEARCH); err != nil {
-			return &step{"make the read capability inheritable", err}
+			return &Step{"make the read capability inheritable", err}
 		}
 	}
 	if err := dropBounding(); err != nil {
-		return &step{"drop the capability bounding set", err}
+		return &Step{"drop the capability bounding set", err}
 	}
 	if s.UID != 0 || s.GID != 0 {
 		if err := s.changeUser(); err != nil {
 			return err
 		}
 	} else if os.Geteuid() == 0 {
-		s.report.miss(OwnUser, "no user of its own was allotted")
+		s.report.Miss(OwnUser, "no user of its own was allotted")
 	} else {
-		s.report.miss(OwnUser, "the host is not root, so the plugin runs as the host's user")
+		s.report.Miss(OwnUser, "the host is not root, so the plugin runs as the host's user")
 	}
 	granted, err := setCapabilities(readCap)
 	if err != nil {
-		return &step{"give up capabilities", err}
+		return &Step{"give up capabilities", err}
 	}
-	s.report.apply(NoCapabilities)
+	s.report.Apply(NoCapabilities)
 	switch {
 	case granted:
-		s.report.apply(ReadCapability)
+		s.report.Apply(ReadCapability)
 	case readCap:
-		s.report.miss(ReadCapability, "the host itself does not have CAP_DAC_READ_SEARCH")
+		s.report.Miss(ReadCapability, "the host itself does not have CAP_DAC_READ_SEARCH")
 	}
 	return nil
 }
@@ -201,7 +207,7 @@ func (s *shim) changeUser() error {
 	// Permitted capabilities survive the change of user, for the read grant;
 	// setCapabilities drops the others.
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
-		return &step{"keep capabilities over the change of user", err}
+		return &Step{"keep capabilities over the change of user", err}
 	}
 	// Raw calls act on this thread alone, which is the one that executes the plugin.
 	var err error
@@ -216,13 +222,13 @@ func (s *shim) changeUser() error {
 	}
 	switch {
 	case err == nil:
-		s.report.apply(OwnUser)
+		s.report.Apply(OwnUser)
 		return nil
 	case errors.Is(err, unix.EPERM) && os.Geteuid() != 0:
-		s.report.miss(OwnUser, "the host is not root, so the plugin runs as the host's user")
+		s.report.Miss(OwnUser, "the host is not root, so the plugin runs as the host's user")
 		return nil
 	default:
-		return &step{fmt.Sprintf("change to user %d and group %d", s.UID, s.GID), err}
+		return &Step{fmt.Sprintf("change to user %d and group %d", s.UID, s.GID), err}
 	}
 }
 
@@ -238,67 +244,67 @@ func rawErr(_, _ uintptr, errno syscall.Errno) error {
 // ends, and ends it now if that has already happened.
 func (s *shim) parentDeath() error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return &step{"arm the parent-death signal", err}
+		return &Step{"arm the parent-death signal", err}
 	}
 	// From its own PID namespace a process sees its parent as 0, dead or alive;
 	// the reading end of the report pipe tells there.
 	if !s.OwnPIDs && unix.Getppid() != s.ParentPID {
-		return &step{"arm the parent-death signal", unix.ESRCH}
+		return &Step{"arm the parent-death signal", unix.ESRCH}
 	}
 	poll := []unix.PollFd{{Fd: int32(s.ReportFD)}}
 	if n, err := unix.Poll(poll, 0); err == nil && n > 0 && poll[0].Revents&unix.POLLERR != 0 {
-		return &step{"arm the parent-death signal", unix.EPIPE}
+		return &Step{"arm the parent-death signal", unix.EPIPE}
 	}
-	s.report.apply(ParentDeath)
+	s.report.Apply(ParentDeath)
 	return nil
 }
 
 func (s *shim) noNewPrivileges() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return &step{"set no_new_privs", err}
+		return &Step{"set no_new_privs", err}
 	}
-	s.report.apply(NoNewPrivileges)
+	s.report.Apply(NoNewPrivileges)
 	return nil
 }
 
 func (s *shim) filter() error {
-	err := installFilter(filterFor(&s.plan, uint32(unix.Getpid())))
+	err := installFilter(filterFor(&s.Plan, uint32(unix.Getpid())))
 	switch {
 	case err == nil:
-		s.report.apply(SystemCalls)
+		s.report.Apply(SystemCalls)
 		if !s.Network && s.UDPListener {
-			if denySendmsg(&s.plan) {
-				s.report.apply(UDPReplies)
+			if denySendmsg(&s.Plan) {
+				s.report.Apply(UDPReplies)
 			} else {
-				s.report.miss(UDPReplies, "an interpreted plugin's runtime needs sendmsg")
+				s.report.Miss(UDPReplies, "an interpreted plugin's runtime needs sendmsg")
 			}
 		}
 		return nil
 	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
-		s.report.miss(SystemCalls, "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)")
+		s.report.Miss(SystemCalls, "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)")
 		return nil
 	default:
-		return &step{"install the system call filter", err}
+		return &Step{"install the system call filter", err}
 	}
 }
 
 // execute replaces the shim by the plugin. It returns only with an error.
 func (s *shim) execute() error {
-	if err := s.answer(outcome{Report: s.report}); err != nil {
-		return &step{"report", err}
+	if err := s.answer(Outcome{Report: s.report}); err != nil {
+		return &Step{"report", err}
 	}
 	if s.Script {
 		if _, err := unix.FcntlInt(uintptr(s.ExeFD), unix.F_SETFD, 0); err != nil {
-			return &step{"keep the script open", err}
+			return &Step{"keep the script open", err}
 		}
 	}
 	argv, err := syscall.SlicePtrFromStrings(s.Args)
 	if err != nil {
-		return &step{executing, err}
+		return &Step{Executing, err}
 	}
 	envv, err := syscall.SlicePtrFromStrings(s.Env)
 	if err != nil {
-		return &step{executing, err}
+		return &Step{Executing, err}
 	}
 	empty := []byte{0}
 	for range execTries {
@@ -313,15 +319,15 @@ func (s *shim) execute() error {
 		}
 		time.Sleep(execRetry)
 	}
-	return &step{executing, err}
+	return &Step{Executing, err}
 }
 
 // fail tells the host why the start ended.
 func (s *shim) fail(err error) int {
-	o := outcome{Failed: "set up the sandbox", Detail: err.Error()}
-	if st, ok := errors.AsType[*step](err); ok {
-		o.Failed, o.Detail = st.doing, st.err.Error()
-		if errno, ok := errors.AsType[syscall.Errno](st.err); ok {
+	o := Outcome{Failed: "set up the sandbox", Detail: err.Error()}
+	if st, ok := errors.AsType[*Step](err); ok {
+		o.Failed, o.Detail = st.Doing, st.Err.Error()
+		if errno, ok := errors.AsType[syscall.Errno](st.Err); ok {
 			o.Errno = int(errno)
 		}
 	}
@@ -329,7 +335,7 @@ func (s *shim) fail(err error) int {
 	return 1
 }
 
-func (s *shim) answer(o outcome) error {
+func (s *shim) answer(o Outcome) error {
 	data, err := json.Marshal(o)
 	if err != nil {
 		return err

@@ -55,18 +55,22 @@ func (c *LogEncoder) Append(b []byte, e *event.LogEvent, base uint64, text []byt
 	var host, process *name
 	b, host = c.name(b, e.Host)
 	b, process = c.name(b, e.Process)
-	message, reason := within(text, e.Message), Valid(e.Reason)
+	message, reason := within(text, e.Message), e.Reason
+	if reason != "" {
+		reason = Valid(reason)
+	}
 	size := logOverhead + len(message) + len(e.Raw) + len(reason)
 	c.keys = c.keys[:0]
 	for i := range e.Fields {
+		f := &e.Fields[i]
 		var key *name
-		b, key = c.name(b, e.Fields[i].Key)
+		b, key = c.name(b, f.Key)
 		c.keys = append(c.keys, key)
 		if key == nil {
-			size += 3 * len(e.Fields[i].Key) // each bad byte becomes three
+			size += 3 * len(f.Key) // each bad byte becomes three
 		}
-		e.Fields[i].Value = within(text, e.Fields[i].Value)
-		size += len(e.Fields[i].Value) + fieldOverhead
+		f.Value = within(text, f.Value)
+		size += len(f.Value) + fieldOverhead
 	}
 	if host == nil {
 		size += 3 * len(e.Host)
@@ -96,6 +100,15 @@ func (c *LogEncoder) Append(b []byte, e *event.LogEvent, base uint64, text []byt
 	w.string(9, message)
 	for i, key := range c.keys {
 		value := e.Fields[i].Value
+		if n := len(value); key != nil && key.ref < 0x80 && n < 0x80-4 && n > 0 {
+			// The usual field: every number is one byte.
+			to := w.b[w.at : w.at+n+6]
+			to[0], to[1], to[2], to[3] = 10<<3|wireBytes, byte(n+4), 2<<3|wireBytes, byte(n)
+			copy(to[4:], value)
+			to[n+4], to[n+5] = 3<<3|wireVarint, byte(key.ref)
+			w.at += n + 6
+			continue
+		}
 		if key == nil {
 			w.field(10, Valid(e.Fields[i].Key), value)
 			continue
@@ -107,7 +120,7 @@ func (c *LogEncoder) Append(b []byte, e *event.LogEvent, base uint64, text []byt
 		w.varint(3, uint64(key.ref))
 	}
 	if len(e.Raw) > 0 {
-		w.string(11, unsafe.String(unsafe.SliceData(e.Raw), len(e.Raw)))
+		w.string(11, alias(e.Raw))
 	}
 	w.string(12, reason)
 	if host != nil {
@@ -233,7 +246,18 @@ func within(text []byte, s string) string {
 	if at <= uintptr(len(text)) && uintptr(len(s)) <= uintptr(len(text))-at {
 		return s
 	}
+	if len(s) <= 32 && isASCII(s) {
+		return s // one of the plugin's own words
+	}
 	return Valid(s)
+}
+
+func isASCII(s string) bool {
+	var set byte
+	for i := range len(s) {
+		set |= s[i]
+	}
+	return set < utf8.RuneSelf
 }
 
 // AppendLog appends a log event whose sequence is counted from base, with all
@@ -258,186 +282,4 @@ func appendLogBody(b []byte, e *event.LogEvent, offset uint64) []byte {
 	b = appendFields(b, 10, e.Fields)
 	b = appendString(b, 11, e.Raw)
 	return appendString(b, 12, Valid(e.Reason))
-}
-
-// Names are the names of a batch at hand. Their texts outlive the batch: the same
-// text is the same string in every batch, which makes comparing it cheap. The
-// zero value is ready; it is for one goroutine.
-type Names struct {
-	list  []string
-	texts map[string]string
-}
-
-// Reset begins another batch.
-func (n *Names) Reset() {
-	n.list = n.list[:0]
-	if n.texts == nil || len(n.texts) >= maxNames {
-		n.texts = make(map[string]string)
-	}
-}
-
-// Add takes the next name of the batch. What is beyond the bounds stands for "".
-func (n *Names) Add(text []byte) {
-	if len(n.list) >= maxNames {
-		return
-	}
-	if len(text) > maxNameBytes {
-		text = nil
-	}
-	s, ok := n.texts[string(text)]
-	if !ok {
-		s = string(text)
-		if len(n.texts) < 2*maxNames {
-			n.texts[s] = s
-		}
-	}
-	n.list = append(n.list, s)
-}
-
-// at returns a name by its reference.
-func (n *Names) at(ref uint64) (string, error) {
-	if n == nil || ref-1 >= uint64(len(n.list)) {
-		return "", ErrMalformed
-	}
-	return n.list[ref-1], nil
-}
-
-// DecodeLog is [Names.DecodeLog] for an event that refers to no names.
-func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
-	return (*Names)(nil).DecodeLog(body, base, e)
-}
-
-// DecodeLog fills e, which must be empty (Reset), from the body of a LogEvent.
-// Strings alias body or are names. Stream and ObservedTime are left alone unless
-// the record carries its own.
-func (n *Names) DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
-	e.Sequence = base
-	r := reader{b: body}
-	for {
-		// The usual forms of a field at first: a tag, a number or a length below
-		// 128, and as many bytes as that.
-		if b := r.b; len(b) > 2 {
-			short := b[1] < 0x80
-			switch tag := b[0]; {
-			case tag == 10<<3|wireBytes && short && int(b[1]) <= len(b)-2:
-				if len(e.Fields) >= MaxFields {
-					return ErrMalformed
-				}
-				end := 2 + int(b[1])
-				f, err := n.field(b[2:end])
-				if err != nil {
-					return err
-				}
-				e.Fields = append(e.Fields, f)
-				r.b = b[end:]
-				continue
-			case tag == 2<<3|wireFixed64 && len(b) >= 9:
-				e.Time = Time(int64(binary.LittleEndian.Uint64(b[1:])))
-				r.b = b[9:]
-				continue
-			case tag == 9<<3|wireBytes && short && int(b[1]) <= len(b)-2:
-				end := 2 + int(b[1])
-				e.Message = alias(b[2:end])
-				r.b = b[end:]
-				continue
-			}
-		}
-		if !r.next() {
-			return r.err
-		}
-		if err := n.member(&r, base, e); err != nil {
-			return err
-		}
-	}
-}
-
-// member takes the field at hand.
-func (n *Names) member(r *reader, base uint64, e *event.LogEvent) error {
-	switch r.number {
-	case 1:
-		e.Sequence = base + uint64(uint32(r.value))
-	case 2:
-		e.Time = Time(int64(r.value))
-	case 3:
-		if r.value != 0 {
-			e.ObservedTime = Time(int64(r.value))
-		}
-	case 4:
-		e.Severity = event.Severity(min(r.value, 255))
-	case 5:
-		e.Flags = event.Flags(r.value)
-	case 6:
-		e.Host = r.string()
-	case 7:
-		e.Process = r.string()
-	case 8:
-		e.PID = uint32(r.value)
-	case 9:
-		e.Message = r.string()
-	case 10:
-		if len(e.Fields) >= MaxFields {
-			return ErrMalformed
-		}
-		f, err := n.field(r.bytes)
-		if err != nil {
-			return err
-		}
-		e.Fields = append(e.Fields, f)
-	case 11:
-		e.Raw = r.bytes
-	case 12:
-		e.Reason = r.string()
-	case 13:
-		id, err := decodeID(r.bytes)
-		if err != nil {
-			return err
-		}
-		e.Stream, e.Sequence = &event.Stream{ID: id.Stream}, id.Sequence
-	case 14, 15:
-		if r.value == 0 {
-			return nil
-		}
-		text, err := n.at(r.value)
-		if err != nil {
-			return err
-		}
-		if r.number == 14 {
-			e.Host = text
-		} else {
-			e.Process = text
-		}
-	}
-	return nil
-}
-
-// alias returns the bytes as a string that aliases them.
-func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// field decodes a field whose key may be a name.
-func (n *Names) field(b []byte) (event.Field, error) {
-	// The usual form: a short value, then a reference of one byte.
-	if size := len(b) - 4; size >= 0 && b[0] == 2<<3|wireBytes && int(b[1]) == size && size < 0x80 &&
-		b[len(b)-2] == 3<<3|wireVarint && b[len(b)-1]-1 < 0x7f {
-		key, err := n.at(uint64(b[len(b)-1]))
-		return event.Field{Key: key, Value: alias(b[2 : 2+size])}, err
-	}
-	r := reader{b: b}
-	var f event.Field
-	var err error
-	for r.next() {
-		switch r.number {
-		case 1:
-			f.Key = r.string()
-		case 2:
-			f.Value = r.string()
-		case 3:
-			if r.value == 0 {
-				continue
-			}
-			if f.Key, err = n.at(r.value); err != nil {
-				return f, err
-			}
-		}
-	}
-	return f, r.err
 }

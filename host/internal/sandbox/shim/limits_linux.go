@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package sandbox
+package shim
 
 import (
 	"fmt"
@@ -14,10 +14,10 @@ import (
 func (s *shim) firstVictim() error {
 	const adjust = "500"
 	if err := os.WriteFile("/proc/self/oom_score_adj", []byte(adjust), 0); err != nil {
-		s.report.miss(MemoryVictim, err.Error())
+		s.report.Miss(MemoryVictim, err.Error())
 		return nil
 	}
-	s.report.apply(MemoryVictim)
+	s.report.Apply(MemoryVictim)
 	return nil
 }
 
@@ -54,25 +54,25 @@ func (s *shim) limits() error {
 	}
 	for _, l := range limits {
 		if err := set(l.resource, l.value); err != nil {
-			return &step{fmt.Sprintf("set resource limit %d", l.resource), err}
+			return &Step{fmt.Sprintf("set resource limit %d", l.resource), err}
 		}
 	}
-	s.report.apply(FileLimit)
+	s.report.Apply(FileLimit)
 	if len(s.WritePaths) > 0 {
-		s.report.miss(DiskSpace, "the kernel bounds no directory; put what the plugin writes on a file system of its own")
+		s.report.Miss(DiskSpace, "the kernel bounds no directory; put what the plugin writes on a file system of its own")
 	}
 	switch {
 	case s.MaxMemory == 0:
-		s.report.miss(MemoryLimit, "none was set")
+		s.report.Miss(MemoryLimit, "none was set")
 	case s.NewProcesses && !s.InControlGroup:
-		s.report.miss(MemoryLimit, "each process of the plugin is bounded, and their sum is not without a control group")
+		s.report.Miss(MemoryLimit, "each process of the plugin is bounded, and their sum is not without a control group")
 	default:
-		s.report.apply(MemoryLimit)
+		s.report.Apply(MemoryLimit)
 	}
 	if ownUser {
-		s.report.apply(ProcessLimit)
+		s.report.Apply(ProcessLimit)
 	} else {
-		s.report.miss(ProcessLimit, "the kernel counts processes per user, and the plugin shares the host's")
+		s.report.Miss(ProcessLimit, "the kernel counts processes per user, and the plugin shares the host's")
 	}
 	return nil
 }

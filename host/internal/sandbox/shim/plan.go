@@ -1,19 +1,19 @@
-package sandbox
+package shim
 
-// shimName is argv[0] of the shim. Running the host under this name by hand does
+// Name is argv[0] of the shim. Running the host under this name by hand does
 // nothing but end with an error: the shim wants its plan on a descriptor.
-const shimName = "ironpost-sandbox"
+const Name = "ironpost-sandbox"
 
-// IsShim says whether the arguments of this process are those of a shim.
-func IsShim(args []string) bool {
-	return len(args) == 2 && args[0] == shimName
+// isShim says whether the arguments of this process are those of a shim.
+func isShim(args []string) bool {
+	return len(args) == 2 && args[0] == Name
 }
 
-// plan is what the host tells the shim, over a pipe.
-type plan struct {
+// Plan is what the host tells the shim, over a pipe.
+type Plan struct {
 	Args, Env             []string
 	UID, GID              uint32
-	ReadPaths, WritePaths []string
+	ReadPaths, WritePaths []string // clean, as PrivateDir is
 	PrivateDir            string
 	ReadCapability        bool
 	Network               bool
@@ -47,8 +47,8 @@ type plan struct {
 	InControlGroup bool
 }
 
-// outcome is what the shim answers. The pipe ends with the execution of the plugin.
-type outcome struct {
+// Outcome is what the shim answers. The pipe ends with the execution of the plugin.
+type Outcome struct {
 	Report Report
 	// Failed is what was being done when the start ended; empty if nothing failed.
 	Failed string `json:",omitempty"`

@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package sandbox
+package shim
 
 import (
 	"fmt"
@@ -88,7 +88,7 @@ type rule struct {
 // namespace, is pid. It is a list of what is refused: plugins are programs in any
 // language, whose runtimes differ in what they need, and Landlock, the
 // namespaces and the lack of privileges deny by default.
-func filterFor(p *plan, pid uint32) []bpf.Instruction {
+func filterFor(p *Plan, pid uint32) []bpf.Instruction {
 	var rules []rule
 	add := func(number uint32, body ...bpf.Instruction) { rules = append(rules, rule{number, body}) }
 	refuse := func(numbers []uint32) {
@@ -176,7 +176,7 @@ func filterFor(p *plan, pid uint32) []bpf.Instruction {
 // denySendmsg says whether sendmsg is denied: a filter cannot see the address in
 // it, and through a passed UDP listener it would reach the host's network. Go's gRPC
 // does without the call; other runtimes write to every socket with it.
-func denySendmsg(p *plan) bool {
+func denySendmsg(p *Plan) bool {
 	return !p.Network && p.UDPListener && !p.BaseRead
 }
 
@@ -191,7 +191,7 @@ func onlyArg(i int, want uint32) []bpf.Instruction {
 
 // socketRule allows local stream sockets, and with a network those of the
 // internet and of routing queries (which resolvers use).
-func socketRule(p *plan) []bpf.Instruction {
+func socketRule(p *Plan) []bpf.Instruction {
 	local := streamsOnly()
 	if !p.Network {
 		return local

@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package sandbox
+package shim
 
 import (
 	"errors"
@@ -51,8 +51,8 @@ var networkPaths = []string{
 	"/etc/ca-certificates", "/run/systemd/resolve",
 }
 
-// landlockABI is the version that the kernel speaks; 0 means none.
-func landlockABI() int {
+// LandlockABI is the version that the kernel speaks; 0 means none.
+func LandlockABI() int {
 	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return 0
@@ -82,17 +82,17 @@ func handledRights(abi int) uint64 {
 // prepareLandlock makes the ruleset and opens every granted path, while the
 // process may still reach them. Nothing is in force before restrict.
 func (s *shim) prepareLandlock() error {
-	abi := landlockABI()
+	abi := LandlockABI()
 	if abi == 0 {
 		const why = "this kernel has no Landlock (Linux 5.13 with CONFIG_SECURITY_LANDLOCK, and landlock in the lsm= list)"
 		for _, p := range []Protection{FileAccess, TCPAccess, AbstractSockets} {
-			s.report.miss(p, why)
+			s.report.Miss(p, why)
 		}
 		return nil
 	}
 	attr := unix.LandlockRulesetAttr{Handled_access_fs: handledRights(abi)}
 	older := func(p Protection, needs int, kernel string) {
-		s.report.miss(p, fmt.Sprintf("needs Landlock ABI %d (Linux %s); this kernel has %d", needs, kernel, abi))
+		s.report.Miss(p, fmt.Sprintf("needs Landlock ABI %d (Linux %s); this kernel has %d", needs, kernel, abi))
 	}
 	have := []Protection{FileAccess}
 	want := func(p Protection, needs int, kernel string, set func()) {
@@ -118,7 +118,7 @@ func (s *shim) prepareLandlock() error {
 	want(AbstractSockets, 6, "6.12", func() { attr.Scoped |= unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET })
 	want(Signals, 6, "6.12", func() { attr.Scoped |= unix.LANDLOCK_SCOPE_SIGNAL })
 	if s.Network {
-		s.report.miss(Destinations, "Landlock knows TCP ports and no addresses; UDP is not limited")
+		s.report.Miss(Destinations, "Landlock knows TCP ports and no addresses; UDP is not limited")
 	}
 	if s.Network || s.LocalConnect && !s.OwnMounts {
 		// To the others the filter denies every connect, or there is nothing in
@@ -131,19 +131,19 @@ func (s *shim) prepareLandlock() error {
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	if errno != 0 {
-		return &step{"make the Landlock ruleset", errno}
+		return &Step{"make the Landlock ruleset", errno}
 	}
 	s.ruleset = int(fd)
 	unix.CloseOnExec(s.ruleset)
 	for _, p := range have {
-		s.report.apply(p)
+		s.report.Apply(p)
 	}
 	return s.addRules(attr.Handled_access_fs, attr.Handled_access_net)
 }
 
 func (s *shim) addRules(handledFS, handledNet uint64) error {
 	if err := s.allow(s.ExeFD, unix.LANDLOCK_ACCESS_FS_EXECUTE|unix.LANDLOCK_ACCESS_FS_READ_FILE, handledFS); err != nil {
-		return &step{"grant the execution of the program", err}
+		return &Step{"grant the execution of the program", err}
 	}
 	grant := func(paths []string, rights uint64, mustExist bool) error {
 		for _, path := range paths {
@@ -155,7 +155,7 @@ func (s *shim) addRules(handledFS, handledNet uint64) error {
 					s.report.Absent = append(s.report.Absent, Missing{Protection(path), err.Error()})
 				}
 			default:
-				return &step{"grant access to " + path, err}
+				return &Step{"grant access to " + path, err}
 			}
 		}
 		return nil
@@ -168,7 +168,7 @@ func (s *shim) addRules(handledFS, handledNet uint64) error {
 	}
 	if s.PrivateDir != "" {
 		if err := s.allowPath(s.PrivateDir, privateRights, handledFS); err != nil {
-			return &step{"grant access to the private directory " + s.PrivateDir, err}
+			return &Step{"grant access to the private directory " + s.PrivateDir, err}
 		}
 	}
 	if s.Network {
@@ -183,13 +183,13 @@ func (s *shim) addRules(handledFS, handledNet uint64) error {
 			}
 		}
 		if err := s.allowOwnProc(handledFS); err != nil {
-			return &step{"grant access to the process's own /proc", err}
+			return &Step{"grant access to the process's own /proc", err}
 		}
 	}
 	if handledNet&unix.LANDLOCK_ACCESS_NET_CONNECT_TCP != 0 && s.Network {
 		for _, port := range s.ConnectPorts {
 			if err := s.allowConnect(port); err != nil {
-				return &step{fmt.Sprintf("grant connections to port %d", port), err}
+				return &Step{fmt.Sprintf("grant connections to port %d", port), err}
 			}
 		}
 	}
@@ -246,7 +246,7 @@ func (s *shim) restrict() error {
 		return nil
 	}
 	if err := rawErr(unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(s.ruleset), 0, 0)); err != nil {
-		return &step{"put Landlock in force", err}
+		return &Step{"put Landlock in force", err}
 	}
 	return nil
 }

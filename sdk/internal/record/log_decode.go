@@ -1,0 +1,225 @@
+package record
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// Names are the names of a batch at hand. Their texts outlive the batch: the same
+// text is the same string in every batch, which makes comparing it cheap. The
+// zero value is ready; it is for one goroutine.
+type Names struct {
+	list  []string
+	texts map[string]string
+}
+
+// Reset begins another batch.
+func (n *Names) Reset() {
+	n.list = n.list[:0]
+	if n.texts == nil || len(n.texts) >= maxNames {
+		n.texts = make(map[string]string)
+	}
+}
+
+// Add takes the next name of the batch. What is beyond the bounds stands for "".
+func (n *Names) Add(text []byte) {
+	if len(n.list) >= maxNames {
+		return
+	}
+	if len(text) > maxNameBytes {
+		text = nil
+	}
+	s, ok := n.texts[string(text)]
+	if !ok {
+		s = string(text)
+		if len(n.texts) < 2*maxNames {
+			n.texts[s] = s
+		}
+	}
+	n.list = append(n.list, s)
+}
+
+// at returns a name by its reference.
+func (n *Names) at(ref uint64) (string, error) {
+	if n == nil || ref-1 >= uint64(len(n.list)) {
+		return "", ErrMalformed
+	}
+	return n.list[ref-1], nil
+}
+
+// DecodeLog is [Names.DecodeLog] for an event that refers to no names.
+func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
+	return (*Names)(nil).DecodeLog(body, base, e)
+}
+
+// DecodeLog fills e, which must be empty (Reset), from the body of a LogEvent.
+// Strings alias body or are names. Stream and ObservedTime are left alone unless
+// the record carries its own.
+func (n *Names) DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
+	e.Sequence = base
+	b := body
+	for len(b) > 1 {
+		// The usual forms at first: a tag of one byte, then a number below 16384,
+		// eight bytes, or a length below 16384 and as many bytes.
+		tag, size, value := b[0], 0, uint64(0)
+		switch {
+		case tag >= 0x80 || tag < 1<<3:
+		case tag&7 == wireFixed64:
+			if len(b) >= 9 {
+				size, value = 9, binary.LittleEndian.Uint64(b[1:])
+			}
+		case b[1] < 0x80:
+			size, value = 2, uint64(b[1])
+		case len(b) > 2 && b[2] < 0x80:
+			size, value = 3, uint64(b[1]&0x7f)|uint64(b[2])<<7
+		}
+		var text []byte
+		if tag&7 == wireBytes && size > 0 {
+			if value > uint64(len(b)-size) {
+				return ErrMalformed
+			}
+			end := size + int(value)
+			text, size = b[size:end:end], end
+		}
+		if wire := tag & 7; size == 0 || wire > wireBytes {
+			r := reader{b: b}
+			if !r.nextRare() {
+				return r.err
+			}
+			if err := n.member(&r, base, e); err != nil {
+				return err
+			}
+			b = r.b
+			continue
+		}
+		b = b[size:]
+		switch tag {
+		case 1<<3 | wireVarint:
+			e.Sequence = base + uint64(uint32(value))
+		case 2<<3 | wireFixed64:
+			e.Time = Time(int64(value))
+		case 4<<3 | wireVarint:
+			e.Severity = event.Severity(min(value, 255))
+		case 5<<3 | wireVarint:
+			e.Flags = event.Flags(value)
+		case 8<<3 | wireVarint:
+			e.PID = uint32(value)
+		case 9<<3 | wireBytes:
+			e.Message = alias(text)
+		case 10<<3 | wireBytes:
+			if len(e.Fields) >= MaxFields {
+				return ErrMalformed
+			}
+			f, err := n.field(text)
+			if err != nil {
+				return err
+			}
+			e.Fields = append(e.Fields, f)
+		default:
+			r := reader{number: int(tag >> 3), wire: int(tag & 7), value: value, bytes: text}
+			if r.wire == wireBytes {
+				r.value = 0
+			}
+			if err := n.member(&r, base, e); err != nil {
+				return err
+			}
+		}
+	}
+	if len(b) > 0 {
+		return ErrMalformed
+	}
+	return nil
+}
+
+// member takes the field at hand.
+func (n *Names) member(r *reader, base uint64, e *event.LogEvent) error {
+	switch r.number {
+	case 1:
+		e.Sequence = base + uint64(uint32(r.value))
+	case 2:
+		e.Time = Time(int64(r.value))
+	case 3:
+		if r.value != 0 {
+			e.ObservedTime = Time(int64(r.value))
+		}
+	case 4:
+		e.Severity = event.Severity(min(r.value, 255))
+	case 5:
+		e.Flags = event.Flags(r.value)
+	case 6:
+		e.Host = r.string()
+	case 7:
+		e.Process = r.string()
+	case 8:
+		e.PID = uint32(r.value)
+	case 9:
+		e.Message = r.string()
+	case 10:
+		if len(e.Fields) >= MaxFields {
+			return ErrMalformed
+		}
+		f, err := n.field(r.bytes)
+		if err != nil {
+			return err
+		}
+		e.Fields = append(e.Fields, f)
+	case 11:
+		e.Raw = r.bytes
+	case 12:
+		e.Reason = r.string()
+	case 13:
+		id, err := decodeID(r.bytes)
+		if err != nil {
+			return err
+		}
+		e.Stream, e.Sequence = &event.Stream{ID: id.Stream}, id.Sequence
+	case 14, 15:
+		if r.value == 0 {
+			return nil
+		}
+		text, err := n.at(r.value)
+		if err != nil {
+			return err
+		}
+		if r.number == 14 {
+			e.Host = text
+		} else {
+			e.Process = text
+		}
+	}
+	return nil
+}
+
+// alias returns the bytes as a string that aliases them.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// field decodes a field whose key may be a name.
+func (n *Names) field(b []byte) (event.Field, error) {
+	// The usual form: a short value, then a reference of one byte.
+	if size := len(b) - 4; size >= 0 && b[0] == 2<<3|wireBytes && int(b[1]) == size && size < 0x80 &&
+		b[len(b)-2] == 3<<3|wireVarint && b[len(b)-1]-1 < 0x7f {
+		key, err := n.at(uint64(b[len(b)-1]))
+		return event.Field{Key: key, Value: alias(b[2 : 2+size])}, err
+	}
+	r := reader{b: b}
+	var f event.Field
+	var err error
+	for r.next() {
+		switch r.number {
+		case 1:
+			f.Key = r.string()
+		case 2:
+			f.Value = r.string()
+		case 3:
+			if r.value == 0 {
+				continue
+			}
+			if f.Key, err = n.at(r.value); err != nil {
+				return f, err
+			}
+		}
+	}
+	return f, r.err
+}
