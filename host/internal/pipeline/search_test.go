@@ -84,9 +84,9 @@ func (p *peer) parseLines(f *pb.Frame) {
 
 // serveUntilPoison has processes of the plugin work, each until it gets the record
 // "bad", until nothing is owed any more.
-func serveUntilPoison(t *testing.T, m *Member, kind string, work func(*peer, *pb.Frame)) (deaths int) {
+func serveUntilPoison(t *testing.T, m *Member, kind string, work func(*peer, *pb.Frame)) {
 	t.Helper()
-	for deaths = range 40 {
+	for range 40 {
 		p := start(t, m)
 		for {
 			f, err := p.poll(kind, 10*time.Millisecond)
@@ -95,7 +95,7 @@ func serveUntilPoison(t *testing.T, m *Member, kind string, work func(*peer, *pb
 			}
 			if err != nil {
 				p.kill()
-				return deaths
+				return
 			}
 			if f.Number == 0 {
 				continue
@@ -108,7 +108,6 @@ func serveUntilPoison(t *testing.T, m *Member, kind string, work func(*peer, *pb
 		}
 	}
 	t.Fatal("it dies for ever")
-	return 0
 }
 
 func TestAPoisonRecordOfAParserPassesUnparsed(t *testing.T) {

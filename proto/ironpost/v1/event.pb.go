@@ -375,7 +375,8 @@ type Batch struct {
 	Count      uint32     `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
 	Provenance Provenance `protobuf:"varint,5,opt,name=provenance,proto3,enum=ironpost.v1.Provenance" json:"provenance,omitempty"`
 	// From a sender of records: its number for this batch on this link, rising
-	// and never 0. A batch that comes again after a restart keeps its number. 0
+	// and never 0. A batch that comes again after a restart keeps its number,
+	// unless the host sends it in parts to find the record that ends the plugin. 0
 	// in a batch that carries no records.
 	Number uint64 `protobuf:"varint,6,opt,name=number,proto3" json:"number,omitempty"`
 	// In an answer: the number of the received batch that these records were
