@@ -251,7 +251,7 @@ func (s *Supervisor) drain(ctx context.Context, conn *link.Conn) {
 	err := conn.Drain(ctx, s.spec.DrainTimeout)
 	switch {
 	case err == nil:
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, status.Code(err) == codes.DeadlineExceeded: // here, or at the plugin first
 		s.set(Draining, fmt.Sprintf("it did not finish its work within %v of being asked to, and was killed", s.spec.DrainTimeout))
 		s.spec.Logger.Warn("plugin did not finish its work in time and is killed; what it did not acknowledge is delivered again", "deadline", s.spec.DrainTimeout.String())
 	default:
