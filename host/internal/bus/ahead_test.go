@@ -43,7 +43,7 @@ func TestAheadHoldsBack(t *testing.T) {
 				var working atomic.Bool
 				working.Store(true)
 				n := 0
-				for ; n <= 8; n++ {
+				for ; n <= 2; n++ {
 					if err := q.Ahead(t.Context(), working.Load); err != nil {
 						t.Fatal(err)
 					}

@@ -171,17 +171,14 @@ func (q *Queue) full(more int) bool {
 	return len(q.items) > 0 && (q.bytes+int64(more) > q.config.MaxBytes || len(q.items) >= q.config.MaxFrames)
 }
 
-// aheadFactor is how many times its credits a working consumer has before it.
-const aheadFactor = 4
-
-// Ahead returns when few enough frames wait to be sent, or wait says no: a
+// Ahead returns when no more frames wait than may be in flight, or wait says no: a
 // producer that can hold back should not fill a queue that is being emptied. A
 // short queue stays in the processor's cache, and what is passed on is newer.
 // Whoever changes the answer of wait calls Nudge or Rewind.
 func (q *Queue) Ahead(ctx context.Context, wait func() bool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.closed && len(q.items)-q.sendNext > aheadFactor*q.config.Credits && wait() {
+	for !q.closed && len(q.items)-q.sendNext > q.config.Credits && wait() {
 		if err := q.wait(ctx); err != nil {
 			return err
 		}

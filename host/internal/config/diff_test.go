@@ -16,7 +16,7 @@ func TestDiff(t *testing.T) {
 		want          []Change // without origins
 	}{
 		{"nothing", load(""), load(""), nil},
-		{"the default, written down", load(""), load("[bus]\ncredits = 4\n"), nil},
+		{"the default, written down", load(""), load("[bus]\ncredits = 16\n"), nil},
 		{
 			"values", load("[bus]\ncredits = 5\n[ebpf]\ninterface = \"eth0\"\n"), load("[general]\nmode = \"enforce\"\n[bus]\ncredits = 6\n"),
 			[]Change{

@@ -138,7 +138,7 @@ func HostSections() []Section {
 		{Name: "bus", Owner: HostOwner, Fields: []Field{
 			{Key: "batch_events", Type: Int, Min: "1", Max: "65536", Default: "1024", Help: "Packet summaries, alerts or actions in one batch at the most."},
 			{Key: "batch_bytes", Type: Size, Min: "4KiB", Max: "1MiB", Default: "128KiB", Help: "Bytes after which a batch of records is sent."},
-			{Key: "credits", Type: Int, Min: "1", Max: "64", Default: "4", Help: "Batches in flight to one plugin."},
+			{Key: "credits", Type: Int, Min: "1", Max: "64", Default: "16", Help: "Batches in flight to one plugin."},
 			{Key: "retained_bytes", Type: Size, Min: "1MiB", Max: "64GiB", Default: "64MiB", Help: "Bytes kept for one plugin until it calls them durable; then its sources wait."},
 			{Key: "checkpoint_interval", Type: Duration, Min: "10ms", Max: "10s", Default: "100ms", Help: "How often source checkpoints and plugin state are committed together."},
 		}},

@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 			Procs: 1, StateBytes: 64 << 20, MemoryBytes: DefaultMemoryBytes, DockerSocket: "/var/run/docker.sock",
 		},
 		Bus: Bus{
-			BatchEvents: 1024, BatchBytes: 128 << 10, Credits: 4,
+			BatchEvents: 1024, BatchBytes: 128 << 10, Credits: 16,
 			RetainedBytes: 64 << 20, CheckpointInterval: 100 * time.Millisecond,
 		},
 		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 1024, FlushInterval: 2 * time.Millisecond},
@@ -92,7 +92,7 @@ func TestPrecedence(t *testing.T) {
 		origin  string
 		routes  map[string]string
 	}{
-		{"default", Options{}, 4, "default", map[string]string{}},
+		{"default", Options{}, 16, "default", map[string]string{}},
 		{"file over default", Options{File: file}, 5, file + ":2", map[string]string{"a": "file", "b": "file"}},
 		{"environment over file, a map as a whole", Options{File: file, Env: env}, 6, "env IRONPOST_BUS_CREDITS", map[string]string{"b": "env"}},
 		{"flag over environment", Options{File: file, Env: env, Flags: flag}, 7, "flag --credits", map[string]string{"b": "env"}},
