@@ -183,7 +183,7 @@ func TestPluginsAreChangedIndependently(t *testing.T) {
 	hosttest.Duplicate(t, hosttest.Compile(t, "./cmd/ironpost/testdata/plugins/misbehave"), dir, "misbehave-late", "misbehave-idle")
 	h := hosttest.Start(t, hosttest.Options{
 		Plugins: []string{"source-file", "parser-syslog"}, PluginDirs: []string{dir}, NoStart: true,
-		Config: "answer_timeout = \"1h\"\ndrain_timeout = \"500ms\"\n[bus]\nretained_bytes = \"1MiB\"\n",
+		Config: "answer_timeout = \"1h\"\ndrain_timeout = \"500ms\"\n[bus]\nretained_bytes = \"1MiB\"\ncredits = 4\n",
 	})
 	appendConfig(t, h, follow(filepath.Join(h.Dir, "log"), ""))
 	h.Start()
