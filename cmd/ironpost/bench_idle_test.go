@@ -34,8 +34,8 @@ func TestBenchIdle(t *testing.T) {
 		}
 		pids[p.Name] = p.PID
 	}
-	addCommands(t, pids)
 	<-time.After(idleSettle) // nothing shows that a process has become idle
+	addCommands(t, pids)
 	before := make(map[string]threadUsage)
 	for name, pid := range pids {
 		before[name] = usageOfThreads(t, pid)
