@@ -33,6 +33,19 @@ func (h *hold) reset() {
 	h.held, h.stops = false, nil
 }
 
+// Settle returns when everything that the plugin was sent is durable, or with the
+// cause of ctx. A plugin that says it is drained may not have read what it was sent
+// last, nor the host what it answered last: an event stream may have a connection of
+// its own.
+func (m *Member) Settle(ctx context.Context) error {
+	for _, q := range m.queues {
+		if err := q.Settled(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Hold sends nothing more to the process that is served, so that it can come to
 // an end with what it has: nothing that it is still sent would be acknowledged.
 // The next Serve sends again.

@@ -135,6 +135,7 @@ func (r *Roster) run(ctx context.Context, p *plugin) {
 		AnswerTimeout: r.config.Plugins.AnswerTimeout,
 		Patient:       patient(p),
 		Hold:          member.Hold,
+		Settle:        member.Settle,
 		SetUp:         member.SetUp,
 		DrainTimeout:  r.config.Plugins.DrainTimeout,
 		Past:          past,

@@ -249,6 +249,9 @@ func (s *Supervisor) drain(ctx context.Context, conn *link.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.spec.DrainTimeout)
 	defer cancel()
 	err := conn.Drain(ctx, s.spec.DrainTimeout)
+	if err == nil {
+		err = s.spec.Settle(ctx)
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil, status.Code(err) == codes.DeadlineExceeded: // here, or at the plugin first

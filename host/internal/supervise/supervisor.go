@@ -62,6 +62,9 @@ type Spec struct {
 	// Hold, which may be nil, ends the sending to the process that is served,
 	// before it drains for good.
 	Hold func()
+	// Settle, which may be nil, returns when everything that the process was sent
+	// before Hold is durable, or when ctx is done.
+	Settle func(ctx context.Context) error
 	// SetUp is told whether the plugin is worth waiting for.
 	SetUp func(up bool)
 	// DrainTimeout bounds how long Stop and Reload wait for the plugin's work.
@@ -135,6 +138,9 @@ func New(spec Spec) *Supervisor {
 	}
 	if spec.Hold == nil {
 		spec.Hold = func() {}
+	}
+	if spec.Settle == nil {
+		spec.Settle = func(context.Context) error { return nil }
 	}
 	if spec.Keep == nil {
 		spec.Keep = func(Past) {}
