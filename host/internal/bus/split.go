@@ -8,9 +8,6 @@ import (
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
-// tagNames is the field of a payload that holds the names of log events.
-const tagNames = 16
-
 // split makes two items of one: the first n of its records and the others. What
 // was answered before is in neither. Log events may name what stands anywhere
 // before them, so both get all names, first. count is how many records the item
@@ -25,7 +22,7 @@ func split(it *item, n int) (a, b *item, count int) {
 	var names, first, second []byte
 	tag := pb.PayloadTag(f.Kind)
 	err := pb.NamedRecords(f.Kind, f.Payload(), func(text []byte) {
-		names = protowire.AppendTag(names, tagNames, protowire.BytesType)
+		names = protowire.AppendTag(names, pb.TagNames, protowire.BytesType)
 		names = protowire.AppendBytes(names, text)
 	}, func(record []byte) bool {
 		if index == f.Count {

@@ -27,7 +27,6 @@ const (
 	tagAck           = 13
 	tagControl       = 14
 	tagNextSequence  = 15
-	tagNames         = 16
 	tagPayload       = 22
 )
 
@@ -268,7 +267,7 @@ func parseHeader(b []byte, h *Header) (at int, size uint64, err error) {
 			}
 			return at + n, size, nil
 		}
-		if tag >= tagNames {
+		if tag >= TagNames {
 			return 0, 0, fmt.Errorf("%w: field %d, where records are in the payload", ErrMalformed, tag)
 		}
 		n, err := parseField(b[at:], tag, typ, h)

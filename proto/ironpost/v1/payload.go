@@ -144,7 +144,7 @@ func (r *Reader) rare() bool {
 		return false
 	case tag == PayloadTag(r.kind):
 		r.IsName = false
-	case tag == tagNames && r.kind == Kind_KIND_LOG:
+	case tag == TagNames && r.kind == Kind_KIND_LOG:
 		r.IsName = true
 	default:
 		r.Err = fmt.Errorf("%w: field %d among records of kind %v", ErrMalformed, tag, r.kind)
@@ -171,20 +171,30 @@ func consume(b []byte) (tag protowire.Number, body []byte, n int, err error) {
 	return tag, slices.Clip(body), n + m, nil
 }
 
+// The field numbers of Batch inside a payload.
+const (
+	TagNames  = 16
+	TagRaw    = 17
+	TagLog    = 18
+	TagPacket = 19
+	TagAlert  = 20
+	TagAction = 21
+)
+
 // PayloadTag returns the field number that holds records of a kind in Batch, 0
 // for a kind that has none.
 func PayloadTag(kind Kind) protowire.Number {
 	switch kind {
 	case Kind_KIND_RAW:
-		return 17
+		return TagRaw
 	case Kind_KIND_LOG:
-		return 18
+		return TagLog
 	case Kind_KIND_PACKET:
-		return 19
+		return TagPacket
 	case Kind_KIND_ALERT:
-		return 20
+		return TagAlert
 	case Kind_KIND_ACTION:
-		return 21
+		return TagAction
 	}
 	return 0
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -19,26 +20,16 @@ const (
 	wireFixed32 = 5
 )
 
-// The field numbers of names and records in a Batch.
-const (
-	tagNames  = 16
-	tagRaw    = 17
-	tagLog    = 18
-	tagPacket = 19
-	tagAlert  = 20
-	tagAction = 21
-)
-
 // AppendRaw appends a raw record.
 func AppendRaw(b, line []byte) []byte {
-	b = append(b, tag2(tagRaw)...)
+	b = append(b, tag2(pb.TagRaw)...)
 	b = binary.AppendUvarint(b, uint64(len(line)))
 	return append(b, line...)
 }
 
 // AppendPacket appends a packet summary whose sequence is counted from base.
 func AppendPacket(b []byte, p *event.PacketEvent, base uint64) []byte {
-	return appendMessage(b, tag2(tagPacket), appendPacketBody(nil, p, p.Sequence-base))
+	return appendMessage(b, tag2(pb.TagPacket), appendPacketBody(nil, p, p.Sequence-base))
 }
 
 func appendPacketBody(b []byte, p *event.PacketEvent, offset uint64) []byte {
@@ -93,7 +84,7 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 	}
 	room := event.MaxCitedBytes
 	for _, e := range a.Logs[:min(len(a.Logs), event.MaxCited)] {
-		body := appendLogBody(nil, e, 0)
+		body := appendLogBody(nil, e, 0, &common{})
 		body = appendMessage(body, tagBytes(13), appendID(nil, e.ID()))
 		if len(body) > room {
 			continue // a long one leaves its room to the shorter ones
@@ -114,7 +105,7 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 	m = appendVarint(m, 20, uint64(a.Provenance))
 	m = appendString(m, 21, Valid(a.Peer))
 	m = appendVarint(m, 22, uint64(a.Hops))
-	return appendMessage(b, tag2(tagAlert), m)
+	return appendMessage(b, tag2(pb.TagAlert), m)
 }
 
 // AppendAction appends an action whose sequence is counted from base.
@@ -134,7 +125,7 @@ func AppendAction(b []byte, a *event.ActionEvent, base uint64) []byte {
 	m = appendString(m, 11, Valid(a.Reason))
 	m = appendTime(m, 12, a.Expires)
 	m = appendFields(m, 13, a.Details)
-	return appendMessage(b, tag2(tagAction), m)
+	return appendMessage(b, tag2(pb.TagAction), m)
 }
 
 // Nanos returns t as UTC nanoseconds since 1970, 0 for the zero time. Times

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"unsafe"
 
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -18,23 +19,23 @@ type Names struct {
 // Reset begins another batch.
 func (n *Names) Reset() {
 	n.list = n.list[:0]
-	if n.texts == nil || len(n.texts) >= maxNames {
+	if n.texts == nil || len(n.texts) >= pb.MaxNames {
 		n.texts = make(map[string]string)
 	}
 }
 
 // Add takes the next name of the batch. What is beyond the bounds stands for "".
 func (n *Names) Add(text []byte) {
-	if len(n.list) >= maxNames {
+	if len(n.list) >= pb.MaxNames {
 		return
 	}
-	if len(text) > maxNameBytes {
+	if len(text) > pb.MaxNameBytes {
 		text = nil
 	}
 	s, ok := n.texts[string(text)]
 	if !ok {
 		s = string(text)
-		if len(n.texts) < 2*maxNames {
+		if len(n.texts) < 2*pb.MaxNames {
 			n.texts[s] = s
 		}
 	}

@@ -8,26 +8,28 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/event"
-)
-
-// Bounds of the names of one batch; the wire refuses more.
-const (
-	maxNames     = 4096
-	maxNameBytes = 256
 )
 
 // LogEncoder encodes the log events of batches. What events have in common - the
 // names of fields, hosts and processes, the time of observation - it writes once
 // a batch. The zero value is ready for the first batch; it is for one goroutine.
 type LogEncoder struct {
-	batch    uint64 // counts the batches
-	used     uint32 // names of this batch
-	observed int64
-	names    map[string]*name
+	batch uint64 // counts the batches
+	used  uint32 // names of this batch
+	names map[string]*name
 	// recent holds names where their text is quick to find; see slot.
 	recent [256]*name
-	keys   []*name // of the event at hand, by place
+	common common
+}
+
+// common is what an event need not write itself; the zero value is nothing.
+type common struct {
+	observed      int64 // ns
+	host, process *name // nil for one that is written in place
+	keys          []*name
+	text          []byte // ASCII, inside which strings are known to be valid
 }
 
 // name is a text that was written, or will be, as a name.
@@ -39,78 +41,89 @@ type name struct {
 
 // Begin begins another batch, whose header says that it was observed then.
 func (c *LogEncoder) Begin(observed time.Time) {
-	if c.names == nil || len(c.names) >= maxNames {
+	if c.names == nil || len(c.names) >= pb.MaxNames {
 		c.names = make(map[string]*name)
 		clear(c.recent[:])
 	}
 	c.batch++
 	c.used = 0
-	c.observed = Nanos(observed)
+	c.common.observed = Nanos(observed)
 }
 
 // Append appends a log event whose sequence is counted from base. The strings of
 // the event that lie inside text, which is ASCII or empty, are known to be valid;
 // in others, what is no UTF-8 is replaced.
 func (c *LogEncoder) Append(b []byte, e *event.LogEvent, base uint64, text []byte) []byte {
-	var host, process *name
-	b, host = c.name(b, e.Host)
-	b, process = c.name(b, e.Process)
-	message, reason := within(text, e.Message), e.Reason
+	b, c.common.host = c.name(b, e.Host)
+	b, c.common.process = c.name(b, e.Process)
+	c.common.keys = c.common.keys[:0]
+	for i := range e.Fields {
+		var key *name
+		b, key = c.name(b, e.Fields[i].Key)
+		c.common.keys = append(c.common.keys, key)
+	}
+	c.common.text = text
+	b = append(b, tag2(pb.TagLog)...)
+	return appendLog(b, e, e.Sequence-base, &c.common)
+}
+
+// AppendLog appends a log event whose sequence is counted from base, with all
+// its texts in place.
+func AppendLog(b []byte, e *event.LogEvent, base uint64) []byte {
+	return appendLog(append(b, tag2(pb.TagLog)...), e, e.Sequence-base, &common{})
+}
+
+// appendLog appends the length of a LogEvent and its body.
+func appendLog(b []byte, e *event.LogEvent, offset uint64, c *common) []byte {
+	b = append(b, 0, 0)
+	start := len(b)
+	return putLength(appendLogBody(b, e, offset, c), start)
+}
+
+func appendLogBody(b []byte, e *event.LogEvent, offset uint64, c *common) []byte {
+	message, reason := within(c.text, e.Message), e.Reason
 	if reason != "" {
 		reason = Valid(reason)
 	}
-	size := logOverhead + len(message) + len(e.Raw) + len(reason)
-	c.keys = c.keys[:0]
+	// Each bad byte becomes three.
+	size := logOverhead + len(message) + len(e.Raw) + len(reason) + 3*(len(e.Host)+len(e.Process))
 	for i := range e.Fields {
-		f := &e.Fields[i]
-		var key *name
-		b, key = c.name(b, f.Key)
-		c.keys = append(c.keys, key)
-		if key == nil {
-			size += 3 * len(f.Key) // each bad byte becomes three
-		}
-		f.Value = within(text, f.Value)
-		size += len(f.Value) + fieldOverhead
-	}
-	if host == nil {
-		size += 3 * len(e.Host)
-	}
-	if process == nil {
-		size += 3 * len(e.Process)
+		size += 3*(len(e.Fields[i].Key)+len(e.Fields[i].Value)) + fieldOverhead
 	}
 	b = slices.Grow(b, size)
 	w := writer{b: b[:cap(b)], at: len(b)}
-	w.b[w.at], w.b[w.at+1] = tagLog<<3&0x7f|wireBytes|0x80, tagLog>>4
-	w.at += 4
-	start := w.at
-	w.varint(1, e.Sequence-base)
+	w.varint(1, offset)
 	w.fixed(2, Nanos(e.Time))
 	if at := Nanos(e.ObservedTime); at != c.observed {
 		w.fixed(3, at)
 	}
 	w.varint(4, uint64(e.Severity))
 	w.varint(5, uint64(e.Flags))
-	if host == nil {
+	if c.host == nil {
 		w.string(6, Valid(e.Host))
 	}
-	if process == nil {
+	if c.process == nil {
 		w.string(7, Valid(e.Process))
 	}
 	w.varint(8, uint64(e.PID))
 	w.string(9, message)
-	for i, key := range c.keys {
-		value := e.Fields[i].Value
-		if n := len(value); key != nil && key.ref < 0x80 && n < 0x80-4 && n > 0 {
+	for i := range e.Fields {
+		value := within(c.text, e.Fields[i].Value)
+		var key *name
+		if i < len(c.keys) {
+			key = c.keys[i]
+		}
+		if key == nil {
+			w.field(10, Valid(e.Fields[i].Key), value)
+			continue
+		}
+		if n := len(value); key.ref < 0x80 && n < 0x80-4 && n > 0 {
 			// The usual field: every number is one byte.
 			to := w.b[w.at : w.at+n+6]
 			to[0], to[1], to[2], to[3] = 10<<3|wireBytes, byte(n+4), 2<<3|wireBytes, byte(n)
 			copy(to[4:], value)
 			to[n+4], to[n+5] = 3<<3|wireVarint, byte(key.ref)
 			w.at += n + 6
-			continue
-		}
-		if key == nil {
-			w.field(10, Valid(e.Fields[i].Key), value)
 			continue
 		}
 		w.b[w.at] = 10<<3 | wireBytes
@@ -123,13 +136,13 @@ func (c *LogEncoder) Append(b []byte, e *event.LogEvent, base uint64, text []byt
 		w.string(11, alias(e.Raw))
 	}
 	w.string(12, reason)
-	if host != nil {
-		w.varint(14, uint64(host.ref))
+	if c.host != nil {
+		w.varint(14, uint64(c.host.ref))
 	}
-	if process != nil {
-		w.varint(15, uint64(process.ref))
+	if c.process != nil {
+		w.varint(15, uint64(c.process.ref))
 	}
-	return putLength(w.b[:w.at], start)
+	return w.b[:w.at]
 }
 
 // writer writes fields with numbers below 16 into room that suffices.
@@ -184,7 +197,7 @@ func (w *writer) field(number byte, key, value string) {
 // Cut takes back the event that was appended last, at an offset of b, but for its
 // names.
 func (c *LogEncoder) Cut(b []byte, start int) []byte {
-	for len(b)-start > 1 && b[start] == tagNames<<3&0x7f|wireBytes|0x80 && b[start+1] == tagNames>>4 {
+	for len(b)-start > 1 && b[start] == pb.TagNames<<3&0x7f|wireBytes|0x80 && b[start+1] == pb.TagNames>>4 {
 		n, m := binary.Uvarint(b[start+2:])
 		start += 2 + m + int(n)
 	}
@@ -215,14 +228,14 @@ func putLength(b []byte, start int) []byte {
 // if this batch has not got it yet.
 func (c *LogEncoder) name(b []byte, text string) ([]byte, *name) {
 	size := len(text)
-	if size == 0 || size > maxNameBytes {
+	if size == 0 || size > pb.MaxNameBytes {
 		return b, nil
 	}
 	slot := &c.recent[byte(int(text[0])+int(text[size/2])<<2+int(text[size-1])<<4+size)]
 	n := *slot
 	if n == nil || n.text != text {
 		if n = c.names[text]; n == nil {
-			if len(c.names) >= maxNames || !utf8.ValidString(text) {
+			if len(c.names) >= pb.MaxNames || !utf8.ValidString(text) {
 				return b, nil
 			}
 			n = &name{text: strings.Clone(text)}
@@ -233,7 +246,7 @@ func (c *LogEncoder) name(b []byte, text string) ([]byte, *name) {
 	if n.batch != c.batch {
 		c.used++
 		n.batch, n.ref = c.batch, c.used
-		b = append(b, tag2(tagNames)...)
+		b = append(b, tag2(pb.TagNames)...)
 		b = binary.AppendUvarint(b, uint64(size))
 		b = append(b, text...)
 	}
@@ -258,28 +271,4 @@ func isASCII(s string) bool {
 		set |= s[i]
 	}
 	return set < utf8.RuneSelf
-}
-
-// AppendLog appends a log event whose sequence is counted from base, with all
-// its texts in place.
-func AppendLog(b []byte, e *event.LogEvent, base uint64) []byte {
-	b = append(b, tag2(tagLog)...)
-	b = append(b, 0, 0)
-	start := len(b)
-	return putLength(appendLogBody(b, e, e.Sequence-base), start)
-}
-
-func appendLogBody(b []byte, e *event.LogEvent, offset uint64) []byte {
-	b = appendVarint(b, 1, offset)
-	b = appendTime(b, 2, e.Time)
-	b = appendTime(b, 3, e.ObservedTime)
-	b = appendVarint(b, 4, uint64(e.Severity))
-	b = appendVarint(b, 5, uint64(e.Flags))
-	b = appendString(b, 6, Valid(e.Host))
-	b = appendString(b, 7, Valid(e.Process))
-	b = appendVarint(b, 8, uint64(e.PID))
-	b = appendString(b, 9, Valid(e.Message))
-	b = appendFields(b, 10, e.Fields)
-	b = appendString(b, 11, e.Raw)
-	return appendString(b, 12, Valid(e.Reason))
 }

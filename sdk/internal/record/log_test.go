@@ -102,8 +102,8 @@ func TestLogEncoderBounds(t *testing.T) {
 		encoder.Begin(time.Time{})
 		var payload []byte
 		var want []*event.LogEvent
-		for i := range maxNames/4 + 100 {
-			e := &event.LogEvent{Host: strings.Repeat("h", maxNameBytes+1)}
+		for i := range pb.MaxNames/4 + 100 {
+			e := &event.LogEvent{Host: strings.Repeat("h", pb.MaxNameBytes+1)}
 			for j := range 5 {
 				e.Fields = append(e.Fields, event.Field{Key: fmt.Sprintf("key-%d-%d", i, (round+1)*j), Value: "v"})
 			}
