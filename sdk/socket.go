@@ -73,26 +73,22 @@ func (s *server) serveFrames(conn *net.UnixConn, kind string) {
 
 // events runs the event stream of a kind, whatever carries it.
 func (s *server) events(stream serve.Stream, kind string) error {
-	run := map[string]func(serve.Stream, *serve.Drainer) error{}
-	if s.plugin.Source != nil {
-		run["source"] = s.emit
-	}
-	if s.plugin.Parser != nil {
-		run["parser"] = s.parse
-	}
-	if s.plugin.Detector != nil {
-		run["detector"] = s.detect
-	}
-	if s.plugin.Enforcer != nil {
-		run["enforcer"] = s.decide
-	}
-	if s.plugin.Sink != nil {
-		run["sink"] = s.write
-	}
-	if run[kind] == nil {
+	var run func(serve.Stream, *serve.Drainer) error
+	switch p := &s.plugin; {
+	case kind == "source" && p.Source != nil:
+		run = s.emit
+	case kind == "parser" && p.Parser != nil:
+		run = s.parse
+	case kind == "detector" && p.Detector != nil:
+		run = s.detect
+	case kind == "enforcer" && p.Enforcer != nil:
+		run = s.decide
+	case kind == "sink" && p.Sink != nil:
+		run = s.write
+	default:
 		return errors.New("the plugin is no " + record.Valid(kind))
 	}
-	return s.link(stream.Context(), kind, func(drain *serve.Drainer) error { return run[kind](stream, drain) })
+	return s.link(stream.Context(), kind, func(drain *serve.Drainer) error { return run(stream, drain) })
 }
 
 // frames is the stream of a link in the plain form.

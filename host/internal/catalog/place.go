@@ -160,6 +160,13 @@ func writeFile(path string, src io.Reader, mode fs.FileMode) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return fill(f, src, mode)
+}
+
+// fill puts the bytes into a file, which is on disk and closed then, and returns
+// their digest. A descriptor that stayed open for writing would make an execution
+// fail (ETXTBSY).
+func fill(f *os.File, src io.Reader, mode fs.FileMode) (string, error) {
 	digest, err := hashUpTo(src, f)
 	if err == nil {
 		err = f.Chmod(mode)

@@ -169,17 +169,7 @@ func (s *Store) add(src io.Reader) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when all went well
-	digest, err := hashUpTo(src, tmp)
-	if err == nil {
-		err = tmp.Chmod(storedMode)
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	// A descriptor that is open for writing would make the execution fail (ETXTBSY).
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
+	digest, err := fill(tmp, src, storedMode)
 	if err == nil {
 		err = os.Rename(tmp.Name(), s.Path(digest))
 	}

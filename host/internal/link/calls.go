@@ -21,8 +21,6 @@ type Stream interface {
 	Send(f *pb.Frame) error
 	// Recv receives the next frame, which the caller frees. io.EOF is the end.
 	Recv() (*pb.Frame, error)
-	// CloseSend tells the plugin that nothing more comes.
-	CloseSend() error
 }
 
 // messages is an event stream over gRPC.
@@ -56,8 +54,6 @@ func (c *Conn) Open(ctx context.Context, kind string, plain bool) (Stream, error
 }
 
 func (s messages) Send(f *pb.Frame) error { return s.stream.SendMsg(f) }
-
-func (s messages) CloseSend() error { return s.stream.CloseSend() }
 
 func (s messages) Recv() (*pb.Frame, error) {
 	f := new(pb.Frame)

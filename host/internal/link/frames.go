@@ -18,7 +18,7 @@ import (
 // the wire. It behaves as one of gRPC does.
 type frames struct {
 	*pb.FrameConn
-	conn *net.UnixConn
+	conn net.Conn
 	ctx  context.Context
 	stop func() bool // forgets ctx
 }
@@ -33,7 +33,7 @@ func (c *Conn) openFrames(ctx context.Context, kind string) (Stream, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("open the %s stream: %w", kind, err)
 	}
-	f := &frames{FrameConn: pb.NewFrameConn(conn, c.pool), conn: conn.(*net.UnixConn), ctx: ctx}
+	f := &frames{FrameConn: pb.NewFrameConn(conn, c.pool), conn: conn, ctx: ctx}
 	f.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return f, nil
 }
@@ -72,6 +72,3 @@ func (f *frames) Recv() (*pb.Frame, error) {
 	}
 	return nil, err
 }
-
-// CloseSend tells the plugin that nothing more comes.
-func (f *frames) CloseSend() error { return f.conn.CloseWrite() }

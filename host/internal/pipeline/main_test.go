@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ironpost/ironpost/host/internal/bus"
+	"github.com/ironpost/ironpost/host/internal/link"
 	"github.com/ironpost/ironpost/host/internal/state"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/event"
@@ -164,7 +165,7 @@ func start(t *testing.T, m *Member) *peer {
 	var mu sync.Mutex
 	opened := make(chan struct{}, len(m.desc.Kinds))
 	go func() {
-		p.ended <- m.serve(ctx, func(ctx context.Context, kind string) (stream, error) {
+		p.ended <- m.serve(ctx, func(ctx context.Context, kind string) (link.Stream, error) {
 			w := &wire{ctx: ctx, toPlugin: make(chan []byte, 1024), toHost: make(chan []byte, 1024)}
 			mu.Lock()
 			defer mu.Unlock()

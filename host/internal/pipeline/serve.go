@@ -13,24 +13,14 @@ import (
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
-// stream is the host's end of the event stream of one kind (link.Stream).
-type stream interface {
-	Send(f *pb.Frame) error
-	Recv() (*pb.Frame, error)
-}
-
 // opener opens the event stream of a kind.
-type opener func(ctx context.Context, kind string) (stream, error)
+type opener func(ctx context.Context, kind string) (link.Stream, error)
 
 // Serve runs the links of the plugin over one connection until ctx is done or
 // the plugin ends or breaks the protocol.
 func (m *Member) Serve(ctx context.Context, conn *link.Conn) error {
-	return m.serve(ctx, func(ctx context.Context, kind string) (stream, error) {
-		s, err := conn.Open(ctx, kind, m.desc.Frames)
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+	return m.serve(ctx, func(ctx context.Context, kind string) (link.Stream, error) {
+		return conn.Open(ctx, kind, m.desc.Frames)
 	})
 }
 
@@ -70,7 +60,7 @@ func (m *Member) serve(ctx context.Context, open opener) error {
 const controlBytes = 512 << 10
 
 // prepare sends what a link needs before records flow.
-func (m *Member) prepare(s stream, positions []*pb.Position, entries []*pb.StateEntry) error {
+func (m *Member) prepare(s link.Stream, positions []*pb.Position, entries []*pb.StateEntry) error {
 	c := &pb.LinkControl{Credits: uint32(m.pipeline.config.Credits)}
 	size := 0
 	flush := func() error {

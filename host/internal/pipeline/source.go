@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ironpost/ironpost/host/internal/bus"
+	"github.com/ironpost/ironpost/host/internal/link"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -75,7 +76,7 @@ func (m *Member) serveSource(ctx context.Context, open opener) error {
 // sourceLink is one connection of a source.
 type sourceLink struct {
 	member *Member
-	stream stream
+	stream link.Stream
 	// base is the number of the last batch of the links before: numbers begin
 	// anew with each, and what is still owed must keep its place.
 	base uint64

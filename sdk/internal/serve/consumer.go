@@ -119,7 +119,8 @@ func Consume(stream Stream, h Handler, drain *Drainer) error {
 	received := make(chan error, 1)
 	go func() { received <- receive(ctx, stream, frames) }()
 
-	l := consumer{stream: stream, handler: h, lastSave: time.Now()}
+	_, stateless := h.(interface{ stateless() })
+	l := consumer{stream: stream, handler: h, stateless: stateless, lastSave: time.Now()}
 	if err := l.run(ctx, frames, drain); err != nil {
 		cancel()
 		go func() {
@@ -165,17 +166,18 @@ func (a *Answer) Finish(f *pb.Frame) error {
 }
 
 type consumer struct {
-	stream   Stream
-	handler  Handler
-	state    []*pb.StateEntry // received, and not yet handed over
-	handled  uint64           // number of the last frame handled
-	acked    uint64           // number up to which credit was given back
-	saved    uint64           // number up to which the work is durable
-	lastSave time.Time
-	lastWork time.Time // when the last frame was handled
-	received int       // bytes of the frames handled since lastSave
-	changed  int       // bytes of the changes that the last save held
-	costly   bool      // it held any, or took its time
+	stream    Stream
+	handler   Handler
+	stateless bool
+	state     []*pb.StateEntry // received, and not yet handed over
+	handled   uint64           // number of the last frame handled
+	acked     uint64           // number up to which credit was given back
+	saved     uint64           // number up to which the work is durable
+	lastSave  time.Time
+	lastWork  time.Time // when the last frame was handled
+	received  int       // bytes of the frames handled since lastSave
+	changed   int       // bytes of the changes that the last save held
+	costly    bool      // it held any, or took its time
 }
 
 func (c *consumer) run(ctx context.Context, frames <-chan *pb.Frame, drain *Drainer) error {
@@ -258,8 +260,7 @@ func (c *consumer) handle(ctx context.Context, f *pb.Frame) error {
 	if f.Number == 0 {
 		return nil
 	}
-	_, stateless := c.handler.(interface{ stateless() })
-	answer := Answer{stream: c.stream, answers: f.Number, stateless: stateless}
+	answer := Answer{stream: c.stream, answers: f.Number, stateless: c.stateless}
 	if err := c.handler.Handle(ctx, f, &answer); err != nil {
 		return err
 	}
