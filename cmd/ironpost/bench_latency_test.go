@@ -3,12 +3,10 @@
 package main_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -143,40 +141,20 @@ type shownAlert struct {
 // the journal.
 func followLatencyAlerts(t *testing.T, h *hosttest.Host) <-chan shownAlert {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, filepath.Join(hosttest.Build(), "ironpost"), "--socket", h.Socket, "events", "tail", "--kind", "alert")
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	alerts := make(chan shownAlert, 2*latencyLines+hopsLines)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		in := bufio.NewScanner(stdout)
-		in.Buffer(nil, 1<<20)
-		for in.Scan() {
-			at := time.Now()
-			var a struct {
+	benchFollow(t, h, "alert", func(_ context.Context, line []byte) {
+		at := time.Now()
+		var a struct {
+			Observed time.Time `json:"observed_time"`
+			Events   []struct {
+				Message  string    `json:"message"`
 				Observed time.Time `json:"observed_time"`
-				Events   []struct {
-					Message  string    `json:"message"`
-					Observed time.Time `json:"observed_time"`
-				} `json:"events"`
-			}
-			if json.Unmarshal(in.Bytes(), &a) == nil && len(a.Events) == 1 {
-				e := a.Events[0]
-				alerts <- shownAlert{e.Message, at, a.Observed.Sub(e.Observed)}
-			}
+			} `json:"events"`
 		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-		_ = cmd.Wait() // it was killed
+		if json.Unmarshal(line, &a) == nil && len(a.Events) == 1 {
+			e := a.Events[0]
+			alerts <- shownAlert{e.Message, at, a.Observed.Sub(e.Observed)}
+		}
 	})
 	return alerts
 }

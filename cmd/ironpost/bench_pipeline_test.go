@@ -3,7 +3,6 @@
 package main_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -204,39 +203,19 @@ func (p *benchHost) send(t *testing.T, order string) {
 // followMarkers reads the alerts as they pass.
 func (p *benchHost) followMarkers(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, filepath.Join(hosttest.Build(), "ironpost"), "--socket", p.Socket, "events", "tail", "--kind", "alert")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	markers := make(chan benchMarker, 64)
 	p.markers = markers
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		in := bufio.NewScanner(out)
-		in.Buffer(nil, 1<<20)
-		for in.Scan() {
-			var a struct {
-				RuleID   string    `json:"rule_id"`
-				Observed time.Time `json:"observed_time"`
-				Events   []struct {
-					Message string `json:"message"`
-				} `json:"events"`
-			}
-			if json.Unmarshal(in.Bytes(), &a) == nil && a.RuleID == "bench_marker" && len(a.Events) == 1 {
-				markers <- benchMarker{strings.TrimPrefix(a.Events[0].Message, "bench marker "), a.Observed}
-			}
+	benchFollow(t, p.Host, "alert", func(_ context.Context, line []byte) {
+		var a struct {
+			RuleID   string    `json:"rule_id"`
+			Observed time.Time `json:"observed_time"`
+			Events   []struct {
+				Message string `json:"message"`
+			} `json:"events"`
 		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-		_ = cmd.Wait() // it was killed
+		if json.Unmarshal(line, &a) == nil && a.RuleID == "bench_marker" && len(a.Events) == 1 {
+			markers <- benchMarker{strings.TrimPrefix(a.Events[0].Message, "bench marker "), a.Observed}
+		}
 	})
 }
 

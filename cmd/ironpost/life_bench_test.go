@@ -3,12 +3,10 @@
 package main_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -129,45 +127,24 @@ func seen(events <-chan string, message string, limit time.Duration) bool {
 // as they pass.
 func followMessages(t *testing.T, h *hosttest.Host, kind string) <-chan string {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, filepath.Join(hosttest.Build(), "ironpost"), "--socket", h.Socket, "events", "tail", "--kind", kind)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	messages := make(chan string, 1024)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		in := bufio.NewScanner(stdout)
-		in.Buffer(nil, 1<<20)
-		for in.Scan() {
-			var e struct {
+	benchFollow(t, h, kind, func(ctx context.Context, line []byte) {
+		var e struct {
+			Message string `json:"message"`
+			Events  []struct {
 				Message string `json:"message"`
-				Events  []struct {
-					Message string `json:"message"`
-				} `json:"events"`
-			}
-			if json.Unmarshal(in.Bytes(), &e) != nil {
-				continue
-			}
-			for _, cited := range e.Events {
-				e.Message = cited.Message
-			}
-			select {
-			case messages <- e.Message:
-			case <-ctx.Done():
-				return
-			}
+			} `json:"events"`
 		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-		_ = cmd.Wait() // it was killed
+		if json.Unmarshal(line, &e) != nil {
+			return
+		}
+		for _, cited := range e.Events {
+			e.Message = cited.Message
+		}
+		select {
+		case messages <- e.Message:
+		case <-ctx.Done():
+		}
 	})
 	return messages
 }
