@@ -51,6 +51,8 @@ type Config struct {
 	StartTimeout time.Duration
 	// Pool is shared by all links of a host.
 	Pool *pb.Pool
+	// Pipes likewise; nil keeps all batches in memory.
+	Pipes *Pipes
 }
 
 // Conn is a running plugin. Its methods are safe for concurrent use.
@@ -62,6 +64,7 @@ type Conn struct {
 	parent  *os.File // the host's end of the parent-death pipe
 	target  *target
 	pool    *pb.Pool
+	pipes   *Pipes
 	end     sync.Once
 	free    sync.Once
 
@@ -134,7 +137,7 @@ func Start(ctx context.Context, c Config) (*Conn, error) {
 			),
 		},
 	})
-	conn := &Conn{client: client, parent: parentW, logger: c.Logger, target: target, pool: c.Pool}
+	conn := &Conn{client: client, parent: parentW, logger: c.Logger, target: target, pool: c.Pool, pipes: c.Pipes}
 	var connectErr error // once done is closed
 	done := make(chan struct{})
 	go func() {

@@ -34,6 +34,7 @@ func (c *Conn) openFrames(ctx context.Context, kind string) (Stream, error) {
 		return nil, fmt.Errorf("open the %s stream: %w", kind, err)
 	}
 	f := &frames{FrameConn: pb.NewFrameConn(conn, c.pool), conn: conn, ctx: ctx}
+	f.Keeper = c.pipes.keeper(conn.(*net.UnixConn))
 	f.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return f, nil
 }

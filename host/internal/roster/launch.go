@@ -97,7 +97,7 @@ func (r *Roster) launch(ctx context.Context, p *plugin) (*launched, error) {
 	log := r.logger(p.name(), fromPlugin)
 	conn, err := link.Start(ctx, link.Config{
 		Launcher: r.config.Launcher, Spec: spec.Spec, RunDir: r.config.RunDir, Logger: log,
-		StartTimeout: r.config.Plugins.StartTimeout, Pool: r.config.Pool, LogsLeftOut: &r.ring(p.name()).leftOut,
+		StartTimeout: r.config.Plugins.StartTimeout, Pool: r.config.Pool, Pipes: &r.pipes, LogsLeftOut: &r.ring(p.name()).leftOut,
 	})
 	r.attend(p, &spec, conn) //nolint:contextcheck // the process outlives its start
 	if err != nil {

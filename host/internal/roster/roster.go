@@ -12,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/host/internal/catalog"
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/link"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
 	"github.com/ironpost/ironpost/host/internal/state"
@@ -69,6 +70,7 @@ type Roster struct {
 	known   table[description] // by digest
 	past    table[failures]
 
+	pipes     link.Pipes     // of all plugins' links
 	attending sync.WaitGroup // what serves the sockets of plugins
 
 	// looking serialises looking at the directories, change deciding. What takes

@@ -41,7 +41,7 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *Frame:
-		return m.unmarshal(data, c.Pool)
+		return m.unmarshal(data, nil, data.Len(), c.Pool)
 	case proto.Message:
 		buf := data.MaterializeToBuffer(c.Pool)
 		defer buf.Free()

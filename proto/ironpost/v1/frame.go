@@ -73,7 +73,7 @@ type Frame struct {
 func NewFrame(header Header, records *[]byte, pool mem.BufferPool) *Frame {
 	f := &Frame{Header: header}
 	if records != nil && len(*records) > 0 {
-		f.payload = newPayload(mem.BufferSlice{mem.NewBuffer(records, pool)}, nil)
+		f.payload = newPayload(mem.BufferSlice{mem.NewBuffer(records, pool)}, nil, len(*records), nil)
 	}
 	return f
 }
@@ -139,20 +139,20 @@ func (f *Frame) marshal(pool mem.BufferPool) (mem.BufferSlice, error) {
 	}
 	var pieces mem.BufferSlice
 	if f.payload != nil {
-		pieces = f.payload.pieces
+		pieces = f.payload.inMemory()
 		b = protowire.AppendTag(b, tagPayload, protowire.BytesType)
 		b = protowire.AppendVarint(b, uint64(f.payload.size))
 	}
 	*header = b
-	pieces.Ref()
 	return append(append(make(mem.BufferSlice, 0, 1+len(pieces)), mem.NewBuffer(header, pool)), pieces...), nil
 }
 
-// unmarshal takes the frame from its wire form, and references to the bytes.
-func (f *Frame) unmarshal(data mem.BufferSlice, pool mem.BufferPool) error {
+// unmarshal takes the frame from its wire form of total bytes: pieces, to which
+// it takes references, and a parcel that follows them, which becomes its own.
+// parcel may be nil.
+func (f *Frame) unmarshal(data mem.BufferSlice, parcel Parcel, total int, pool mem.BufferPool) error {
 	f.Free()
 	f.Header = Header{}
-	total := data.Len()
 	if total > MaxMessageBytes {
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, total, MaxMessageBytes)
 	}
@@ -161,9 +161,14 @@ func (f *Frame) unmarshal(data mem.BufferSlice, pool mem.BufferPool) error {
 	}
 	first, rest := data[0], data[1:]
 	n, size, err := parseHeader(first.ReadOnlyData(), &f.Header)
-	if len(rest) > 0 && (err != nil || n == first.Len()) {
+	if (len(rest) > 0 || parcel != nil) && (err != nil || n == first.Len()) {
 		// The header goes on in the next piece.
-		first, rest = data.MaterializeToBuffer(pool), nil
+		data.Ref()
+		whole := newPayload(data, parcel, total, pool)
+		whole.bytes()
+		first, rest, parcel = whole.pieces[0], nil, nil
+		first.Ref()
+		whole.free()
 		f.Header = Header{}
 		n, size, err = parseHeader(first.ReadOnlyData(), &f.Header)
 	} else {
@@ -182,13 +187,16 @@ func (f *Frame) unmarshal(data mem.BufferSlice, pool mem.BufferPool) error {
 	}
 	if err != nil {
 		first.Free()
+		if parcel != nil {
+			parcel.Free()
+		}
 		f.Header = Header{}
 		return err
 	}
 	if size > 0 {
 		pieces := append(make(mem.BufferSlice, 0, 1+len(rest)), first.Slice(n, first.Len()))
 		rest.Ref()
-		f.payload = newPayload(append(pieces, rest...), pool)
+		f.payload = newPayload(append(pieces, rest...), parcel, int(size), pool)
 	}
 	f.backing = first
 	return nil

@@ -3,64 +3,10 @@ package ironpostv1
 import (
 	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
-
-// payload is the encoded records of a batch, as they arrived: in the pieces that
-// HTTP/2 cut them into. Who passes them on never puts them together, nor looks at
-// them: memory that another core has just written is slow to read. All frames
-// with these records share it.
-type payload struct {
-	refs   atomic.Int32
-	pieces mem.BufferSlice
-	size   int
-
-	once  sync.Once
-	whole []byte // the pieces in one, made when somebody reads them
-	pool  mem.BufferPool
-	own   *[]byte // of pool, nil when whole is a piece
-}
-
-// newPayload takes ownership of the pieces. The bytes put together come from
-// pool, which may be nil.
-func newPayload(pieces mem.BufferSlice, pool mem.BufferPool) *payload {
-	p := &payload{pieces: pieces, size: pieces.Len(), pool: pool}
-	p.refs.Store(1)
-	return p
-}
-
-func (p *payload) free() {
-	if p.refs.Add(-1) > 0 {
-		return
-	}
-	p.pieces.Free()
-	if p.own != nil {
-		p.pool.Put(p.own)
-	}
-	p.pieces, p.whole, p.own = nil, nil, nil
-}
-
-// bytes returns all records in one slice. Any number of goroutines may call it.
-func (p *payload) bytes() []byte {
-	p.once.Do(func() {
-		switch {
-		case len(p.pieces) == 1:
-			p.whole = p.pieces[0].ReadOnlyData()
-		case p.pool != nil:
-			p.own = p.pool.Get(p.size)
-			p.pieces.CopyTo(*p.own)
-			p.whole = *p.own
-		default:
-			p.whole = p.pieces.Materialize()
-		}
-	})
-	return p.whole
-}
 
 // Records calls yield with each record of the payload, in order, until it
 // returns false; it passes over names. The slices alias payload. A payload that

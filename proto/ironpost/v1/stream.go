@@ -57,6 +57,9 @@ func (e EndError) Error() string { return string(e) }
 // FrameConn sends and receives frames on a connection. One goroutine may send and
 // another receive.
 type FrameConn struct {
+	// Keeper, when set, may keep the ends of frames out of memory.
+	Keeper Keeper
+
 	conn net.Conn
 	pool mem.BufferPool
 
@@ -80,7 +83,6 @@ func (c *FrameConn) Send(f *Frame) error {
 		return err
 	}
 	total := len(b) - lengthBytes
-	c.pieces = c.pieces[:0]
 	if f.payload != nil {
 		b = protowire.AppendTag(b, tagPayload, protowire.BytesType)
 		b = protowire.AppendVarint(b, uint64(f.payload.size))
@@ -91,17 +93,33 @@ func (c *FrameConn) Send(f *Frame) error {
 	}
 	binary.LittleEndian.PutUint32(b, uint32(total)) //nolint:gosec // at most MaxMessageBytes
 	c.header = b
-	c.pieces = append(c.pieces, b)
-	if f.payload != nil {
-		for _, p := range f.payload.pieces {
-			c.pieces = append(c.pieces, p.ReadOnlyData())
-		}
+	if cap(c.header) > smallestPiece*64 {
+		c.header = nil // one with a large state; the next has none
+	}
+	if f.payload == nil {
+		_, err = c.conn.Write(b)
+		return err
+	}
+	var pieces mem.BufferSlice
+	var parcel Parcel
+	if c.Keeper != nil {
+		pieces, parcel = f.payload.shared()
+	} else {
+		pieces = f.payload.inMemory()
+	}
+	defer pieces.Free()
+	c.pieces = append(c.pieces[:0], b)
+	for _, p := range pieces {
+		c.pieces = append(c.pieces, p.ReadOnlyData())
 	}
 	v := net.Buffers(c.pieces)
 	_, err = v.WriteTo(c.conn)
 	clear(c.pieces)
-	if cap(c.header) > smallestPiece*64 {
-		c.header = nil // one with a large state; the next has none
+	if parcel != nil {
+		if err == nil {
+			err = c.Keeper.Pass(parcel)
+		}
+		parcel.Free()
 	}
 	return err
 }
@@ -141,20 +159,34 @@ func (c *FrameConn) Recv(f *Frame) error {
 	if n > MaxMessageBytes {
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, n, MaxMessageBytes)
 	}
+	size := int(n) // in memory
+	var parcel Parcel
+	if ahead := min(size, c.to-c.from); c.Keeper != nil && size-ahead > 0 {
+		var err error
+		if parcel, err = c.Keeper.Keep(size - ahead); err != nil {
+			return err
+		}
+		if parcel != nil {
+			size = ahead
+		}
+	}
 	var data mem.Buffer
 	var bytes []byte
-	if n <= smallestPiece {
-		bytes = make([]byte, n)
+	if size <= smallestPiece {
+		bytes = make([]byte, size)
 		data = mem.SliceBuffer(bytes)
 	} else {
-		b := c.pool.Get(int(n))
+		b := c.pool.Get(size)
 		bytes, data = *b, mem.NewBuffer(b, c.pool)
 	}
 	defer data.Free()
 	if err := c.read(bytes); err != nil {
+		if parcel != nil {
+			parcel.Free()
+		}
 		return err
 	}
-	return f.unmarshal(mem.BufferSlice{data}, c.pool)
+	return f.unmarshal(mem.BufferSlice{data}, parcel, int(n), c.pool)
 }
 
 // end reads why the stream ended.

@@ -56,6 +56,8 @@ var denied = []uint32{
 	// Memory and queues shared by name.
 	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_MSGGET, unix.SYS_SEMGET, unix.SYS_MQ_OPEN,
 	unix.SYS_MEMFD_SECRET,
+	// Pages in a socket that the sender can still write; what arrives must stay.
+	unix.SYS_VMSPLICE,
 	// Leaving the process group, by which the host kills.
 	unix.SYS_SETSID, unix.SYS_SETPGID,
 	// Ownership; an unprivileged process only gets errors from these.
