@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -54,9 +55,13 @@ func (s parserServer) Parse(stream grpc.BidiStreamingServer[pb.Batch, pb.Batch])
 
 // parse runs a link of the plugin's LogParser.
 func (s *server) parse(stream serve.Stream, drain *serve.Drainer) error {
+	parse := s.plugin.Parser.Parse
+	if f, ok := s.plugin.Parser.(parseFunc); ok {
+		parse = f.parse // its Parse would copy the record once more
+	}
 	return serve.Consume(stream, &parserLink{
 		server:  s,
-		parser:  s.plugin.Parser,
+		parse:   parse,
 		streams: make(streams),
 		reasons: make(map[string]uint64),
 	}, drain)
@@ -66,65 +71,123 @@ func (s *server) parse(stream serve.Stream, drain *serve.Drainer) error {
 type parserLink struct {
 	serve.Stateless
 	server  *server
-	parser  LogParser
+	parse   func(event.RawLog, *event.LogEvent) error
 	streams streams
 	event   event.LogEvent
 	encoder record.LogEncoder
 	reasons map[string]uint64 // unparsed records since the last answer
+	work    parserWork
+}
+
+// parserWork is the batch in hand. It stays when the parser panics.
+type parserWork struct {
+	frame     *pb.Frame
+	answer    *serve.Answer
+	raw       event.RawLog // the record in hand
+	records   pb.Reader
+	index     uint32 // records that were read
+	truncated []uint32
+	covered   uint64 // everything before it is answered
+	out       *[]byte
+	count     uint32 // events in out
+	parsing   bool   // the parser has the record
 }
 
 // Handle parses one batch of raw records.
 func (p *parserLink) Handle(_ context.Context, f *pb.Frame, answer *serve.Answer) error {
-	raw := event.RawLog{
-		Stream:       p.streams.of(f),
-		Sequence:     f.FirstSequence,
-		ObservedTime: record.Time(f.ObservedTime),
+	p.work = parserWork{
+		frame:     f,
+		answer:    answer,
+		raw:       event.RawLog{Stream: p.streams.of(f), ObservedTime: record.Time(f.ObservedTime)},
+		records:   pb.NewReader(pb.Kind_KIND_RAW, f.Payload()),
+		truncated: f.Truncated,
+		covered:   max(f.FirstSequence, f.SkipBefore),
 	}
-	truncated := f.Truncated
-	out := p.server.pool.Get(min(f.Size()*2+4096, pb.MaxBatchBytes))
-	*out = (*out)[:0]
-	p.encoder.Begin(raw.ObservedTime)
-	count := uint32(0)
-	covered := max(f.FirstSequence, f.SkipBefore) // everything before it is answered
-	records := pb.NewReader(pb.Kind_KIND_RAW, f.Payload())
-	index := uint32(0)
-	for ; index < f.Count && records.Next(); index++ {
-		raw.Line = records.Item
-		raw.Truncated = len(truncated) > 0 && truncated[0] == index
-		if raw.Truncated {
-			truncated = truncated[1:]
+	defer func() { p.work = parserWork{} }()
+	clear(p.event.Fields[:cap(p.event.Fields)]) // lets go of earlier batches
+	p.begin(min(f.Size()*2+4096, pb.MaxBatchBytes))
+	for {
+		done, err := p.run()
+		if err != nil {
+			return err
 		}
-		if raw.Sequence >= f.SkipBefore {
-			*out = p.record(*out, raw, f.FirstSequence)
-			count++
-		}
-		raw.Sequence++
-		if len(*out) >= partBytes {
-			if err := answer.Send(p.part(f, out, count, raw.Sequence)); err != nil {
-				return err
-			}
-			covered = raw.Sequence
-			out = p.server.pool.Get(pb.MaxBatchBytes)
-			*out = (*out)[:0]
-			p.encoder.Begin(raw.ObservedTime)
-			count = 0
+		if done {
+			break
 		}
 	}
+	w := &p.work
 	// A broken source sends what follows; what was read goes on.
-	if index < f.Count {
+	if w.index < f.Count {
 		p.server.bad.Add(1)
-		p.server.log.Error("malformed batch", "stream", raw.Stream.Name, "records", index, "counted", f.Count, "error", records.Err)
-	} else if records.Next() {
+		p.server.log.Error("malformed batch", "stream", w.raw.Stream.Name, "records", w.index, "counted", f.Count, "error", w.records.Err)
+	} else if w.records.Next() {
 		p.server.bad.Add(1) // what is beyond the count has no sequence
 	}
 	// An answer covers something new: a batch that was answered before, or by
 	// the parts so far, needs none.
 	end := f.FirstSequence + uint64(f.Count)
-	if covered >= end {
-		p.server.pool.Put(out)
+	if w.covered >= end {
+		p.server.pool.Put(w.out)
 		return nil
 	}
-	return answer.Finish(p.part(f, out, count, end))
+	return answer.Finish(p.part(f, w.out, w.count, end))
+}
+
+// begin begins an answer, or the next part of one.
+func (p *parserLink) begin(size int) {
+	w := &p.work
+	w.out, w.count = p.server.pool.Get(size), 0
+	*w.out = (*w.out)[:0]
+	p.encoder.Begin(w.raw.ObservedTime)
+}
+
+// run parses the records that are left, and is done then. A panic of the parser
+// costs the record and no more: run recovers, and is to be called again. That is
+// once a batch instead of a guard around every record.
+func (p *parserLink) run() (done bool, err error) {
+	w := &p.work
+	if w.parsing { // the record is still in hand
+		w.parsing = false
+		if err := p.put(reasonPanic, false); err != nil {
+			return false, err
+		}
+	}
+	defer func() {
+		if !w.parsing {
+			return
+		}
+		if r := recover(); r != nil {
+			p.server.log.Error("the parser panicked", "stream", w.raw.Stream.Name, "sequence", w.raw.Sequence, "panic", r)
+		}
+	}()
+	for w.index < w.frame.Count && w.records.Next() {
+		w.raw.Sequence = w.frame.FirstSequence + uint64(w.index)
+		w.raw.Line = w.records.Item
+		w.raw.Truncated = len(w.truncated) > 0 && w.truncated[0] == w.index
+		if w.raw.Truncated {
+			w.truncated = w.truncated[1:]
+		}
+		w.index++
+		if w.raw.Sequence < w.frame.SkipBefore {
+			continue
+		}
+		p.empty()
+		reason, ascii := unfit(&w.raw)
+		if reason == "" {
+			w.parsing = true
+			err := p.parse(event.RawLog{ // made anew, which is quicker than a copy of what was just written
+				Stream: w.raw.Stream, Sequence: w.raw.Sequence, ObservedTime: w.raw.ObservedTime, Line: w.raw.Line,
+			}, &p.event)
+			w.parsing = false
+			if err != nil {
+				reason = codeOf(err)
+			}
+		}
+		if err := p.put(reason, ascii); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // part returns a part of the answer to a batch: the events of its records before
@@ -149,41 +212,53 @@ func (p *parserLink) part(f *pb.Frame, payload *[]byte, count uint32, next uint6
 	return pb.NewFrame(header, payload, p.server.pool)
 }
 
-// record appends the log event of one raw record to b.
-func (p *parserLink) record(b []byte, raw event.RawLog, base uint64) []byte {
-	e := &p.event
-	e.Reset()
-	reason, ascii := unfit(raw)
+// put appends the log event of the record in hand, which the parser has read
+// unless there is a reason why not, and sends the answer's part when it is full.
+// ascii says that the record is.
+func (p *parserLink) put(reason string, ascii bool) error {
+	w, e, base := &p.work, &p.event, p.work.frame.FirstSequence
 	if reason == "" {
-		if err := p.parse(raw, e); err != nil {
-			reason = reasonOther
-			if c := Coder(nil); errors.As(err, &c) {
-				reason = c.Code()
-			}
-		}
-	}
-	if reason == "" {
-		p.complete(e, raw)
-		start := len(b)
+		p.complete()
+		start := len(*w.out)
 		var text []byte
 		if ascii {
-			text = raw.Line
+			text = w.raw.Line
 		}
-		b = p.encoder.Append(b, e, base, text)
-		if len(b)-start <= maxParsed && len(e.Fields) <= record.MaxFields {
-			return b
+		*w.out = p.encoder.Append(*w.out, e, base, text)
+		if len(*w.out)-start > maxParsed || len(e.Fields) > record.MaxFields {
+			// Its names stay: others may refer to them by now.
+			*w.out, reason = p.encoder.Cut(*w.out, start), reasonOversize
 		}
-		// Its names stay: others may refer to them by now.
-		b, reason = p.encoder.Cut(b, start), reasonOversize
 	}
-	reason = cutText(record.Valid(reason), maxCode)
-	p.countReason(reason)
-	e.Reset()
-	p.complete(e, raw)
-	e.Flags |= event.FlagUnparsed
-	e.Reason = reason
-	e.Raw = raw.Line[:min(len(raw.Line), rawKept)]
-	return p.encoder.Append(b, e, base, nil)
+	if reason != "" {
+		reason = cutText(record.Valid(reason), maxCode)
+		p.countReason(reason)
+		p.empty()
+		p.complete()
+		e.Flags |= event.FlagUnparsed
+		e.Reason = reason
+		e.Raw = w.raw.Line[:min(len(w.raw.Line), rawKept)]
+		*w.out = p.encoder.Append(*w.out, e, base, nil)
+	}
+	if w.count++; len(*w.out) < partBytes {
+		return nil
+	}
+	next := w.raw.Sequence + 1
+	if err := w.answer.Send(p.part(w.frame, w.out, w.count, next)); err != nil {
+		return err
+	}
+	w.covered = next
+	p.begin(pb.MaxBatchBytes)
+	return nil
+}
+
+// empty empties the event, as its Reset does, but for what lies beyond the length
+// of Fields.
+func (p *parserLink) empty() {
+	e := &p.event
+	e.Stream, e.Sequence, e.Time, e.ObservedTime = nil, 0, time.Time{}, time.Time{}
+	e.Severity, e.Flags, e.Host, e.Process, e.PID, e.Message = 0, 0, "", "", 0, ""
+	e.Fields, e.Raw, e.Reason = e.Fields[:0], nil, ""
 }
 
 func (p *parserLink) countReason(reason string) {
@@ -193,29 +268,27 @@ func (p *parserLink) countReason(reason string) {
 	p.reasons[reason]++
 }
 
-// parse calls the parser; a panic of its costs the record and no more.
-func (p *parserLink) parse(raw event.RawLog, e *event.LogEvent) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			p.server.log.Error("the parser panicked", "stream", raw.Stream.Name, "sequence", raw.Sequence, "panic", r)
-			err = codeError(reasonPanic)
-		}
-	}()
-	return p.parser.Parse(raw, e)
+// codeOf returns why the parser refused a record.
+func codeOf(err error) string {
+	if c := Coder(nil); errors.As(err, &c) {
+		return c.Code()
+	}
+	return reasonOther
 }
 
 // complete fills in what the parser does not know.
-func (p *parserLink) complete(e *event.LogEvent, raw event.RawLog) {
+func (p *parserLink) complete() {
+	e, raw := &p.event, &p.work.raw
 	e.Sequence = raw.Sequence
 	e.ObservedTime = raw.ObservedTime
 	if raw.Truncated {
 		e.Flags |= event.FlagTruncated
 	}
-	switch {
-	case record.Nanos(e.Time) == 0:
+	switch at, observed := record.Nanos(e.Time), p.work.frame.ObservedTime; {
+	case at == 0:
 		e.Time = raw.ObservedTime
 		e.Flags |= event.FlagTimeInferred
-	case !p.server.replay && !raw.ObservedTime.IsZero() && e.Time.Sub(raw.ObservedTime) > maxAhead:
+	case !p.server.replay && observed != 0 && at > observed && uint64(at)-uint64(observed) > uint64(maxAhead):
 		e.Time = raw.ObservedTime
 		e.Flags |= event.FlagTimeClamped
 	}
@@ -223,7 +296,7 @@ func (p *parserLink) complete(e *event.LogEvent, raw event.RawLog) {
 
 // unfit returns why a record is not shown to a text parser, "" when it is, and
 // whether it is all ASCII then.
-func unfit(raw event.RawLog) (reason string, ascii bool) {
+func unfit(raw *event.RawLog) (reason string, ascii bool) {
 	switch {
 	case raw.Truncated:
 		return reasonTooLong, false
@@ -241,33 +314,35 @@ func unfit(raw event.RawLog) (reason string, ascii bool) {
 }
 
 // scan reports whether a line holds a NUL byte, and whether all of it is ASCII.
-// It looks at eight bytes at a time: the high bit of (w - 1) &^ w is set in the
-// lowest byte that is 0, and above it at most where one is (Hacker's Delight,
-// 6-1).
+// It looks at eight bytes at a time, of which the last may overlap the ones
+// before: as long as no byte is above 0x7f, adding 0x7f to each carries into its
+// own high bit and no further, unless it is 0.
 func scan(line []byte) (nul, ascii bool) {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	var zero, set uint64
-	for ; len(line) >= 32; line = line[32:] {
-		a, b := binary.LittleEndian.Uint64(line), binary.LittleEndian.Uint64(line[8:])
-		c, d := binary.LittleEndian.Uint64(line[16:]), binary.LittleEndian.Uint64(line[24:])
-		zero |= (a-ones)&^a | (b-ones)&^b | (c-ones)&^c | (d-ones)&^d
+	const sevens, high = 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
+	if len(line) < 8 {
+		set := byte(0)
+		for _, c := range line {
+			set |= c
+			nul = nul || c == 0
+		}
+		return nul, set < utf8.RuneSelf
+	}
+	last := binary.LittleEndian.Uint64(line[len(line)-8:])
+	set, above := last, last+sevens
+	rest := line
+	for ; len(rest) >= 32; rest = rest[32:] {
+		a, b := binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
+		c, d := binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:])
 		set |= a | b | c | d
+		above &= (a + sevens) & (b + sevens) & (c + sevens) & (d + sevens)
 	}
-	for ; len(line) >= 8; line = line[8:] {
-		w := binary.LittleEndian.Uint64(line)
-		zero |= (w - ones) &^ w
+	for ; len(rest) >= 8; rest = rest[8:] {
+		w := binary.LittleEndian.Uint64(rest)
 		set |= w
+		above &= w + sevens
 	}
-	for _, c := range line {
-		w := uint64(c)
-		zero |= (w - 1) &^ w & 0x80
-		set |= w
+	if set&high != 0 {
+		return bytes.IndexByte(line, 0) >= 0, false
 	}
-	return zero&high != 0, set&high == 0
+	return above&high != high, true
 }
-
-// codeError is a Coder that is nothing but its code.
-type codeError string
-
-func (e codeError) Error() string { return string(e) }
-func (e codeError) Code() string  { return string(e) }

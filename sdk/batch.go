@@ -71,18 +71,13 @@ func makeBatch[E any](kind event.Kind, stream *event.Stream, events []E, sequenc
 
 // each yields the bodies of the records when the batch is of the kind, and as many
 // of them as it counts. What is beyond them is one record that cannot be used.
-// names, which may be nil, takes the names.
-func (r records) each(b Batch, kind event.Kind, names *record.Names, yield func(body []byte) bool) {
+func (r records) each(b Batch, kind event.Kind, yield func(body []byte) bool) {
 	if b.Kind != kind {
 		return
 	}
 	n := 0
 	items := ironpostv1.NewReader(ironpostv1.Kind(kind), r.payload)
 	for items.Next() {
-		if items.IsName {
-			names.Add(items.Item)
-			continue
-		}
 		if n == b.Count {
 			r.count()
 			return
@@ -103,33 +98,54 @@ func (r records) count() {
 	}
 }
 
+// logs is each for log events, whose names stand among them. It is a loop of its
+// own: nothing here is called so often.
 func (r records) logs(b Batch) iter.Seq[*event.LogEvent] {
 	return func(yield func(*event.LogEvent) bool) {
+		if b.Kind != event.KindLog {
+			return
+		}
 		e, names := r.log, r.names
 		if e == nil {
 			e, names = new(event.LogEvent), new(record.Names)
 		}
 		names.Reset()
-		r.each(b, event.KindLog, names, func(body []byte) bool {
-			e.Reset()
-			e.Stream, e.ObservedTime = b.Stream, r.observed
-			if err := names.DecodeLog(body, r.base, e); err != nil {
+		clear(e.Fields[:cap(e.Fields)]) // lets go of earlier batches
+		n := 0
+		items := ironpostv1.NewReader(ironpostv1.Kind_KIND_LOG, r.payload)
+		for items.Next() {
+			if items.IsName {
+				names.Add(items.Item)
+				continue
+			}
+			if n == b.Count {
 				r.count()
-				return true
+				return
+			}
+			n++
+			e.Stream, e.ObservedTime = b.Stream, r.observed
+			if err := names.DecodeLog(items.Item, r.base, e); err != nil {
+				r.count()
+				continue
 			}
 			if e.Sequence < r.skip {
-				return true
+				continue
 			}
 			r.note(e.ID(), nil)
-			return yield(e)
-		})
+			if !yield(e) {
+				return
+			}
+		}
+		if items.Err != nil {
+			r.count()
+		}
 	}
 }
 
 func (r records) packets(b Batch) iter.Seq[*event.PacketEvent] {
 	return func(yield func(*event.PacketEvent) bool) {
 		var p event.PacketEvent
-		r.each(b, event.KindPacket, nil, func(body []byte) bool {
+		r.each(b, event.KindPacket, func(body []byte) bool {
 			p = event.PacketEvent{Stream: b.Stream, PortSample: p.PortSample[:0]}
 			if err := record.DecodePacket(body, r.base, &p); err != nil {
 				r.count()
@@ -146,7 +162,7 @@ func (r records) packets(b Batch) iter.Seq[*event.PacketEvent] {
 
 func (r records) alerts(b Batch) iter.Seq[*event.AlertEvent] {
 	return func(yield func(*event.AlertEvent) bool) {
-		r.each(b, event.KindAlert, nil, func(body []byte) bool {
+		r.each(b, event.KindAlert, func(body []byte) bool {
 			a := event.AlertEvent{Stream: b.Stream}
 			if err := record.DecodeAlert(body, r.base, &a); err != nil {
 				r.count()
@@ -167,7 +183,7 @@ func (r records) alerts(b Batch) iter.Seq[*event.AlertEvent] {
 
 func (r records) actions(b Batch) iter.Seq[*event.ActionEvent] {
 	return func(yield func(*event.ActionEvent) bool) {
-		r.each(b, event.KindAction, nil, func(body []byte) bool {
+		r.each(b, event.KindAction, func(body []byte) bool {
 			a := event.ActionEvent{Stream: b.Stream}
 			if err := record.DecodeAction(body, r.base, &a); err != nil {
 				r.count()

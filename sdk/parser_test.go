@@ -112,6 +112,32 @@ func TestParserReasons(t *testing.T) {
 	}
 }
 
+// TestParserPanicsCostTheirRecords: any record of a batch may cause a panic, the
+// first, the last, or all of them.
+func TestParserPanicsCostTheirRecords(t *testing.T) {
+	l := sdktest.Start(t, sdktest.Value(parser), sdktest.HostConfig{}).Link("parser", nil)
+	for _, batch := range [][]string{
+		{"panic"}, {"panic", "fine"}, {"fine", "index"}, {"panic", "index", "panic"}, {"fine", "panic", "fail x", "index", "fine"},
+	} {
+		b := sdktest.Lines(lineStream, 7, batch...)
+		events := l.Events(l.Send(b))
+		if len(events) != len(batch) {
+			t.Fatalf("%q: %d events for %d records", batch, len(events), len(batch))
+		}
+		want := map[string]string{"panic": "parser_panic", "index": "parser_panic", "fail x": "parse_error"}
+		for i, line := range batch {
+			if e := events[i]; e.Reason != want[line] || e.Sequence != uint64(7+i) {
+				t.Errorf("%q: record %d has reason %q and sequence %d, want %q and %d", batch, i, e.Reason, e.Sequence, want[line], 7+i)
+			}
+		}
+		// What was answered before is neither parsed nor answered again.
+		b.SkipBefore = 8
+		if got := len(l.Events(l.Send(b))); got != len(batch)-1 {
+			t.Errorf("%q: %d events after the first, want %d", batch, got, len(batch)-1)
+		}
+	}
+}
+
 func TestParserTimes(t *testing.T) {
 	tests := []struct {
 		line  string

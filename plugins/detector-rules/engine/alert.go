@@ -91,7 +91,7 @@ func logSize(l *event.LogEvent) int {
 // marked as truncated; whoever needs all of it has its id.
 func clip(l *event.LogEvent, limit int) *event.LogEvent {
 	if logSize(l) <= limit {
-		return l.Clone()
+		return clone(l)
 	}
 	c := *l
 	c.Flags |= event.FlagTruncated
@@ -107,7 +107,31 @@ func clip(l *event.LogEvent, limit int) *event.LogEvent {
 		}
 		c.Fields = append(c.Fields, f)
 	}
-	return c.Clone()
+	return clone(&c)
+}
+
+// clone is l.Clone() with all texts in one piece of memory.
+func clone(l *event.LogEvent) *event.LogEvent {
+	c := *l
+	c.Fields = slices.Clone(l.Fields)
+	c.Raw = slices.Clone(l.Raw)
+	texts := func(visit func(*string)) {
+		for _, s := range [...]*string{&c.Host, &c.Process, &c.Message, &c.Reason} {
+			visit(s)
+		}
+		for i := range c.Fields {
+			visit(&c.Fields[i].Key)
+			visit(&c.Fields[i].Value)
+		}
+	}
+	size := 0
+	texts(func(s *string) { size += len(*s) })
+	memory := make([]byte, 0, size)
+	texts(func(s *string) {
+		memory = append(memory, *s...)
+		*s = alias(memory[len(memory)-len(*s):])
+	})
+	return &c
 }
 
 // cut shortens a text to at most n bytes without cutting a character.

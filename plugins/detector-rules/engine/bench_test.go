@@ -82,11 +82,16 @@ func BenchmarkCompile(b *testing.B) {
 }
 
 func TestNoAllocationOnMiss(t *testing.T) {
-	e := New(Compile(append(bruteForce(t, 5, 60), generated(t, 500)...)), Options{})
-	ev := missLine()
-	ev.Message = "Ünïcode " + ev.Message
 	raise := func(*event.AlertEvent) { t.Error("an alert") }
-	if n := testing.AllocsPerRun(2000, func() { e.Log(ev, raise) }); n != 0 {
-		t.Errorf("got %v allocations for an event that matches nothing, want none", n)
+	// The first rule alone is a candidate for every line of sshd.
+	for _, rules := range [][]*rule.Rule{bruteForce(t, 5, 60), append(bruteForce(t, 5, 60), generated(t, 500)...)} {
+		for _, before := range []string{"", "Ünïcode "} {
+			e := New(Compile(rules), Options{})
+			ev := missLine()
+			ev.Message = before + ev.Message
+			if n := testing.AllocsPerRun(2000, func() { e.Log(ev, raise) }); n != 0 {
+				t.Errorf("%d rules, %q: got %v allocations for an event that matches nothing, want none", len(rules), ev.Message, n)
+			}
+		}
 	}
 }

@@ -4,11 +4,12 @@
 //
 // Compile turns rules into a Set. Equal comparisons of all rules become one
 // atom. Every rule is filed under a witness: literals of which one must be in
-// the event if the rule holds. An event is looked up once per field (an exact
-// map, a four-byte prefilter for substrings), and only the rules whose witness
-// was found are evaluated, each atom at most once. So the cost of an event that
-// matches nothing hardly depends on the number of rules, and it allocates
-// nothing.
+// the event if the rule holds. An event is looked up once per field (a table of
+// whole values, a filter over pieces of four bytes for what is inside), and only
+// the rules whose witness was found are evaluated, each atom at most once. Values
+// are read as they are; only those with characters beyond ASCII have to be folded
+// to be looked up. So the cost of an event that matches nothing hardly depends on
+// the number of rules, and it allocates nothing.
 //
 // # Windows
 //

@@ -111,7 +111,6 @@ type occurrence struct {
 	log    *event.LogEvent
 	packet *event.PacketEvent
 	alert  *event.AlertEvent
-	kind   rule.Kinds
 	// time is in ns; see nanos.
 	time   int64
 	stream *stream
@@ -133,22 +132,24 @@ func New(set *Set, opts Options) *Engine {
 // Log looks at a log event and raises the alerts that it completes. raise is
 // called before Log returns and may keep the alert.
 func (e *Engine) Log(ev *event.LogEvent, raise func(*event.AlertEvent)) {
-	e.matcher.begin()
-	e.matcher.log(ev)
-	at := nanos(ev.Time)
+	at, observed := nanos(ev.Time), nanos(ev.ObservedTime)
 	// A time that was only observed says nothing about the stream's own clock.
 	borrowed := ev.Flags&(event.FlagTimeInferred|event.FlagTimeClamped|event.FlagUnparsed|event.FlagUnrouted) != 0 && ev.Time.Equal(ev.ObservedTime)
-	e.now = occurrence{log: ev, kind: rule.Logs, time: at, confirmed: confirmedLog(ev)}
-	e.run(ev.Stream, nanos(ev.ObservedTime), borrowed, raise)
+	st, late := e.hear(ev.Stream, at, observed, borrowed)
+	if rules := e.matcher.log(ev); len(rules) > 0 {
+		e.now = occurrence{log: ev, time: at, stream: st, late: late, confirmed: confirmedLog(ev)}
+		e.hits(rules, raise)
+	}
 }
 
 // Packet is Log for a packet summary.
 func (e *Engine) Packet(ev *event.PacketEvent, raise func(*event.AlertEvent)) {
-	e.matcher.begin()
-	e.matcher.packet(ev)
 	at := nanos(ev.Time)
-	e.now = occurrence{packet: ev, kind: rule.Packets, time: at}
-	e.run(ev.Stream, at, false, raise)
+	st, late := e.hear(ev.Stream, at, at, false)
+	if rules := e.matcher.packet(ev); len(rules) > 0 {
+		e.now = occurrence{packet: ev, time: at, stream: st, late: late}
+		e.hits(rules, raise)
+	}
 }
 
 // Alert is Log for another detector's alert. Alerts that stand at the end of
@@ -157,11 +158,12 @@ func (e *Engine) Alert(ev *event.AlertEvent, raise func(*event.AlertEvent)) {
 	if ev.Hops >= event.MaxHops {
 		return
 	}
-	e.matcher.begin()
-	e.matcher.alert(ev)
 	at := nanos(ev.Time)
-	e.now = occurrence{alert: ev, kind: rule.Alerts, time: at, confirmed: ev.Evidence == event.EvidenceConfirmed}
-	e.run(ev.Stream, nanos(ev.ObservedTime), false, raise)
+	st, late := e.hear(ev.Stream, at, nanos(ev.ObservedTime), false)
+	if rules := e.matcher.alert(ev); len(rules) > 0 {
+		e.now = occurrence{alert: ev, time: at, stream: st, late: late, confirmed: ev.Evidence == event.EvidenceConfirmed}
+		e.hits(rules, raise)
+	}
 }
 
 // confirmedLog reports whether a log line proves the addresses in it: a
@@ -171,8 +173,8 @@ func confirmedLog(ev *event.LogEvent) bool {
 	return ev.Stream != nil && ev.Stream.Provenance == event.ProvenanceHost && ev.Process != "kernel"
 }
 
-// run matches the event at hand and feeds the rules that hold.
-func (e *Engine) run(s *event.Stream, observed int64, borrowed bool, raise func(*event.AlertEvent)) {
+// hear takes the times of an event and reports whether it is late in its stream.
+func (e *Engine) hear(s *event.Stream, at, observed int64, borrowed bool) (st *stream, late bool) {
 	if e.stats.Events++; e.stats.Events%sweepEvery == 0 {
 		e.low = e.streams.low()
 	}
@@ -185,17 +187,21 @@ func (e *Engine) run(s *event.Stream, observed int64, borrowed bool, raise func(
 		e.stats.EvictedStreams++
 		e.forget(streamKey(evicted))
 	}
-	e.now.stream = st
-	e.now.late = st.observe(e.now.time, observed, borrowed)
+	late = st.observe(at, observed, borrowed)
 	e.streams.hear(observed)
-	if e.now.late {
+	if late {
 		e.stats.Late++
 	} else {
 		// A stream that begins, or speaks again, behind the others must not
 		// have its own windows swept away.
-		e.low = min(e.low, e.now.time)
+		e.low = min(e.low, at)
 	}
-	for _, number := range e.matcher.match(e.now.kind) {
+	return st, late
+}
+
+// hits feeds the rules that hold for the event at hand.
+func (e *Engine) hits(rules []int32, raise func(*event.AlertEvent)) {
+	for _, number := range rules {
 		e.hit(e.rules[number], raise)
 	}
 	e.now = occurrence{}

@@ -154,7 +154,10 @@ func naive(x *rule.Expr, get func(string) (string, bool)) bool {
 // TestIndex: for random rules over few words the index finds exactly the rules
 // that hold.
 func TestIndex(t *testing.T) {
-	words := []string{"fail", "Failed", "password", "pass", "Kelvin", "\u212aELVIN", "ſtraße", "STRASSE", "a", "ab", "", "abcabcabc", "abc", "ПАРОЛЬ", "пароль", "xy.z", "Ⱥbcd", "ⱥBCD"}
+	words := []string{
+		"fail", "Failed", "password", "pass", "Kelvin", "\u212aELVIN", "ſtraße", "STRASSE", "a", "ab", "", "abcabcabc", "abc", "ПАРОЛЬ", "пароль", "xy.z", "Ⱥbcd", "ⱥBCD",
+		"Failed password for", "fAILED PAſSWORD", "session opened", "ses\u017fion opened for user root", "SESSION OPENED FOR USER", "неверный пароль", "НЕВЕРНЫЙ Пароль",
+	}
 	fields := []string{"message", "process", "f", "g"}
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 3))

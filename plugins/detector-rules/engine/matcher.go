@@ -2,9 +2,11 @@ package engine
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/sdk/event"
 )
 
 // matcher finds the rules that hold for one event. It is the scratch memory of
@@ -16,13 +18,18 @@ type matcher struct {
 	ruleStamp   []uint32
 	needleStamp []uint32
 	candidates  []int32
+	// folding holds the value that is looked up, folded, if hasFolded.
+	folding   []byte
+	hasFolded bool
+	// written is where a number is written to be looked up.
+	written [20]byte
 }
 
 func newMatcher(s *Set) *matcher {
 	return &matcher{
 		view: newView(s), atomStamp: make([]uint32, len(s.atoms)), atomValue: make([]bool, len(s.atoms)),
 		ruleStamp: make([]uint32, len(s.rules)), needleStamp: make([]uint32, s.needles),
-		candidates: make([]int32, 0, len(s.rules)),
+		candidates: make([]int32, 0, len(s.rules)), folding: make([]byte, 0, 4096),
 	}
 }
 
@@ -36,21 +43,93 @@ func (m *matcher) begin() {
 	m.candidates = m.candidates[:0]
 }
 
-// match returns the numbers of the rules that look at kind and hold for the
-// event in the view, in the order of the rules. The slice is valid until the
-// next begin.
-func (m *matcher) match(kind rule.Kinds) []int32 {
-	for _, f := range m.present {
-		idx := &m.set.index[f]
-		m.nominate(idx.present)
-		if idx.exact != nil {
-			m.nominate(idx.exact[m.lower(f)])
-		}
-		if idx.scanner.needles != nil {
-			idx.scanner.scan(m, m.lower(f))
+// log returns the numbers of the rules that hold for a log event, in the order
+// of the rules. The slice is valid until the next event. Most events bring no
+// candidates; their fields never get into the view.
+func (m *matcher) log(e *event.LogEvent) []int32 {
+	m.begin()
+	m.nominate(m.set.always)
+	m.watchLog(e)
+	if len(m.candidates) == 0 {
+		return nil
+	}
+	m.view.log(e)
+	return m.decide(rule.Logs)
+}
+
+// watchLog nominates rules by the fields of a log event that have an index. Of
+// a name that comes twice the view has the first value alone, so it may nominate
+// too many.
+func (m *matcher) watchLog(e *event.LogEvent) {
+	w := &m.set.watchedMembers
+	if e.Process != "" {
+		m.watch(w.process, e.Process)
+	}
+	if e.Message != "" {
+		m.watch(w.message, e.Message)
+	}
+	if e.Host != "" {
+		m.watch(w.host, e.Host)
+	}
+	if e.PID != 0 && w.pid != absent {
+		m.watch(w.pid, alias(strconv.AppendUint(m.written[:0], uint64(e.PID), 10)))
+	}
+	if e.Severity != event.SeverityUnknown && w.severity != absent {
+		m.watch(w.severity, e.Severity.String())
+	}
+	if e.Reason != "" {
+		m.watch(w.reason, e.Reason)
+	}
+	if len(e.Raw) > 0 {
+		m.watch(w.raw, alias(e.Raw))
+	}
+	watched := &m.set.watched
+	for i := range e.Fields {
+		if f := &e.Fields[i]; watched.maybe[sketch(f.Key)] {
+			m.watch(watched.search(f.Key), f.Value)
 		}
 	}
+}
+
+func (m *matcher) watch(id int32, value string) {
+	if id != absent {
+		m.set.index[id].look(m, value)
+	}
+}
+
+// packet is log for a packet summary.
+func (m *matcher) packet(p *event.PacketEvent) []int32 {
+	m.begin()
+	m.view.packet(p)
+	return m.match(rule.Packets)
+}
+
+// alert is log for another detector's alert.
+func (m *matcher) alert(a *event.AlertEvent) []int32 {
+	m.begin()
+	m.view.alert(a)
+	return m.match(rule.Alerts)
+}
+
+// match is log for the event in the view.
+func (m *matcher) match(kind rule.Kinds) []int32 {
 	m.nominate(m.set.always)
+	for _, f := range m.present {
+		m.set.index[f].look(m, m.value[f])
+	}
+	return m.decide(kind)
+}
+
+// foldOnce returns the value that is looked up, folded.
+func (m *matcher) foldOnce(value string) string {
+	if !m.hasFolded {
+		m.folding, m.hasFolded = appendFold(m.folding[:0], value), true
+	}
+	return alias(m.folding)
+}
+
+// decide returns those of the candidates that hold, in the order of the rules.
+func (m *matcher) decide(kind rule.Kinds) []int32 {
 	out := m.candidates[:0]
 	for _, number := range m.candidates {
 		p := m.set.rules[number]
@@ -74,6 +153,21 @@ func (m *matcher) nominate(rules []int32) {
 			m.candidates = append(m.candidates, number)
 		}
 	}
+}
+
+// fits compares a text that is not folded, without regard to case.
+func (a *atom) fits(text string) (found, sure bool) {
+	switch a.op {
+	case rule.Equals:
+		return a.is(text)
+	case rule.Contains:
+		return a.in(text)
+	case rule.StartsWith:
+		return a.begins(text)
+	case rule.EndsWith:
+		return a.ends(text)
+	}
+	return false, true
 }
 
 func fits(op rule.Operator, s, text string) bool {

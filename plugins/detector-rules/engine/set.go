@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
@@ -11,10 +12,12 @@ import (
 
 // Set is a compiled set of rules. It is immutable and may be shared.
 type Set struct {
-	rules   []*program
-	atoms   []atom
-	fields  map[string]int32
-	members members
+	rules []*program
+	atoms []atom
+	// fields are those that rules name, watched those of them that an index is
+	// for; so are members and watchedMembers.
+	fields, watched         names
+	members, watchedMembers members
 	// index is by field.
 	index []fieldIndex
 	// always are the rules that have no witness.
@@ -48,10 +51,11 @@ type node struct {
 
 // atom is one comparison of one field with one value.
 type atom struct {
-	field  int32
-	op     rule.Operator
-	cased  bool
-	text   string
+	field int32
+	op    rule.Operator
+	cased bool
+	// pattern is the value; it is folded unless case counts.
+	pattern
 	re     *regexp.Regexp
 	number float64
 	prefix netip.Prefix
@@ -68,7 +72,7 @@ type atomKey struct {
 // Compile prepares rules that Load found right. Disabled rules are left out.
 func Compile(rules []*rule.Rule) *Set {
 	c := &compiler{
-		Set:   &Set{fields: map[string]int32{}},
+		Set: &Set{}, fields: map[string]int32{},
 		atoms: map[atomKey]int32{}, popular: map[witness]int{},
 	}
 	for _, r := range rules {
@@ -76,13 +80,16 @@ func Compile(rules []*rule.Rule) *Set {
 			c.add(r)
 		}
 	}
-	c.members = newMembers(c.fields)
 	c.file()
+	c.Set.fields = newNames(c.fields, func(int32) bool { return true })
+	c.watched = newNames(c.fields, func(id int32) bool { return !c.index[id].idle() })
+	c.members, c.watchedMembers = newMembers(&c.Set.fields), newMembers(&c.watched)
 	return c.Set
 }
 
 type compiler struct {
 	*Set
+	fields  map[string]int32
 	atoms   map[atomKey]int32
 	popular map[witness]int
 }
@@ -124,6 +131,8 @@ func (c *compiler) node(e *rule.Expr) node {
 		for _, s := range e.Subs {
 			n.subs = append(n.subs, c.node(s))
 		}
+		// What is decided for little comes first.
+		slices.SortStableFunc(n.subs, func(a, b node) int { return c.effort(&a) - c.effort(&b) })
 		return n
 	}
 	m := e.Match
@@ -140,6 +149,26 @@ func (c *compiler) node(e *rule.Expr) node {
 	return n
 }
 
+// effort tells roughly what it costs to decide a condition.
+func (c *compiler) effort(n *node) int {
+	if n.op != rule.OpMatch {
+		sum := 0
+		for i := range n.subs {
+			sum += c.effort(&n.subs[i])
+		}
+		return sum
+	}
+	switch c.Set.atoms[n.atom].op {
+	case rule.Regex:
+		return 20
+	case rule.Contains:
+		return 4
+	case rule.Greater, rule.GreaterEqual, rule.Less, rule.LessEqual, rule.CIDR:
+		return 2
+	}
+	return 1
+}
+
 // atom returns the number of the atom of the i-th value of m.
 func (c *compiler) atom(m *rule.Match, i int) int32 {
 	a := atom{field: c.field(m.Field), op: m.Operator, cased: m.CaseSensitive}
@@ -149,7 +178,7 @@ func (c *compiler) atom(m *rule.Match, i int) int32 {
 	switch m.Operator {
 	case rule.Equals, rule.Contains, rule.StartsWith, rule.EndsWith:
 		if !a.cased {
-			a.text = foldString(a.text)
+			a.pattern = newPattern(foldString(a.text))
 		}
 	case rule.Regex:
 		a.re = m.Regexps[i]
@@ -181,7 +210,14 @@ func (c *compiler) file() {
 		}
 	}
 	c.index = make([]fieldIndex, len(c.fields))
+	exacts := make([]map[string][]int32, len(c.fields))
 	needles := make([]map[string][]int32, len(c.fields))
+	enter := func(texts *map[string][]int32, text string, number int32) {
+		if *texts == nil {
+			*texts = map[string][]int32{}
+		}
+		(*texts)[text] = append((*texts)[text], number)
+	}
 	for i, p := range c.rules {
 		number := int32(i)
 		witnesses, _ := c.witness(p.root)
@@ -190,25 +226,21 @@ func (c *compiler) file() {
 			continue
 		}
 		for _, w := range dedupe(witnesses) {
-			f := &c.index[w.field]
 			switch w.kind {
 			case exact:
-				if f.exact == nil {
-					f.exact = map[string][]int32{}
-				}
-				f.exact[w.text] = append(f.exact[w.text], number)
+				enter(&exacts[w.field], w.text, number)
 			case substring:
-				if needles[w.field] == nil {
-					needles[w.field] = map[string][]int32{}
-				}
-				needles[w.field][w.text] = append(needles[w.field][w.text], number)
+				enter(&needles[w.field], w.text, number)
 			default:
+				f := &c.index[w.field]
 				f.present = append(f.present, number)
 			}
 		}
 	}
-	for i := range needles {
-		c.needles = c.index[i].scanner.build(needles[i], c.needles)
+	for i := range c.index {
+		c.index[i].exact = newExactIndex(exacts[i])
+		c.index[i].scanner = newScanner(needles[i], c.needles)
+		c.needles += len(needles[i])
 	}
 }
 
@@ -273,10 +305,15 @@ func (m *matcher) compare(a *atom) bool {
 		return ok && ordered(a.op, cmp.Compare(n, a.number))
 	}
 	s := m.value[a.field]
-	if !a.cased {
-		s = m.lower(a.field)
+	if a.cased {
+		return fits(a.op, s, a.text)
 	}
-	return fits(a.op, s, a.text)
+	if m.foldStamp[a.field] != m.epoch {
+		if found, sure := a.fits(s); sure {
+			return found
+		}
+	}
+	return fits(a.op, m.lower(a.field), a.text)
 }
 
 func ordered(op rule.Operator, c int) bool {

@@ -317,9 +317,13 @@ func (e *Engine) Save(put func(key string, value []byte) bool, del func(key stri
 	}
 	for st := e.streams.head; st != nil; st = st.next {
 		if st.dirty {
-			w := &writer{b: []byte{stateVersion}}
+			w := &writer{b: append(e.value[:0], stateVersion)}
 			w.int(st.newest)
-			if !put(streamKey(st.id), w.b) {
+			e.value = w.b
+			if st.key == "" {
+				st.key = streamKey(st.id)
+			}
+			if !put(st.key, e.value) {
 				return
 			}
 			st.dirty = false

@@ -16,7 +16,9 @@ type stream struct {
 	// first; seen is the last time of any kind.
 	newest, seen, observed int64
 	dirty                  bool
-	prev, next             *stream
+	// key is that of its state, once it was saved.
+	key        string
+	prev, next *stream
 }
 
 // observe takes the time of the next event and reports whether it is late.

@@ -20,44 +20,13 @@ type view struct {
 	isNumber                   []bool
 	// present lists the fields of this epoch.
 	present []int32
-	// known remembers the numbers of keys that events had.
-	known [128]knownKey
 	// digits holds values that had to be written, fold those that were folded.
 	// Slices of both stay valid when they move.
 	digits, fold []byte
 }
 
-// knownKey is a key and its number, -1 where no rule names it.
-type knownKey struct {
-	text   [27]byte
-	length uint8
-	id     int32
-}
-
-// field returns the number of a key, -1 where no rule names it. It is the lookup
-// in the Set's map at the price of a comparison, for keys that came before.
-func (v *view) field(key string) int32 {
-	n := len(key)
-	if n == 0 || n > len(knownKey{}.text) {
-		return v.lookup(key)
-	}
-	k := &v.known[(int(key[0])+int(key[n-1])<<2+int(key[n/2])<<4+n)&(len(v.known)-1)]
-	if string(k.text[:k.length]) != key {
-		copy(k.text[:], key)
-		k.length, k.id = uint8(n), v.lookup(key)
-	}
-	return k.id
-}
-
-func (v *view) lookup(key string) int32 {
-	if id, ok := v.set.fields[key]; ok {
-		return id
-	}
-	return -1
-}
-
 func newView(s *Set) *view {
-	n := len(s.fields)
+	n := len(s.index)
 	return &view{
 		set: s, stamp: make([]uint32, n), foldStamp: make([]uint32, n), numStamp: make([]uint32, n),
 		value: make([]string, n), folded: make([]string, n), number: make([]float64, n), isNumber: make([]bool, n),
@@ -188,7 +157,7 @@ func (v *view) log(e *event.LogEvent) {
 		v.put(m.raw, alias(e.Raw))
 	}
 	for i := range e.Fields {
-		v.put(v.field(e.Fields[i].Key), e.Fields[i].Value)
+		v.put(v.set.fields.find(e.Fields[i].Key), e.Fields[i].Value)
 	}
 }
 
@@ -239,13 +208,11 @@ func (v *view) alert(a *event.AlertEvent) {
 	v.put(m.evidence, a.Evidence.String())
 	v.putUint(m.count, a.Count)
 	for i := range a.Entities {
-		if id, ok := v.set.fields[a.Entities[i].Key]; ok {
-			v.put(id, a.Entities[i].Value)
-		}
+		v.put(v.set.fields.find(a.Entities[i].Key), a.Entities[i].Value)
 	}
 }
 
-// members are the numbers of the fields that are members of events, -1 where
+// members are the numbers of the fields that are members of events, absent where
 // no rule names one.
 type members struct {
 	process, message, host, pid, severity, reason, raw int32
@@ -254,13 +221,8 @@ type members struct {
 	ruleID, detector, title, group, evidence, count    int32
 }
 
-func newMembers(fields map[string]int32) members {
-	id := func(name string) int32 {
-		if id, ok := fields[name]; ok {
-			return id
-		}
-		return -1
-	}
+func newMembers(fields *names) members {
+	id := fields.find
 	m := members{
 		process: id("process"), message: id("message"), host: id("host"), pid: id("pid"), severity: id("severity"),
 		reason: id("reason"), raw: id("raw"), srcIP: id("src_ip"), dstIP: id("dst_ip"), dstPort: id("dst_port"),

@@ -26,10 +26,12 @@ const (
 )
 
 // What a witness costs beside the number of rules that share it: a map lookup
-// is cheaper than a scan, a short text is in too many events, and presence
-// tells nearly nothing.
+// is cheaper than a scan, a text shorter than a window of its field's sieve
+// makes it look at every byte, a still shorter one is looked for alone, and
+// presence tells nearly nothing.
 const (
 	costSubstring = 0.5
+	costMiddle    = 1
 	costShort     = 16
 	costPresence  = 1e6
 )
@@ -112,8 +114,10 @@ func (c *compiler) cost(list []witness) float64 {
 		switch {
 		case w.kind == presence:
 			sum += costPresence
-		case w.kind == substring && len(w.text) < gramSize:
+		case w.kind == substring && len(w.text) < window(meshes[2]):
 			sum += costShort
+		case w.kind == substring && len(w.text) < window(meshes[1]):
+			sum += costMiddle + costSubstring + 1/float64(len(w.text))
 		case w.kind == substring:
 			sum += costSubstring + 1/float64(len(w.text))
 		}

@@ -1,7 +1,6 @@
 package extract
 
 import (
-	"net/netip"
 	"strings"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -68,7 +67,10 @@ func ApplyLocal(out *event.LogEvent) {
 
 // apply reads the message; addresses says whether it may name a remote peer.
 func apply(out *event.LogEvent, addresses bool) {
-	m := repeated(out, out.Message)
+	m := out.Message
+	if strings.HasPrefix(m, "m") { // looked at first, because few messages do
+		m = repeated(out, m)
+	}
 	if m == "" {
 		return
 	}
@@ -118,52 +120,6 @@ func repeated(out *event.LogEvent, m string) string {
 	return strings.TrimSpace(inner[:len(inner)-1])
 }
 
-// setAddress sets src_ip and, unless it is empty, src_port. It sets nothing
-// when ip is not an address or port is not a port.
-func setAddress(out *event.LogEvent, ip, port string) bool {
-	if port != "" && !isPort(port) {
-		return false
-	}
-	canonical, ok := Address(ip)
-	if !ok {
-		return false
-	}
-	out.Set("src_ip", canonical)
-	if port != "" {
-		out.Set("src_port", port)
-	}
-	return true
-}
-
-// Address returns an address in canonical form: IPv4 in dotted decimal, IPv6
-// as RFC 5952 writes it, IPv4-mapped IPv6 as IPv4, without a zone. The result
-// aliases text when that is canonical already.
-func Address(text string) (string, bool) {
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return "", false
-	}
-	if addr.Is4() {
-		return text, true
-	}
-	addr = addr.Unmap().WithZone("")
-	var buf [64]byte
-	if canonical := addr.AppendTo(buf[:0]); string(canonical) != text {
-		return string(canonical), true
-	}
-	return text, true
-}
-
-// addressPort splits "IP port N", or "IP" alone, which must be all of s.
-func addressPort(s string) (ip, port string, ok bool) {
-	ip, rest, found := strings.Cut(s, " ")
-	if !found {
-		return ip, "", ip != ""
-	}
-	port, ok = strings.CutPrefix(rest, "port ")
-	return ip, port, ok && isPort(port)
-}
-
 // lastIndex is strings.LastIndex for texts that are rarely there more than once:
 // looking from the front uses the processor's wide registers, from the back not.
 func lastIndex(s, text string) int {
@@ -177,51 +133,13 @@ func lastIndex(s, text string) int {
 	}
 }
 
-// tailFrom splits "LEFT from IP port N" or "LEFT from IP" at the last " from ":
-// the tail is the program's own, so whatever LEFT holds cannot move it.
-func tailFrom(s string) (left, ip, port string, ok bool) {
-	at := lastIndex(s, " from ")
-	if at < 0 {
-		return "", "", "", false
-	}
-	ip, port, ok = addressPort(s[at+len(" from "):])
-	return s[:at], ip, port, ok
-}
-
-// tailUser splits "LEFT IP port N" at the last three words.
-func tailUser(s string) (left, ip, port string, ok bool) {
-	at := lastIndex(s, " port ")
-	if at < 0 {
-		return "", "", "", false
-	}
-	port = s[at+len(" port "):]
-	s = s[:at]
-	sp := strings.LastIndexByte(s, ' ')
-	if sp < 0 || !isPort(port) {
-		return "", "", "", false
-	}
-	return s[:sp], s[sp+1:], port, true
-}
-
-// isPort reports whether s is a number from 0 to 65535 of at most 5 digits.
-func isPort(s string) bool {
-	if !isNumber(s, 5) {
-		return false
-	}
-	n := 0
-	for i := range len(s) {
-		n = n*10 + int(s[i]-'0')
-	}
-	return n <= 65535
-}
-
 // isNumber reports whether s is 1 to most decimal digits.
 func isNumber(s string, most int) bool {
 	if s == "" || len(s) > most {
 		return false
 	}
 	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
+		if !isDigit(s[i]) {
 			return false
 		}
 	}
@@ -245,13 +163,19 @@ func quoted(s string) (name, rest string, ok bool) {
 // user sets a field to an account name, without the "(uid=N)" that PAM adds,
 // which becomes the field uidKey.
 func user(out *event.LogEvent, key, uidKey, name string) {
-	if at := lastIndex(name, "(uid="); at >= 0 && strings.HasSuffix(name, ")") {
-		if uid := name[at+len("(uid=") : len(name)-1]; isNumber(uid, 10) {
-			out.Set(uidKey, uid)
-			name = name[:at]
+	if last := len(name) - 1; last >= 0 && name[last] == ')' {
+		n := last
+		for n > 0 && isDigit(name[n-1]) {
+			n--
+		}
+		if head, ok := strings.CutSuffix(name[:n], "(uid="); ok && isNumber(name[n:last], 10) {
+			out.Set(uidKey, name[n:last])
+			name = head
 		}
 	}
 	if name != "" {
 		out.Set(key, name)
 	}
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

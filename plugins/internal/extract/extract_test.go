@@ -263,6 +263,7 @@ func TestSSH(t *testing.T) {
 			"connection", "sshd", "Connection from 192.0.2.9 port 80 on 192.0.2.10 port 22 rdomain \"\"",
 			[]string{"event_action=ssh_connection", "src_ip=192.0.2.9", "src_port=80"},
 		},
+		{"not allowed, without a name", "sshd", "User not allowed because listed in DenyUsers", nil},
 		{"something else", "sshd", "Server key generation complete.", nil},
 		{"another program", "httpd", "Failed password for root from 183.62.140.253 port 36300 ssh2", nil},
 	})
@@ -392,7 +393,7 @@ func FuzzApply(f *testing.F) {
 	for _, process := range []string{"sshd", "sshd-session", "sudo", "su", "useradd", "systemd-logind", "CRON", "kernel", "su(pam_unix)", ""} {
 		for _, message := range []string{
 			"Failed publickey for x from 192.0.2.66 port 5 ssh2: RSA-CERT SHA256:aa ID y from 8.8.8.8 port 22 ssh2: RSA",
-			"Connection closed by invalid user  206.81.24.125 port 45362 [preauth]", "User  not allowed because ", "PAM 5 more authentication failures; logname= ruser= rhost=",
+			"Connection closed by invalid user  206.81.24.125 port 45362 [preauth]", "User  not allowed because ", "User not allowed because 0", "PAM 5 more authentication failures; logname= ruser= rhost=",
 			"bob : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls", "(to root) bob on pts/0", "+ pts/0 bob:root",
 			"new user: name=bob, UID=1", "add 'bob' to group 'sudo'", "change user 'bob' UID from '1' to '0'", "user bob added by root to group sudo",
 			"New session '5' of user 'bob' with class 'user'.", "(root) CMD (x)", "[ 1.0] device eth0 entered promiscuous mode", "x[1]: segfault at 0", "traps: x[1] general protection",

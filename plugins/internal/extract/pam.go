@@ -11,16 +11,21 @@ func pamPrefix(m string) (text, service string, ok bool) {
 	if !strings.HasPrefix(m, "pam_") {
 		return "", "", false
 	}
-	head, text, ok := strings.Cut(m, "): ")
-	if !ok {
+	// MODULE, SERVICE and TYPE hold no space, so the first one ends the prefix.
+	space := strings.IndexByte(m, ' ')
+	if space < 2 || m[space-2:space] != "):" {
 		return "", "", false
 	}
-	_, service, ok = strings.Cut(head, "(")
-	if !ok || strings.ContainsAny(head, " ") {
+	head := m[:space-2]
+	open := strings.IndexByte(head, '(')
+	if open < 0 {
 		return "", "", false
 	}
-	service, _, _ = strings.Cut(service, ":")
-	return text, service, true
+	service = head[open+1:]
+	if colon := strings.IndexByte(service, ':'); colon >= 0 {
+		service = service[:colon]
+	}
+	return m[space+1:], service, true
 }
 
 // pam reads the text of a message that a PAM module logged for a service;

@@ -9,10 +9,12 @@ import (
 // The formats below are those of OpenSSH's auth.c, auth2.c, packet.c, kex.c,
 // monitor.c and sshd.c, releases 3 to 10.
 
-// sshd reads a message of sshd's own.
+// sshd reads a message of sshd's own, which is not empty.
 func sshd(out *event.LogEvent, m string) {
-	m = strings.TrimPrefix(m, "error: ")
-	m = strings.TrimPrefix(m, "fatal: ")
+	if m[0] == 'e' || m[0] == 'f' {
+		m = strings.TrimPrefix(m, "error: ")
+		m = strings.TrimPrefix(m, "fatal: ")
+	}
 	m = strings.TrimSuffix(m, " [preauth]")
 	if m == "" {
 		return
@@ -20,19 +22,19 @@ func sshd(out *event.LogEvent, m string) {
 	switch m[0] {
 	case 'A':
 		if rest, ok := strings.CutPrefix(m, "Accepted "); ok {
-			authLog(out, acceptedActions, rest)
+			authLog(out, &acceptedActions, rest)
 		} else if rest, ok := strings.CutPrefix(m, "Address "); ok {
 			reverseMapping(out, rest)
 		}
 	case 'F':
 		if rest, ok := strings.CutPrefix(m, "Failed "); ok {
-			authLog(out, failedActions, rest)
+			authLog(out, &failedActions, rest)
 		}
 	case 'P':
 		if rest, ok := strings.CutPrefix(m, "Postponed "); ok {
-			authLog(out, postponedActions, rest)
+			authLog(out, &postponedActions, rest)
 		} else if rest, ok := strings.CutPrefix(m, "Partial "); ok {
-			authLog(out, partialActions, rest)
+			authLog(out, &partialActions, rest)
 		} else if rest, ok := strings.CutPrefix(m, "PAM "); ok {
 			morePAMFailures(out, rest)
 		}
@@ -69,6 +71,12 @@ func sshd(out *event.LogEvent, m string) {
 				peer(out, "ssh_too_many_failures", rest)
 			}
 		}
+	case 'R':
+		if rest, ok := strings.CutPrefix(m, "Received disconnect from "); ok {
+			headPeer(out, "ssh_received_disconnect", rest, ":")
+		} else {
+			sshdRare(out, m)
+		}
 	default:
 		sshdRare(out, m)
 	}
@@ -77,14 +85,12 @@ func sshd(out *event.LogEvent, m string) {
 // sshdRare reads the messages that few connections cause.
 func sshdRare(out *event.LogEvent, m string) {
 	switch {
-	case strings.HasPrefix(m, "Received disconnect from "):
-		headPeer(out, "ssh_received_disconnect", m[len("Received disconnect from "):], ":")
 	case strings.HasPrefix(m, "reverse mapping checking getaddrinfo for "):
 		reverseMapping(out, m[len("reverse mapping checking getaddrinfo for "):])
 	case strings.HasPrefix(m, "maximum authentication attempts exceeded for "):
 		out.Set("event_action", "ssh_max_attempts")
 		endAnchored(out, strings.TrimSuffix(m[len("maximum authentication attempts exceeded for "):], " ssh2"))
-	case strings.HasPrefix(m, "User ") && strings.Contains(m, " not allowed because "):
+	case strings.HasPrefix(m, "User ") && strings.Contains(m[len("User "):], " not allowed because "):
 		notAllowed(out, m[len("User "):])
 	case strings.HasPrefix(m, "Unable to negotiate with "):
 		headPeer(out, "ssh_negotiation_failed", m[len("Unable to negotiate with "):], ": ")
@@ -135,34 +141,44 @@ var (
 //	METHOD for [invalid user ]USER from IP port N ssh2[: INFO]
 //
 // USER and, for a certificate or a host key, INFO hold text of the peer's.
-func authLog(out *event.LogEvent, verbs actions, s string) {
-	method, rest, ok := strings.Cut(s, " ")
-	if !ok || !strings.HasPrefix(rest, "for ") {
+func authLog(out *event.LogEvent, verbs *actions, s string) {
+	space := strings.IndexByte(s, ' ')
+	if space < 0 || !strings.HasPrefix(s[space:], " for ") {
 		return
 	}
+	method, rest := s[:space], s[space+len(" for "):]
+	// Password and interactive logins carry no INFO.
+	action, informed := verbs.other, true
 	switch {
 	case method == "password":
-		out.Set("event_action", verbs.password)
+		action, informed = verbs.password, false
 	case method == "publickey":
-		out.Set("event_action", verbs.publickey)
+		action = verbs.publickey
 	case method == "none":
-		out.Set("event_action", verbs.none)
+		action, informed = verbs.none, false
 	case strings.HasPrefix(method, "keyboard-interactive"):
-		out.Set("event_action", verbs.interactive)
-	default:
-		out.Set("event_action", verbs.other)
+		action, informed = verbs.interactive, false
 	}
+	out.Set("event_action", action)
 	out.Set("auth_method", method)
-	rest = rest[len("for "):]
 
-	// Password and interactive logins carry no INFO.
-	informed := method != "password" && method != "none" && !strings.HasPrefix(method, "keyboard-interactive")
-	at := lastIndex(rest, " ssh2: ")
+	if !plainLogin(out, rest, method == "publickey") {
+		anyLogin(out, method, rest, informed)
+	}
+}
+
+// anyLogin reads what authLog reads after METHOD, in every form; informed says
+// that INFO may follow.
+func anyLogin(out *event.LogEvent, method, rest string, informed bool) {
+	at := -1
+	if informed {
+		at = lastIndex(rest, " ssh2: ")
+	}
 	body, ended := strings.CutSuffix(rest, " ssh2")
 	switch {
-	case ended && !(informed && at >= 0):
+	case ended && at < 0:
 		endAnchored(out, body)
-	case !informed || at < 0:
+	case at < 0:
 		endAnchored(out, rest) // protocol 1, and servers that name none
 	case method == "publickey" && !ended && isKey(rest[at+len(" ssh2: "):]):
 		endAnchored(out, rest[:at])
@@ -173,11 +189,51 @@ func authLog(out *event.LogEvent, verbs actions, s string) {
 	}
 }
 
+// plainLogin is anyLogin for the form that nearly all logins have, which it reads
+// from the front and without searching:
+//
+//	[invalid user ]USER from IP port N ssh2[: TYPE FINGERPRINT]
+//
+// USER is one word, IP an IPv4 address, and key says that a key may follow. It
+// returns false, having set nothing, for all else. What it accepts is all of the
+// line and has one reading only: " from " cannot come again after USER, because
+// neither the address nor what follows holds it.
+func plainLogin(out *event.LogEvent, s string, key bool) bool {
+	name, invalid := strings.CutPrefix(s, "invalid user ")
+	space := strings.IndexByte(name, ' ')
+	if space < 0 || !strings.HasPrefix(name[space:], " from ") {
+		return false
+	}
+	peer, n := readRemote(name[space+len(" from "):])
+	if n == 0 {
+		return false
+	}
+	rest, ok := strings.CutPrefix(name[space+len(" from ")+n:], " ssh2")
+	if !ok {
+		return false
+	}
+	if rest != "" {
+		info, ok := strings.CutPrefix(rest, ": ")
+		// A type of "ssh2:" would make it the start of another INFO.
+		if !key || !ok || !isKey(info) || strings.HasPrefix(info, "ssh2: ") {
+			return false
+		}
+	}
+	if space > 0 {
+		out.Set("user", name[:space])
+	}
+	if invalid {
+		out.Set("invalid_user", "true")
+	}
+	peer.set(out)
+	return true
+}
+
 // isKey reports whether s is "TYPE FINGERPRINT", what is logged for a plain
 // key. The peer cannot choose it; a certificate adds an id, which it can.
 func isKey(s string) bool {
-	_, fingerprint, ok := strings.Cut(s, " ")
-	return ok && strings.Contains(fingerprint, ":") && !strings.Contains(fingerprint, " ")
+	space := strings.IndexByte(s, ' ')
+	return space >= 0 && strings.IndexByte(s[space+1:], ' ') < 0 && strings.IndexByte(s[space+1:], ':') >= 0
 }
 
 // endAnchored reads "[invalid user ]USER from IP port N".
@@ -253,6 +309,10 @@ func peer(out *event.LogEvent, action, s string) {
 // peer's text and is not looked at.
 func headPeer(out *event.LogEvent, action, s, stop string) {
 	out.Set("event_action", action)
+	if peer, n := readRemote(s); n > 0 && (n == len(s) || strings.HasPrefix(s[n:], stop)) {
+		peer.set(out)
+		return
+	}
 	ip, rest, ok := strings.Cut(s, " ")
 	if !ok {
 		setAddress(out, strings.TrimSuffix(s, ":"), "")

@@ -19,6 +19,8 @@ type Reference struct {
 	Observed time.Time
 	// Location is the zone of stamps that name none; nil means UTC.
 	Location *time.Location
+
+	span *span // of Observed and Location; nil when it is to be found
 }
 
 // Stamp is a time stamp that was found at the start of a text.
@@ -31,115 +33,166 @@ type Stamp struct {
 	Inferred bool
 }
 
-// clock is a date and a time of day as written.
+// date is a day as written.
+type date struct{ year, month, day int32 }
+
+// clock is a date and a time of day as written. It is small enough for the
+// compiler to keep it in registers.
 type clock struct {
-	year, month, day, hour, minute, second, nanosecond int
+	date
+	second     int32 // of the day; more than 86,399 in a leap second
+	nanosecond int32
 }
 
 // Leading reads a stamp of the RFC 3339 or the RFC 3164 family at the start of
 // s. What follows the stamp must be the end of the text or no letter or digit.
 func Leading(s string, ref Reference) (Stamp, bool) {
-	var st Stamp
-	var ok bool
-	if len(s) > 4 && s[4] == '-' {
-		st, ok = ISO(s, ref)
-	} else {
-		st, ok = BSD(s, ref)
+	t, n, inferred := ref.Leading(s)
+	return Stamp{t, n, inferred}, n > 0
+}
+
+// Leading is the function Leading, which copies more: it returns the members of
+// a Stamp one by one, and a length of 0 when there is none.
+func (r *Reference) Leading(s string) (t time.Time, n int, inferred bool) {
+	c, ok := plain(s)
+	switch {
+	case ok:
+		n = plainLen
+	case len(s) > 4 && s[4] == '-':
+		if t, n, inferred = r.ISO(s); n < len(s) && isAlnum(s[n]) {
+			return time.Time{}, 0, false
+		}
+		return t, n, inferred
+	default:
+		if c, n = bsd(s); n == 0 || n < len(s) && isAlnum(s[n]) {
+			return time.Time{}, 0, false
+		}
 	}
-	if !ok || st.Len < len(s) && isAlnum(s[st.Len]) {
-		return Stamp{}, false
+	if t, ok = c.complete(r); !ok {
+		return time.Time{}, 0, false
 	}
-	return st, true
+	return t, n, true
 }
 
 // ISO reads "2006-01-02T15:04:05" at the start of s, with an optional
 // fraction of 1 to 9 digits (more are read and cut) and an optional zone: Z,
 // +01:00 or +0100. A space may stand for the T and a comma for the point. The
-// year 0000 counts as left out: clocks that were never set write it.
-func ISO(s string, ref Reference) (Stamp, bool) {
+// year 0000 counts as left out: clocks that were never set write it. The results
+// are those of Leading.
+func (r *Reference) ISO(s string) (t time.Time, n int, inferred bool) {
 	if len(s) < 19 || s[4] != '-' || s[7] != '-' || s[10] != 'T' && s[10] != ' ' && s[10] != 't' {
-		return Stamp{}, false
+		return time.Time{}, 0, false
 	}
-	var c clock
-	var ok [4]bool
-	c.year, ok[0] = digits4(s)
-	c.month, ok[1] = digits2(s[5:])
-	c.day, ok[2] = digits2(s[8:])
-	ok[3] = c.readTime(s[11:])
-	if !ok[0] || !ok[1] || !ok[2] || !ok[3] {
-		return Stamp{}, false
+	year, ok0 := digits4(s)
+	month, ok1 := digits2(s[5:])
+	day, ok2 := digits2(s[8:])
+	second, ok3 := timeOfDay(s[11:])
+	if !ok0 || !ok1 || !ok2 || !ok3 {
+		return time.Time{}, 0, false
 	}
-	n := 19 + c.readFraction(s[19:])
-	offset, zone, ok5 := readZone(s[n:])
-	if !ok5 {
-		return Stamp{}, false
+	nanosecond, length := fraction(s[19:])
+	n = 19 + length
+	offset, length, ok := readZone(s[n:])
+	if !ok {
+		return time.Time{}, 0, false
 	}
-	n += zone
-	if zone == 0 || c.year == 0 {
-		if zone > 0 {
-			ref.Location = time.UTC
-		}
-		t, ok := c.complete(ref)
-		if ok && zone > 0 && !t.IsZero() {
+	n += length
+	c := clock{date{year, month, day}, second, nanosecond}
+	switch {
+	case length == 0:
+		t, ok = c.complete(r)
+		inferred = true
+	case year == 0:
+		t, ok = c.complete(&Reference{Observed: r.Observed})
+		if ok && !t.IsZero() {
 			t = t.Add(-offset)
 		}
-		return Stamp{Time: t, Len: n, Inferred: true}, ok
+		inferred = true
+	default:
+		if ok = c.valid(); ok {
+			t = c.utc(c.reading() - int64(offset/time.Second))
+		}
 	}
-	if !c.valid() {
-		return Stamp{}, false
+	if !ok {
+		return time.Time{}, 0, false
 	}
-	return Stamp{Time: c.in(time.UTC).Add(-offset), Len: n}, true
+	return t, n, inferred
 }
 
-// BSD reads "Jan _2 15:04:05" at the start of s, the stamp of RFC 3164. The
-// day may have one digit or two, with one space or two before it. A fraction
-// may follow, and a year may stand first, before the time or after it; the
-// year 0000 counts as left out.
-func BSD(s string, ref Reference) (Stamp, bool) {
-	var c clock
-	n := 0
+// bsd reads "Jan _2 15:04:05" at the start of s, the stamp of RFC 3164, and
+// returns its length, 0 when there is none. The day may have one digit or two,
+// with one space or two before it. A fraction may follow, and a year may stand
+// first, before the time or after it; the year 0000 counts as left out.
+func bsd(s string) (c clock, n int) {
 	if y, ok := yearAt(s); ok && len(s) > 5 && s[4] == ' ' {
 		c.year, n = y, 5
 	}
 	if len(s) < n+14 {
-		return Stamp{}, false
+		return clock{}, 0
 	}
 	var ok bool
-	if c.month, ok = month(s[n], s[n+1], s[n+2]); !ok || s[n+3] != ' ' {
-		return Stamp{}, false
+	if c.month, ok = month(s[n:]); !ok || s[n+3] != ' ' {
+		return clock{}, 0
 	}
 	n += 4
 	if s[n] == ' ' {
 		n++
 	}
 	for start := n; n < len(s) && n-start < 2 && isDigit(s[n]); n++ {
-		c.day = c.day*10 + int(s[n]-'0')
+		c.day = c.day*10 + int32(s[n]-'0')
 	}
 	if n >= len(s) || s[n] != ' ' {
-		return Stamp{}, false
+		return clock{}, 0
 	}
 	n++
 	if y, ok := yearAt(s[n:]); ok && len(s) > n+4 && s[n+4] == ' ' {
 		c.year = y
 		n += 5
 	}
-	if len(s) < n+8 || !c.readTime(s[n:]) {
-		return Stamp{}, false
+	if c.second, ok = timeOfDay(s[n:]); !ok {
+		return clock{}, 0
 	}
 	n += 8
-	n += c.readFraction(s[n:])
+	nanosecond, length := fraction(s[n:])
+	c.nanosecond = nanosecond
+	n += length
 	if len(s) > n+5 && s[n] == ' ' && s[n+5] == ' ' {
 		if y, ok := yearAt(s[n+1:]); ok {
 			c.year = y
 			n += 5
 		}
 	}
-	t, ok := c.complete(ref)
-	return Stamp{Time: t, Len: n, Inferred: true}, ok
+	return c, n
+}
+
+// plainLen is the length of "Jan _2 15:04:05", the form that RFC 3164 asks for.
+const plainLen = 15
+
+// plain is bsd for that form where a space or the end follows, and no year; it
+// returns false for all else.
+func plain(s string) (clock, bool) {
+	if len(s) < plainLen || s[3] != ' ' || s[6] != ' ' || !isDigit(s[5]) {
+		return clock{}, false
+	}
+	if len(s) > plainLen {
+		next := s[plainLen:]
+		if next[0] != ' ' || len(next) > 5 && next[5] == ' ' && isDigit(next[1]) {
+			return clock{}, false
+		}
+	}
+	day := int32(s[5] - '0')
+	if isDigit(s[4]) {
+		day += 10 * int32(s[4]-'0')
+	} else if s[4] != ' ' {
+		return clock{}, false
+	}
+	month, ok1 := month(s)
+	second, ok2 := timeOfDay(s[7:])
+	return clock{date: date{month: month, day: day}, second: second}, ok1 && ok2
 }
 
 // complete supplies the zone and, where the year is 0, the year.
-func (c clock) complete(ref Reference) (time.Time, bool) {
+func (c clock) complete(ref *Reference) (time.Time, bool) {
 	loc := ref.Location
 	if loc == nil {
 		loc = time.UTC
@@ -148,71 +201,94 @@ func (c clock) complete(ref Reference) (time.Time, bool) {
 		if !c.valid() {
 			return time.Time{}, false
 		}
-		return c.in(loc).UTC(), true
-	}
-	c.year = 2000 // a leap year, so that 29 February is a day
-	if !c.valid() {
-		return time.Time{}, false
+		if ref.span == nil {
+			return c.in(loc).UTC(), true
+		}
+		return c.utc(ref.span.unix(c)), true
 	}
 	if ref.Observed.IsZero() {
-		return time.Time{}, true
+		return time.Time{}, date{2000, c.month, c.day}.valid() // a leap year, so that 29 February is a day
 	}
-	latest := ref.Observed.Add(Ahead)
-	c.year = latest.In(loc).Year()
+	span := ref.span
+	if span == nil {
+		found := spanAt(loc, ref.Observed.Add(Ahead))
+		span = &found
+	}
+	latest := ref.Observed.Unix() + int64(Ahead/time.Second)
 	// At most 8 years lie between two 29ths of February.
-	for range 10 {
-		if c.valid() {
-			if t := c.in(loc); !t.After(latest) {
-				return t.UTC(), true
-			}
+	for c.year = span.year; c.year > span.year-10; c.year-- {
+		if !c.valid() {
+			continue
 		}
-		c.year--
+		if t := span.unix(c); t < latest || t == latest && int(c.nanosecond) <= ref.Observed.Nanosecond() {
+			return c.utc(t), true
+		}
 	}
 	return time.Time{}, false
 }
 
+// utc returns the time in UTC at a second since 1970 and the clock's part of it.
+func (c clock) utc(second int64) time.Time {
+	return time.Unix(second, int64(c.nanosecond)).UTC()
+}
+
 // in returns the time in a zone; the fields must be valid.
 func (c clock) in(loc *time.Location) time.Time {
-	return time.Date(c.year, time.Month(c.month), c.day, c.hour, c.minute, c.second, c.nanosecond, loc)
+	return time.Date(int(c.year), time.Month(c.month), int(c.day), 0, 0, int(c.second), int(c.nanosecond), loc)
 }
 
-var monthDays = [13]int{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+var monthDays = [13]int32{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 
-// valid reports whether the date exists and its year is in range. A second of
-// 60 is a leap second and becomes the first of the next minute.
-func (c clock) valid() bool {
-	if c.year < minYear || c.year > maxYear || c.month < 1 || c.month > 12 || c.day < 1 || c.day > monthDays[c.month] {
+// valid reports whether the date exists and its year is in range.
+func (d date) valid() bool {
+	if d.year < minYear || d.year > maxYear || d.month < 1 || d.month > 12 || d.day < 1 || d.day > monthDays[d.month] {
 		return false
 	}
-	return c.month != 2 || c.day != 29 || c.year%4 == 0 && (c.year%100 != 0 || c.year%400 == 0)
+	return d.month != 2 || d.day != 29 || isLeap(d.year)
 }
 
-// readTime reads "15:04:05", which must be there in full.
-func (c *clock) readTime(s string) bool {
-	if len(s) < 8 || s[2] != ':' || s[5] != ':' {
-		return false
+// timeOfDay reads "15:04:05", which must be there in full, as seconds. A second
+// of 60 is a leap second and becomes the first of the next minute.
+//
+// All eight bytes are checked and read at once, as numbers side by side in one
+// word: a digit less '0' is at most 9, so that adding 0x76 leaves its highest
+// bit clear, and a colon less ':' is 0, so that adding 0x7f does. (Anderson, Bit
+// Twiddling Hacks, "Determine if a word has a byte greater than n".)
+func timeOfDay(s string) (second int32, ok bool) {
+	if len(s) < 8 {
+		return 0, false
 	}
-	var a, b, d bool
-	c.hour, a = digits2(s)
-	c.minute, b = digits2(s[3:])
-	c.second, d = digits2(s[6:])
-	return a && b && d && c.hour < 24 && c.minute < 60 && c.second <= 60
+	x := load8(s) ^ 0x3030_3a30_303a_3030
+	if (x|(x+0x7676_7f76_767f_7676))&0x8080_8080_8080_8080 != 0 {
+		return 0, false
+	}
+	h := int32(x)&0xf*10 + int32(x>>8)&0xf
+	m := int32(x>>24)&0xf*10 + int32(x>>32)&0xf
+	sec := int32(x>>48)&0xf*10 + int32(x>>56)
+	return h*3600 + m*60 + sec, h < 24 && m < 60 && sec <= 60
 }
 
-// readFraction reads ".123" or ",123" and returns its length, 0 when there is
-// none.
-func (c *clock) readFraction(s string) int {
+// load8 returns the first eight bytes of s, the first the lowest; the compiler
+// makes it one instruction.
+func load8(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// fraction reads ".123" or ",123" and returns its length, 0 when there is none.
+func fraction(s string) (nanosecond int32, n int) {
 	if len(s) < 2 || s[0] != '.' && s[0] != ',' || !isDigit(s[1]) {
-		return 0
+		return 0, 0
 	}
-	n := 1
-	unit := 100_000_000
+	n = 1
+	unit := int32(100_000_000)
 	for n < len(s) && isDigit(s[n]) {
-		c.nanosecond += int(s[n]-'0') * unit
+		nanosecond += int32(s[n]-'0') * unit
 		unit /= 10
 		n++
 	}
-	return n
+	return nanosecond, n
 }
 
 // readZone reads Z, +hh:mm or +hhmm. A text that does not begin with a sign or
@@ -248,7 +324,7 @@ func readZone(s string) (offset time.Duration, n int, ok bool) {
 }
 
 // yearAt reads four digits that name a possible year, or 0000.
-func yearAt(s string) (int, bool) {
+func yearAt(s string) (int32, bool) {
 	if len(s) < 4 {
 		return 0, false
 	}
@@ -256,8 +332,9 @@ func yearAt(s string) (int, bool) {
 	return y, ok && (y == 0 || y >= minYear && y <= maxYear)
 }
 
-func month(a, b, c byte) (int, bool) {
-	switch uint32(a)<<16 | uint32(b)<<8 | uint32(c) {
+// month reads "Jan" to "Dec"; s holds at least three bytes.
+func month(s string) (int32, bool) {
+	switch uint32(s[0])<<16 | uint32(s[1])<<8 | uint32(s[2]) {
 	case 'J'<<16 | 'a'<<8 | 'n':
 		return 1, true
 	case 'F'<<16 | 'e'<<8 | 'b':
@@ -287,12 +364,12 @@ func month(a, b, c byte) (int, bool) {
 }
 
 // digits2 reads two digits; s holds at least two bytes.
-func digits2(s string) (int, bool) {
-	return int(s[0]-'0')*10 + int(s[1]-'0'), isDigit(s[0]) && isDigit(s[1])
+func digits2(s string) (int32, bool) {
+	return int32(s[0]-'0')*10 + int32(s[1]-'0'), isDigit(s[0]) && isDigit(s[1])
 }
 
 // digits4 reads four digits; s holds at least four bytes.
-func digits4(s string) (int, bool) {
+func digits4(s string) (int32, bool) {
 	high, ok1 := digits2(s)
 	low, ok2 := digits2(s[2:])
 	return high*100 + low, ok1 && ok2

@@ -178,14 +178,21 @@ func FuzzLeading(f *testing.F) {
 }
 
 func BenchmarkLeading(b *testing.B) {
-	ref := Reference{Observed: at("2024-06-15T12:00:00Z"), Location: time.UTC}
-	for name, text := range map[string]string{
-		"rfc3164": "Jun 14 15:16:01 combo sshd", "rfc3339": "2024-10-31T12:38:21.817327+01:00 host",
+	var zones Zones
+	observed := at("2024-06-15T12:00:00Z")
+	for _, bc := range []struct{ name, text, zone string }{
+		{"rfc3164", "Jun 14 15:16:01 combo sshd", "UTC"},
+		{"rfc3164 of last year", "Aug 14 15:16:01 combo sshd", "UTC"},
+		{"rfc3164 elsewhere", "Jun 14 15:16:01 combo sshd", "Europe/Berlin"},
+		{"rfc3164 elsewhere in winter", "Jan 14 15:16:01 combo sshd", "Europe/Berlin"},
+		{"rfc3339", "2024-10-31T12:38:21.817327+01:00 host", "UTC"},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Leading(text, ref)
+				ref := Reference{Observed: observed}
+				zones.Locate(&ref, bc.zone)
+				ref.Leading(bc.text)
 			}
 		})
 	}

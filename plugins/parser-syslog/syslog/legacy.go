@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"math"
 	"strings"
 
 	"github.com/ironpost/ironpost/plugins/internal/stamp"
@@ -12,35 +13,33 @@ import (
 const maxTag = 255
 
 // legacy reads "STAMP [HOST] [TAG[PID]:] MESSAGE", the form of RFC 3164 with a
-// stamp of either family. It returns false when there is no stamp.
-func legacy(s string, ref stamp.Reference, out *event.LogEvent) bool {
-	st, ok := stamp.Leading(s, ref)
-	if !ok {
+// stamp of either family, of which s is a whole record or the end of one,
+// trimmed. It returns false when there is no stamp.
+func legacy(s string, ref *stamp.Reference, out *event.LogEvent) bool {
+	t, n, inferred := ref.Leading(s)
+	if n == 0 {
 		return false
 	}
-	out.Time = st.Time
-	if st.Inferred {
+	out.Time = t
+	if inferred {
 		out.Flags |= event.FlagTimeInferred
 	}
-	s = trim(strings.TrimPrefix(s[st.Len:], ":"))
+	s = trimLeft(strings.TrimPrefix(s[n:], ":"))
 
-	host, rest, _ := strings.Cut(s, " ")
-	if isTagWord(host) {
-		rest = s // the record names no host
-	} else {
+	host := word(s)
+	if !isTagWord(host) { // else the record names no host
 		out.Host = host
+		s = trimLeft(s[len(host):])
 	}
-	rest = trim(rest)
-	if !tag(rest, out) {
-		out.Message = rest
+	if !tag(s, out) {
+		out.Message = s
 	}
 	return true
 }
 
 // bare reads "[TAG[PID]:] MESSAGE" after a PRI.
 func bare(s string, out *event.LogEvent) {
-	word, _, _ := strings.Cut(s, " ")
-	if !isTagWord(word) || !tag(s, out) {
+	if !isTagWord(word(s)) || !tag(s, out) {
 		out.Message = trim(s)
 	}
 }
@@ -48,12 +47,20 @@ func bare(s string, out *event.LogEvent) {
 // tagged reads "TAG[PID]: MESSAGE" where nothing else marks the record as
 // syslog. It returns false when it is not that.
 func tagged(s string, out *event.LogEvent) bool {
-	word, _, _ := strings.Cut(s, " ")
-	at := strings.IndexByte(word, '[')
-	if at <= 0 || !strings.HasSuffix(word, "]:") || !allDigits(word[at+1:len(word)-2]) {
+	first := word(s)
+	at := strings.IndexByte(first, '[')
+	if at <= 0 || !strings.HasSuffix(first, "]:") || !allDigits(first[at+1:len(first)-2]) {
 		return false
 	}
 	return tag(s, out)
+}
+
+// word returns the text before the first space, all of it when there is none.
+func word(s string) string {
+	if at := strings.IndexByte(s, ' '); at >= 0 {
+		return s[:at]
+	}
+	return s
 }
 
 // isTagWord reports whether a word is a tag and not a host: it ends with a
@@ -62,16 +69,18 @@ func isTagWord(word string) bool {
 	if len(word) < 2 {
 		return false
 	}
-	last := word[len(word)-1]
-	if last == ':' {
+	switch word[len(word)-1] {
+	case ':':
 		return true
+	case ']':
+		at := strings.IndexByte(word, '[')
+		return at > 0 && allDigits(word[at+1:len(word)-1])
 	}
-	at := strings.IndexByte(word, '[')
-	return at > 0 && last == ']' && allDigits(word[at+1:len(word)-1])
+	return false
 }
 
-// tag reads "TAG: MESSAGE", "TAG[PID]: MESSAGE" and "TAG[PID] MESSAGE" into
-// Process, PID and Message. The tag is a word, or a word and a version as in
+// tag reads "TAG: MESSAGE", "TAG[PID]: MESSAGE" and "TAG[PID] MESSAGE", trimmed,
+// into Process, PID and Message. The tag is a word, or a word and a version as in
 // "syslogd 1.4.1:", or "-- " and a word as login writes it. It returns false
 // when s is none of these.
 func tag(s string, out *event.LogEvent) bool {
@@ -86,24 +95,10 @@ func tag(s string, out *event.LogEvent) bool {
 			if n == 0 || n+1 < len(s) && s[n+1] != ' ' {
 				continue // a::b, C:\x, http://
 			}
-			out.Process, out.Message = s[:n], trim(s[n+1:])
+			out.Process, out.Message = s[:n], trimLeft(s[n+1:])
 			return true
 		case '[':
-			end := strings.IndexByte(s[n:], ']')
-			if n == 0 || end < 2 || end > 128 {
-				return false
-			}
-			rest := s[n+end+1:]
-			if rest != "" && rest[0] != ':' && rest[0] != ' ' {
-				return false
-			}
-			id := s[n+1 : n+end]
-			if !allDigits(id) && (rest == "" || rest[0] != ':' || strings.Contains(id, " ")) {
-				return false
-			}
-			out.Process, out.Message = s[:n], trim(strings.TrimPrefix(rest, ":"))
-			setPID(out, id)
-			return true
+			return n > 0 && tagWithID(s, n, out)
 		case ' ':
 			// A version may follow the name, and nothing else.
 			if words++; words > 1 || n+1 >= len(s) || !isDigit(s[n+1]) || !versionTag(s[n+1:]) {
@@ -112,6 +107,32 @@ func tag(s string, out *event.LogEvent) bool {
 		}
 	}
 	return false
+}
+
+// tagWithID is tag for a text whose tag ends before a bracket at open.
+func tagWithID(s string, open int, out *event.LogEvent) bool {
+	id := s[open+1:]
+	pid, n := readPID(id)
+	numeric := n > 0 && n < len(id) && id[n] == ']'
+	if !numeric {
+		n = strings.IndexByte(id, ']')
+	}
+	if n < 1 || n > 127 {
+		return false
+	}
+	id, s, rest := id[:n], s[:open], id[n+1:]
+	if rest != "" && rest[0] != ':' && rest[0] != ' ' {
+		return false
+	}
+	if numeric {
+		out.PID = pid
+	} else if allDigits(id) || rest != "" && rest[0] == ':' && !strings.Contains(id, " ") {
+		out.Set("procid", id)
+	} else {
+		return false
+	}
+	out.Process, out.Message = s, trimLeft(strings.TrimPrefix(rest, ":"))
+	return true
 }
 
 // versionTag reports whether s begins with a word of digits and dots that a
@@ -128,24 +149,17 @@ func versionTag(s string) bool {
 	return false
 }
 
-// setPID sets PID from digits; another process id goes to the field procid.
-func setPID(out *event.LogEvent, id string) {
-	if id == "" {
-		return
-	}
-	n := uint64(0)
-	for i := range len(id) {
-		if !isDigit(id[i]) || n > 1<<32 {
-			out.Set("procid", id)
-			return
+// readPID reads the digits that s begins with and returns how many there are; 0
+// when their number is not one of 32 bits.
+func readPID(s string) (pid uint32, n int) {
+	value := uint64(0)
+	for n < len(s) && isDigit(s[n]) {
+		if value = value*10 + uint64(s[n]-'0'); value > math.MaxUint32 {
+			return 0, 0
 		}
-		n = n*10 + uint64(id[i]-'0')
+		n++
 	}
-	if n >= 1<<32 {
-		out.Set("procid", id)
-		return
-	}
-	out.PID = uint32(n)
+	return uint32(value), n
 }
 
 // allDigits reports whether s is one or more decimal digits.

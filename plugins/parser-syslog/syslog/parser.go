@@ -49,12 +49,14 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	if s == "" {
 		return ErrEmpty
 	}
-	ref := stamp.Reference{Observed: raw.ObservedTime}
+	zone := "UTC"
 	if raw.Stream != nil {
-		ref.Location = p.zones.Location(raw.Stream.TimeZone)
+		zone = raw.Stream.TimeZone
 	}
+	ref := stamp.Reference{Observed: raw.ObservedTime}
+	p.zones.Locate(&ref, zone)
 	if s[0] != '<' {
-		if !legacy(s, ref, out) && !tagged(s, out) {
+		if !legacy(s, &ref, out) && !tagged(s, out) {
 			return ErrNoHeader
 		}
 		extract.Apply(out)
@@ -70,13 +72,13 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	}
 	s = s[n:]
 	if rest, ok := strings.CutPrefix(s, "1 "); ok {
-		if !p.rfc5424(rest, ref, out) {
-			if !legacy(rest, ref, out) {
+		if !p.rfc5424(rest, &ref, out) {
+			if !legacy(rest, &ref, out) {
 				bare(s, out)
 			}
 			out.Set("syslog_defect", defectHeader)
 		}
-	} else if s = trim(s); !legacy(s, ref, out) {
+	} else if s = trim(s); !legacy(s, &ref, out) {
 		bare(s, out)
 	}
 	extract.Apply(out)
@@ -99,6 +101,12 @@ func trim(s string) string {
 	for s != "" && isBlank(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}
+	return trimLeft(s)
+}
+
+// trimLeft removes blanks and line ends from the start, which is enough for what
+// remains of a text that was trimmed.
+func trimLeft(s string) string {
 	for s != "" && isBlank(s[0]) {
 		s = s[1:]
 	}

@@ -17,7 +17,7 @@ const maxName = 128
 //
 // It returns false, with out unchanged, when the header is not that; structured
 // data that is not stays in the message, and the event is marked.
-func (p *Parser) rfc5424(s string, ref stamp.Reference, out *event.LogEvent) bool {
+func (p *Parser) rfc5424(s string, ref *stamp.Reference, out *event.LogEvent) bool {
 	var header [5]string
 	for i := range header {
 		at := strings.IndexByte(s, ' ')
@@ -30,11 +30,11 @@ func (p *Parser) rfc5424(s string, ref stamp.Reference, out *event.LogEvent) boo
 		return false
 	}
 	if text := header[0]; text != "-" {
-		st, ok := stamp.ISO(text, ref)
+		t, n, inferred := ref.ISO(text)
 		switch {
-		case ok && st.Len == len(text):
-			out.Time = st.Time
-			if st.Inferred {
+		case n == len(text):
+			out.Time = t
+			if inferred {
 				out.Flags |= event.FlagTimeInferred
 			}
 		case len(text) > 4 && isDigit(text[0]) && text[4] == '-':
@@ -44,7 +44,13 @@ func (p *Parser) rfc5424(s string, ref stamp.Reference, out *event.LogEvent) boo
 		}
 	}
 	out.Host, out.Process = value(header[1]), value(header[2])
-	setPID(out, value(header[3]))
+	if id := value(header[3]); id != "" {
+		if pid, n := readPID(id); n == len(id) {
+			out.PID = pid
+		} else {
+			out.Set("procid", id)
+		}
+	}
 	if msgid := value(header[4]); msgid != "" {
 		out.Set("msgid", msgid)
 	}

@@ -84,7 +84,7 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 	}
 	room := event.MaxCitedBytes
 	for _, e := range a.Logs[:min(len(a.Logs), event.MaxCited)] {
-		body := appendLogBody(nil, e, 0, &common{})
+		body := appendLogBody(nil, e, 0)
 		body = appendMessage(body, tagBytes(13), appendID(nil, e.ID()))
 		if len(body) > room {
 			continue // a long one leaves its room to the shorter ones
@@ -131,13 +131,11 @@ func AppendAction(b []byte, a *event.ActionEvent, base uint64) []byte {
 // Nanos returns t as UTC nanoseconds since 1970, 0 for the zero time. Times
 // outside the years 1678 to 2261 have no such number; they return 0 too.
 func Nanos(t time.Time) int64 {
-	if t.IsZero() {
+	s := t.Unix()
+	if s > maxSeconds || s < -maxSeconds { // the zero time is far before
 		return 0
 	}
-	if s := t.Unix(); s > maxSeconds || s < -maxSeconds {
-		return 0
-	}
-	return t.UnixNano()
+	return s*1_000_000_000 + int64(t.Nanosecond())
 }
 
 const maxSeconds = 1<<63/1_000_000_000 - 1
@@ -188,12 +186,13 @@ func appendVarint(b []byte, number int, v uint64) []byte {
 	return binary.AppendUvarint(appendTag(b, number, wireVarint), v)
 }
 
-func appendTime(b []byte, number int, t time.Time) []byte {
-	ns := Nanos(t)
-	if ns == 0 {
+func appendTime(b []byte, number int, t time.Time) []byte { return appendFixed(b, number, Nanos(t)) }
+
+func appendFixed(b []byte, number int, v int64) []byte {
+	if v == 0 {
 		return b
 	}
-	return binary.LittleEndian.AppendUint64(appendTag(b, number, wireFixed64), uint64(ns))
+	return binary.LittleEndian.AppendUint64(appendTag(b, number, wireFixed64), uint64(v))
 }
 
 func appendString[S string | []byte](b []byte, number int, s S) []byte {

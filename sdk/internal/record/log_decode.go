@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"time"
 	"unsafe"
 
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -12,13 +13,16 @@ import (
 // text is the same string in every batch, which makes comparing it cheap. The
 // zero value is ready; it is for one goroutine.
 type Names struct {
-	list  []string
+	list  []string // the first is "", which a reference of 0 stands for
 	texts map[string]string
+	// time is the one of nanos, which events often share with those before them.
+	nanos int64
+	time  time.Time
 }
 
 // Reset begins another batch.
 func (n *Names) Reset() {
-	n.list = n.list[:0]
+	n.list = append(n.list[:0], "")
 	if n.texts == nil || len(n.texts) >= pb.MaxNames {
 		n.texts = make(map[string]string)
 	}
@@ -26,7 +30,10 @@ func (n *Names) Reset() {
 
 // Add takes the next name of the batch. What is beyond the bounds stands for "".
 func (n *Names) Add(text []byte) {
-	if len(n.list) >= pb.MaxNames {
+	if len(n.list) == 0 {
+		n.Reset()
+	}
+	if len(n.list) > pb.MaxNames {
 		return
 	}
 	if len(text) > pb.MaxNameBytes {
@@ -44,10 +51,10 @@ func (n *Names) Add(text []byte) {
 
 // at returns a name by its reference.
 func (n *Names) at(ref uint64) (string, error) {
-	if n == nil || ref-1 >= uint64(len(n.list)) {
+	if n == nil || ref >= uint64(len(n.list)) {
 		return "", ErrMalformed
 	}
-	return n.list[ref-1], nil
+	return n.list[ref], nil
 }
 
 // DecodeLog is [Names.DecodeLog] for an event that refers to no names.
@@ -55,12 +62,75 @@ func DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
 	return (*Names)(nil).DecodeLog(body, base, e)
 }
 
-// DecodeLog fills e, which must be empty (Reset), from the body of a LogEvent.
-// Strings alias body or are names. Stream and ObservedTime are left alone unless
-// the record carries its own.
+// DecodeLog fills e from the body of a LogEvent, whatever e held before. Strings
+// alias body or are names. Stream and ObservedTime are left alone unless the
+// record carries its own; the capacity of Fields is used again, and what lies
+// beyond their length may be left from earlier events.
 func (n *Names) DecodeLog(body []byte, base uint64, e *event.LogEvent) error {
-	e.Sequence = base
-	b := body
+	at := n.decodeUsual(body, base, e)
+	if at == len(body) && at > 0 {
+		return nil
+	}
+	if at == 0 {
+		e.Sequence, e.Time, e.Severity, e.Flags = base, time.Time{}, 0, 0
+		e.Host, e.Process, e.PID, e.Message = "", "", 0, ""
+		e.Fields = e.Fields[:0]
+	}
+	return n.decodeRest(body[at:], base, e)
+}
+
+// decodeUsual reads as much of an event as has the form that LogEncoder gives to
+// the usual ones, and returns how long that is.
+func (n *Names) decodeUsual(body []byte, base uint64, e *event.LogEvent) int {
+	e.Raw, e.Reason = nil, ""
+	var h head
+	if n == nil || !h.take(body) {
+		return 0
+	}
+	// Index 0 of names is "", as for every 0 of protobuf.
+	names := n.list
+	if uint64(h.host) >= uint64(len(names)) || uint64(h.process) >= uint64(len(names)) {
+		return 0
+	}
+	if h.time != n.nanos {
+		n.nanos, n.time = h.time, Time(h.time)
+	}
+	e.Sequence, e.Time, e.Severity, e.Flags, e.PID = base+h.offset, n.time, h.severity, h.flags, h.pid
+	e.Host, e.Process, e.Message = names[h.host], names[h.process], alias(body[headSize:headSize+h.message])
+
+	at := headSize + h.message
+	fields := e.Fields[:0]
+	for len(body)-at >= 6 && len(fields) < MaxFields {
+		// A field, its length, a value, its length.
+		w := binary.LittleEndian.Uint32(body[at:])
+		size := int(w >> 24)
+		extra := int(w>>8&0xff) - size
+		end := at + 4 + size
+		if w&0x80ff_80ff != (2<<3|wireBytes)<<16|10<<3|wireBytes || end+2 > len(body) || body[end] != 3<<3|wireVarint {
+			break
+		}
+		ref := uint(body[end+1])
+		switch {
+		case extra == 4 && ref < 0x80:
+			end += 2
+		case extra == 5 && ref >= 0x80 && end+3 <= len(body) && body[end+2] < 0x80:
+			ref = ref&0x7f | uint(body[end+2])<<7
+			end += 3
+		default:
+			ref = uint(len(names)) // of another form
+		}
+		if ref >= uint(len(names)) {
+			break
+		}
+		fields = append(fields, event.Field{Key: names[ref], Value: alias(body[at+4 : at+4+size])})
+		at = end
+	}
+	e.Fields = fields
+	return at
+}
+
+// decodeRest adds what the members in b say, in any form and order.
+func (n *Names) decodeRest(b []byte, base uint64, e *event.LogEvent) error {
 	for len(b) > 1 {
 		// The usual forms at first: a tag of one byte, then a number below 16384,
 		// eight bytes, or a length below 16384 and as many bytes.

@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -15,21 +16,16 @@ import (
 // LogEncoder encodes the log events of batches. What events have in common - the
 // names of fields, hosts and processes, the time of observation - it writes once
 // a batch. The zero value is ready for the first batch; it is for one goroutine.
+//
+// Every event begins with the same members in the same places, see head: neither
+// end then has to ask at every byte what comes.
 type LogEncoder struct {
-	batch uint64 // counts the batches
-	used  uint32 // names of this batch
-	names map[string]*name
-	// recent holds names where their text is quick to find; see slot.
-	recent [256]*name
-	common common
-}
-
-// common is what an event need not write itself; the zero value is nothing.
-type common struct {
-	observed      int64 // ns
-	host, process *name // nil for one that is written in place
-	keys          []*name
-	text          []byte // ASCII, inside which strings are known to be valid
+	batch    uint64 // counts the batches
+	used     uint32 // names of this batch
+	observed int64  // of this batch, ns
+	names    map[string]*name
+	// recent holds names of this batch where their text is quick to find.
+	recent [256]recentName
 }
 
 // name is a text that was written, or will be, as a name.
@@ -37,6 +33,15 @@ type name struct {
 	text  string
 	batch uint64 // the last batch that has it
 	ref   uint32 // its place there
+}
+
+// recentName is a name that was used lately, with the ends of its text: they are
+// all of one of up to 16 bytes; a longer one is compared.
+type recentName struct {
+	first, last uint64
+	text        string
+	batch       uint64
+	ref         uint32
 }
 
 // Begin begins another batch, whose header says that it was observed then.
@@ -47,151 +52,185 @@ func (c *LogEncoder) Begin(observed time.Time) {
 	}
 	c.batch++
 	c.used = 0
-	c.common.observed = Nanos(observed)
+	c.observed = Nanos(observed)
 }
 
 // Append appends a log event whose sequence is counted from base. The strings of
 // the event that lie inside text, which is ASCII or empty, are known to be valid;
 // in others, what is no UTF-8 is replaced.
 func (c *LogEncoder) Append(b []byte, e *event.LogEvent, base uint64, text []byte) []byte {
-	b, c.common.host = c.name(b, e.Host)
-	b, c.common.process = c.name(b, e.Process)
-	c.common.keys = c.common.keys[:0]
+	if out, ok := c.append(b, e, e.Sequence-base, text); ok {
+		return out
+	}
+	b, _ = c.append(c.introduce(b, e), e, e.Sequence-base, text)
+	return b
+}
+
+// append is Append; ok is false when the event has a name that this batch has
+// not got yet.
+func (c *LogEncoder) append(b []byte, e *event.LogEvent, offset uint64, text []byte) (out []byte, ok bool) {
+	host, ok1 := c.ref(e.Host)
+	process, ok2 := c.ref(e.Process)
+	if !ok1 || !ok2 {
+		return nil, false
+	}
+	message := e.Message
+	if _, inside := within(text, message); !inside {
+		message = Valid(message)
+	}
+	b = slices.Grow(b, headRoom+len(message))
+	start := len(b) + recordHead
+	fits := putHead(b[len(b):start+headSize], e, offset, host, process, len(message))
+	b = b[:start+headSize]
+	if fits {
+		b = append(b, message...)
+	} else {
+		b = appendHeadRest(b, e, offset, message)
+	}
+	w, at := b[:cap(b)], len(b) // w[:at] is written
 	for i := range e.Fields {
-		var key *name
-		b, key = c.name(b, e.Fields[i].Key)
-		c.common.keys = append(c.common.keys, key)
+		f := &e.Fields[i]
+		ref, ok := c.ref(f.Key)
+		if !ok {
+			return nil, false
+		}
+		if len(w)-at < fieldRoom {
+			w = slices.Grow(w[:at], fieldRoom)
+			w = w[:cap(w)]
+		}
+		to, n, valid := w[at:at+fieldRoom], len(f.Value), true
+		switch from, inside := within(text, f.Value); {
+		case ref == 0 || n >= shortValue:
+			valid = false
+		case !inside:
+			valid = copyASCII(to[4:], f.Value) || utf8.ValidString(f.Value)
+		case n <= 16 && from+16 <= len(text):
+			// With its length fixed, a copy is two instructions and no call; what
+			// is too much will be written over.
+			*(*[16]byte)(to[4:]) = [16]byte(text[from:])
+		default:
+			copy(to[4:], f.Value)
+		}
+		if !valid {
+			w = appendRareField(w[:at], f, ref)
+			w, at = w[:cap(w)], len(w)
+			continue
+		}
+		// What follows the value is the reference, of one or two bytes.
+		size := 6 + n
+		if ref < 0x80 {
+			binary.LittleEndian.PutUint16(to[4+n:], 3<<3|wireVarint|uint16(ref)<<8)
+		} else {
+			size++
+			to[4+n] = 3<<3 | wireVarint
+			binary.LittleEndian.PutUint16(to[5+n:], uint16(padded2(uint64(ref))))
+		}
+		binary.LittleEndian.PutUint32(to, 10<<3|wireBytes|uint32(size-2)<<8|(2<<3|wireBytes)<<16|uint32(n)<<24)
+		at += size
 	}
-	c.common.text = text
-	b = append(b, tag2(pb.TagLog)...)
-	return appendLog(b, e, e.Sequence-base, &c.common)
-}
-
-// AppendLog appends a log event whose sequence is counted from base, with all
-// its texts in place.
-func AppendLog(b []byte, e *event.LogEvent, base uint64) []byte {
-	return appendLog(append(b, tag2(pb.TagLog)...), e, e.Sequence-base, &common{})
-}
-
-// appendLog appends the length of a LogEvent and its body.
-func appendLog(b []byte, e *event.LogEvent, offset uint64, c *common) []byte {
-	b = append(b, 0, 0)
-	start := len(b)
-	return putLength(appendLogBody(b, e, offset, c), start)
-}
-
-func appendLogBody(b []byte, e *event.LogEvent, offset uint64, c *common) []byte {
-	message, reason := within(c.text, e.Message), e.Reason
-	if reason != "" {
-		reason = Valid(reason)
-	}
-	// Each bad byte becomes three.
-	size := logOverhead + len(message) + len(e.Raw) + len(reason) + 3*(len(e.Host)+len(e.Process))
-	for i := range e.Fields {
-		size += 3*(len(e.Fields[i].Key)+len(e.Fields[i].Value)) + fieldOverhead
-	}
-	b = slices.Grow(b, size)
-	w := writer{b: b[:cap(b)], at: len(b)}
-	w.varint(1, offset)
-	w.fixed(2, Nanos(e.Time))
+	b = w[:at]
 	if at := Nanos(e.ObservedTime); at != c.observed {
-		w.fixed(3, at)
+		b = appendFixed(b, 3, at)
 	}
-	w.varint(4, uint64(e.Severity))
-	w.varint(5, uint64(e.Flags))
-	if c.host == nil {
-		w.string(6, Valid(e.Host))
+	if host == 0 {
+		b = appendString(b, 6, Valid(e.Host))
 	}
-	if c.process == nil {
-		w.string(7, Valid(e.Process))
+	if process == 0 {
+		b = appendString(b, 7, Valid(e.Process))
 	}
-	w.varint(8, uint64(e.PID))
-	w.string(9, message)
+	if len(e.Raw) > 0 || e.Reason != "" {
+		b = appendString(b, 11, e.Raw)
+		b = appendString(b, 12, Valid(e.Reason))
+	}
+	return putLength(b, start), true
+}
+
+const (
+	// tagLog is the tag of a record in a batch.
+	tagLog = pb.TagLog<<3&0x7f | wireBytes | 0x80 | pb.TagLog>>4<<8
+	// recordHead is what stands before the members of an event: the tag of a
+	// record and its length.
+	recordHead = 4
+	// shortValue is what a value must be below to have lengths of one byte.
+	shortValue = 0x80 - 5
+	// fieldRoom is what a field with a short value and a reference takes at most.
+	fieldRoom = 4 + shortValue + 16
+	// headRoom is what an event takes, at most, before its fields and beside its
+	// message, and a little more for the fields.
+	headRoom = recordHead + headSize + 64 + 4*fieldRoom
+)
+
+// appendRareField appends a field of any form: the name is the text of the key
+// when ref is 0.
+func appendRareField(b []byte, f *event.Field, ref uint32) []byte {
+	value := Valid(f.Value)
+	if ref == 0 {
+		return appendField(b, 10, event.Field{Key: Valid(f.Key), Value: value})
+	}
+	b = appendTag(b, 10, wireBytes)
+	b = binary.AppendUvarint(b, uint64(sizeBytes(len(value))+sizeVarint(uint64(ref))))
+	b = appendString(b, 2, value)
+	return appendVarint(b, 3, uint64(ref))
+}
+
+// introduce writes the names of an event that this batch has not got yet.
+func (c *LogEncoder) introduce(b []byte, e *event.LogEvent) []byte {
+	b = c.introduceName(b, e.Host)
+	b = c.introduceName(b, e.Process)
 	for i := range e.Fields {
-		value := within(c.text, e.Fields[i].Value)
-		var key *name
-		if i < len(c.keys) {
-			key = c.keys[i]
-		}
-		if key == nil {
-			w.field(10, Valid(e.Fields[i].Key), value)
-			continue
-		}
-		if n := len(value); key.ref < 0x80 && n < 0x80-4 && n > 0 {
-			// The usual field: every number is one byte.
-			to := w.b[w.at : w.at+n+6]
-			to[0], to[1], to[2], to[3] = 10<<3|wireBytes, byte(n+4), 2<<3|wireBytes, byte(n)
-			copy(to[4:], value)
-			to[n+4], to[n+5] = 3<<3|wireVarint, byte(key.ref)
-			w.at += n + 6
-			continue
-		}
-		w.b[w.at] = 10<<3 | wireBytes
-		w.at++
-		w.uvarint(uint64(sizeBytes(len(value)) + sizeVarint(uint64(key.ref))))
-		w.string(2, value)
-		w.varint(3, uint64(key.ref))
+		b = c.introduceName(b, e.Fields[i].Key)
 	}
-	if len(e.Raw) > 0 {
-		w.string(11, alias(e.Raw))
-	}
-	w.string(12, reason)
-	if c.host != nil {
-		w.varint(14, uint64(c.host.ref))
-	}
-	if c.process != nil {
-		w.varint(15, uint64(c.process.ref))
-	}
-	return w.b[:w.at]
+	return b
 }
 
-// writer writes fields with numbers below 16 into room that suffices.
-type writer struct {
-	b  []byte
-	at int
-}
-
-func (w *writer) uvarint(v uint64) {
-	for v >= 0x80 {
-		w.b[w.at] = byte(v) | 0x80
-		w.at++
-		v >>= 7
+func (c *LogEncoder) introduceName(b []byte, text string) []byte {
+	n := c.name(text)
+	if n == nil || n.batch == c.batch {
+		return b
 	}
-	w.b[w.at] = byte(v)
-	w.at++
+	c.used++
+	n.batch, n.ref = c.batch, c.used
+	b = append(b, tag2(pb.TagNames)...)
+	b = binary.AppendUvarint(b, uint64(len(text)))
+	return append(b, text...)
 }
 
-func (w *writer) varint(number byte, v uint64) {
-	if v != 0 {
-		w.b[w.at] = number<<3 | wireVarint
-		w.at++
-		w.uvarint(v)
+// name returns the name for a text, nil for a text that has none.
+func (c *LogEncoder) name(text string) *name {
+	if text == "" || len(text) > pb.MaxNameBytes {
+		return nil
 	}
-}
-
-func (w *writer) fixed(number byte, v int64) {
-	if v != 0 {
-		w.b[w.at] = number<<3 | wireFixed64
-		binary.LittleEndian.PutUint64(w.b[w.at+1:], uint64(v))
-		w.at += 9
+	n := c.names[text]
+	if n == nil && len(c.names) < pb.MaxNames && utf8.ValidString(text) {
+		n = &name{text: strings.Clone(text)}
+		c.names[n.text] = n
 	}
+	return n
 }
 
-func (w *writer) string(number byte, s string) {
-	if s != "" {
-		w.b[w.at] = number<<3 | wireBytes
-		w.at++
-		w.uvarint(uint64(len(s)))
-		w.at += copy(w.b[w.at:], s)
+// ref returns the place of a text among the names of this batch, 0 for a text
+// that has no name. ok is false when the name must be written first.
+func (c *LogEncoder) ref(text string) (ref uint32, ok bool) {
+	first, last := ends(text)
+	// Multiplicative hashing (Knuth, The Art of Computer Programming, 6.4).
+	r := &c.recent[(first^bits.RotateLeft64(last, 23)+uint64(len(text)))*0x9e3779b97f4a7c15>>56]
+	if r.first == first && r.last == last && len(r.text) == len(text) && r.batch == c.batch && (len(text) <= 16 || r.text == text) {
+		return r.ref, true
 	}
+	return c.refRare(r, text)
 }
 
-func (w *writer) field(number byte, key, value string) {
-	w.b[w.at] = number<<3 | wireBytes
-	w.at++
-	w.uvarint(uint64(sizeBytes(len(key)) + sizeBytes(len(value))))
-	w.string(1, key)
-	w.string(2, value)
+func (c *LogEncoder) refRare(r *recentName, text string) (ref uint32, ok bool) {
+	n := c.name(text)
+	if n == nil {
+		return 0, true
+	}
+	if n.batch != c.batch {
+		return 0, false
+	}
+	first, last := ends(text)
+	*r = recentName{first, last, n.text, n.batch, n.ref}
+	return n.ref, true
 }
 
 // Cut takes back the event that was appended last, at an offset of b, but for its
@@ -204,12 +243,29 @@ func (c *LogEncoder) Cut(b []byte, start int) []byte {
 	return b[:start]
 }
 
-// What an event takes beside its texts, at most: its head and numbers, and for
-// each field its head, length and reference.
-const (
-	logOverhead   = 128
-	fieldOverhead = 24
-)
+// AppendLog appends a log event whose sequence is counted from base, with all
+// its texts in place.
+func AppendLog(b []byte, e *event.LogEvent, base uint64) []byte {
+	b = append(b, tag2(pb.TagLog)...)
+	b = append(b, 0, 0)
+	start := len(b)
+	return putLength(appendLogBody(b, e, e.Sequence-base), start)
+}
+
+func appendLogBody(b []byte, e *event.LogEvent, offset uint64) []byte {
+	b = appendVarint(b, 1, offset)
+	b = appendTime(b, 2, e.Time)
+	b = appendTime(b, 3, e.ObservedTime)
+	b = appendVarint(b, 4, uint64(e.Severity))
+	b = appendVarint(b, 5, uint64(e.Flags))
+	b = appendString(b, 6, Valid(e.Host))
+	b = appendString(b, 7, Valid(e.Process))
+	b = appendVarint(b, 8, uint64(e.PID))
+	b = appendString(b, 9, Valid(e.Message))
+	b = appendFields(b, 10, e.Fields)
+	b = appendString(b, 11, e.Raw)
+	return appendString(b, 12, Valid(e.Reason))
+}
 
 // putLength writes the length of the message that begins at start into the two
 // bytes before it, and makes room when that is too little. A varint may have
@@ -217,58 +273,56 @@ const (
 func putLength(b []byte, start int) []byte {
 	n := len(b) - start
 	if n < 1<<14 {
-		b[start-2], b[start-1] = byte(n)|0x80, byte(n>>7)
+		binary.LittleEndian.PutUint16(b[start-2:], uint16(padded2(uint64(n))))
 		return b
 	}
 	length := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64), uint64(n))
 	return append(b[:start-2], append(length, b[start:]...)...)
 }
 
-// name returns the name for a text, nil for a text that has none, and writes it
-// if this batch has not got it yet.
-func (c *LogEncoder) name(b []byte, text string) ([]byte, *name) {
-	size := len(text)
-	if size == 0 || size > pb.MaxNameBytes {
-		return b, nil
+// within reports whether s lies inside text, and where.
+func within(text []byte, s string) (at int, ok bool) {
+	offset := uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(unsafe.SliceData(text)))
+	return int(offset), offset <= uintptr(len(text)) && uintptr(len(s)) <= uintptr(len(text))-offset
+}
+
+// ends returns the first and the last eight bytes of a text; of a shorter one, all
+// of it.
+func ends(s string) (first, last uint64) {
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	switch n := len(s); {
+	case n >= 8:
+		return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])
+	case n >= 4:
+		return uint64(binary.LittleEndian.Uint32(b)), uint64(binary.LittleEndian.Uint32(b[n-4:]))
+	case n > 0:
+		return uint64(b[0]) | uint64(b[n/2])<<8, uint64(b[n-1])
 	}
-	slot := &c.recent[byte(int(text[0])+int(text[size/2])<<2+int(text[size-1])<<4+size)]
-	n := *slot
-	if n == nil || n.text != text {
-		if n = c.names[text]; n == nil {
-			if len(c.names) >= pb.MaxNames || !utf8.ValidString(text) {
-				return b, nil
-			}
-			n = &name{text: strings.Clone(text)}
-			c.names[n.text] = n
+	return 0, 0
+}
+
+// copyASCII copies s to the beginning of to and reports whether all of it is
+// ASCII. It copies in steps of eight bytes, of which the last may overlap the one
+// before.
+func copyASCII(to []byte, s string) bool {
+	const high = 0x8080808080808080
+	b, n := unsafe.Slice(unsafe.StringData(s), len(s)), len(s)
+	var set uint64
+	switch {
+	case n >= 8:
+		for i := 0; i < n-8; i += 8 {
+			w := binary.LittleEndian.Uint64(b[i:])
+			binary.LittleEndian.PutUint64(to[i:], w)
+			set |= w
 		}
-		*slot = n
+		w := binary.LittleEndian.Uint64(b[n-8:])
+		binary.LittleEndian.PutUint64(to[n-8:], w)
+		set |= w
+	default:
+		for i := range n {
+			to[i] = b[i]
+			set |= uint64(b[i])
+		}
 	}
-	if n.batch != c.batch {
-		c.used++
-		n.batch, n.ref = c.batch, c.used
-		b = append(b, tag2(pb.TagNames)...)
-		b = binary.AppendUvarint(b, uint64(size))
-		b = append(b, text...)
-	}
-	return b, n
-}
-
-// within returns s as valid UTF-8, which it is when it lies inside text.
-func within(text []byte, s string) string {
-	at := uintptr(unsafe.Pointer(unsafe.StringData(s))) - uintptr(unsafe.Pointer(unsafe.SliceData(text)))
-	if at <= uintptr(len(text)) && uintptr(len(s)) <= uintptr(len(text))-at {
-		return s
-	}
-	if len(s) <= 32 && isASCII(s) {
-		return s // one of the plugin's own words
-	}
-	return Valid(s)
-}
-
-func isASCII(s string) bool {
-	var set byte
-	for i := range len(s) {
-		set |= s[i]
-	}
-	return set < utf8.RuneSelf
+	return set&high == 0
 }
