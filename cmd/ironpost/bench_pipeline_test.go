@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	benchLines  = 1_000_000 // in one round
+	benchLines  = 4_000_000 // in one round
 	benchRounds = 5         // of every contestant, in turns
 	roundLimit  = 2 * time.Minute
 )

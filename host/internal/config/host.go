@@ -137,14 +137,14 @@ func HostSections() []Section {
 		}},
 		{Name: "bus", Owner: HostOwner, Fields: []Field{
 			{Key: "batch_events", Type: Int, Min: "1", Max: "65536", Default: "1024", Help: "Packet summaries, alerts or actions in one batch at the most."},
-			{Key: "batch_bytes", Type: Size, Min: "4KiB", Max: "1MiB", Default: "128KiB", Help: "Bytes after which a batch of records is sent."},
+			{Key: "batch_bytes", Type: Size, Min: "4KiB", Max: "1MiB", Default: "256KiB", Help: "Bytes after which a batch of records is sent."},
 			{Key: "credits", Type: Int, Min: "1", Max: "64", Default: "16", Help: "Batches in flight to one plugin."},
 			{Key: "retained_bytes", Type: Size, Min: "1MiB", Max: "64GiB", Default: "64MiB", Help: "Bytes kept for one plugin until it calls them durable; then its sources wait."},
 			{Key: "checkpoint_interval", Type: Duration, Min: "10ms", Max: "10s", Default: "100ms", Help: "How often source checkpoints and plugin state are committed together."},
 		}},
 		{Name: "log_pipeline", Owner: HostOwner, Fields: []Field{
 			{Key: "routes", Type: Map, Live: true, Help: "Parser by source; a source that is not named has its format detected."},
-			{Key: "batch_size", Type: Int, Min: "1", Max: "65536", Default: "1024", Help: "Records after which a batch goes to a parser."},
+			{Key: "batch_size", Type: Int, Min: "1", Max: "65536", Default: "2048", Help: "Records after which a batch goes to a parser."},
 			{Key: "flush_interval", Type: Duration, Min: "100us", Max: "1s", Default: "2ms", Help: "Time after which a batch goes to a parser that is not full."},
 		}},
 		{Name: "ebpf", Owner: HostOwner, Fields: []Field{

@@ -27,10 +27,10 @@ func TestDefaults(t *testing.T) {
 			Procs: 1, StateBytes: 64 << 20, MemoryBytes: DefaultMemoryBytes, DockerSocket: "/var/run/docker.sock",
 		},
 		Bus: Bus{
-			BatchEvents: 1024, BatchBytes: 128 << 10, Credits: 16,
+			BatchEvents: 1024, BatchBytes: 256 << 10, Credits: 16,
 			RetainedBytes: 64 << 20, CheckpointInterval: 100 * time.Millisecond,
 		},
-		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 1024, FlushInterval: 2 * time.Millisecond},
+		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 2048, FlushInterval: 2 * time.Millisecond},
 		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 131072},
 		Respond:     Respond{Allow: []netip.Prefix{}, TrustedProxies: []netip.Prefix{}, MaxBlocksPerMinute: 30, MaxTTL: 24 * time.Hour},
 		Control:     Control{Socket: "/run/ironpost/ironpost.sock", Group: "ironpost"},
@@ -282,7 +282,7 @@ func TestProblems(t *testing.T) {
 		},
 		{
 			"keys that only fit together", "[bus]\ncredits = 64\nretained_bytes = \"1MiB\"\n",
-			`FILE:3: bus.retained_bytes: 1MiB is less than batch_bytes times credits; allowed: at least 8MiB, so that all batches in flight can be kept`,
+			`FILE:3: bus.retained_bytes: 1MiB is less than batch_bytes times credits; allowed: at least 16MiB, so that all batches in flight can be kept`,
 		},
 		{
 			"line in a file with CRLF and a byte order mark", "\xef\xbb\xbf[bus]\r\n\r\ncredits = 0\r\n",

@@ -22,12 +22,12 @@ const (
 	// maxParcels bounds the pipes that hold batches; what is beyond is read into
 	// memory. Each has two descriptors, of which pipes take an eighth of what the
 	// process may have at most, and holds at most pipeBytes of the kernel's memory.
-	maxParcels     = 512
+	maxParcels     = 256
 	shareOfFiles   = 8
 	filesPerParcel = 2
 	// pipeBytes is the size of a pipe. It counts in pages, however little is in
 	// one: the 36 KiB of a socket's buffer (net/unix/af_unix.c) take ten.
-	pipeBytes = 512 << 10
+	pipeBytes = 1 << 20
 	// maxSpare is how many empty pipes are kept.
 	maxSpare = 64
 )
