@@ -58,7 +58,9 @@
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
+#define TCP_PSH 0x08
 #define TCP_ACK 0x10
+#define TCP_URG 0x20
 
 struct ethernet {
 	__u8 dst[6];
@@ -136,7 +138,7 @@ const volatile __u32 source_buckets = 64;      /* per processor and half; a powe
 const volatile __u32 destination_buckets = 64; /* likewise */
 const volatile __u64 hash_seed = 0;
 
-/* numbers has no use but to keep the enums in the object's type information,
+/* numbers has no use but to keep its types in the object's type information,
  * from which the Go constants are generated. */
 const volatile struct {
 	enum protocol protocol;
@@ -144,10 +146,12 @@ const volatile struct {
 	enum reason reason;
 	enum malformed malformed;
 	enum class class;
+	enum odd odd;
 	enum action action;
 	enum entry_flag entry_flag;
 	enum setting setting;
 	enum filter filter;
+	struct capture capture;
 } numbers;
 
 /* The sizes of hosts*, subnets6, nets*, allow* and of the slot tables are set
@@ -288,6 +292,17 @@ struct {
 	__type(value, struct destination_slot);
 } destinations SEC(".maps");
 
+/*
+ * captures leads to whoever captures dropped packets; empty most of the time.
+ * Its buffers are bounded, and what finds no room is counted there. It is no
+ * ring buffer, into which Linux 5.15 cannot copy a packet without a loop.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} captures SEC(".maps");
+
 /* ---- one packet -------------------------------------------------------- */
 
 struct packet {
@@ -297,6 +312,7 @@ struct packet {
 	__u32 port; /* destination port, 0 for what has none */
 	__u32 protocol;
 	__u32 class;
+	__u32 note; /* what the class leaves out: the source port, or bits of enum odd */
 	__u32 verdict;
 	__u32 reason;
 	__u32 six; /* 1 for IPv6 */
@@ -518,6 +534,56 @@ static __always_inline __u32 tcp_class(__u32 flags)
 	return CLASS_ODD;
 }
 
+static __always_inline __u32 odd_kind(__u32 flags)
+{
+	if ((flags & (TCP_SYN | TCP_FIN)) == (TCP_SYN | TCP_FIN))
+		return ODD_SYN_FIN;
+	switch (flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST | TCP_PSH | TCP_URG)) {
+	case 0:
+		return ODD_NULL;
+	case TCP_FIN:
+		return ODD_FIN;
+	case TCP_FIN | TCP_PSH | TCP_URG:
+		return ODD_XMAS;
+	}
+	return ODD_OTHER;
+}
+
+/*
+ * amplifies tells the source ports of services that answer a small datagram
+ * with a large one, so that they flood whoever the question seems to come from
+ * (US-CERT alert TA14-017A).
+ */
+static __always_inline int amplifies(__u32 port)
+{
+	switch (port) {
+	case 17:    /* QOTD */
+	case 19:    /* CharGEN */
+	case 53:    /* DNS */
+	case 111:   /* portmap */
+	case 123:   /* NTP */
+	case 137:   /* NetBIOS name service */
+	case 161:   /* SNMP */
+	case 389:   /* CLDAP */
+	case 520:   /* RIPv1 */
+	case 1434:  /* SQL Server resolution */
+	case 1900:  /* SSDP */
+	case 3283:  /* Apple Remote Desktop */
+	case 3702:  /* WS-Discovery */
+	case 5353:  /* mDNS */
+	case 5683:  /* CoAP */
+	case 10001: /* Ubiquiti discovery */
+	case 11211: /* memcached */
+	case 37810: /* DHDiscover */
+		return 1;
+	}
+	return 0;
+}
+
+/* Types of echo requests (RFC 792; RFC 4443, section 4.1). */
+#define ICMP_ECHO 8
+#define ICMP6_ECHO 128
+
 static __always_inline __u32 protocol_of(__u32 next)
 {
 	switch (next) {
@@ -552,6 +618,8 @@ static __always_inline __u32 transport(struct packet *p, void *cur, void *end, _
 			return MALFORMED_TCP_OFFSET;
 		p->port = bpf_ntohs(h->dst);
 		p->class = tcp_class(h->flags);
+		if (p->class == CLASS_ODD)
+			p->note = odd_kind(h->flags);
 		return MALFORMED_NONE;
 	}
 	case PROTOCOL_UDP: {
@@ -566,6 +634,9 @@ static __always_inline __u32 transport(struct packet *p, void *cur, void *end, _
 			return MALFORMED_UDP_LENGTH;
 		p->port = bpf_ntohs(h->dst);
 		p->class = CLASS_UDP;
+		p->note = bpf_ntohs(h->src);
+		if (amplifies(p->note))
+			p->class = CLASS_REFLECT;
 		return MALFORMED_NONE;
 	}
 	case PROTOCOL_ICMP:
@@ -575,6 +646,8 @@ static __always_inline __u32 transport(struct packet *p, void *cur, void *end, _
 		if (len < sizeof(*h) || (void *)(h + 1) > end)
 			return MALFORMED_ICMP_SHORT;
 		p->class = CLASS_ICMP;
+		if (h->type == (p->protocol == PROTOCOL_ICMP ? ICMP_ECHO : ICMP6_ECHO))
+			p->class = CLASS_ECHO;
 		return MALFORMED_NONE;
 	}
 	}
@@ -775,6 +848,10 @@ static __always_inline __u32 pick_way(const struct slot_tags *t, __u32 tag, __u6
 		(slot)->bytes += (p)->bytes;                   \
 		if ((p)->class < CLASS_COUNT)                  \
 			(slot)->counts[(p)->class]++;          \
+		if ((p)->class == CLASS_ODD)                   \
+			(slot)->odd |= (p)->note;              \
+		else if ((p)->class == CLASS_REFLECT)          \
+			(slot)->service = (p)->note;           \
 		if ((p)->verdict == VERDICT_DROP)              \
 			(slot)->counts[CLASS_DROPPED]++;       \
 		else if ((p)->verdict == VERDICT_WOULD_DROP)   \
@@ -874,6 +951,21 @@ static __always_inline int account(struct packet *p, __u32 cpu_id, __u32 epoch)
 	return 0;
 }
 
+/* show gives a dropped packet to who captures them. */
+__noinline int show(struct xdp_md *ctx, __u32 length, __u32 verdict, __u32 reason)
+{
+	struct capture c = {
+		.time = bpf_ktime_get_ns(),
+		.length = length,
+		.verdict = verdict,
+		.reason = reason,
+	};
+	__u64 bytes = length < CAPTURE_BYTES ? length : CAPTURE_BYTES;
+
+	bpf_perf_event_output(ctx, &captures, BPF_F_CURRENT_CPU | bytes << 32, &c, sizeof(c));
+	return 0;
+}
+
 /* ---- program ----------------------------------------------------------- */
 
 SEC("xdp")
@@ -956,6 +1048,8 @@ parsed:
 			add(&cpu->drops[p.reason], p.bytes);
 		else if (p.verdict == VERDICT_WOULD_DROP && p.reason < REASON_COUNT)
 			add(&cpu->would_drops[p.reason], p.bytes);
+		if ((set->flags & SETTING_CAPTURE) && p.verdict >= VERDICT_WOULD_DROP)
+			show(ctx, p.bytes, p.verdict, p.reason);
 	}
 
 	if (ip)

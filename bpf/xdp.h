@@ -27,6 +27,9 @@
 /* FILTER6_LINES is the number of lines of the IPv6 filter table, a power of 2. */
 #define FILTER6_LINES 16384
 
+/* CAPTURE_BYTES is how much of a packet is shown: headers and a little more. */
+#define CAPTURE_BYTES 256
+
 /* What a packet carries. Each packet counts under exactly one. */
 enum protocol {
 	PROTOCOL_UNKNOWN = 0, /* the headers break off before they say */
@@ -98,7 +101,18 @@ enum class {
 	CLASS_OTHER = 8, /* other protocols, later fragments, broken headers */
 	CLASS_DROPPED = 9,
 	CLASS_WOULD_DROP = 10,
-	CLASS_COUNT = 11,
+	CLASS_ECHO = 11,    /* ICMP and ICMPv6: echo requests; the rest is CLASS_ICMP */
+	CLASS_REFLECT = 12, /* UDP from the port of a service that amplifies */
+	CLASS_COUNT = 13,
+};
+
+/* What a packet of CLASS_ODD carried, by its flags; slots collect the bits. */
+enum odd {
+	ODD_NULL = 1,    /* none at all */
+	ODD_FIN = 2,     /* FIN alone */
+	ODD_XMAS = 4,    /* FIN, PSH and URG */
+	ODD_SYN_FIN = 8, /* SYN and FIN, whatever else */
+	ODD_OTHER = 16,
 };
 
 /* What an entry of the block list asks for. */
@@ -121,6 +135,7 @@ enum setting {
 	SETTING_DROP_DEEP_VLAN = 8, /* drop what has more tags than are followed */
 	SETTING_ALLOW4 = 16,        /* the IPv4 allow list may have entries */
 	SETTING_ALLOW6 = 32,
+	SETTING_CAPTURE = 64, /* show dropped packets to who captures them */
 };
 
 /* Bits of the filter tables: what kind of entry may match below. */
@@ -134,6 +149,16 @@ enum filter {
 struct settings {
 	__u32 epoch; /* from 1; its low bit selects the half of the slot tables */
 	__u32 flags;
+	__u64 seed; /* the host's own: hash_seed, which a program that takes the maps over needs */
+};
+
+/* capture goes before the bytes of a packet that is shown. */
+struct capture {
+	__u64 time;   /* CLOCK_MONOTONIC in ns */
+	__u32 length; /* of the frame, of which CAPTURE_BYTES at most follow */
+	__u8 verdict;
+	__u8 reason;
+	__u16 pad;
 };
 
 /* entry is the value of every list. */
@@ -211,11 +236,13 @@ struct source_slot {
 	__u32 last;   /* hash of the last destination and port */
 	__u32 misses; /* packets of others that wanted this slot */
 	__u32 counts[CLASS_COUNT];
-	__u32 samples; /* used elements of sample */
+	__u16 service; /* source port of the last packet of CLASS_REFLECT */
+	__u8 odd;      /* bits of enum odd */
+	__u8 samples;  /* used elements of sample */
 	__u64 ports[PORT_BITS / 64];
 	struct address last_destination;
 	__u16 sample[PORT_SAMPLE];
-	__u64 pad[2];
+	__u64 pad;
 };
 
 /* destination_slot sums up one destination address and port in one epoch. */
@@ -226,11 +253,11 @@ struct destination_slot {
 	__u64 bytes;
 	__u32 misses;
 	__u16 port; /* 0 for what has no port */
-	__u16 pad;
+	__u16 service; /* as in source_slot */
 	__u32 counts[CLASS_COUNT];
-	__u32 pad2;
+	__u8 odd; /* bits of enum odd */
+	__u8 pad[3];
 	__u64 peers[PEER_BITS / 64]; /* bitmap of source addresses */
-	__u64 pad3;
 };
 
 /* filter_line is one cache line of a filter table. */

@@ -27,6 +27,15 @@ type XDPAddress struct {
 	Lo uint64
 }
 
+type XDPCapture struct {
+	_       structs.HostLayout
+	Time    uint64
+	Length  uint32
+	Verdict uint8
+	Reason  uint8
+	Pad     uint16
+}
+
 type XDPClass uint32
 
 const (
@@ -41,7 +50,9 @@ const (
 	XDPClassCLASS_OTHER      XDPClass = 8
 	XDPClassCLASS_DROPPED    XDPClass = 9
 	XDPClassCLASS_WOULD_DROP XDPClass = 10
-	XDPClassCLASS_COUNT      XDPClass = 11
+	XDPClassCLASS_ECHO       XDPClass = 11
+	XDPClassCLASS_REFLECT    XDPClass = 12
+	XDPClassCLASS_COUNT      XDPClass = 13
 )
 
 type XDPCounter struct {
@@ -72,11 +83,11 @@ type XDPDestinationSlot struct {
 	Bytes   uint64
 	Misses  uint32
 	Port    uint16
-	Pad     uint16
-	Counts  [11]uint32
-	Pad2    uint32
+	Service uint16
+	Counts  [13]uint32
+	Odd     uint8
+	Pad     [3]uint8
 	Peers   [4]uint64
-	Pad3    uint64
 }
 
 type XDPEntry struct {
@@ -149,6 +160,16 @@ const (
 	XDPMalformedMALFORMED_COUNT              XDPMalformed = 17
 )
 
+type XDPOdd uint32
+
+const (
+	XDPOddODD_NULL    XDPOdd = 1
+	XDPOddODD_FIN     XDPOdd = 2
+	XDPOddODD_XMAS    XDPOdd = 4
+	XDPOddODD_SYN_FIN XDPOdd = 8
+	XDPOddODD_OTHER   XDPOdd = 16
+)
+
 type XDPProtocol uint32
 
 const (
@@ -183,12 +204,14 @@ const (
 	XDPSettingSETTING_DROP_DEEP_VLAN XDPSetting = 8
 	XDPSettingSETTING_ALLOW4         XDPSetting = 16
 	XDPSettingSETTING_ALLOW6         XDPSetting = 32
+	XDPSettingSETTING_CAPTURE        XDPSetting = 64
 )
 
 type XDPSettings struct {
 	_     structs.HostLayout
 	Epoch uint32
 	Flags uint32
+	Seed  uint64
 }
 
 type XDPSlotTags struct {
@@ -205,12 +228,14 @@ type XDPSourceSlot struct {
 	Peers           uint64
 	Last            uint32
 	Misses          uint32
-	Counts          [11]uint32
-	Samples         uint32
+	Counts          [13]uint32
+	Service         uint16
+	Odd             uint8
+	Samples         uint8
 	Ports           [4]uint64
 	LastDestination XDPAddress
 	Sample          [16]uint16
-	Pad             [2]uint64
+	Pad             uint64
 }
 
 type XDPTableLoss struct {
@@ -237,6 +262,7 @@ const (
 const (
 	XDPMapAllow4             = "allow4"
 	XDPMapAllow6             = "allow6"
+	XDPMapCaptures           = "captures"
 	XDPMapCpus               = "cpus"
 	XDPMapDestinationTags    = "destination_tags"
 	XDPMapDestinations       = "destinations"
@@ -310,6 +336,7 @@ type XDPProgramSpecs struct {
 type XDPMapSpecs struct {
 	Allow4          *ebpf.MapSpec `ebpf:"allow4"`
 	Allow6          *ebpf.MapSpec `ebpf:"allow6"`
+	Captures        *ebpf.MapSpec `ebpf:"captures"`
 	Cpus            *ebpf.MapSpec `ebpf:"cpus"`
 	DestinationTags *ebpf.MapSpec `ebpf:"destination_tags"`
 	Destinations    *ebpf.MapSpec `ebpf:"destinations"`
@@ -359,6 +386,7 @@ func (o *XDPObjects) Close() error {
 type XDPMaps struct {
 	Allow4          *ebpf.Map `ebpf:"allow4"`
 	Allow6          *ebpf.Map `ebpf:"allow6"`
+	Captures        *ebpf.Map `ebpf:"captures"`
 	Cpus            *ebpf.Map `ebpf:"cpus"`
 	DestinationTags *ebpf.Map `ebpf:"destination_tags"`
 	Destinations    *ebpf.Map `ebpf:"destinations"`
@@ -379,6 +407,7 @@ func (m *XDPMaps) Close() error {
 	return _XDPClose(
 		m.Allow4,
 		m.Allow6,
+		m.Captures,
 		m.Cpus,
 		m.DestinationTags,
 		m.Destinations,

@@ -60,30 +60,38 @@ func (b *alertBook) note(id string, index uint64) {
 	b.seen[id] = index
 }
 
-// Alert puts an alert into the journal, unless it is there, and returns when it
-// is on disk.
-func (b *alertBook) Alert(ctx context.Context, a *pb.AlertEvent) error {
+// Take puts an alert into the journal, unless it is there, and returns the index
+// of its entry, 0 for an alert that is left out.
+func (b *alertBook) Take(a *pb.AlertEvent) (uint64, error) {
 	if a.Id == "" {
 		b.stats.Drop("alert", "no_id", 1)
-		return nil
+		return 0, nil
 	}
 	b.mu.Lock()
-	index, known := b.seen[a.Id]
-	if !known {
-		data, err := proto.Marshal(a)
-		if err == nil {
-			index, err = b.journal.Append(uint8(pb.Kind_KIND_ALERT), data)
-		}
-		if err != nil {
-			b.mu.Unlock()
-			return fmt.Errorf("journal alert %s: %w", a.Id, err)
-		}
-		b.note(a.Id, index)
-		b.remember(a)
+	defer b.mu.Unlock()
+	if index, known := b.seen[a.Id]; known {
+		return index, nil
 	}
-	b.mu.Unlock()
-	if !known {
-		b.raised.Add(1)
+	data, err := proto.Marshal(a)
+	if err != nil {
+		return 0, fmt.Errorf("journal alert %s: %w", a.Id, err)
+	}
+	index, err := b.journal.Append(uint8(pb.Kind_KIND_ALERT), data)
+	if err != nil {
+		return 0, fmt.Errorf("journal alert %s: %w", a.Id, err)
+	}
+	b.note(a.Id, index)
+	b.remember(a)
+	b.raised.Add(1)
+	return index, nil
+}
+
+// Alert is Take for one alert of the host's own; it returns when the alert is on
+// disk.
+func (b *alertBook) Alert(ctx context.Context, a *pb.AlertEvent) error {
+	index, err := b.Take(a)
+	if err != nil || index == 0 {
+		return err
 	}
 	return b.journal.Wait(ctx, index)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/xdp"
 )
 
 func pid() int { return os.Getpid() }
@@ -36,14 +37,14 @@ func (d *daemon) announce() {
 	say("  plugins      %s", strings.Join(names, ", "))
 	say("  logs         %s", d.watchedLogs())
 	watchedAny := false
-	for _, w := range d.network.interfaces {
-		if w.err != nil {
-			say("  not watched  interface %s: %v", w.name, w.err)
-			continue
+	d.network.each(func(name string, filter *xdp.Filter, err error) {
+		if err != nil {
+			say("  not watched  interface %s: %v", name, err)
+			return
 		}
 		watchedAny = true
-		say("  packets      interface %s (%s)", w.name, w.filter.AttachMode())
-	}
+		say("  packets      interface %s (%s)", name, filter.AttachMode())
+	})
 	switch {
 	case watchedAny:
 	case runtime.GOOS != "linux":

@@ -16,6 +16,7 @@ import (
 	"github.com/ironpost/ironpost/host/internal/control"
 	"github.com/ironpost/ironpost/host/internal/link"
 	"github.com/ironpost/ironpost/host/internal/roster"
+	"github.com/ironpost/ironpost/host/internal/xdp"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -23,8 +24,8 @@ import (
 func (d *daemon) backend() control.Backend {
 	return control.Backend{
 		Status: d, Plugins: d, Logs: d, Changer: d, Remover: d, Trust: d, Rules: d, Events: d, Store: d, Config: d,
-		Quarantine: d,
-		Blocks:     d.responder.Blocks(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
+		Quarantine: d, Filters: d,
+		Blocks: d.responder.Blocks(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
 	}
 }
 
@@ -96,11 +97,14 @@ func (d *daemon) warnings() []string {
 		}
 		out = append(out, text)
 	}
-	for _, w := range d.network.interfaces {
-		if w.err != nil {
-			out = append(out, fmt.Sprintf("Interface %s is not watched: %v", w.name, w.err))
+	d.network.each(func(name string, filter *xdp.Filter, err error) {
+		switch {
+		case err != nil:
+			out = append(out, fmt.Sprintf("Interface %s is not watched: %v", name, err))
+		case filter.Unpinned() != "":
+			out = append(out, fmt.Sprintf("The packet filter on %s ends with the host: %s", name, filter.Unpinned()))
 		}
-	}
+	})
 	for _, p := range d.roster.List() {
 		switch {
 		case p.Code != "":

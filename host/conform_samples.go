@@ -180,6 +180,10 @@ type sampleEvent struct {
 	Odd          uint64     `json:"odd"`
 	UDP          uint64     `json:"udp"`
 	ICMP         uint64     `json:"icmp"`
+	Echo         uint64     `json:"echo"`
+	Reflected    uint64     `json:"reflected"`
+	Service      uint16     `json:"service"`
+	OddKinds     uint8      `json:"odd_kinds"`
 	Other        uint64     `json:"other"`
 	Ports, Peers uint32
 	PortSample   []uint16 `json:"port_sample"`
@@ -210,6 +214,7 @@ func (s *sampleEvent) packet() *event.PacketEvent {
 		Time: moment(s.Time), Interval: time.Duration(min(s.Interval, math.MaxInt32) * float64(time.Second)), Interface: s.Interface, Scope: event.ScopeSource,
 		Source: s.Source, Destination: s.Destination, DestinationPort: s.Port, Packets: s.Packets, Bytes: s.Bytes, SYN: s.SYN, SYNACK: s.SYNACK,
 		ACK: s.ACK, FIN: s.FIN, RST: s.RST, Odd: s.Odd, UDP: s.UDP, ICMP: s.ICMP, Other: s.Other, Ports: s.Ports, Peers: s.Peers, PortSample: s.PortSample,
+		Echo: s.Echo, Reflected: s.Reflected, Service: s.Service, OddKinds: event.OddKinds(s.OddKinds),
 	}
 	if s.Scope == event.ScopeDestination.String() {
 		p.Scope = event.ScopeDestination

@@ -136,10 +136,12 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openPlugins(ctx, s); err != nil {
 		return err
 	}
-	d.network = attach(s.EBPF, true, d.log) // the responder decides when it drops
+	d.network = attach(s.EBPF, func() bool { return d.responder.Mode() != config.Enforce }, d.log)
+	d.network.lists = d.responder
+	d.network.publish = d.pipeline.PublishPackets
 	d.later(func() {
 		if err := d.network.stop(); err != nil {
-			d.log.Error("the packet filter was not removed cleanly", "error", err)
+			d.log.Error("the packet filter was not closed cleanly", "error", err)
 		}
 	})
 	return nil
@@ -197,7 +199,7 @@ func (d *daemon) openResponder(s config.Host) error {
 	d.pipeline = pipeline.New(pipeline.Config{
 		HostID: d.hostID, Logger: d.log, Pool: d.pool, Store: d.store, Journal: d.journal,
 		Quarantine: d.keepPoison,
-		Alert:      d.alerts.Alert, Decide: d.responder.Decide, AskEnforcers: d.responder.AskEnforcers,
+		Alert:      d.alerts.Take, Decide: d.responder.Decide, AskEnforcers: d.responder.AskEnforcers,
 		Credits: s.Bus.Credits, RetainedBytes: s.Bus.RetainedBytes, Routes: s.LogPipeline.Routes,
 		BatchRecords: s.LogPipeline.BatchSize, BatchBytes: s.Bus.BatchBytes, FlushInterval: s.LogPipeline.FlushInterval,
 		BatchEvents: s.Bus.BatchEvents,
@@ -299,20 +301,14 @@ func (d *daemon) serve(ctx context.Context) error {
 		d.store.Run(ctx, s.Bus.CheckpointInterval, func(err error) { d.log.Error("checkpoints are not saved, trying again", "error", err) })
 		return nil
 	})
-	for _, w := range d.network.interfaces {
-		if w.filter != nil {
-			if err := d.responder.Attach(w.filter); err != nil {
-				d.log.Error("the lists are not in force on an interface", "interface", w.name, "error", err)
-			}
-		}
-	}
+	d.network.fill()
 	run("respond", d.responder.Run)
 	run("coverage gaps", d.watchGaps)
 	run("control", d.control.Run)
 	run("metrics", d.serveMetrics)
 	d.announce()
-	d.roster.Start(ctx)              // a stop while plugins come up waits for none of them
-	d.network.run(d.pipeline, d.log) //nolint:contextcheck // the network stops before all else, by a context of its own
+	d.roster.Start(ctx) // a stop while plugins come up waits for none of them
+	d.network.run()     //nolint:contextcheck // the network stops before all else, by a context of its own
 	d.watchReload(background, &running)
 	running.Go(func() { d.announcePlugins(background) })
 
@@ -322,16 +318,21 @@ func (d *daemon) serve(ctx context.Context) error {
 	case err = <-fatal:
 	}
 	d.log.Info("stopping: sources first")
-	d.network.cancel()
+	d.network.quiet()
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer done()
 	if stopErr := d.roster.Stop(stop); stopErr != nil {
 		d.log.Warn("stopped with work left", "error", stopErr)
 	}
-	for _, w := range d.network.interfaces {
-		d.responder.Detach(w.name)
-	}
+	d.network.release(d.unconfirmed(ctx))
 	return err
+}
+
+// unconfirmed tells whether the mode waits for a confirmation that it cannot get
+// while no host runs.
+func (d *daemon) unconfirmed(ctx context.Context) bool {
+	mode, err := d.responder.GetMode(ctx)
+	return err == nil && mode.GetReverts() != nil
 }
 
 // watchReload reloads the configuration on SIGHUP and when its file changes.

@@ -20,7 +20,7 @@ type exporter struct {
 	events, dropped, unparsed, alerts, packets, packetDrops      *prometheus.Desc
 	pluginUp, pluginCPU, pluginRSS, pluginRestarts, pluginEvents *prometheus.Desc
 	pluginEventsTotal, pluginBytes, pluginAlerts, pluginLogLines *prometheus.Desc
-	pluginState, pluginDropped, gapEvents                        *prometheus.Desc
+	pluginState, pluginDropped, pluginHeapObjects, gapEvents     *prometheus.Desc
 }
 
 func newExporter(d *daemon) *exporter {
@@ -46,6 +46,7 @@ func newExporter(d *daemon) *exporter {
 		pluginBytes:       desc("plugin_bytes_total", "Bytes of the records that a plugin was sent, or that it emitted.", "plugin"),
 		pluginAlerts:      desc("plugin_alerts_total", "Alerts that a plugin raised.", "plugin"),
 		pluginLogLines:    desc("plugin_log_lines_dropped_total", "Lines of a plugin's log that were left out because there were too many.", "plugin"),
+		pluginHeapObjects: desc("plugin_heap_objects_total", "Objects that a plugin allocated on its heap, as it says; absent where it does not.", "plugin"),
 
 		pluginDropped: desc("plugin_dropped_total", "Records that a plugin missed.", "plugin"),
 		gapEvents:     desc("coverage_gap_events", "Records missed in coverage gaps, by plugin and reason.", "plugin", "reason"),
@@ -111,6 +112,9 @@ func (m *exporter) Collect(out chan<- prometheus.Metric) {
 		counter(m.pluginBytes, float64(p.Bytes), p.Name)
 		counter(m.pluginAlerts, float64(p.Alerts), p.Name)
 		counter(m.pluginLogLines, float64(p.LogLinesDropped), p.Name)
+		if p.HeapObjectsAllocated > 0 {
+			counter(m.pluginHeapObjects, float64(p.HeapObjectsAllocated), p.Name)
+		}
 	}
 }
 

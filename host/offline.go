@@ -218,15 +218,15 @@ func Replay(ctx context.Context, c ReplayConfig) (summary ReplaySummary, err err
 			}
 			return isRules || isParser("")(d)
 		},
-		alert: func(_ context.Context, a *pb.AlertEvent) error {
+		alert: func(a *pb.AlertEvent) (uint64, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if seen[a.Id] {
-				return nil
+				return 0, nil
 			}
 			seen[a.Id] = true
 			alerts.Add(1)
-			return out.write(view.AppendBatch(nil, offlineHost, &pb.Batch{Kind: pb.Kind_KIND_ALERT, Count: 1, Alerts: []*pb.AlertEvent{a}}))
+			return 0, out.write(view.AppendBatch(nil, offlineHost, &pb.Batch{Kind: pb.Kind_KIND_ALERT, Count: 1, Alerts: []*pb.AlertEvent{a}}))
 		},
 	})
 	if err != nil {

@@ -66,6 +66,7 @@ type detectorLink struct {
 	stateful Stateful // nil when the detector keeps no state
 	streams  streams
 	scratch  scratch
+	changes  changeList
 }
 
 // Restore hands the state to the detector.
@@ -91,15 +92,40 @@ func (d *detectorLink) Save(context.Context) ([]*pb.StateEntry, bool, error) {
 	if d.stateful == nil {
 		return nil, false, nil
 	}
-	var entries []*pb.StateEntry
-	changes := NewChanges(func(key string, value []byte, deleted bool) {
-		entries = append(entries, &pb.StateEntry{Key: record.Valid(key), Value: append([]byte(nil), value...), Deleted: deleted})
-	})
+	d.changes.reset()
+	changes := NewChanges(d.changes.add)
 	d.stateful.Save(changes)
 	if changes.refused > 0 {
 		d.server.count("state_refused", changes.refused)
 	}
-	return entries, changes.full, nil
+	return d.changes.entries, changes.full, nil
+}
+
+// changeList holds the changes of one Save, in memory that the next one uses
+// again.
+type changeList struct {
+	entries []*pb.StateEntry
+	values  []byte
+}
+
+func (c *changeList) reset() {
+	c.entries, c.values = c.entries[:0], c.values[:0]
+}
+
+func (c *changeList) add(key string, value []byte, deleted bool) {
+	at := len(c.values)
+	c.values = append(c.values, value...)
+	n := len(c.entries)
+	if n < cap(c.entries) {
+		c.entries = c.entries[:n+1]
+	} else {
+		c.entries = append(c.entries, nil)
+	}
+	if c.entries[n] == nil {
+		c.entries[n] = new(pb.StateEntry)
+	}
+	e := c.entries[n]
+	e.Key, e.Value, e.Deleted = record.Valid(key), c.values[at:len(c.values):len(c.values)], deleted
 }
 
 // Handle examines one batch and sends its alerts.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,6 +35,7 @@ func TestBenchPipeline(t *testing.T) {
 	values := make(map[string][]float64)
 	record := func(c, metric string, v float64) { values[c+"/"+metric] = append(values[c+"/"+metric], v) }
 	inProcess := []string{"single", "recycled", "batch"}
+	objects := p.pluginObjects(t)
 	for range benchRounds {
 		s := p.round(t, benchLines, "")
 		record("processes", "rate", s.rate)
@@ -53,7 +55,9 @@ func TestBenchPipeline(t *testing.T) {
 		}
 	}
 
+	undisturbed := p.pluginObjects(t)
 	attack := p.round(t, benchLines/4, " attack")
+	attackedObjects := p.pluginObjects(t)
 
 	r := &benchReport{name: "pipeline"}
 	m := func(key string) float64 { return benchMedian(values[key]) }
@@ -64,9 +68,16 @@ func TestBenchPipeline(t *testing.T) {
 		r.add(processes, "cpu_"+name, m("processes/"+name), "ns/event")
 	}
 	r.target(t, processes, "host_allocations", m("processes/allocations"), "objects/event", m("processes/allocations") <= 0.1, "<= 0.1")
+	for _, name := range benchPlugins {
+		v := float64(undisturbed[name]-objects[name]) / (benchRounds * benchLines)
+		r.target(t, processes, name+"_allocations", v, "objects/event", v <= 0.05, "<= 0.05")
+	}
 	const attacked = "processes (gRPC), one line in four a failed login"
 	r.add(attacked, "events_per_second", attack.rate, "1/s")
 	r.add(attacked, "host_allocations", attack.allocations, "objects/event")
+	for _, name := range benchPlugins {
+		r.add(attacked, name+"_allocations", float64(attackedObjects[name]-undisturbed[name])/(benchLines/4), "objects/event")
+	}
 	for _, name := range []string{"source", "host", "parser", "detector"} {
 		r.add(attacked, "cpu_"+name, attack.cpu[name], "ns/event")
 	}
@@ -217,6 +228,38 @@ func (p *benchHost) followMarkers(t *testing.T) {
 			markers <- benchMarker{strings.TrimPrefix(a.Events[0].Message, "bench marker "), a.Observed}
 		}
 	})
+}
+
+// benchPlugins are the plugins under measurement, by the names of the figures.
+var benchPlugins = []string{"source", "parser", "detector"}
+
+// pluginObjects is how many objects each plugin has allocated. A plugin tells
+// the host with its health: what is returned is no older than the call.
+func (p *benchHost) pluginObjects(t *testing.T) map[string]uint64 {
+	t.Helper()
+	read := func() map[string]uint64 {
+		var plugins []struct {
+			PID     int    `json:"pid"`
+			Objects uint64 `json:"heap_objects_allocated"`
+		}
+		p.JSON(&plugins, "plugin", "list")
+		objects := make(map[string]uint64)
+		for name, pid := range p.pids {
+			for _, one := range plugins {
+				if one.PID == pid {
+					objects[name] = one.Objects
+				}
+			}
+		}
+		return objects
+	}
+	old := read()
+	var objects map[string]uint64
+	p.Wait(20*time.Second, "every plugin's health", func() bool {
+		objects = read()
+		return !slices.ContainsFunc(benchPlugins, func(name string) bool { return objects[name] == old[name] }) // answering allocates
+	})
+	return objects
 }
 
 // benchSample is what one round cost.

@@ -121,7 +121,7 @@ func TestVerbs(t *testing.T) {
 		want := []string{
 			"api", "code", "cpu_seconds", "dropped", "enabled", "events_per_second", "health", "kinds", "last_error", "name", "pid",
 			"restarts", "rss_bytes", "sha256", "state", "trust", "uptime_seconds", "version",
-			"alerts", "bytes", "events", "log_lines_dropped",
+			"alerts", "bytes", "events", "heap_objects_allocated", "log_lines_dropped",
 		}
 		got := list(t, call(t, h, "plugin", "list", "-o", "json"))
 		if len(got) != 5 {

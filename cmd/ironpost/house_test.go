@@ -62,7 +62,7 @@ var restricted = map[string][]string{
 // client or a web framework belongs into a plugin.
 var hostImports = map[string]string{
 	"github.com/cilium/ebpf":                         "kernel: loads the packet filter and its maps",
-	"github.com/vishvananda/netlink":                 "kernel: finds interfaces and how XDP is attached to them",
+	"github.com/vishvananda/netlink":                 "kernel: finds interfaces, how XDP is attached to them, and when they come and go",
 	"golang.org/x/sys/unix":                          "kernel: the sandbox, sockets and their peers, locks",
 	"golang.org/x/net/bpf":                           "kernel: assembles the seccomp filter",
 	"golang.org/x/sync/errgroup":                     "plugins: starts many at once, bounded",
@@ -80,6 +80,7 @@ var hostImports = map[string]string{
 	"github.com/prometheus/client_golang/prometheus": "metrics: the formats that scrapers read",
 	"go.etcd.io/bbolt":                               "state: checkpoints, plugin state, pins, blocks",
 	"github.com/spf13/cobra":                         "command line: verbs, flags, completion",
+	"github.com/gopacket/gopacket":                   "command line: writes captured packets as pcapng",
 }
 
 // badNames are names that say nothing about what a package is for.

@@ -116,6 +116,7 @@ type alert struct {
 	Evidence   string            `json:"evidence"`
 	Provenance string            `json:"provenance"`
 	Count      int               `json:"count"`
+	Details    map[string]string `json:"details"`
 }
 
 // alerts returns the alerts that the store has.

@@ -33,12 +33,17 @@ func TestScanAndFlood(t *testing.T) {
 		t.Errorf("got alert %+v, want one about a scan of %v", got, a.Victim.IP6)
 	}
 
+	// What one source explains names that source; forged ones name none.
 	a.flood("-p", "80", a.Victim.IP4.String())
-	got = a.alertOf("syn_flood", "dst_ip", a.Victim.IP4.String())
-	if got.Entities["dst_port"] != "80" || got.Entities["src_ip"] != "" || got.Evidence != "forgeable" {
-		t.Errorf("got alert %+v, want one about port 80 that names no source", got)
+	got = a.alertOf("syn_flood_source", "src_ip", a.Attacker.IP4.String())
+	if got.Entities["dst_port"] != "80" || got.Evidence != "forgeable" {
+		t.Errorf("got alert %+v, want one about port 80", got)
 	}
-	a.alertOf("syn_flood_source", "src_ip", a.Attacker.IP4.String())
+	a.flood("--rand-source", "-p", "81", a.Victim.IP4.String())
+	got = a.alertOf("syn_flood", "dst_ip", a.Victim.IP4.String())
+	if got.Entities["dst_port"] != "81" || got.Entities["src_ip"] != "" || got.Evidence != "forgeable" {
+		t.Errorf("got alert %+v, want one about port 81 that names no source", got)
+	}
 
 	// hping3 speaks no IPv6: 2,000 SYN from forged sources every 100 ms for a
 	// second.
@@ -69,6 +74,7 @@ func TestForgedSources(t *testing.T) {
 	gateway := pair.Attacker.IP4
 	first := assign(t, pair.Attacker, netip.MustParseAddr("10.77.0.66"))
 	second := assign(t, pair.Attacker, netip.MustParseAddr("10.77.0.67"))
+	third := assign(t, pair.Attacker, netip.MustParseAddr("10.77.0.68"))
 	run(t, pair.Victim, 10*time.Second, "ip", "route", "add", "default", "via", gateway.String())
 	a := newArena(t, pair, hosttest.Options{
 		Plugins: []string{"detector-network", "enforcer-xdp", "sink-sqlite"},
@@ -83,22 +89,26 @@ suppress = "1s"
 block_forgeable = false
 `,
 	})
-	// scan hides the scanner behind the gateway's address.
+	nmap := func(from netip.Addr, more ...string) {
+		t.Helper()
+		run(t, a.Attacker, 30*time.Second, "nmap", append([]string{
+			"-sS", "-n", "-Pn", "-p1-300", "--max-retries", "1",
+			"-S", from.String(), "-e", a.Attacker.Interface, a.Victim.IP4.String(),
+		}, more...)...)
+	}
 	scan := func(from netip.Addr) {
 		t.Helper()
-		run(t, a.Attacker, 30*time.Second, "nmap", "-sS", "-n", "-Pn", "-p1-300", "--max-retries", "1",
-			"-S", from.String(), "-e", a.Attacker.Interface, "-D", gateway.String()+",ME", a.Victim.IP4.String())
-		a.alertOf("port_scan", "src_ip", gateway.String())
+		nmap(from)
 		a.alertOf("port_scan", "src_ip", from.String())
 	}
 
 	scan(first)
+	// The floods, of two seconds each, also keep the scans apart: at the same time
+	// they were decoys of each other.
 	a.flood("--rand-source", "-p", "80", a.Victim.IP4.String())
 	flood := a.alertOf("syn_flood", "dst_ip", a.Victim.IP4.String())
-	for _, addr := range []netip.Addr{gateway, first} {
-		if got := a.actionOn(addr, "refused"); got.Details["code"] != "forgeable_evidence" || !strings.Contains(got.Reason, "block_forgeable") {
-			t.Errorf("got action %+v on %v, want a refusal that names the option", got, addr)
-		}
+	if got := a.actionOn(first, "refused"); got.Details["code"] != "forgeable_evidence" || !strings.Contains(got.Reason, "block_forgeable") {
+		t.Errorf("got action %+v on %v, want a refusal that names the option", got, first)
 	}
 	a.Wait(20*time.Second, "a notice about the flood", func() bool {
 		return slices.ContainsFunc(a.actions(), func(x action) bool {
@@ -118,11 +128,22 @@ block_forgeable = false
 	if _, err := a.CLI("config", "reload"); err != nil {
 		t.Fatal(err)
 	}
-	scan(second)
-	a.actionOn(second, "applied")
+	scan(gateway)
 	a.Wait(20*time.Second, "the gateway's block to be refused", func() bool {
 		return slices.ContainsFunc(a.actions(), func(x action) bool {
 			return x.Target == gateway.String() && x.Outcome == "refused" && x.Details["code"] == "gateway"
+		})
+	})
+	a.flood("--rand-source", "-p", "81", a.Victim.IP4.String())
+	scan(second)
+	a.actionOn(second, "applied")
+
+	// Behind decoys, the gateway among them, nobody is named.
+	a.flood("--rand-source", "-p", "82", a.Victim.IP4.String())
+	nmap(third, "-D", gateway.String()+",ME")
+	a.Wait(20*time.Second, "an alert about decoys", func() bool {
+		return slices.ContainsFunc(a.alerts(), func(x alert) bool {
+			return x.RuleID == "port_scan" && x.Entities["src_ip"] == "" && x.Entities["dst_ip"] == a.Victim.IP4.String()
 		})
 	})
 	if got := a.blocks(); len(got) != 1 || got[0].Prefix != second.String()+"/32" {

@@ -43,12 +43,7 @@ released, expired.`,
 				req.Equal = append(req.Equal, &ironpostv1.Field{Key: "alert_id", Value: alert})
 			}
 			return c.host(cmd.Context(), readTimeout, func(ctx context.Context, h *control.Client) error {
-				var actions []*ironpostv1.ActionEvent
-				err := query(ctx, h, req, func(b *ironpostv1.Batch) { actions = append(actions, b.GetActions()...) })
-				if err != nil {
-					return fmt.Errorf("actions list: %w", err)
-				}
-				return c.showActions(actions)
+				return c.listActions(ctx, h, req)
 			})
 		},
 	}
@@ -57,21 +52,25 @@ released, expired.`,
 	return cmd
 }
 
-func (c *cli) showActions(actions []*ironpostv1.ActionEvent) error {
-	if c.json() {
-		raw := []byte{'['}
-		for i, a := range actions {
-			if i > 0 {
-				raw = append(raw, ',')
-			}
-			raw = view.AppendAction(raw, a)
-		}
-		return c.document(append(raw, ']'))
-	}
+// listActions is listAlerts for actions.
+func (c *cli) listActions(ctx context.Context, h *control.Client, req *ironpostv1.QueryRequest) error {
+	var list array
 	t := newTable("TIME", "OUTCOME", "ACTION", "TARGET", "MODE", "ENFORCER", "ALERT", "EXPIRES", "REASON")
-	for _, a := range actions {
-		t.row(stampNS(a.GetTime()), event.Outcome(a.GetOutcome()).String(), a.GetAction(), a.GetTarget(), a.GetMode(),
-			a.GetEnforcer(), dash(cut(a.GetAlertId(), 13)), stampNS(a.GetExpires()), dash(a.GetReason()))
+	err := query(ctx, h, req, func(b *ironpostv1.Batch) {
+		for _, a := range b.GetActions() {
+			if c.json() {
+				list.add(func(dst []byte) []byte { return view.AppendAction(dst, a) })
+				continue
+			}
+			t.row(stampNS(a.GetTime()), event.Outcome(a.GetOutcome()).String(), a.GetAction(), a.GetTarget(), a.GetMode(),
+				a.GetEnforcer(), dash(cut(a.GetAlertId(), 13)), stampNS(a.GetExpires()), dash(a.GetReason()))
+		}
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("actions list: %w", err)
+	case c.json():
+		return c.printArray(&list)
 	}
 	return c.printTable(t, "there are no such actions")
 }

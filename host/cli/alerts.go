@@ -36,20 +36,22 @@ type found struct {
 	alert   *ironpostv1.AlertEvent
 }
 
-// findAlerts asks for alerts. The host's id makes the trace ids of the events
-// that they cite.
-func findAlerts(ctx context.Context, h *control.Client, req *ironpostv1.QueryRequest) ([]found, error) {
+// findAlerts asks for alerts and calls visit with each as it comes. The host's
+// id makes the trace ids of the events that they cite.
+func findAlerts(ctx context.Context, h *control.Client, req *ironpostv1.QueryRequest, visit func(found)) error {
+	stream, err := h.Query(ctx, req) // the sink begins while the host says who it is
+	if err != nil {
+		return err
+	}
 	host, err := h.Status(ctx, &ironpostv1.StatusRequest{})
 	if err != nil && !errors.Is(err, control.ErrNotSupported) {
-		return nil, err
+		return err
 	}
-	var out []found
-	err = query(ctx, h, req, func(b *ironpostv1.Batch) {
+	return batches(stream, func(b *ironpostv1.Batch) {
 		for _, a := range b.GetAlerts() {
-			out = append(out, found{view.ContextOf(host.GetHostId(), b), a})
+			visit(found{view.ContextOf(host.GetHostId(), b), a})
 		}
 	})
-	return out, err
 }
 
 func (c *cli) alertsListCmd() *cobra.Command {
@@ -78,11 +80,7 @@ func (c *cli) alertsListCmd() *cobra.Command {
 				req.Equal = append(req.Equal, &ironpostv1.Field{Key: "rule_id", Value: rule})
 			}
 			return c.host(cmd.Context(), readTimeout, func(ctx context.Context, h *control.Client) error {
-				alerts, err := findAlerts(ctx, h, req)
-				if err != nil {
-					return fmt.Errorf("alerts list: %w", err)
-				}
-				return c.showAlerts(alerts)
+				return c.listAlerts(ctx, h, req)
 			})
 		},
 	}
@@ -93,22 +91,25 @@ func (c *cli) alertsListCmd() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) showAlerts(alerts []found) error {
-	if c.json() {
-		raw := []byte{'['}
-		for i := range alerts {
-			if i > 0 {
-				raw = append(raw, ',')
-			}
-			raw = view.AppendAlert(raw, &alerts[i].context, alerts[i].alert)
-		}
-		return c.document(append(raw, ']'))
-	}
+// listAlerts writes the alerts while the sink still reads them, and prints them
+// once all have come: an answer that breaks off prints nothing.
+func (c *cli) listAlerts(ctx context.Context, h *control.Client, req *ironpostv1.QueryRequest) error {
+	var list array
 	t := newTable("TIME", "SEVERITY", "STATE", "COUNT", "ID", "RULE", "ABOUT")
-	for _, f := range alerts {
+	err := findAlerts(ctx, h, req, func(f found) {
 		a := f.alert
+		if c.json() {
+			list.add(func(dst []byte) []byte { return view.AppendAlert(dst, &f.context, a) })
+			return
+		}
 		t.row(stampNS(a.GetTime()), event.Severity(a.GetSeverity()).String(), view.AlertState(a), count(a.GetCount()),
 			cut(a.GetId(), 13), a.GetRuleId(), cut(view.Printable(entities(a)), 60))
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("alerts list: %w", err)
+	case c.json():
+		return c.printArray(&list)
 	}
 	return c.printTable(t, "there are no such alerts")
 }
@@ -146,7 +147,9 @@ func (c *cli) alertsShowCmd() *cobra.Command {
 
 // oneAlert finds the alert with an id, or with the beginning of one.
 func oneAlert(ctx context.Context, h *control.Client, id string) (found, error) {
-	alerts, err := findAlerts(ctx, h, &ironpostv1.QueryRequest{Kind: ironpostv1.Kind_KIND_ALERT, Id: id, Limit: 2})
+	var alerts []found
+	req := &ironpostv1.QueryRequest{Kind: ironpostv1.Kind_KIND_ALERT, Id: id, Limit: 2}
+	err := findAlerts(ctx, h, req, func(f found) { alerts = append(alerts, f) })
 	switch {
 	case err != nil:
 		return found{}, fmt.Errorf("alert %s: %w", id, err)

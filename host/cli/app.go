@@ -42,6 +42,11 @@ type App struct {
 	DeletePlugin func(path string) error
 	// Conform tests a plugin. What is wrong with the plugin is in the report.
 	Conform func(ctx context.Context, c ConformConfig) (*suite.Report, error)
+	// PinnedFilters describes the packet filters that are pinned, DetachPinned
+	// takes them off, and DumpPinned shows what one holds. They need no host.
+	PinnedFilters func(s Sources, names []string) (*ironpostv1.FiltersResponse, error)
+	DetachPinned  func(s Sources, names []string) (*ironpostv1.FiltersResponse, error)
+	DumpPinned    func(s Sources, r *ironpostv1.DumpFilterRequest) (*ironpostv1.DumpFilterResponse, error)
 	// ControlSocket returns the socket that a configuration file names, "" when
 	// it names none. It is asked when neither a flag nor the environment says.
 	ControlSocket func(s Sources) (string, error)

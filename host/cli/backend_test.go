@@ -40,7 +40,7 @@ func newBackend() *backend {
 func (b *backend) parts() control.Backend {
 	return control.Backend{
 		Status: b, Plugins: b, Logs: b, Changer: b, Remover: b, Trust: b, Rules: b, Events: b, Store: b,
-		Blocks: &b.blocks, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b,
+		Blocks: &b.blocks, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b, Filters: b,
 	}
 }
 
@@ -60,7 +60,7 @@ func plugin(name string) *ironpostv1.PluginStatus {
 	return &ironpostv1.PluginStatus{
 		Name: name, Kinds: []string{"parser"}, Version: "0.1.0", Api: 1, Enabled: true, State: "running",
 		Health: "ok", UptimeSeconds: 3723, Trust: "built-in", Pid: 99, Sha256: strings.Repeat("ab", 32),
-		RssBytes: 13 << 20, CpuSeconds: 1.5, EventsPerSecond: 12.25, Events: 990, Bytes: 99000, Alerts: 7,
+		RssBytes: 13 << 20, CpuSeconds: 1.5, EventsPerSecond: 12.25, Events: 990, Bytes: 99000, Alerts: 7, HeapObjectsAllocated: 4321,
 	}
 }
 

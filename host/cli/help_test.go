@@ -43,6 +43,7 @@ func TestVerbs(t *testing.T) {
 		"rules list", "rules validate", "events tail", "alerts list", "alerts show", "alerts ack", "alerts close", "actions list",
 		"block add", "block remove", "block list", "block import", "allow add", "allow remove", "allow list", "allow check",
 		"quarantine list", "quarantine show", "quarantine replay", "quarantine drop",
+		"ebpf status", "ebpf attach", "ebpf detach", "ebpf dump", "ebpf capture",
 		"config show", "config validate", "config reload", "completion",
 	} {
 		cmd, rest, err := root.Find(strings.Fields(path))

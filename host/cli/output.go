@@ -24,14 +24,29 @@ func (c *cli) write(b []byte) error {
 	return nil
 }
 
-// document prints a JSON value on its own lines, indented.
+// document prints a valid JSON value on its own lines, indented.
 func (c *cli) document(raw []byte) error {
-	var b bytes.Buffer
-	if err := json.Indent(&b, raw, "", "  "); err != nil {
-		return fmt.Errorf("write the output: %w", err)
+	return c.write(append(view.AppendIndented(nil, raw, 0), '\n'))
+}
+
+// array builds a document that is a list, one element at a time; the zero value
+// is empty.
+type array struct{ raw, text []byte }
+
+// add takes the next element from write, which appends it as JSON.
+func (a *array) add(write func(dst []byte) []byte) {
+	a.raw = write(a.raw[:0])
+	if len(a.text) > 0 {
+		a.text = append(a.text, ',')
 	}
-	b.WriteByte('\n')
-	return c.write(b.Bytes())
+	a.text = view.AppendIndented(append(a.text, "\n  "...), a.raw, 1)
+}
+
+func (c *cli) printArray(a *array) error {
+	if len(a.text) == 0 {
+		return c.write([]byte("[]\n"))
+	}
+	return c.write(append(append([]byte{'['}, a.text...), "\n]\n"...))
 }
 
 // value prints a Go value as JSON; nil slices are to be avoided by the caller.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/ironpost/ironpost/host/internal/control"
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -64,6 +65,11 @@ func query(ctx context.Context, h *control.Client, req *ironpostv1.QueryRequest,
 	if err != nil {
 		return err
 	}
+	return batches(stream, f)
+}
+
+// batches calls f with every batch of an answer.
+func batches(stream grpc.ServerStreamingClient[ironpostv1.Batch], f func(*ironpostv1.Batch)) error {
 	for {
 		b, err := stream.Recv()
 		if errors.Is(err, io.EOF) {

@@ -99,6 +99,8 @@ type pluginCost struct {
 	Dropped         uint64   `json:"dropped"`
 	Alerts          uint64   `json:"alerts"`
 	Restarts        uint32   `json:"restarts"`
+	// HeapObjectsAllocated is by the plugin's own account; 0 where it gives none.
+	HeapObjectsAllocated uint64 `json:"heap_objects_allocated"`
 }
 
 // flowRates is what passes through the host.
@@ -229,6 +231,7 @@ func compareTop(before, now topSample, order string) topView {
 			Events: p.GetEvents(), EventsPerSecond: per(was.GetEvents(), p.GetEvents()),
 			Bytes: p.GetBytes(), BytesPerSecond: per(was.GetBytes(), p.GetBytes()),
 			Dropped: p.GetDropped(), Alerts: p.GetAlerts(), Restarts: p.GetRestarts(),
+			HeapObjectsAllocated: p.GetHeapObjectsAllocated(),
 		})
 	}
 	key := func(p pluginCost) float64 {

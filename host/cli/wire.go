@@ -79,6 +79,18 @@ func newApp() App {
 			})
 			return r, translate(err)
 		},
+		PinnedFilters: func(s Sources, names []string) (*ironpostv1.FiltersResponse, error) {
+			r, err := host.PinnedFilters(host.Sources(s), names)
+			return r, translate(err)
+		},
+		DetachPinned: func(s Sources, names []string) (*ironpostv1.FiltersResponse, error) {
+			r, err := host.DetachPinned(host.Sources(s), names)
+			return r, translate(err)
+		},
+		DumpPinned: func(s Sources, r *ironpostv1.DumpFilterRequest) (*ironpostv1.DumpFilterResponse, error) {
+			d, err := host.DumpPinned(host.Sources(s), r)
+			return d, translate(err)
+		},
 		ControlSocket: func(s Sources) (string, error) {
 			path, err := host.ControlSocket(host.Sources(s))
 			return path, translate(err)

@@ -40,6 +40,7 @@ func (d *detector) Detect(_ context.Context, batch sdk.Batch, raise func(*event.
 	for e := range batch.Packets() {
 		d.packets.Packet(e, raise)
 	}
+	d.packets.Flush(raise)
 	return nil
 }
 
@@ -63,6 +64,7 @@ func (d *detector) Save(changes *sdk.Changes) {
 		{"ignored", now.Ignored, d.counted.Ignored},
 		{"evicted", now.Evicted, d.counted.Evicted},
 		{"suppressed", now.Suppressed, d.counted.Suppressed},
+		{"drowned", now.Drowned, d.counted.Drowned},
 		{"state_corrupt", now.Corrupt, d.counted.Corrupt},
 		{"state_unsaved", now.Unsaved, d.counted.Unsaved},
 	} {

@@ -41,7 +41,7 @@ func TestScanThroughTheSDK(t *testing.T) {
 	}
 	saved := 0
 	d.Save(sdk.NewChanges(func(string, []byte, bool) { saved++ }))
-	if saved != 1 || counts["suppressed"] != 3 {
-		t.Errorf("got %d saved and counters %v, want 1 and 3 suppressed", saved, counts)
+	if saved != 2 || counts["suppressed"] != 3 {
+		t.Errorf("got %d saved and counters %v, want the source, the interface and 3 suppressed", saved, counts)
 	}
 }

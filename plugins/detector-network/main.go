@@ -1,5 +1,5 @@
-// Command detector-network is the plugin that finds port scans and SYN floods
-// in the packet engine's summaries.
+// Command detector-network is the plugin that finds scans, floods, brute-force
+// rates and new listeners in the packet engine's summaries.
 package main
 
 import (
@@ -16,7 +16,7 @@ func plugin() sdk.Plugin {
 	d := &detector{cfg: &cfg}
 	return sdk.Plugin{
 		Name:     "detector-network",
-		Summary:  "Port scans and SYN floods, from packet summaries",
+		Summary:  "Scans, floods and brute-force rates, from packet summaries",
 		Section:  "detector_network",
 		Config:   &cfg,
 		Setup:    d.setup,

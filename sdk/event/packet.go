@@ -29,6 +29,18 @@ func (s Scope) String() string {
 	return "unknown"
 }
 
+// OddKinds is a set of flag patterns that no TCP stack sends.
+type OddKinds uint8
+
+// The patterns.
+const (
+	OddNull   OddKinds = 1  // no flag
+	OddFIN    OddKinds = 2  // FIN alone
+	OddXmas   OddKinds = 4  // FIN, PSH and URG
+	OddSYNFIN OddKinds = 8  // SYN and FIN, whatever else
+	OddOther  OddKinds = 16 // any other
+)
+
 // PacketEvent sums up the packets of one source, or of one destination and
 // port, over one interval. The kernel counts; no event is made per packet.
 type PacketEvent struct {
@@ -50,10 +62,18 @@ type PacketEvent struct {
 	Packets uint64
 	Bytes   uint64
 	// TCP packets by flag pattern. SYN counts SYN without ACK; ACK counts ACK
-	// without SYN, FIN or RST; Odd counts patterns that no stack sends (NULL,
-	// FIN alone, FIN+URG+PSH).
+	// without SYN, FIN or RST; Odd counts patterns that no stack sends
+	// (OddKinds).
 	SYN, SYNACK, ACK, FIN, RST, Odd uint64
 	UDP, ICMP, Other                uint64
+	// Echo counts, of ICMP, the echo requests. Reflected counts, of UDP, the
+	// datagrams from the source port of a service that is abused to amplify
+	// (DNS, NTP, SSDP, memcached, ...), and Service is that port in the last
+	// of them: replies to this host, or to whoever forged its address.
+	Echo, Reflected uint64
+	Service         uint16
+	// OddKinds says what Odd counts.
+	OddKinds OddKinds
 	// Dropped and WouldDrop count packets that the block list stopped, or
 	// would have stopped in simulate mode.
 	Dropped, WouldDrop uint64

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -88,6 +90,8 @@ type EBPF struct {
 	FlushInterval time.Duration  `koanf:"flush_interval"`
 	Allow         []netip.Prefix `koanf:"allow"`
 	MaxEntries    int            `koanf:"max_entries"`
+	// PinDir is where the filter is pinned in a bpffs; "" pins nothing.
+	PinDir string `koanf:"pin_dir"`
 }
 
 // Respond is the section [respond].
@@ -154,6 +158,7 @@ func HostSections() []Section {
 			{Key: "flush_interval", Type: Duration, Min: "10ms", Max: "10s", Default: "100ms", Help: "How often packet summaries leave the kernel."},
 			{Key: "allow", Type: Strings, Format: CIDR, Max: "65536", Live: true, Help: "Addresses and networks that XDP always passes."},
 			{Key: "max_entries", Type: Int, Min: "1024", Max: "4194304", Default: "131072", Help: "Size of the block list in the kernel."},
+			{Key: "pin_dir", Type: String, Max: "255", Default: "/sys/fs/bpf/ironpost", Help: "A directory in a bpffs that keeps the filter, so that it goes on while the host is away; empty ends it with the host."},
 		}},
 		{Name: "respond", Owner: HostOwner, Fields: []Field{
 			{Key: "allow", Type: Strings, Format: CIDR, Max: "65536", Live: true, Help: "Addresses and networks that are never blocked."},
@@ -185,6 +190,9 @@ func (h Host) Validate() Problems {
 	}
 	if n := len(h.Control.Socket); n > maxSocketPath {
 		bad("control.socket", fmt.Sprintf("the path is %d bytes long", n), fmt.Sprintf("at most %d bytes, which is what the kernel takes", maxSocketPath))
+	}
+	if dir := h.EBPF.PinDir; dir != "" && (!strings.HasPrefix(dir, "/") || strings.ContainsAny(dir, "\x00\n")) {
+		bad("ebpf.pin_dir", strconv.Quote(dir)+" is not an absolute path", "the path of a directory in a bpffs, or empty to pin nothing")
 	}
 	if need := h.Bus.BatchBytes * int64(h.Bus.Credits); h.Bus.RetainedBytes < need {
 		bad("bus.retained_bytes", formatSize(h.Bus.RetainedBytes)+" is less than batch_bytes times credits",

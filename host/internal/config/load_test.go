@@ -31,7 +31,7 @@ func TestDefaults(t *testing.T) {
 			RetainedBytes: 64 << 20, CheckpointInterval: 100 * time.Millisecond,
 		},
 		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 2048, FlushInterval: 2 * time.Millisecond},
-		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 131072},
+		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 131072, PinDir: "/sys/fs/bpf/ironpost"},
 		Respond:     Respond{Allow: []netip.Prefix{}, TrustedProxies: []netip.Prefix{}, MaxBlocksPerMinute: 30, MaxTTL: 24 * time.Hour},
 		Control:     Control{Socket: "/run/ironpost/ironpost.sock", Group: "ironpost"},
 	}
@@ -283,6 +283,10 @@ func TestProblems(t *testing.T) {
 		{
 			"keys that only fit together", "[bus]\ncredits = 64\nretained_bytes = \"1MiB\"\n",
 			`FILE:3: bus.retained_bytes: 1MiB is less than batch_bytes times credits; allowed: at least 16MiB, so that all batches in flight can be kept`,
+		},
+		{
+			"relative pin directory", "[ebpf]\npin_dir = \"bpf\"\n",
+			`FILE:2: ebpf.pin_dir: "bpf" is not an absolute path; allowed: the path of a directory in a bpffs, or empty to pin nothing`,
 		},
 		{
 			"line in a file with CRLF and a byte order mark", "\xef\xbb\xbf[bus]\r\n\r\ncredits = 0\r\n",

@@ -47,6 +47,11 @@ func actions() map[string]string {
 		"SetMode":       "mode set",
 		"ReloadConfig":  "config reload",
 
+		"AttachFilters": "ebpf attach",
+		"DetachFilters": "ebpf detach",
+		// What strangers sent is for those who may change things.
+		"CaptureDropped": "ebpf capture",
+
 		"ReplayQuarantine": "quarantine replay",
 		"DropQuarantine":   "quarantine drop",
 	}
@@ -57,6 +62,7 @@ func readers() map[string]bool {
 		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true, "PluginLogs": true,
 		"Query": true, "ListBlocks": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
 		"ShowConfig": true, "PluginTrust": true, "ListQuarantine": true, "ShowQuarantine": true,
+		"Filters": true, "DumpFilter": true,
 	}
 }
 

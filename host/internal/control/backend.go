@@ -34,6 +34,8 @@ type Backend struct {
 	Config  Configuration
 	// Quarantine holds the records that plugins died of.
 	Quarantine Quarantine
+	// Filters are the packet filters.
+	Filters Filters
 }
 
 // Status sums up the running host.
@@ -161,4 +163,17 @@ type Configuration interface {
 	// ShowConfig returns every value with its origin; secrets are hidden.
 	ShowConfig(ctx context.Context) ([]*ironpostv1.ConfigValue, error)
 	ReloadConfig(ctx context.Context) (*ironpostv1.ReloadConfigResponse, error)
+}
+
+// Filters are the packet filters of the interfaces.
+type Filters interface {
+	// Filters describes the filters of the named interfaces, or all; one that is
+	// not watched is ErrNotFound. So do the others, after the change.
+	Filters(ctx context.Context, names []string) (*ironpostv1.FiltersResponse, error)
+	AttachFilters(ctx context.Context, names []string) (*ironpostv1.FiltersResponse, error)
+	DetachFilters(ctx context.Context, names []string) (*ironpostv1.FiltersResponse, error)
+	DumpFilter(ctx context.Context, r *ironpostv1.DumpFilterRequest) (*ironpostv1.DumpFilterResponse, error)
+	// CaptureDropped calls send with packets as they are dropped, and at the end
+	// with the counts alone. It returns the error of send.
+	CaptureDropped(ctx context.Context, r *ironpostv1.CaptureRequest, send func(*ironpostv1.CaptureResponse) error) error
 }

@@ -16,6 +16,9 @@ import (
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
+// windowBytes is how much of an answer may be under way.
+const windowBytes = 1 << 20
+
 // dialTimeout bounds connecting to the socket.
 const dialTimeout = 5 * time.Second
 
@@ -44,6 +47,9 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		grpc.WithTransportCredentials(peerCredentials{}),
 		grpc.WithContextDialer(first.take),
 		grpc.WithDisableRetry(),
+		// Larger than gRPC's own, and fixed: it need not find out how large.
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxResponseBytes)),
 		grpc.WithChainUnaryInterceptor(unaryErrors),
 		grpc.WithChainStreamInterceptor(streamErrors),

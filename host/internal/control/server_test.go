@@ -85,6 +85,17 @@ func TestMissingPartsAreNotSupported(t *testing.T) {
 		"ShowQuarantine":   func() error { _, err := client.ShowQuarantine(ctx, nil); return err },
 		"ReplayQuarantine": func() error { _, err := client.ReplayQuarantine(ctx, nil); return err },
 		"DropQuarantine":   func() error { _, err := client.DropQuarantine(ctx, nil); return err },
+		"Filters":          func() error { _, err := client.Filters(ctx, nil); return err },
+		"AttachFilters":    func() error { _, err := client.AttachFilters(ctx, nil); return err },
+		"DetachFilters":    func() error { _, err := client.DetachFilters(ctx, nil); return err },
+		"DumpFilter":       func() error { _, err := client.DumpFilter(ctx, nil); return err },
+		"CaptureDropped": func() error {
+			s, err := client.CaptureDropped(ctx, nil)
+			if err == nil {
+				_, err = s.Recv()
+			}
+			return err
+		},
 		"TailEvents": func() error {
 			s, err := client.TailEvents(ctx, nil)
 			if err == nil {

@@ -18,6 +18,7 @@ const frameOverhead = 512
 type tailQueue struct {
 	limit int
 	ready chan struct{} // has one token while there may be something to take
+	taken chan struct{} // has one token when there may be room again
 
 	mu      sync.Mutex
 	frames  []*ironpostv1.Frame
@@ -27,15 +28,37 @@ type tailQueue struct {
 }
 
 func newTailQueue(limit int) *tailQueue {
-	return &tailQueue{limit: limit, ready: make(chan struct{}, 1)}
+	return &tailQueue{limit: limit, ready: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
+}
+
+// room waits until f would not be dropped, or until ctx is done. One goroutine
+// calls it, for frames whose origin waits: alerts and actions lie in the journal.
+func (q *tailQueue) room(ctx context.Context, f *ironpostv1.Frame) {
+	for {
+		q.mu.Lock()
+		full := !q.closed && q.full(f)
+		q.mu.Unlock()
+		if !full {
+			return
+		}
+		select {
+		case <-q.taken:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// full reports whether f would be dropped; q.mu is held.
+func (q *tailQueue) full(f *ironpostv1.Frame) bool {
+	return q.bytes > 0 && q.bytes+f.Size()+frameOverhead > q.limit
 }
 
 // put takes over a reference to f. It returns how many records were dropped
 // because the queue is full or closed, and never blocks.
 func (q *tailQueue) put(f *ironpostv1.Frame) uint64 {
-	size := f.Size() + frameOverhead
 	q.mu.Lock()
-	if q.closed || q.bytes > 0 && q.bytes+size > q.limit {
+	if q.closed || q.full(f) {
 		lost := uint64(f.Count)
 		q.dropped += lost
 		q.mu.Unlock()
@@ -43,7 +66,7 @@ func (q *tailQueue) put(f *ironpostv1.Frame) uint64 {
 		return lost
 	}
 	q.frames = append(q.frames, f)
-	q.bytes += size
+	q.bytes += f.Size() + frameOverhead
 	q.mu.Unlock()
 	select {
 	case q.ready <- struct{}{}:
@@ -59,6 +82,10 @@ func (q *tailQueue) take() (frames []*ironpostv1.Frame, dropped uint64) {
 	defer q.mu.Unlock()
 	frames, dropped = q.frames, q.dropped
 	q.frames, q.bytes, q.dropped = nil, 0, 0
+	select {
+	case q.taken <- struct{}{}:
+	default:
+	}
 	return frames, dropped
 }
 
@@ -118,7 +145,12 @@ func (h *handlers) TailEvents(req *ironpostv1.TailRequest, stream grpc.ServerStr
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tailErr = h.Events.Tail(ctx, kinds, func(f *ironpostv1.Frame) { s.dropped.Add(q.put(f)) })
+		tailErr = h.Events.Tail(ctx, kinds, func(f *ironpostv1.Frame) {
+			if f.Kind == ironpostv1.Kind_KIND_ALERT || f.Kind == ironpostv1.Kind_KIND_ACTION {
+				q.room(ctx, f)
+			}
+			s.dropped.Add(q.put(f))
+		})
 	}()
 	err := s.forward(ctx, stream, q, done)
 	cancel()

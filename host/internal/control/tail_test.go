@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -100,6 +101,45 @@ func TestSlowReader(t *testing.T) {
 	resp, err := client.Status(t.Context(), nil)
 	if err != nil || len(resp.GetDropped()) != 1 || resp.GetDropped()[0].GetCount() != dropped {
 		t.Errorf("got status %v, %v, want the drops in it", resp, err)
+	}
+}
+
+// TestSlowReaderOfAlerts checks that alerts, which lie in the journal, wait for a
+// reader who takes his time: none is lost, and no more than the bound is held.
+func TestSlowReaderOfAlerts(t *testing.T) {
+	const alerts = 5000
+	title := string(make([]byte, 10_000)) // 50 MB in all
+	var emitted atomic.Uint64
+	f := &fake{tail: func(_ context.Context, emit func(*ironpostv1.Frame)) error {
+		for i := range uint64(alerts) {
+			payload, err := proto.Marshal(&ironpostv1.Batch{Alerts: []*ironpostv1.AlertEvent{{Id: fmt.Sprint(i), Title: title}}})
+			if err != nil {
+				return err
+			}
+			emit(ironpostv1.NewFrame(ironpostv1.Header{Kind: ironpostv1.Kind_KIND_ALERT, FirstSequence: i, Count: 1}, &payload, nil))
+			emitted.Add(1)
+		}
+		return nil
+	}}
+	server, client := serve(t, control.Config{Backend: f.backend(), TailBytes: 1 << 20})
+	stream, err := client.TailEvents(t.Context(), &ironpostv1.TailRequest{Kinds: []ironpostv1.Kind{ironpostv1.Kind_KIND_ALERT}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seen := range uint64(alerts) {
+		b, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.GetFirstSequence() != seen || len(b.GetControl().GetCounts()) > 0 {
+			t.Fatalf("got alert %d and counts %v, want alert %d", b.GetFirstSequence(), b.GetControl().GetCounts(), seen)
+		}
+		if seen == 0 && emitted.Load() == alerts {
+			t.Error("all alerts were taken before the first was read")
+		}
+	}
+	if got := server.TailDropped(); got != 0 {
+		t.Errorf("got %d dropped, want none", got)
 	}
 }
 

@@ -21,7 +21,7 @@ func sockets(t *testing.T) (a, b *net.UnixConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	a, err = net.DialUnix("unix", nil, l.Addr().(*net.UnixAddr))
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 		return fmt.Errorf("begin the %s link: %w", kind, err)
 	}
 	q.Start()
-	l := &consumerLink{member: m, kind: kind, queue: q}
+	l := &consumerLink{member: m, kind: kind, queue: q, owed: make(chan owed, maxOwed)}
 	g, ctx := errgroup.WithContext(ctx)
 	// An error of the host's own ends the stream, which would not end by it.
 	defer context.AfterFunc(ctx, cancel)()
@@ -68,13 +68,14 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 		}
 	})
 	g.Go(func() error {
+		defer close(l.owed)
 		for {
 			f, err := s.Recv()
 			if err != nil {
 				return linkEnd(kind, err)
 			}
 			m.handling.Add(1)
-			err = l.receive(f)
+			err = l.receive(ctx, f)
 			m.handling.Add(-1)
 			f.Free()
 			if err != nil {
@@ -82,29 +83,45 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 			}
 		}
 	})
-	return g.Wait()
+	g.Go(l.settle)
+	err = g.Wait()
+	for range l.owed { // after an error
+		m.handling.Add(-1)
+	}
+	return err
 }
 
 // consumerLink is one connection of a consumer.
 type consumerLink struct {
-	member  *Member
-	kind    string
-	queue   *bus.Queue
+	member *Member
+	kind   string
+	queue  *bus.Queue
+	owed   chan owed
+
+	// Of the goroutine that receives.
+	alert  uint64 // journal index of the last alert
+	unsafe int    // bytes of the alerts that nobody waited for
+
+	// Of the goroutine that applies acknowledgements: settle for a detector, or
+	// else the one that receives.
 	changes []*pb.StateEntry // of saves that were not complete
 	size    int
 }
 
 // receive handles one answer.
-func (l *consumerLink) receive(f *pb.Frame) error {
+func (l *consumerLink) receive(ctx context.Context, f *pb.Frame) error {
 	if f.Answers != 0 {
 		if err := l.answer(f); err != nil {
 			return err
 		}
 	}
-	if f.Ack != nil {
-		return l.acknowledged(f.Ack)
+	switch {
+	case f.Ack == nil:
+		return nil
+	case l.kind == "detector":
+		return l.owe(ctx, f.Ack)
 	}
-	return nil
+	return l.acknowledged(f.Ack)
 }
 
 func (l *consumerLink) answer(f *pb.Frame) error {
@@ -156,8 +173,7 @@ func (l *consumerLink) parsed(f *pb.Frame, o bus.Origin) error {
 	}), f.NextSequence, o.Entry)
 }
 
-// alerts hands a detector's alerts on, one by one, and returns when all are
-// safe.
+// alerts hands a detector's alerts on. They are safe when settle says so.
 func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
 	var batch pb.Batch
 	if err := proto.Unmarshal(f.Payload(), &batch); err != nil {
@@ -173,12 +189,18 @@ func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
 			l.member.pipeline.Stats.Drop("alert", reason, 1)
 			continue
 		}
-		if err := l.member.pipeline.config.Alert(l.member.pipeline.ctx, a); err != nil {
-			return hostError{fmt.Errorf("keep an alert: %w", err)}
+		index, err := l.member.pipeline.config.Alert(a)
+		if err != nil {
+			return keepError(err)
 		}
+		l.alert = max(l.alert, index)
 		l.member.Alerts.Add(1)
 	}
-	return nil
+	if l.unsafe += f.Size(); l.unsafe < maxUnsafe {
+		return nil
+	}
+	l.unsafe = 0
+	return l.safe(l.alert)
 }
 
 // maxEvent bounds an event that is journaled, in bytes: it has to fit into a

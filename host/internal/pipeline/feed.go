@@ -121,6 +121,8 @@ func frameOf(entries []state.Entry, origin []byte) *pb.Frame {
 }
 
 // FollowJournal calls emit with what is journaled from now on until ctx is done.
+// emit may take its time: the journal keeps what comes meanwhile. When it had to
+// give something up nevertheless, a frame without records says how many entries.
 func (p *Pipeline) FollowJournal(ctx context.Context, wants func(pb.Kind) bool, emit func(*pb.Frame)) {
 	origin, err := proto.Marshal(&pb.Origin{Name: journalName, Plugin: HostPlugin})
 	if err != nil {
@@ -131,6 +133,9 @@ func (p *Pipeline) FollowJournal(ctx context.Context, wants func(pb.Kind) bool, 
 		entries, err := p.config.Journal.Read(ctx, from, 1)
 		if err != nil && !errors.Is(err, state.ErrGone) || len(entries) == 0 {
 			return
+		}
+		if gone := entries[0].Index - from; gone > 0 {
+			emit(&pb.Frame{Header: pb.Header{Control: &pb.LinkControl{Counts: []*pb.Count{{Name: "slow_reader", Value: gone}}}}})
 		}
 		if wants(pb.Kind(entries[0].Kind)) {
 			emit(frameOf(entries[:1], origin))

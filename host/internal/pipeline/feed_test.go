@@ -14,7 +14,7 @@ import (
 func (w *world) raise(titles ...string) {
 	w.t.Helper()
 	for _, title := range titles {
-		if err := w.config.Alert(w.t.Context(), &pb.AlertEvent{Id: title[:1], Title: title}); err != nil {
+		if _, err := w.config.Alert(&pb.AlertEvent{Id: title[:1], Title: title}); err != nil {
 			w.t.Fatal(err)
 		}
 	}

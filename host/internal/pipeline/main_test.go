@@ -49,21 +49,23 @@ func newWorld(t *testing.T, dir string, change func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, dir: dir, store: store, journal: journal}
-	keep := func(ctx context.Context, kind pb.Kind, m proto.Message) error {
+	keep := func(kind pb.Kind, m proto.Message) (uint64, error) {
 		data, err := proto.Marshal(m)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		index, err := journal.Append(uint8(kind), data)
-		if err != nil {
-			return err
-		}
-		return journal.Wait(ctx, index)
+		return journal.Append(uint8(kind), data)
 	}
 	c := Config{
 		HostID: "test", Logger: hclog.NewNullLogger(), Pool: new(pb.Pool), Store: store, Journal: journal,
-		Alert:   func(ctx context.Context, a *pb.AlertEvent) error { return keep(ctx, pb.Kind_KIND_ALERT, a) },
-		Decide:  func(ctx context.Context, _ string, a *pb.ActionEvent) error { return keep(ctx, pb.Kind_KIND_ACTION, a) },
+		Alert: func(a *pb.AlertEvent) (uint64, error) { return keep(pb.Kind_KIND_ALERT, a) },
+		Decide: func(ctx context.Context, _ string, a *pb.ActionEvent) error {
+			index, err := keep(pb.Kind_KIND_ACTION, a)
+			if err != nil {
+				return err
+			}
+			return journal.Wait(ctx, index)
+		},
 		Credits: 8, RetainedBytes: 1 << 20, BatchEvents: 64,
 	}
 	if change != nil {

@@ -18,9 +18,10 @@ import (
 // HostPlugin is the name under which the host itself opens streams.
 const HostPlugin = "host"
 
-// AlertFunc receives an alert that a detector raised, and returns when it is
-// safe. In a running host that is the journal.
-type AlertFunc func(ctx context.Context, a *pb.AlertEvent) error
+// AlertFunc takes over an alert that a detector raised, and returns the index
+// of its entry in Config.Journal, where it is safe once the entry is on disk; 0
+// when nothing is left to wait for.
+type AlertFunc func(a *pb.AlertEvent) (index uint64, err error)
 
 // DecideFunc receives an action that an enforcer proposes.
 type DecideFunc func(ctx context.Context, enforcer string, a *pb.ActionEvent) error
@@ -34,8 +35,9 @@ type Config struct {
 	Store *state.Store
 	// Journal is followed by the consumers of alerts and actions; nil offline.
 	Journal *state.Journal
-	Alert   AlertFunc
-	Decide  DecideFunc
+	// Alert is called by one goroutine for each detector.
+	Alert  AlertFunc
+	Decide DecideFunc
 	// Quarantine keeps poison records; nil leaves them out without a trace but
 	// their count.
 	Quarantine QuarantineFunc

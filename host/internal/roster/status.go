@@ -75,6 +75,7 @@ func (p *plugin) status() *pb.PluginStatus {
 	}
 	s.Restarts, s.Pid = run.Restarts, uint32(run.PID)
 	s.RssBytes, s.CpuSeconds = uint64(run.Usage.RSS), run.CPU.Seconds()
+	s.HeapObjectsAllocated = run.HeapObjects
 	if !run.Started.IsZero() {
 		s.UptimeSeconds = time.Since(run.Started).Seconds()
 	}

@@ -213,6 +213,8 @@ func (s *Supervisor) end(ctx context.Context, conn *link.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cpu += used
+	s.objectsEnded += s.objects
+	s.objects = 0
 	s.conn, s.started = nil, time.Time{}
 }
 

@@ -96,6 +96,9 @@ type Status struct {
 	Usage  sandbox.Usage
 	// CPU is the time of all processes so far.
 	CPU time.Duration
+	// HeapObjects is how many objects all processes have allocated so far, by
+	// their own account; 0 where they do not say.
+	HeapObjects uint64
 }
 
 // Supervisor supervises one plugin. Its methods are safe for concurrent use.
@@ -112,14 +115,16 @@ type Supervisor struct {
 	down    bool            // SetUp was told false
 	ending  sync.WaitGroup  // of what is left of processes that have ended
 
-	mu       sync.Mutex
-	state    State
-	conn     *link.Conn // nil while no process runs
-	restarts uint32
-	started  time.Time
-	lastErr  string
-	health   string
-	cpu      time.Duration // of processes that have ended
+	mu           sync.Mutex
+	state        State
+	conn         *link.Conn // nil while no process runs
+	restarts     uint32
+	started      time.Time
+	lastErr      string
+	health       string
+	cpu          time.Duration // of processes that have ended
+	objects      uint64        // that the running one said it allocated
+	objectsEnded uint64        // the same of processes that have ended
 }
 
 // reloadRequest is a call of Reload; done has room for its answer.
@@ -373,6 +378,7 @@ func (s *Supervisor) Status() Status {
 	s.mu.Lock()
 	out := Status{
 		State: s.state, Restarts: s.restarts, Started: s.started, LastError: s.lastErr, Health: s.health, CPU: s.cpu,
+		HeapObjects: s.objectsEnded + s.objects,
 	}
 	conn := s.conn
 	s.mu.Unlock()

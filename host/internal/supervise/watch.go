@@ -133,6 +133,7 @@ func (w *watcher) tell(stalled bool) {
 func (s *Supervisor) setHealth(h *pb.HealthResponse) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.objects = h.HeapObjectsAllocated
 	switch h.State {
 	case pb.HealthResponse_STATE_OK:
 		s.health = "ok"

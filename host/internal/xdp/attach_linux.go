@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,6 +73,26 @@ func attachError(err error, index int, name string) error {
 		return fmt.Errorf("attach: %w", busy(index, name))
 	}
 	return fmt.Errorf("attach: %w", err)
+}
+
+// attachedProgram returns the id of the program on an interface and its mode; a
+// mode that is neither native nor generic is "".
+func attachedProgram(index int) (uint32, Mode, error) {
+	l, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return 0, "", fmt.Errorf("ask for the interface's program: %w", err)
+	}
+	x := l.Attrs().Xdp
+	if x == nil || !x.Attached {
+		return 0, "", nil
+	}
+	switch x.AttachMode {
+	case nl.XDP_ATTACHED_DRV:
+		return x.ProgId, ModeNative, nil
+	case nl.XDP_ATTACHED_SKB:
+		return x.ProgId, ModeGeneric, nil
+	}
+	return x.ProgId, "", nil
 }
 
 // busy asks the kernel who is attached; what it does not tell stays empty.

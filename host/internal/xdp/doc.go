@@ -6,7 +6,7 @@
 //
 //	f, err := xdp.Open(xdp.Config{Interface: "eth0", Simulate: true})
 //	...
-//	defer f.Close()
+//	defer f.Close() // a pinned filter goes on; Detach ends it
 //	f.Block(netip.MustParsePrefix("203.0.113.0/24"), time.Hour, ruleID)
 //	err = f.Run(ctx, func(events []event.PacketEvent) error { ... })
 //
@@ -38,11 +38,31 @@
 // kernel goes on counting into the other half: intervals become longer, and no
 // packet is lost to them.
 //
+// # Life
+//
+// With Config.PinDir maps and link are pinned in a bpffs, in
+//
+//	PIN-DIR/INTERFACE@NETWORK-NAMESPACE/SCHEMA/
+//
+// where the schema names the layout and the sizes of the maps. The filter goes
+// on when the process closes it or dies. Open takes a pinned filter over: its
+// program is replaced by an update of the link, which no packet can slip past. If
+// the schema is another, new maps are made, filled from the pinned lists, and
+// only then does the link lead to them. A process that is killed at any point of
+// this leaves a link with maps whose lists are whole; what else it left is
+// removed by the next.
+//
+// Variables of the program are not pinned: what has to outlive it is in a map.
+// A new list, or a new field of an entry, moves with the others once it is in
+// copyLists. What changes the meaning of the maps' content and not its layout
+// has to raise the constant meaning.
+//
 // # Concurrency
 //
 // All methods may be called from any goroutine, Run from one at a time. Close
-// makes Run return, waits until no call is using the maps, and may be called
-// again.
+// and Detach make Run return, wait until no call is using the maps, and may be
+// called again. A directory of an interface's pins is locked by the process that
+// has its filter.
 //
 // The engine needs Linux 5.15 on a 64-bit little-endian machine. Elsewhere Open
 // returns ErrUnsupported.

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -23,15 +22,25 @@ import (
 // The number of ways of a bucket, WAYS in xdp.h.
 const ways = len(bpf.XDPSlotTags{}.Way)
 
-// Filter is the packet filter on one interface. Open makes one; Close ends it.
+// Filter is the packet filter on one interface. Open makes one; Close and Detach
+// end it.
 type Filter struct {
 	config   Config
 	mode     Mode
 	attached link.Link
 	program  *ebpf.Program
 	maps     bpf.XDPMaps
+	named    map[string]*ebpf.Map // the same maps by name
 	seed     uint64
 	memory   memory
+	index    int // of the interface
+
+	// home and set are where the filter is pinned; nil when it is not, and then
+	// unpinned says why.
+	home      *home
+	set       *pinSet
+	unpinned  string
+	takenOver bool // it was attached when it was opened
 
 	// life is held for reading while maps and mapped memory are used.
 	life   sync.RWMutex
@@ -42,6 +51,7 @@ type Filter struct {
 	lists      sync.Mutex
 	generation uint8
 	simulate   bool
+	capture    bool // dropped packets are shown
 	allow4     bool // the allow list has, or has had, an entry of the family
 	allow6     bool
 	expiry     uint64 // when the next entry may expire, CLOCK_MONOTONIC in ns; 0 is never
@@ -49,6 +59,7 @@ type Filter struct {
 	wake       chan struct{}
 
 	running   atomic.Bool
+	capturing atomic.Bool
 	summaries atomic.Uint64
 }
 
@@ -65,90 +76,64 @@ type memory struct {
 	mapped [][]byte
 }
 
-// Open loads the filter and attaches it to config.Interface, in the network
-// namespace of the calling thread. The filter works from then on, with empty
-// lists; it needs Run only to report and to forget expired entries.
-//
-// It returns errors that wrap ErrInvalid, ErrNoInterface, ErrPermission,
-// ErrBusy (a *BusyError) or ErrUnsupported.
-func Open(config Config) (*Filter, error) {
-	if err := config.Validate(); err != nil {
-		return nil, fmt.Errorf("open xdp: %w", err)
-	}
-	index, err := interfaceIndex(config.Interface)
+// load makes a Filter that is attached to nothing, with maps of its own. config
+// is valid.
+func load(config Config) (*Filter, error) {
+	spec, _, err := specify(config)
 	if err != nil {
-		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, err)
+		return nil, err
 	}
-	f, err := load(config)
-	if err != nil {
-		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, err)
-	}
-	if f.attached, f.mode, err = attach(f.program, index, config); err != nil {
-		return nil, fmt.Errorf("open xdp on %s: %w", config.Interface, errors.Join(err, f.Close()))
-	}
-	config.Logger.Info("packet filter attached", "interface", config.Interface,
-		"mode", string(f.mode), "simulate", config.Simulate)
-	return f, nil
+	return loadWith(config, spec, nil)
 }
 
-// load makes a Filter that is attached to nothing. config is valid.
-func load(config Config) (*Filter, error) {
-	spec, err := bpf.LoadXDP()
-	if err != nil {
-		return nil, fmt.Errorf("read the program: %w", err)
-	}
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return nil, fmt.Errorf("count processors: %w", err)
-	}
+// loadWith makes a Filter that is attached to nothing, with the given maps, which
+// it does not take over, or with new ones.
+func loadWith(config Config, spec *ebpf.CollectionSpec, pinned map[string]*ebpf.Map) (*Filter, error) {
 	f := &Filter{
 		config:   config,
 		simulate: config.Simulate,
 		done:     make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 	}
-	var seed [8]byte
-	rand.Read(seed[:])
-	f.seed = binary.NativeEndian.Uint64(seed[:])
-
-	sources := buckets(config.SourceSlots, cpus)
-	destinations := buckets(config.DestinationSlots, cpus)
-	for name, value := range map[string]any{
-		bpf.XDPVarPossibleCpus:       uint32(cpus),
-		bpf.XDPVarSourceBuckets:      uint32(sources),
-		bpf.XDPVarDestinationBuckets: uint32(destinations),
-		bpf.XDPVarHashSeed:           f.seed,
-	} {
-		if err := spec.Variables[name].Set(value); err != nil {
-			return nil, fmt.Errorf("set %s: %w", name, err)
+	var before bpf.XDPSettings
+	if pinned == nil {
+		var seed [8]byte
+		rand.Read(seed[:])
+		f.seed = binary.NativeEndian.Uint64(seed[:])
+	} else {
+		if err := pinned[bpf.XDPMapSettings].Lookup(uint32(0), &before); err != nil {
+			return nil, fmt.Errorf("read the pinned settings: %w", err)
 		}
+		f.seed = before.Seed
 	}
-	for name, entries := range map[string]int{
-		bpf.XDPMapCpus:            cpus,
-		bpf.XDPMapSourceTags:      2 * cpus * sources,
-		bpf.XDPMapSources:         2 * cpus * sources * ways,
-		bpf.XDPMapDestinationTags: 2 * cpus * destinations,
-		bpf.XDPMapDestinations:    2 * cpus * destinations * ways,
-		bpf.XDPMapHosts4:          config.MaxEntries,
-		bpf.XDPMapNets4:           config.MaxEntries,
-		bpf.XDPMapAllow4:          config.MaxEntries,
-		bpf.XDPMapHosts6:          config.MaxEntries,
-		bpf.XDPMapSubnets6:        config.MaxEntries,
-		bpf.XDPMapNets6:           config.MaxEntries,
-		bpf.XDPMapAllow6:          config.MaxEntries,
-	} {
-		spec.Maps[name].MaxEntries = uint32(entries)
+	if err := spec.Variables[bpf.XDPVarHashSeed].Set(f.seed); err != nil {
+		return nil, fmt.Errorf("set %s: %w", bpf.XDPVarHashSeed, err)
 	}
-
-	var objects bpf.XDPObjects
-	if err := spec.LoadAndAssign(&objects, nil); err != nil {
+	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
+	if err != nil {
 		return nil, loadError(err)
+	}
+	defer collection.Close()
+	f.named = make(map[string]*ebpf.Map)
+	for _, name := range pinnedMaps(spec) {
+		f.named[name] = collection.Maps[name]
+	}
+	var objects bpf.XDPObjects
+	if err := collection.Assign(&objects); err != nil {
+		return nil, fmt.Errorf("load the program: %w", err)
 	}
 	f.program, f.maps = objects.IronpostXdp, objects.XDPMaps
 	if err := f.memory.open(&f.maps, f.seed); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if pinned != nil {
+		if err := f.inherit(before); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
 	f.memory.settings[0].Epoch = 1
+	f.memory.settings[0].Seed = f.seed
 	f.storeFlags()
 	return f, nil
 }
@@ -236,36 +221,6 @@ func (f *Filter) enter() error {
 
 func (f *Filter) leave() { f.life.RUnlock() }
 
-// Close detaches the filter and frees its maps. It makes Run return and waits
-// for calls that are under way. Later calls do nothing and return nil.
-func (f *Filter) Close() error {
-	f.life.Lock()
-	defer f.life.Unlock()
-	if f.closed {
-		return nil
-	}
-	f.closed = true
-	close(f.done)
-	var errs []error
-	closeOne := func(name string, c io.Closer) {
-		if err := c.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	}
-	if f.attached != nil {
-		closeOne("detach", f.attached)
-	}
-	if f.program != nil {
-		closeOne("close program", f.program)
-	}
-	closeOne("close maps", &f.maps)
-	errs = append(errs, f.memory.close())
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("close xdp on %s: %w", f.config.Interface, err)
-	}
-	return nil
-}
-
 // SetSimulate chooses between counting what would be dropped (true) and
 // dropping it (false). It holds for every packet from its return on.
 func (f *Filter) SetSimulate(on bool) error {
@@ -285,6 +240,9 @@ func (f *Filter) storeFlags() {
 	var flags bpf.XDPSetting
 	if f.simulate {
 		flags |= bpf.XDPSettingSETTING_SIMULATE
+	}
+	if f.capture {
+		flags |= bpf.XDPSettingSETTING_CAPTURE
 	}
 	if f.config.DropDeepVLAN {
 		flags |= bpf.XDPSettingSETTING_DROP_DEEP_VLAN

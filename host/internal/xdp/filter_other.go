@@ -5,6 +5,7 @@ package xdp
 import (
 	"context"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -57,6 +58,50 @@ func (*Filter) SetSimulate(bool) error { return ErrUnsupported }
 
 // Stats returns ErrUnsupported.
 func (*Filter) Stats() (Stats, error) { return Stats{}, ErrUnsupported }
+
+// Index returns 0.
+func (*Filter) Index() int { return 0 }
+
+// Unpinned returns "".
+func (*Filter) Unpinned() string { return "" }
+
+// Info returns ErrUnsupported.
+func (*Filter) Info() (Info, error) { return Info{}, ErrUnsupported }
+
+// Current returns ErrUnsupported.
+func (*Filter) Current() ([]event.PacketEvent, error) { return nil, ErrUnsupported }
+
+// Capture returns ErrUnsupported.
+func (*Filter) Capture(context.Context, int, func(Captured) error) (uint64, error) {
+	return 0, ErrUnsupported
+}
+
+// Inspect returns ErrUnsupported.
+func Inspect(string, string) (*Filter, error) { return nil, ErrUnsupported }
+
+// Pinned returns ErrUnsupported.
+func Pinned(string) ([]string, error) { return nil, ErrUnsupported }
+
+// Supports returns ErrUnsupported.
+func Supports() ([]Support, error) { return nil, ErrUnsupported }
+
+// Unpin returns ErrUnsupported.
+func Unpin(string, string) error { return ErrUnsupported }
+
+// Held returns false.
+func Held(string, string) bool { return false }
+
+// WatchInterfaces returns ErrUnsupported.
+func WatchInterfaces(context.Context, func()) error { return ErrUnsupported }
+
+// Kernel returns what this system is, which is not supported.
+func Kernel() (release string, supported bool) { return runtime.GOOS + "/" + runtime.GOARCH, false }
+
+// InterfaceIndex returns 0.
+func InterfaceIndex(string) int { return 0 }
+
+// Detach returns nil.
+func (*Filter) Detach() error { return nil }
 
 // Close returns nil.
 func (*Filter) Close() error { return nil }

@@ -91,40 +91,15 @@ func (f *Filter) Replace(entries []Entry) error {
 	defer f.lists.Unlock()
 
 	f.generation++
-	var (
-		hosts4   = writer[[4]byte]{m: f.maps.Hosts4}
-		hosts6   = writer[[16]byte]{m: f.maps.Hosts6}
-		subnets6 = writer[[8]byte]{m: f.maps.Subnets6}
-		nets4    = writer[bpf.XDPLpm4]{m: f.maps.Nets4}
-		nets6    = writer[bpf.XDPLpm6]{m: f.maps.Nets6}
-	)
-	put := func(e Entry) (err error) {
-		e.Hits = 0
-		value, a := f.value(e), e.Prefix.Addr()
-		switch {
-		case a.Is4() && e.Prefix.Bits() == 32:
-			err = hosts4.put(a.As4(), value)
-		case a.Is4():
-			err = nets4.put(lpm4(e.Prefix), value)
-		case e.Prefix.Bits() == 128:
-			err = hosts6.put(a.As16(), value)
-		case e.Prefix.Bits() == 64:
-			full := a.As16()
-			err = subnets6.put([8]byte(full[:8]), value)
-		default:
-			err = nets6.put(lpm6(e.Prefix), value)
-		}
-		f.memory.filters.mark(e.Prefix)
-		f.expects(value.Expires)
-		return err
-	}
+	w := f.writer()
 	for _, e := range entries {
 		e, _ := e.check()
-		if err := put(e); err != nil {
+		e.Hits = 0
+		if err := w.block(e.Prefix, f.value(e)); err != nil {
 			return fmt.Errorf("replace the block list: %w", err)
 		}
 	}
-	err := errors.Join(hosts4.flush(), hosts6.flush(), subnets6.flush(), nets4.flush(), nets6.flush())
+	err := w.flush()
 	f.storeFlags()
 	if err != nil {
 		return fmt.Errorf("replace the block list: %w", err)

@@ -219,7 +219,7 @@ func (s *summary) addSource(slot *bpf.XDPSourceSlot) {
 	e.Destination = address(slot.LastDestination, six)
 	e.Packets += uint64(slot.Packets)
 	e.Bytes += slot.Bytes
-	addClasses(e, &slot.Counts)
+	addClasses(e, &slot.Counts, slot.Service, slot.Odd)
 	s.peers[i][0] |= slot.Peers
 	for w, word := range slot.Ports {
 		s.ports[i][w] |= word
@@ -238,17 +238,24 @@ func (s *summary) addDestination(slot *bpf.XDPDestinationSlot) {
 	e.Destination = address(slot.Addr, six)
 	e.Packets += uint64(slot.Packets)
 	e.Bytes += slot.Bytes
-	addClasses(e, &slot.Counts)
+	addClasses(e, &slot.Counts, slot.Service, slot.Odd)
 	for w, word := range slot.Peers {
 		s.peers[i][w] |= word
 	}
 }
 
-func addClasses(e *event.PacketEvent, counts *[len(bpf.XDPSourceSlot{}.Counts)]uint32) {
+func addClasses(e *event.PacketEvent, counts *[len(bpf.XDPSourceSlot{}.Counts)]uint32, service uint16, odd uint8) {
 	e.ACK += uint64(counts[bpf.XDPClassCLASS_ACK])
 	e.SYN += uint64(counts[bpf.XDPClassCLASS_SYN])
-	e.UDP += uint64(counts[bpf.XDPClassCLASS_UDP])
-	e.ICMP += uint64(counts[bpf.XDPClassCLASS_ICMP])
+	reflected, echo := uint64(counts[bpf.XDPClassCLASS_REFLECT]), uint64(counts[bpf.XDPClassCLASS_ECHO])
+	e.UDP += uint64(counts[bpf.XDPClassCLASS_UDP]) + reflected
+	e.ICMP += uint64(counts[bpf.XDPClassCLASS_ICMP]) + echo
+	e.Reflected += reflected
+	e.Echo += echo
+	if service != 0 {
+		e.Service = service
+	}
+	e.OddKinds |= event.OddKinds(odd)
 	e.SYNACK += uint64(counts[bpf.XDPClassCLASS_SYNACK])
 	e.FIN += uint64(counts[bpf.XDPClassCLASS_FIN])
 	e.RST += uint64(counts[bpf.XDPClassCLASS_RST])

@@ -28,11 +28,7 @@ func (f *Filter) each(keep func(netip.Prefix, *bpf.XDPEntry) bool) error {
 		eachOf(f.maps.Hosts6, func(k [16]byte, e *bpf.XDPEntry) bool {
 			return keep(netip.PrefixFrom(netip.AddrFrom16(k), 128), e)
 		}),
-		eachOf(f.maps.Subnets6, func(k [8]byte, e *bpf.XDPEntry) bool {
-			var a [16]byte
-			copy(a[:], k[:])
-			return keep(netip.PrefixFrom(netip.AddrFrom16(a), 64), e)
-		}),
+		eachOf(f.maps.Subnets6, func(k [8]byte, e *bpf.XDPEntry) bool { return keep(prefix64(k), e) }),
 		eachOf(f.maps.Nets6, func(k bpf.XDPLpm6, e *bpf.XDPEntry) bool { return keep(prefix6(k), e) }),
 	)
 }
@@ -93,6 +89,67 @@ func (w *writer[K]) flush() error {
 	return nil
 }
 
+// listWriter stores entries of every kind in batches, with their marks.
+type listWriter struct {
+	f             *Filter
+	hosts4        writer[[4]byte]
+	hosts6        writer[[16]byte]
+	subnets6      writer[[8]byte]
+	nets4, allow4 writer[bpf.XDPLpm4]
+	nets6, allow6 writer[bpf.XDPLpm6]
+}
+
+// writer returns a writer to the filter's lists; they are held until its flush.
+func (f *Filter) writer() *listWriter {
+	return &listWriter{
+		f:        f,
+		hosts4:   writer[[4]byte]{m: f.maps.Hosts4},
+		hosts6:   writer[[16]byte]{m: f.maps.Hosts6},
+		subnets6: writer[[8]byte]{m: f.maps.Subnets6},
+		nets4:    writer[bpf.XDPLpm4]{m: f.maps.Nets4},
+		allow4:   writer[bpf.XDPLpm4]{m: f.maps.Allow4},
+		nets6:    writer[bpf.XDPLpm6]{m: f.maps.Nets6},
+		allow6:   writer[bpf.XDPLpm6]{m: f.maps.Allow6},
+	}
+}
+
+// block stores an entry of the block list under a canonical prefix.
+func (w *listWriter) block(p netip.Prefix, value bpf.XDPEntry) (err error) {
+	a := p.Addr()
+	switch {
+	case a.Is4() && p.Bits() == 32:
+		err = w.hosts4.put(a.As4(), value)
+	case a.Is4():
+		err = w.nets4.put(lpm4(p), value)
+	case p.Bits() == 128:
+		err = w.hosts6.put(a.As16(), value)
+	case p.Bits() == 64:
+		full := a.As16()
+		err = w.subnets6.put([8]byte(full[:8]), value)
+	default:
+		err = w.nets6.put(lpm6(p), value)
+	}
+	w.f.memory.filters.mark(p)
+	w.f.expects(value.Expires)
+	return err
+}
+
+// allow stores an entry of the allow list.
+func (w *listWriter) allow(p netip.Prefix, value bpf.XDPEntry) error {
+	if p.Addr().Is4() {
+		w.f.allow4 = true
+		return w.allow4.put(lpm4(p), value)
+	}
+	w.f.allow6 = true
+	return w.allow6.put(lpm6(p), value)
+}
+
+// flush stores what is left; the flags are the caller's to store.
+func (w *listWriter) flush() error {
+	return errors.Join(w.hosts4.flush(), w.hosts6.flush(), w.subnets6.flush(), w.nets4.flush(), w.nets6.flush(),
+		w.allow4.flush(), w.allow6.flush())
+}
+
 // blockTable returns the map that holds a canonical prefix, and its key there.
 func (f *Filter) blockTable(p netip.Prefix) (*ebpf.Map, any) {
 	switch {
@@ -142,6 +199,12 @@ func prefix6(k bpf.XDPLpm6) netip.Prefix {
 		binary.NativeEndian.PutUint32(a[4*i:], w)
 	}
 	return netip.PrefixFrom(netip.AddrFrom16(a), int(k.PrefixLen))
+}
+
+func prefix64(k [8]byte) netip.Prefix {
+	var a [16]byte
+	copy(a[:], k[:])
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
 func listError(err error) error {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -21,6 +23,10 @@ var (
 	ErrNoInterface = errors.New("no such interface")
 	// ErrBusy: another XDP program is attached to the interface; see BusyError.
 	ErrBusy = errors.New("another XDP program is attached")
+	// ErrHeld: another process has the interface's pinned filter open.
+	ErrHeld = errors.New("another Ironpost host has this interface")
+	// ErrCapturing: somebody else captures packets on the interface.
+	ErrCapturing = errors.New("packets are being captured already")
 	// ErrFull: the list has Config.MaxEntries entries.
 	ErrFull = errors.New("list is full")
 	// ErrNotFound: the list has no such entry.
@@ -49,9 +55,16 @@ func (e *BusyError) Error() string {
 	case e.ProgramID != 0:
 		owner = fmt.Sprintf(" (program id %d)", e.ProgramID)
 	}
-	return fmt.Sprintf("%v to %s%s: detach it (ip link set dev %s xdp off, or stop its owner)",
-		ErrBusy, e.Interface, owner, e.Interface)
+	mend := fmt.Sprintf("detach it (ip link set dev %s xdp off, or stop its owner)", e.Interface)
+	if e.ProgramName == programName {
+		mend = "it is Ironpost's own, of another host or pinned elsewhere: stop that host, or run ironpost ebpf detach " +
+			e.Interface + " with its ebpf.pin_dir"
+	}
+	return fmt.Sprintf("%v to %s%s: %s", ErrBusy, e.Interface, owner, mend)
 }
+
+// programName is that of the program in xdp.c, of which the kernel keeps 15 bytes.
+const programName = "ironpost_xdp"
 
 // Unwrap returns ErrBusy.
 func (e *BusyError) Unwrap() error { return ErrBusy }
@@ -86,6 +99,10 @@ type Config struct {
 	Interface string
 	// Mode is where to attach; ModeAuto by default.
 	Mode Mode
+	// PinDir is a directory in a bpffs below which maps and link are pinned, so
+	// that the filter outlives the process. It is made if need be. "" pins
+	// nothing: the filter ends with Close.
+	PinDir string
 	// Simulate counts what would be dropped and drops nothing. SetSimulate
 	// changes it later.
 	Simulate bool
@@ -243,7 +260,7 @@ type Loss struct {
 	MissedPackets uint64
 }
 
-// Stats are the totals since Open. The maps hold every name, also those whose
+// Stats are the totals since the filter was attached. The maps hold every name, also those whose
 // count is zero; each packet counts under one protocol and one verdict.
 type Stats struct {
 	// Protocols: unknown, non_ip, arp, tcp, udp, icmp, icmpv6, other.
@@ -262,4 +279,80 @@ type Stats struct {
 	Sources, Destinations Loss
 	// Summaries counts the events emitted.
 	Summaries uint64
+}
+
+// Info describes a filter.
+type Info struct {
+	Interface string
+	// Index is that of the interface; 0 when the filter is on none.
+	Index int
+	// Mode is where the program runs; "" when it runs nowhere, or the kernel does
+	// not say.
+	Mode     Mode
+	Simulate bool
+	Program  Program
+	// Link is the id of the link.
+	Link uint32
+	// Pins is the directory of the pins; "" when there are none, and then
+	// Unpinned says why.
+	Pins, Unpinned string
+	// Schema names the layout and the sizes of the maps.
+	Schema string
+	// Maps are sorted by name.
+	Maps []Map
+}
+
+func (i *Info) sort() {
+	slices.SortFunc(i.Maps, func(a, b Map) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Program is the program of a filter, as the kernel knows it.
+type Program struct {
+	ID        uint32
+	Name, Tag string
+	Loaded    time.Time
+}
+
+// Map is one map of a filter.
+type Map struct {
+	Name, Type string
+	ID         uint32
+	// Entries is how many are in use, -1 where all always are. MaxEntries is
+	// how many there can be.
+	Entries, MaxEntries int
+	// Bytes is the kernel's memory for it, 0 when it does not say.
+	Bytes uint64
+}
+
+// KernelFloor is the oldest kernel that the engine supports.
+const KernelFloor = "5.15"
+
+// atLeastFloor judges a release such as 6.1.0-18-amd64.
+func atLeastFloor(release string) bool {
+	var major, minor int
+	n, err := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return err == nil && n == 2 && (major > 5 || major == 5 && minor >= 15)
+}
+
+// Support says what the driver of an interface offers.
+type Support struct {
+	Interface    string
+	Index        int
+	Up, Loopback bool
+	// Native tells whether the driver runs XDP programs itself.
+	Native bool
+}
+
+// MaxCaptured is how many bytes of a packet Capture shows at most,
+// CAPTURE_BYTES in xdp.h.
+const MaxCaptured = 256
+
+// Captured is a packet that was, or would have been, dropped.
+type Captured struct {
+	Time time.Time
+	// Length is that of the frame, Data its first bytes.
+	Length int
+	Data   []byte
+	// Verdict is dropped or would_drop, Reason one of Stats.Drops.
+	Verdict, Reason string
 }

@@ -72,6 +72,7 @@ func run(d *Detector, events []*event.PacketEvent) []*event.AlertEvent {
 	for _, e := range events {
 		d.Packet(e, func(a *event.AlertEvent) { alerts = append(alerts, a) })
 	}
+	d.Flush(func(a *event.AlertEvent) { alerts = append(alerts, a) })
 	return alerts
 }
 
@@ -137,13 +138,38 @@ func TestAttacks(t *testing.T) {
 				f.source(time.Duration(i)*tick, peer4, event.PacketEvent{UDP: 5, PortSample: span(100+i*5, 5)})
 			}
 		}, []string{"port_scan 198.51.100.7 src_ip=198.51.100.7 dst_ip=192.0.2.1"}},
-		{"decoys alert each by itself", func(f *feed) {
-			for _, a := range []string{"10.0.0.1", "10.0.0.2"} {
-				f.source(0, netip.MustParseAddr(a), event.PacketEvent{SYN: 100, Ports: 95, PortSample: span(1, 16)})
+		{"decoys are one attack of no source", func(f *feed) {
+			for i := range 20 {
+				for _, a := range []string{"10.0.0.1", "10.0.0.2", "192.0.2.254"} {
+					f.source(time.Duration(i)*tick, netip.MustParseAddr(a), event.PacketEvent{SYN: 100, Ports: 95, PortSample: span(1+100*i, 16)})
+				}
+			}
+		}, []string{"port_scan 192.0.2.1 dst_ip=192.0.2.1"}},
+		{"decoys of a slow scan, one of them ahead of the others", func(f *feed) {
+			f.source(0, peer4, event.PacketEvent{SYN: 1, PortSample: span(79, 1)})
+			for i := range 60 {
+				for j, a := range []netip.Addr{peer4, netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("192.0.2.254")} {
+					f.source(time.Duration(i)*tick+time.Duration(j), a, event.PacketEvent{SYN: 1, PortSample: span(1080+i, 1)})
+				}
+			}
+		}, []string{"port_scan 192.0.2.1 dst_ip=192.0.2.1"}},
+		{"decoys one of which has its alert", func(f *feed) {
+			f.source(0, peer4, event.PacketEvent{SYN: 100, Ports: 95, PortSample: span(1, 16)})
+			for i := range 20 {
+				for _, a := range []string{"10.0.0.2", "198.51.100.7"} {
+					f.source(5*time.Second+time.Duration(i)*tick, netip.MustParseAddr(a), event.PacketEvent{SYN: 100, Ports: 95, PortSample: span(1+100*i, 16)})
+				}
 			}
 		}, []string{
-			"port_scan 10.0.0.1 src_ip=10.0.0.1 dst_ip=192.0.2.1",
-			"port_scan 10.0.0.2 src_ip=10.0.0.2 dst_ip=192.0.2.1",
+			"port_scan 198.51.100.7 src_ip=198.51.100.7 dst_ip=192.0.2.1",
+			"port_scan 192.0.2.1 dst_ip=192.0.2.1",
+		}},
+		{"two scanners of two addresses", func(f *feed) {
+			f.source(0, peer4, event.PacketEvent{SYN: 100, Ports: 95, PortSample: span(1, 16)})
+			f.source(0, netip.MustParseAddr("10.0.0.2"), event.PacketEvent{SYN: 100, Ports: 95, PortSample: span(1, 16), Destination: host6})
+		}, []string{
+			"port_scan 198.51.100.7 src_ip=198.51.100.7 dst_ip=192.0.2.1",
+			"port_scan 10.0.0.2 src_ip=10.0.0.2 dst_ip=2001:db8:1::1",
 		}},
 		{"flood from one source", func(f *feed) {
 			for i := range 8 {
@@ -152,7 +178,6 @@ func TestAttacks(t *testing.T) {
 			}
 		}, []string{
 			"syn_flood_source 198.51.100.7 src_ip=198.51.100.7 dst_ip=192.0.2.1 dst_port=80",
-			"syn_flood 192.0.2.1:80 dst_ip=192.0.2.1 dst_port=80",
 		}},
 		{"flood over IPv6", func(f *feed) {
 			for i := range 2 {
@@ -301,19 +326,34 @@ func TestBadInputIsCounted(t *testing.T) {
 }
 
 func TestSuppression(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		remind time.Duration
+		want   []string
+	}{
+		// Every summary crosses the bound anew.
+		{"a scan that goes on", 6 * time.Hour, []string{"0s "}},
+		{"with reminders", 100 * time.Second, []string{"0s ", "1m40s 399"}},
+	} {
+		var f feed
+		for at := time.Duration(0); at < 150*time.Second; at += tick {
+			f.source(at, peer4, event.PacketEvent{SYN: 25, Ports: 25, PortSample: span(2000, 16)})
+		}
+		var got []string
+		for _, a := range run(newDetector(t, Config{Remind: tt.remind}), f.events) {
+			got = append(got, a.Time.Sub(start).String()+" "+detail(a, "suppressed"))
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+	// Over means a minute without a sign of it.
 	var f feed
-	// A scan that goes on for 150 s: alerts at 0, 60 and 120 s.
-	for at := time.Duration(0); at < 150*time.Second; at += tick {
+	for _, at := range []time.Duration{0, 59 * time.Second, 118 * time.Second, 179 * time.Second} {
 		f.source(at, peer4, event.PacketEvent{SYN: 25, Ports: 25, PortSample: span(2000, 16)})
 	}
-	var got []string
-	for _, a := range run(newDetector(t, Config{}), f.events) {
-		got = append(got, a.Time.Sub(start).String()+" "+detail(a, "suppressed"))
-	}
-	// Between two alerts lie 239 summaries, each of which crosses the bound.
-	want := []string{"0s ", "1m0s 239", "2m0s 239"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if got := run(newDetector(t, Config{}), f.events); len(got) != 2 || detail(got[1], "suppressed") != "2" {
+		t.Errorf("got %q, want an alert at the start and one after the pause", summary(got))
 	}
 }
 
@@ -378,6 +418,14 @@ func TestConfig(t *testing.T) {
 		{Config{ScanPorts: 65}, "scan_ports = 65: want 2 to 64"},
 		{Config{FloodIntervals: 9}, "flood_intervals = 9: want 1 to 8"},
 		{Config{Suppress: time.Millisecond}, "suppress = 1ms: want 1s to 24h0m0s"},
+		{Config{BaselineCap: 1001}, "baseline_cap = 1001: want 1 to 1000"},
+		{Config{AmplificationRate: 5}, "amplification_rate = 5: want 1KiB to 1TiB"},
+		{Config{Suppress: 12 * time.Hour}, "remind = 6h0m0s: want at least suppress, 12h0m0s"},
+		{Config{LoginPorts: []string{"22", "ssh"}}, `login_ports names the port "ssh": want 1 to 65535`},
+		{Config{DatabasePorts: []string{"0"}}, `database_ports names the port "0": want 1 to 65535`},
+		{Config{DatabasePorts: []string{"22"}}, "database_ports names the port 22 again"},
+		{Config{LoginPorts: []string{}, DatabasePorts: []string{}}, ""},
+		{Config{Disabled: []string{"port_scan", "pings"}}, `disabled names the rule "pings": want some of port_scan, address_sweep, syn_flood, syn_flood_source, udp_flood, udp_flood_source, icmp_flood, icmp_flood_source, udp_amplification, brute_force, new_listener`},
 		{Config{ScanWindow: 5 * time.Minute, SlowScanWindow: time.Minute}, "slow_scan_window = 1m0s: want at least scan_window, 5m0s"},
 	} {
 		got := ""

@@ -13,6 +13,9 @@ const steps = 20
 // clients no port below it (RFC 6335, section 6).
 const lowPorts = 1024
 
+// fullSample is how many ports a summary lists at most.
+const fullSample = 16
+
 // probes is what one summary shows of scanning.
 type probes struct {
 	// ports is how many ports were probed by TCP, as far as the counts can
@@ -50,9 +53,9 @@ func probesOf(e *event.PacketEvent) probes {
 	if probed := min(ports, sent); 2*e.ACK < sent && probed > replies {
 		p.ports = int(probed - replies)
 	}
-	// Past the 16 of the sample Ports is an estimate.
+	// Past the sample Ports is an estimate.
 	slack := uint64(0)
-	if ports > 16 {
+	if ports > fullSample {
 		slack = ports / 4
 	}
 	p.clean = p.ports > 0 && replies == 0 && ports <= sent+slack
@@ -74,9 +77,13 @@ func (p probes) remarkable() bool {
 type scan struct {
 	// probing is when the newest summary with probes came, UTC nanoseconds.
 	probing int64
-	ports   []port
-	fast    []step
-	slow    []step
+	// opening is when the newest SYN came.
+	opening int64
+	// most is the greatest number of ports probed in one summary so far.
+	most  int
+	ports []port
+	fast  []step
+	slow  []step
 }
 
 // port is a port that the source reached.
@@ -96,15 +103,23 @@ type step struct {
 	acks     uint64 // in those, and in what came within answerTime of them
 	synacks  uint64
 	ports    uint32 // greatest number of ports probed in one summary
+	low      uint32 // greatest number of ports below 1024 in one summary, by its sample
+	udp      uint64
+	odd      uint64
 	answered uint32 // greatest number of ports with answered SYNs in one summary
 	evidence uint32 // summaries that show probes
+	kinds    event.OddKinds
 }
 
 func (s *step) add(other step) {
 	s.probes += other.probes
 	s.acks += other.acks
 	s.synacks += other.synacks
+	s.udp += other.udp
+	s.odd += other.odd
+	s.kinds |= other.kinds
 	s.ports = max(s.ports, other.ports)
+	s.low = max(s.low, other.low)
 	s.answered = max(s.answered, other.answered)
 	s.evidence += other.evidence
 }
@@ -113,10 +128,21 @@ func (s *step) add(other step) {
 // of a connection that has nothing to do with the probes from hiding them.
 const answerTime = time.Second
 
+// openTime is how long after a SYN of the same source segments without one are
+// taken for those of the connection that it opened.
+const openTime = 5 * time.Second
+
 // add takes up a summary. now is the time of the newest one.
-func (s *scan) add(cfg Config, e *event.PacketEvent, seen probes, now int64) {
+func (s *scan) add(cfg *Config, e *event.PacketEvent, seen probes, now int64) {
 	at := e.Time.UnixNano()
-	one := step{synacks: e.SYNACK, ports: uint32(seen.ports), answered: uint32(seen.answered)}
+	one := step{
+		synacks: e.SYNACK, udp: e.UDP, odd: e.Odd, kinds: e.OddKinds,
+		ports: uint32(seen.ports), answered: uint32(seen.answered),
+	}
+	// The ACKs and FINs of connections that a source just opened to low ports
+	// are no probes of those.
+	opened := e.SYN > 0 || s.opening != 0 && at-s.opening <= int64(openTime)
+	s.most = max(s.most, seen.ports)
 	if seen.ports > 0 {
 		s.probing = max(s.probing, at)
 		one.probes = e.SYN + e.Odd
@@ -124,13 +150,22 @@ func (s *scan) add(cfg Config, e *event.PacketEvent, seen probes, now int64) {
 	if s.probing != 0 && at-s.probing <= int64(max(answerTime, 2*e.Interval)) {
 		one.acks = e.ACK
 	}
+	// A scan may be over within one interval, of which the sample knows sixteen
+	// ports: the rest are spread as these are.
+	if n := len(e.PortSample); n >= fullSample && 4*seen.low >= n && !opened {
+		one.low = uint32(uint64(e.Ports) * uint64(seen.low) / uint64(n))
+		s.most = max(s.most, int(one.low))
+	}
 	if seen.ports > 0 || seen.low > 0 {
 		one.evidence = 1
+	}
+	if e.SYN > 0 {
+		s.opening = max(s.opening, at)
 	}
 	s.fast = addStep(s.fast, one, at, now, cfg.ScanWindow)
 	s.slow = addStep(s.slow, one, at, now, cfg.SlowScanWindow)
 	for _, number := range e.PortSample {
-		low := number < lowPorts
+		low := number < lowPorts && !opened
 		if number == 0 || !low && !seen.clean {
 			continue
 		}
@@ -205,8 +240,40 @@ type finding struct {
 	numbers []uint16
 }
 
+// observed is the number of ports that crossed the bound.
+func (f *finding) observed() int { return max(f.ports, f.low) }
+
+// technique names the kind of scan by what most of its probes were, after the
+// modes of nmap: syn (no ACK at all), connect, null, fin, xmas, odd (other or
+// several of these), udp, ack.
+func (f *finding) technique() string {
+	syn := f.sum.probes - min(f.sum.odd, f.sum.probes)
+	switch {
+	case f.sum.odd > syn && f.sum.odd >= f.sum.udp:
+		switch f.sum.kinds {
+		case event.OddNull:
+			return "null"
+		case event.OddFIN:
+			return "fin"
+		case event.OddXmas:
+			return "xmas"
+		}
+		return "odd"
+	case f.ports < f.bound && f.sum.udp > 0 && f.sum.udp >= f.sum.acks:
+		return "udp"
+	case f.ports < f.bound:
+		return "ack"
+	case f.sum.acks > 0:
+		return "connect"
+	}
+	return "syn"
+}
+
 // verdict reports whether the source scans.
-func (s *scan) verdict(cfg Config, now int64) (finding, bool) {
+func (s *scan) verdict(cfg *Config, now int64) (finding, bool) {
+	if max(len(s.ports), s.most) < min(cfg.ScanPorts, cfg.SlowScanPorts) {
+		return finding{}, false // no window can hold as many
+	}
 	if f, ok := s.within(s.fast, cfg.ScanPorts, cfg.ScanWindow, now); ok {
 		return f, true
 	}
@@ -229,6 +296,7 @@ func (s *scan) within(window []step, bound int, length time.Duration, now int64)
 			f.low++
 		}
 	}
+	f.low = max(f.low, int(f.sum.low))
 	for _, one := range s.slow {
 		f.sum.answered = max(f.sum.answered, one.answered)
 	}

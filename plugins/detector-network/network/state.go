@@ -1,22 +1,27 @@
 package network
 
 import (
-	"encoding/binary"
-	"errors"
+	"bytes"
+	"cmp"
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/ironpost/ironpost/sdk"
 )
 
-// Saved state has one entry a group: "s/ADDRESS" of a source, "d/ADDRESS:PORT"
-// of a destination.
+// Saved state has one entry a group, under the prefix of its table and its key,
+// and one an interface.
 const (
 	prefixSource      = "s/"
 	prefixDestination = "d/"
-	stateVersion      = 1
+	prefixLogin       = "p/"
+	prefixListener    = "l/"
+	prefixBaseline    = "b/"
+	stateVersion      = 2
 	// maxLone bounds how many sources with one probe each a Save writes: there
 	// are that many only in a flood from forged addresses.
 	maxLone = 128
@@ -27,19 +32,39 @@ const (
 // Restore takes up saved entries. One that cannot be read is left out and
 // counted; it costs a group its windows and nothing else.
 func (d *Detector) Restore(entries iter.Seq2[string, []byte]) error {
+	type entry struct {
+		last  int64
+		name  string
+		value []byte
+	}
+	var all []entry
 	for name, value := range entries {
+		all = append(all, entry{lastOf(value), name, bytes.Clone(value)})
+	}
+	// Groups make room in the order in which they were seen.
+	slices.SortFunc(all, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.last, b.last), strings.Compare(a.name, b.name))
+	})
+	for _, e := range all {
+		prefix, name := e.name[:min(2, len(e.name))], e.name[min(2, len(e.name)):]
 		var err error
-		switch {
-		case strings.HasPrefix(name, prefixSource):
-			err = restore(d, &d.sources, name[len(prefixSource):], value, netip.ParseAddr)
-		case strings.HasPrefix(name, prefixDestination):
-			err = restore(d, &d.destinations, name[len(prefixDestination):], value, netip.ParseAddrPort)
+		switch prefix {
+		case prefixSource:
+			err = restore(d, &d.sources, name, e.value, netip.ParseAddr)
+		case prefixDestination:
+			err = restore(d, &d.destinations, name, e.value, netip.ParseAddrPort)
+		case prefixLogin:
+			err = restore(d, &d.logins, name, e.value, netip.ParseAddrPort)
+		case prefixListener:
+			err = restore(d, &d.listeners, name, e.value, netip.ParseAddrPort)
+		case prefixBaseline:
+			err = d.restoreBaseline(name, e.value)
 		default:
 			err = errCorrupt
 		}
 		if err != nil {
 			d.stats.corrupt.Add(1)
-			d.deletes = append(d.deletes, name)
+			d.deletes = append(d.deletes, e.name)
 		}
 	}
 	return nil
@@ -50,25 +75,29 @@ func restore[K key](d *Detector, t *table[K], name string, value []byte, parse f
 	if err != nil {
 		return fmt.Errorf("read group %q: %w", name, err)
 	}
-	var g group[K]
-	if err := g.decode(value); err != nil {
+	read := group[K]{key: k}
+	if err := read.decode(value); err != nil {
 		return err
 	}
 	if old := t.get(k); old != nil {
 		t.remove(old)
 	}
-	added := add(d, t, k)
-	added.last, added.scan, added.flood = g.last, g.scan, g.flood
-	added.scanQuiet, added.floodQuiet = g.scanQuiet, g.floodQuiet
-	added.saved, added.seen = true, true
+	g := add(d, t, k)
+	g.last, g.scan, g.sweep, g.floods, g.slow, g.visits = read.last, read.scan, read.sweep, read.floods, read.slow, read.visits
+	g.aim, g.crossed, g.greeting, g.known, g.quiets = read.aim, read.crossed, read.greeting, read.known, read.quiets
+	g.saved, g.seen = true, true
 	d.newest = max(d.newest, g.last)
 	return nil
 }
 
 // Save reports the groups that changed, and the ones that are gone.
 func (d *Detector) Save(changes *sdk.Changes) {
-	sweep(d, &d.sources)
-	sweep(d, &d.destinations)
+	window := max(d.cfg.SlowScanWindow, d.cfg.SweepWindow, d.cfg.LoginWindow, d.cfg.SlowFloodWindow)
+	tidy(d, &d.sources, window)
+	tidy(d, &d.destinations, window)
+	tidy(d, &d.logins, window)
+	tidy(d, &d.listeners, listenerMemory)
+	d.tidyListeners()
 	for len(d.deletes) > 0 {
 		last := len(d.deletes) - 1
 		if !changes.Delete(d.deletes[last]) {
@@ -77,23 +106,35 @@ func (d *Detector) Save(changes *sdk.Changes) {
 		d.deletes = d.deletes[:last]
 	}
 	d.deletes = nil
-	if save(d, &d.sources, changes) {
-		save(d, &d.destinations, changes)
+	if d.saveBaselines(changes) && save(d, &d.sources, changes) && save(d, &d.destinations, changes) && save(d, &d.logins, changes) {
+		save(d, &d.listeners, changes)
 	}
 }
 
-// sweep forgets the groups whose windows and silence are over.
-func sweep[K key](d *Detector, t *table[K]) {
+// tidy forgets the groups whose windows and silence are over.
+func tidy[K key](d *Detector, t *table[K], window time.Duration) {
 	for _, l := range []*list[K]{&t.probation, &t.protected} {
 		for range maxSweep {
 			g := l.oldest()
-			if g == nil || g.last > d.newest-int64(d.cfg.SlowScanWindow) ||
-				max(g.scanQuiet.until, g.floodQuiet.until) > d.newest {
+			if g == nil || g.last > d.newest-int64(window) || g.quietUntil() > d.newest {
 				break
 			}
 			t.remove(g)
-			d.drop(g.saved, g.name)
+			d.drop(g.saved, func() string { return t.name(g) })
 		}
+	}
+}
+
+// tidyListeners forgets the ports that were probed and did not answer.
+func (d *Detector) tidyListeners() {
+	g := d.listeners.probation.oldest()
+	for n := 0; g != nil && n < maxSweep; n++ {
+		next := g.prev
+		if !g.known && g.last < d.newest-int64(greetingTime) {
+			d.listeners.remove(g)
+			d.drop(g.saved, func() string { return d.listeners.name(g) })
+		}
+		g = next
 	}
 }
 
@@ -120,7 +161,7 @@ func save[K key](d *Detector, t *table[K], changes *sdk.Changes) bool {
 			}
 		}
 		buf = g.encode(buf[:0])
-		if !changes.Put(g.name(), buf) {
+		if !changes.Put(t.name(g), buf) {
 			t.dirty = append(t.dirty[:0], t.dirty[i:]...)
 			return false
 		}
@@ -135,118 +176,15 @@ func save[K key](d *Detector, t *table[K], changes *sdk.Changes) bool {
 }
 
 // lone reports whether so little is known of the group that it may be one of a
-// flood of forged addresses.
+// flood of forged addresses, or one of the ports of a scan.
 func (g *group[K]) lone() bool {
-	return len(g.scan.ports) < 2 && len(g.flood) == 0 && g.scanQuiet.until == 0 && g.floodQuiet.until == 0
-}
-
-var errCorrupt = errors.New("corrupt state entry")
-
-// encode appends the group's memory to buf: a version, then numbers as
-// varints; times are relative to the last one.
-func (g *group[K]) encode(buf []byte) []byte {
-	buf = append(buf, stateVersion)
-	buf = binary.AppendVarint(buf, g.last)
-	ago := func(at int64) {
-		if at == 0 {
-			buf = append(buf, 0)
-			return
-		}
-		buf = binary.AppendUvarint(buf, uint64(g.last-at)+1)
+	if g.known || len(g.quiets) > 0 || len(g.scan.ports) > 1 || len(g.sweep.contacts) > 1 || len(g.slow) > 0 || len(g.visits) > 0 {
+		return false
 	}
-	for _, q := range []quiet{g.scanQuiet, g.floodQuiet} {
-		buf = binary.AppendVarint(buf, q.until)
-		buf = binary.AppendUvarint(buf, q.held)
-	}
-	ago(g.scan.probing)
-	buf = binary.AppendUvarint(buf, uint64(len(g.scan.ports)))
-	for _, p := range g.scan.ports {
-		buf = binary.AppendUvarint(buf, uint64(p.number))
-		ago(p.probed)
-		ago(p.low)
-	}
-	for _, window := range [][]step{g.scan.fast, g.scan.slow} {
-		buf = binary.AppendUvarint(buf, uint64(len(window)))
-		for _, s := range window {
-			buf = binary.AppendVarint(buf, s.number)
-			for _, n := range []uint64{s.probes, s.acks, s.synacks, uint64(s.ports), uint64(s.answered), uint64(s.evidence)} {
-				buf = binary.AppendUvarint(buf, n)
-			}
+	for _, f := range g.floods {
+		if len(f) > 0 {
+			return false
 		}
 	}
-	buf = binary.AppendUvarint(buf, uint64(len(g.flood)))
-	for _, s := range g.flood {
-		ago(s.at)
-		for _, n := range []uint64{uint64(s.interval), s.syn, s.ack, s.ports, s.peers} {
-			buf = binary.AppendUvarint(buf, n)
-		}
-	}
-	return buf
-}
-
-// decode is the inverse of encode. It accepts no more than encode writes.
-func (g *group[K]) decode(value []byte) error {
-	r := reader{rest: value}
-	if r.unsigned(255) != stateVersion {
-		return errCorrupt
-	}
-	g.last = r.signed()
-	ago := func() int64 {
-		if n := r.unsigned(1 << 62); n > 0 {
-			return g.last - int64(n-1)
-		}
-		return 0
-	}
-	for _, q := range []*quiet{&g.scanQuiet, &g.floodQuiet} {
-		q.until = r.signed()
-		q.held = r.unsigned(1 << 62)
-	}
-	g.scan.probing = ago()
-	for range r.unsigned(MaxPorts) {
-		g.scan.ports = append(g.scan.ports, port{number: uint16(r.unsigned(65535)), probed: ago(), low: ago()})
-	}
-	for _, window := range []*[]step{&g.scan.fast, &g.scan.slow} {
-		for range r.unsigned(steps) {
-			*window = append(*window, step{
-				number: r.signed(), probes: r.unsigned(1 << 62), acks: r.unsigned(1 << 62), synacks: r.unsigned(1 << 62),
-				ports: uint32(r.unsigned(1<<32 - 1)), answered: uint32(r.unsigned(1<<32 - 1)), evidence: uint32(r.unsigned(1<<32 - 1)),
-			})
-		}
-	}
-	for range r.unsigned(maxHot) {
-		g.flood = append(g.flood, surge{
-			at: ago(), interval: int64(r.unsigned(1 << 62)),
-			syn: r.unsigned(1 << 62), ack: r.unsigned(1 << 62), ports: r.unsigned(1 << 62), peers: r.unsigned(1 << 62),
-		})
-	}
-	if r.bad || len(r.rest) > 0 || g.last <= 0 {
-		return errCorrupt
-	}
-	return nil
-}
-
-// reader reads varints; after the first fault it yields zeros.
-type reader struct {
-	rest []byte
-	bad  bool
-}
-
-func (r *reader) unsigned(most uint64) uint64 {
-	n, size := binary.Uvarint(r.rest)
-	if size <= 0 || n > most {
-		r.bad, r.rest = true, nil
-		return 0
-	}
-	r.rest = r.rest[size:]
-	return n
-}
-
-func (r *reader) signed() int64 {
-	n, size := binary.Varint(r.rest)
-	if size <= 0 {
-		r.bad, r.rest = true, nil
-		return 0
-	}
-	r.rest = r.rest[size:]
-	return n
+	return true
 }

@@ -28,7 +28,8 @@ func (h host) save(d *Detector) {
 }
 
 func TestKilledDetectorRaisesTheSameAlerts(t *testing.T) {
-	for seed := range uint64(200) {
+	rules := make(map[string]int)
+	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		var f feed
 		at := time.Duration(0)
@@ -38,19 +39,44 @@ func TestKilledDetectorRaisesTheSameAlerts(t *testing.T) {
 			n := 1 + rng.IntN(3)
 			f.source(at, src, event.PacketEvent{SYN: uint64(n), PortSample: span(2000+rng.IntN(60), n)})
 			f.destination(at, host4, uint16(80+rng.IntN(2)), event.PacketEvent{SYN: uint64(200 + rng.IntN(100))})
+			other := netip.AddrFrom4([4]byte{10, 0, 1, byte(rng.IntN(2))})
+			switch rng.IntN(5) {
+			case 0: // tries addresses
+				to := netip.AddrFrom4([4]byte{192, 0, 2, byte(rng.IntN(60))})
+				f.source(at, other, event.PacketEvent{Packets: 1, Echo: 1, ICMP: 1, Peers: 1, Destination: to})
+			case 1: // logs in
+				n := uint64(100 + rng.IntN(200))
+				login := event.PacketEvent{Packets: 5 * n, Bytes: 900 * n, SYN: n, ACK: 3 * n, FIN: n}
+				f.destination(at, host4, 22, login)
+				login.PortSample = []uint16{22}
+				f.source(at, other, login)
+			case 2: // reflects
+				f.source(at, other, event.PacketEvent{Packets: 1000, Bytes: 1_400_000, UDP: 1000, Reflected: 1000, Service: 53, Ports: 900, PortSample: span(5000, 16)})
+			case 3: // floods
+				f.source(at, other, event.PacketEvent{Packets: 9000, Bytes: 540_000, UDP: 9000, PortSample: []uint16{9}})
+				f.destination(at, host4, 9, event.PacketEvent{Packets: 9000, Bytes: 540_000, UDP: 9000})
+			case 4: // is a new listener
+				f.destination(at, host4, uint16(5000+rng.IntN(200)), event.PacketEvent{Packets: 4, SYN: 1, ACK: 3})
+			}
 		}
 		ids := func(alerts []*event.AlertEvent) []string {
 			var out []string
 			for _, a := range alerts {
+				rules[a.RuleID]++
 				out = append(out, event.AlertID(a.RuleID, a.Group, a.Causes[0])+" "+a.Description)
 			}
 			return out
 		}
-		want := ids(run(newDetector(t, Config{}), f.events))
+		cfg := Config{ListenerLearning: time.Minute}
+		undisturbed := newDetector(t, cfg)
+		var want []string
+		for i := range f.events {
+			want = append(want, ids(run(undisturbed, f.events[i:i+1]))...)
+		}
 
 		// Killed at random: everything after the last Save comes again.
 		kept := host{}
-		d := newDetector(t, Config{})
+		d := newDetector(t, cfg)
 		seen := make(map[string]bool)
 		var got []string
 		durable := 0
@@ -66,7 +92,7 @@ func TestKilledDetectorRaisesTheSameAlerts(t *testing.T) {
 				kept.save(d)
 				durable = i + 1
 			case 4:
-				d = newDetector(t, Config{})
+				d = newDetector(t, cfg)
 				if err := d.Restore(maps.All(kept)); err != nil {
 					t.Fatal(err)
 				}
@@ -80,6 +106,11 @@ func TestKilledDetectorRaisesTheSameAlerts(t *testing.T) {
 			t.Fatalf("seed %d: got %d corrupt entries", seed, n)
 		}
 	}
+	for _, rule := range []string{RulePortScan, RuleSweep, RuleFlood, RuleSourceUDPFlood, RuleAmplification, RuleLogin, RuleListener} {
+		if rules[rule] == 0 {
+			t.Errorf("got no alert of %s; the test shows little of it", rule)
+		}
+	}
 }
 
 func TestSavedStateShrinks(t *testing.T) {
@@ -90,14 +121,14 @@ func TestSavedStateShrinks(t *testing.T) {
 	f.destination(0, host4, 80, event.PacketEvent{SYN: 1000})
 	run(d, f.events)
 	kept.save(d)
-	if len(kept) != 2 {
-		t.Fatalf("got %d entries, want 2", len(kept))
+	if len(kept) != 4 { // and the interface, and a port that may answer
+		t.Fatalf("got %d entries, want 4", len(kept))
 	}
 	f.source(time.Hour, peer6, event.PacketEvent{SYN: 3, PortSample: span(2000, 3)})
 	run(d, f.events[2:])
 	kept.save(d)
-	if _, ok := kept["s/2001:db8::7"]; !ok || len(kept) != 1 {
-		t.Errorf("got %d entries, want that of 2001:db8::7 alone", len(kept))
+	if _, ok := kept["s/2001:db8::7"]; !ok || len(kept) != 2 {
+		t.Errorf("got %d entries, want those of 2001:db8::7 and the interface alone", len(kept))
 	}
 }
 
@@ -115,8 +146,8 @@ func TestSaveWithinTheLimit(t *testing.T) {
 			t.Fatal("Save makes no progress")
 		}
 	}
-	if len(kept) != 20000 {
-		t.Errorf("got %d entries, want 20000", len(kept))
+	if len(kept) != 20001 {
+		t.Errorf("got %d entries, want 20000 and the interface", len(kept))
 	}
 }
 
@@ -155,9 +186,41 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("decode what encode wrote: %v", err)
 		}
 		d := newDetector(t, Config{})
-		if err := d.Restore(maps.All(host{"s/198.51.100.7": value})); err != nil {
+		if err := d.Restore(maps.All(host{"s/198.51.100.7": value, "d/192.0.2.1:80": value, "p/198.51.100.7:22": value, "l/192.0.2.1:80": value})); err != nil {
 			t.Error(err)
 		}
+		run(d, fd.events)
+		host{}.save(d)
+	})
+}
+
+func FuzzDecodeBaseline(f *testing.F) {
+	d := newDetector(f, Config{})
+	b := d.baseline("eth0", start.UnixNano())
+	for i := range 40 {
+		b.turn(&d.cfg, start.Add(time.Duration(i)*time.Minute).UnixNano())
+		b.over(metricSYN, uint64(i))
+		b.over(metricUDP, 1<<40)
+	}
+	c := coder{}
+	b.walk(&c)
+	f.Add(c.buf)
+	f.Add([]byte{stateVersion, 2})
+	f.Fuzz(func(t *testing.T, value []byte) {
+		d := newDetector(t, Config{})
+		if err := d.Restore(maps.All(host{"b/eth0": value})); err != nil {
+			t.Fatal(err)
+		}
+		if b := d.bases["eth0"]; b != nil {
+			for m := range metrics {
+				if floor := d.cfg.floor(m); b.bound[m] < floor || b.bound[m] > 10*floor {
+					t.Errorf("got bound %d, want %d to %d", b.bound[m], floor, 10*floor)
+				}
+			}
+			b.dirty = true
+		}
+		var fd feed
+		fd.source(tick, peer4, event.PacketEvent{SYN: 2000, ACK: 1, PortSample: span(80, 1)})
 		run(d, fd.events)
 		host{}.save(d)
 	})

@@ -9,23 +9,46 @@ import (
 )
 
 // naive keeps every summary of one source and counts anew each time, by the
-// words of the package documentation. The packet counts use the same steps.
+// words of the package documentation, and gives the window whose bound is crossed.
+// The packet counts use the same steps.
 type naive struct {
 	cfg    Config
 	now    time.Time
 	events []*event.PacketEvent
 }
 
-func (n *naive) alerts(e *event.PacketEvent) bool {
+func (n *naive) crosses(e *event.PacketEvent) time.Duration {
 	n.events = append(n.events, e)
 	if e.Time.After(n.now) {
 		n.now = e.Time
 	}
-	if n.within(n.cfg.ScanWindow, n.cfg.ScanPorts) || n.within(n.cfg.SlowScanWindow, n.cfg.SlowScanPorts) {
+	switch {
+	case n.within(n.cfg.ScanWindow, n.cfg.ScanPorts):
 		n.events = nil
-		return true
+		return n.cfg.ScanWindow
+	case n.within(n.cfg.SlowScanWindow, n.cfg.SlowScanPorts):
+		n.events = nil
+		return n.cfg.SlowScanWindow
 	}
-	return false
+	return 0
+}
+
+// silence is the time after an alert and after each later crossing.
+type silence struct{ since, until time.Time }
+
+func (s *silence) raises(now time.Time, length, remind time.Duration) bool {
+	if now.Before(s.until) {
+		until := now.Add(length)
+		if latest := s.since.Add(remind); until.After(latest) {
+			until = latest
+		}
+		if until.After(s.until) {
+			s.until = until
+		}
+		return false
+	}
+	s.since, s.until = now, now.Add(length)
+	return true
 }
 
 func (n *naive) within(window time.Duration, bound int) bool {
@@ -56,12 +79,12 @@ func TestScanWindowsAgainstNaiveCount(t *testing.T) {
 		cfg := Config{
 			ScanPorts: 3 + rng.IntN(18), ScanWindow: time.Duration(2+rng.IntN(10)) * time.Second,
 			SlowScanPorts: 5 + rng.IntN(26), SlowScanWindow: time.Duration(60+rng.IntN(300)) * time.Second,
-			Suppress: time.Second,
+			Suppress: time.Second, Remind: 10 * time.Minute,
 		}
 		d := newDetector(t, cfg)
 		n := naive{cfg: cfg}
 		at := start
-		quietUntil := time.Time{}
+		var quiet silence
 		for i := range 200 {
 			at = at.Add(time.Duration(rng.IntN(4000)) * time.Millisecond)
 			if rng.IntN(20) == 0 {
@@ -80,11 +103,9 @@ func TestScanWindowsAgainstNaiveCount(t *testing.T) {
 			e.SYN = uint64(e.Ports) + uint64(rng.IntN(3))
 			e.ACK = (e.SYN - 1) / 2 * uint64(rng.IntN(2))
 			raised := len(run(d, []*event.PacketEvent{e})) > 0
-			crossed := n.alerts(e)
-			now := time.Unix(0, d.newest)
-			want := crossed && !now.Before(quietUntil)
+			window := n.crosses(e)
+			want := window > 0 && quiet.raises(time.Unix(0, d.newest), window, cfg.Remind)
 			if want {
-				quietUntil = now.Add(time.Second)
 				total++
 			}
 			if raised != want {
@@ -114,14 +135,14 @@ func TestFloodWindowsAgainstNaiveCount(t *testing.T) {
 	total := 0
 	for seed := range uint64(1000) {
 		rng := rand.New(rand.NewPCG(seed, 2))
-		cfg := Config{FloodRate: 100, FloodIntervals: 1 + rng.IntN(5), FloodWindow: time.Duration(1+rng.IntN(5)) * time.Second, Suppress: time.Second}
+		cfg := Config{FloodRate: 100, SlowFloodRate: 1 << 20, FloodIntervals: 1 + rng.IntN(5), FloodWindow: time.Duration(1+rng.IntN(5)) * time.Second, Suppress: time.Second}
 		d := newDetector(t, cfg)
 		var f feed
 		var hot []time.Time
-		var quietUntil time.Time
+		var quiet silence
 		at := time.Duration(0)
 		for i := range 100 {
-			at += time.Duration(rng.IntN(1500)) * time.Millisecond
+			at += time.Duration(1+rng.IntN(1500)) * time.Millisecond
 			syn, ack := uint64(rng.IntN(60)), uint64(rng.IntN(15))
 			f.destination(at, host4, 80, event.PacketEvent{SYN: syn, ACK: ack})
 			now := start.Add(at)
@@ -136,10 +157,9 @@ func TestFloodWindowsAgainstNaiveCount(t *testing.T) {
 				}
 				if n >= cfg.FloodIntervals {
 					hot = nil
-					want = !now.Before(quietUntil)
+					want = quiet.raises(now, time.Second, 6*time.Hour)
 				}
 				if want {
-					quietUntil = now.Add(time.Second)
 					total++
 				}
 			}

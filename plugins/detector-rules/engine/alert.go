@@ -50,24 +50,26 @@ const citedMargin = 256
 
 // newBody copies the event at hand, cut to about limit bytes.
 func newBody(now *occurrence, limit int) *body {
-	b := &body{size: 256}
+	var b *body
 	switch {
 	case now.log != nil:
-		b.log = clip(now.log, limit)
+		b = newLogBody(now.log, limit)
 	case now.packet != nil:
-		b.packet = now.packet.Clone()
+		b = &body{packet: now.packet.Clone()}
 	case now.alert != nil:
-		b.entities = event.CloneFields(now.alert.Entities)
-		b.hops = now.alert.Hops + 1
+		b = new(body)
 		if len(now.alert.Logs) > 0 {
-			b.log = clip(now.alert.Logs[0], limit)
+			b = newLogBody(now.alert.Logs[0], limit)
 		} else if len(now.alert.Packets) > 0 {
 			b.packet = now.alert.Packets[0].Clone()
 		}
+		b.entities = event.CloneFields(now.alert.Entities)
+		b.hops = now.alert.Hops + 1
 		for _, f := range b.entities {
 			b.size += 32 + len(f.Key) + len(f.Value)
 		}
 	}
+	b.size += bodyCost
 	if b.log != nil {
 		b.size += logSize(b.log)
 		b.clipped = b.size > limit || b.log.Flags&event.FlagTruncated != 0
@@ -86,35 +88,58 @@ func logSize(l *event.LogEvent) int {
 	return n
 }
 
-// clip clones a log event. One that is larger than limit is cut: its raw bytes
-// and its message to a quarter each, its fields to what is left, and it is
-// marked as truncated; whoever needs all of it has its id.
-func clip(l *event.LogEvent, limit int) *event.LogEvent {
-	if logSize(l) <= limit {
-		return clone(l)
+// logBody is a body of a log event: one piece of memory, beside that of its texts.
+type logBody struct {
+	body
+	event  event.LogEvent
+	fields [usualFields]event.Field
+}
+
+const (
+	// bodyCost is what a body costs beside its texts and fields.
+	bodyCost = 256
+	// usualFields is how many fields a log event mostly has at most.
+	usualFields = 6
+)
+
+// newLogBody copies a log event. One that is larger than limit is cut.
+func newLogBody(l *event.LogEvent, limit int) *body {
+	b := &logBody{event: *l}
+	b.log = &b.event
+	if logSize(l) > limit {
+		clip(b.log, limit)
 	}
-	c := *l
+	own(b.log, b.fields[:0])
+	return &b.body
+}
+
+// clip cuts a log event to limit: its raw bytes and its message to a quarter each,
+// its fields to what is left, and it is marked as truncated; whoever needs all of
+// it has its id.
+func clip(c *event.LogEvent, limit int) {
 	c.Flags |= event.FlagTruncated
 	c.Host, c.Process, c.Reason = cut(c.Host, 256), cut(c.Process, 256), cut(c.Reason, 256)
 	c.Message = cut(c.Message, limit/4)
 	c.Raw = c.Raw[:min(len(c.Raw), limit/4)]
 	left := limit - len(c.Host) - len(c.Process) - len(c.Reason) - len(c.Message) - len(c.Raw)
+	fields := c.Fields
 	c.Fields = nil
-	for _, f := range l.Fields {
+	for _, f := range fields {
 		f.Value = cut(f.Value, 512)
 		if left -= 40 + len(f.Key) + len(f.Value); left < 0 {
 			break
 		}
 		c.Fields = append(c.Fields, f)
 	}
-	return clone(&c)
 }
 
-// clone is l.Clone() with all texts in one piece of memory.
-func clone(l *event.LogEvent) *event.LogEvent {
-	c := *l
-	c.Fields = slices.Clone(l.Fields)
-	c.Raw = slices.Clone(l.Raw)
+// own gives a log event memory of its own: room for its fields, if it suffices,
+// and one piece for all its texts.
+func own(c *event.LogEvent, room []event.Field) {
+	if len(c.Fields) > 0 {
+		c.Fields = append(room, c.Fields...)
+	}
+	c.Raw = slices.Clone(c.Raw)
 	texts := func(visit func(*string)) {
 		for _, s := range [...]*string{&c.Host, &c.Process, &c.Message, &c.Reason} {
 			visit(s)
@@ -131,7 +156,6 @@ func clone(l *event.LogEvent) *event.LogEvent {
 		memory = append(memory, *s...)
 		*s = alias(memory[len(memory)-len(*s):])
 	})
-	return &c
 }
 
 // cut shortens a text to at most n bytes without cutting a character.

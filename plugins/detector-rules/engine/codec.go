@@ -12,7 +12,7 @@ import (
 
 // stateVersion begins every value of the state. A value of another version is
 // dropped and counted.
-const stateVersion = 1
+const stateVersion = 2
 
 // errState is any state that cannot be used.
 var errState = errors.New("state is damaged")
@@ -206,6 +206,8 @@ func (s *scan) packet() *event.PacketEvent {
 		*n = s.uint()
 	}
 	p.Ports, p.Peers = uint32(s.uint()), uint32(s.uint())
+	p.Echo, p.Reflected = s.uint(), s.uint()
+	p.Service, p.OddKinds = uint16(s.uint()), event.OddKinds(s.uint())
 	if n := s.count(1); n > 0 {
 		p.PortSample = make([]uint16, n)
 		for i := range p.PortSample {

@@ -101,8 +101,9 @@ type Engine struct {
 	// renewed every sweepEvery events.
 	low int64
 	key []byte
-	// value is where Save encodes.
+	// value is where Save encodes, table what it numbers streams with.
 	value []byte
+	table streamTable
 	now   occurrence
 }
 

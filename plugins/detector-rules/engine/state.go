@@ -19,7 +19,14 @@ const (
 	streamPrefix = "s|"
 )
 
-func (g *group) stateKey() string      { return windowPrefix + g.rule.program.key + g.key }
+// stateKey is made once for each group: a busy one is saved often.
+func (g *group) stateKey() string {
+	if g.saveKey == "" {
+		g.saveKey = windowPrefix + g.rule.program.key + g.key
+	}
+	return g.saveKey
+}
+
 func (rs *ruleState) limitKey() string { return limitPrefix + rs.program.key }
 func streamKey(id uint64) string       { return streamPrefix + strconv.FormatUint(id, 16) }
 
@@ -205,10 +212,10 @@ func descriptorOf(s *scan, descriptors []*event.Stream) *event.Stream {
 }
 
 // encode writes a group.
-func (g *group) encode() []byte { return g.appendTo(nil) }
+func (g *group) encode() []byte { return g.appendTo(nil, new(streamTable)) }
 
-// appendTo appends what encode returns.
-func (g *group) appendTo(b []byte) []byte {
+// appendTo appends what encode returns. table is memory that it may use.
+func (g *group) appendTo(b []byte, table *streamTable) []byte {
 	w := &writer{b}
 	w.byte(stateVersion)
 	var flags byte
@@ -218,29 +225,21 @@ func (g *group) appendTo(b []byte) []byte {
 	w.byte(flags)
 	w.int(g.lastAlert)
 	w.uint(g.suppressed)
-	var table []*event.Stream
-	index := map[uint64]int{}
-	add := func(id uint64, s *event.Stream) {
-		at, ok := index[id]
-		if !ok {
-			index[id] = len(table)
-			table = append(table, &event.Stream{ID: id})
-			at = index[id]
-		}
-		if s != nil {
-			table[at] = s
-		}
-	}
+	table.reset()
 	for i := range g.entries {
 		n := &g.entries[i]
-		add(n.stream.id, nil)
+		table.add(n.stream.id, nil)
 		if s := n.body.stream(); s != nil {
-			add(s.ID, s)
+			table.add(s.ID, s)
 		}
 	}
-	w.uint(uint64(len(table)))
-	for _, s := range table {
-		w.stream(s)
+	w.uint(uint64(len(table.list)))
+	for _, s := range table.list {
+		if s.stream != nil {
+			w.stream(s.stream)
+		} else {
+			w.stream(&event.Stream{ID: s.id})
+		}
 	}
 	w.uint(uint64(len(g.entries)))
 	last := int64(0)
@@ -248,11 +247,46 @@ func (g *group) appendTo(b []byte) []byte {
 		n := &g.entries[i]
 		w.int(n.time - last)
 		last = n.time
-		w.uint(uint64(index[n.stream.id]))
-		n.encode(w, index)
+		w.uint(table.at(n.stream.id))
+		n.encode(w, table)
 	}
 	return w.b
 }
+
+// streamTable numbers the streams of a group.
+type streamTable struct {
+	list  []listedStream
+	index map[uint64]int
+}
+
+// listedStream is a stream, or as much as is known of it.
+type listedStream struct {
+	id     uint64
+	stream *event.Stream
+}
+
+func (t *streamTable) reset() {
+	clear(t.list)
+	t.list = t.list[:0]
+	if t.index == nil {
+		t.index = make(map[uint64]int)
+	}
+	clear(t.index)
+}
+
+func (t *streamTable) add(id uint64, s *event.Stream) {
+	at, ok := t.index[id]
+	if !ok {
+		at = len(t.list)
+		t.index[id] = at
+		t.list = append(t.list, listedStream{id: id})
+	}
+	if s != nil {
+		t.list[at].stream = s
+	}
+}
+
+func (t *streamTable) at(id uint64) uint64 { return uint64(t.index[id]) }
 
 // stream returns the stream of the event that would be cited.
 func (b *body) stream() *event.Stream {
@@ -266,7 +300,7 @@ func (b *body) stream() *event.Stream {
 	return nil
 }
 
-func (n *entry) encode(w *writer, index map[uint64]int) {
+func (n *entry) encode(w *writer, table *streamTable) {
 	b := n.body
 	var flags byte
 	if n.confirmed {
@@ -286,7 +320,7 @@ func (n *entry) encode(w *writer, index map[uint64]int) {
 	w.byte(flags)
 	which := uint64(0)
 	if s := b.stream(); s != nil {
-		which = uint64(index[s.ID]) + 1
+		which = table.at(s.ID) + 1
 	}
 	if flags&entryLog != 0 {
 		w.log(b.log)
@@ -331,11 +365,12 @@ func (e *Engine) Save(put func(key string, value []byte) bool, del func(key stri
 	}
 	for _, rs := range e.rules {
 		if rs.rate.dirty {
-			w := &writer{b: []byte{stateVersion}}
+			w := &writer{b: append(e.value[:0], stateVersion)}
 			w.int(rs.rate.start)
 			w.uint(uint64(rs.rate.count))
 			w.uint(rs.rate.held)
-			if !put(rs.limitKey(), w.b) {
+			e.value = w.b
+			if !put(rs.limitKey(), e.value) {
 				return
 			}
 			rs.rate.dirty = false
@@ -345,7 +380,7 @@ func (e *Engine) Save(put func(key string, value []byte) bool, del func(key stri
 		if g.gone {
 			continue
 		}
-		e.value = g.appendTo(e.value[:0])
+		e.value = g.appendTo(e.value[:0], &e.table)
 		if !put(g.stateKey(), e.value) {
 			e.dirty = append(e.dirty[:0], e.dirty[i:]...)
 			return

@@ -197,7 +197,7 @@ func TestPacketState(t *testing.T) {
 	p := &event.PacketEvent{
 		Stream: hostLog, Sequence: 3, Time: at(1), Interval: 250e6, Interface: "eth0", Scope: event.ScopeSource,
 		Source: netip.MustParseAddr("2001:db8::1"), DestinationPort: 22, Packets: 1, Bytes: 2, SYN: 3, SYNACK: 4, ACK: 5, FIN: 6,
-		RST: 7, Odd: 8, UDP: 9, ICMP: 10, Other: 11, Dropped: 12, WouldDrop: 13, Ports: 14, Peers: 15, PortSample: []uint16{22, 65535},
+		RST: 7, Odd: 8, UDP: 9, ICMP: 10, Other: 11, Dropped: 12, WouldDrop: 13, Ports: 14, Peers: 15, Echo: 16, Reflected: 17, Service: 18, OddKinds: 19, PortSample: []uint16{22, 65535},
 	}
 	w := &writer{}
 	w.packet(p)

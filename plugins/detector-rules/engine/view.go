@@ -185,12 +185,14 @@ func (v *view) packet(p *event.PacketEvent) {
 // their values in the same order.
 var counterNames = [...]string{
 	"packets", "bytes", "syn", "synack", "ack", "fin", "rst", "odd", "udp", "icmp", "other", "dropped", "would_drop", "ports", "peers",
+	"echo", "reflected", "service", "odd_kinds",
 }
 
 func counters(p *event.PacketEvent) [len(counterNames)]uint64 {
 	return [...]uint64{
 		p.Packets, p.Bytes, p.SYN, p.SYNACK, p.ACK, p.FIN, p.RST, p.Odd, p.UDP, p.ICMP, p.Other,
 		p.Dropped, p.WouldDrop, uint64(p.Ports), uint64(p.Peers),
+		p.Echo, p.Reflected, uint64(p.Service), uint64(p.OddKinds),
 	}
 }
 

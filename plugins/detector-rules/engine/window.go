@@ -45,8 +45,9 @@ type ruleState struct {
 
 // group is one window.
 type group struct {
-	key  string
-	rule *ruleState
+	key     string
+	saveKey string // see stateKey
+	rule    *ruleState
 	// entries are by time, then by arrival.
 	entries []entry
 	// lastAlert is when the group raised an alert, if alerted; suppressed is
@@ -89,11 +90,18 @@ func bounds(t *rule.Threshold) (stamps, bodies int) {
 	return stamps, 2 * event.MaxCited
 }
 
+// firstEntries is how many entries a group has room for at first: an attacker
+// comes again.
+const firstEntries = 4
+
 // insert puts an entry in its place and returns where that is.
 func (g *group) insert(n entry) int {
 	at := len(g.entries)
 	for at > 0 && g.entries[at-1].time > n.time {
 		at--
+	}
+	if g.entries == nil {
+		g.entries = make([]entry, 0, firstEntries)
 	}
 	g.entries = slices.Insert(g.entries, at, n)
 	return at

@@ -16,12 +16,10 @@ func pamPrefix(m string) (text, service string, ok bool) {
 	if space < 2 || m[space-2:space] != "):" {
 		return "", "", false
 	}
-	head := m[:space-2]
-	open := strings.IndexByte(head, '(')
-	if open < 0 {
+	_, service, found := strings.Cut(m[:space-2], "(")
+	if !found {
 		return "", "", false
 	}
-	service = head[open+1:]
 	if colon := strings.IndexByte(service, ':'); colon >= 0 {
 		service = service[:colon]
 	}

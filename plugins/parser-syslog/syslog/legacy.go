@@ -57,10 +57,8 @@ func tagged(s string, out *event.LogEvent) bool {
 
 // word returns the text before the first space, all of it when there is none.
 func word(s string) string {
-	if at := strings.IndexByte(s, ' '); at >= 0 {
-		return s[:at]
-	}
-	return s
+	before, _, _ := strings.Cut(s, " ")
+	return before
 }
 
 // isTagWord reports whether a word is a tag and not a host: it ends with a

@@ -90,6 +90,10 @@ type packetDoc struct {
 	Odd             uint64      `json:"odd,omitempty"`
 	UDP             uint64      `json:"udp,omitempty"`
 	ICMP            uint64      `json:"icmp,omitempty"`
+	Echo            uint64      `json:"echo,omitempty"`
+	Reflected       uint64      `json:"reflected,omitempty"`
+	Service         uint16      `json:"service,omitempty"`
+	OddKinds        uint8       `json:"odd_kinds,omitempty"`
 	Other           uint64      `json:"other,omitempty"`
 	Dropped         uint64      `json:"dropped,omitempty"`
 	WouldDrop       uint64      `json:"would_drop,omitempty"`
@@ -180,6 +184,7 @@ func packetOf(p *event.PacketEvent) packetDoc {
 		Interval: int64(p.Interval), Interface: p.Interface, Scope: p.Scope,
 		Source: p.Source, Destination: p.Destination, DestinationPort: p.DestinationPort,
 		Packets: p.Packets, Bytes: p.Bytes, SYN: p.SYN, SYNACK: p.SYNACK, ACK: p.ACK, FIN: p.FIN, RST: p.RST, Odd: p.Odd,
+		Echo: p.Echo, Reflected: p.Reflected, Service: p.Service, OddKinds: uint8(p.OddKinds),
 		UDP: p.UDP, ICMP: p.ICMP, Other: p.Other, Dropped: p.Dropped, WouldDrop: p.WouldDrop,
 		Ports: p.Ports, Peers: p.Peers, PortSample: p.PortSample,
 	}
@@ -191,6 +196,7 @@ func (d *packetDoc) event() *event.PacketEvent {
 		Interval: time.Duration(d.Interval), Interface: d.Interface, Scope: d.Scope,
 		Source: d.Source, Destination: d.Destination, DestinationPort: d.DestinationPort,
 		Packets: d.Packets, Bytes: d.Bytes, SYN: d.SYN, SYNACK: d.SYNACK, ACK: d.ACK, FIN: d.FIN, RST: d.RST, Odd: d.Odd,
+		Echo: d.Echo, Reflected: d.Reflected, Service: d.Service, OddKinds: event.OddKinds(d.OddKinds),
 		UDP: d.UDP, ICMP: d.ICMP, Other: d.Other, Dropped: d.Dropped, WouldDrop: d.WouldDrop,
 		Ports: d.Ports, Peers: d.Peers, PortSample: d.PortSample,
 	}

@@ -74,7 +74,7 @@ func packet(n int) *event.PacketEvent {
 		Stream: stream, Sequence: uint64(n), Time: noon.Add(time.Duration(n) * time.Second), Interval: 250 * time.Millisecond,
 		Interface: "eth0", Scope: event.ScopeSource, Source: netip.MustParseAddr("2001:db8::7"), Destination: netip.MustParseAddr("192.0.2.1"),
 		DestinationPort: 22, Packets: 1, Bytes: 2, SYN: 3, SYNACK: 4, ACK: 5, FIN: 6, RST: 7, Odd: 8, UDP: 9, ICMP: 10, Other: 11,
-		Dropped: 12, WouldDrop: 13, Ports: 14, Peers: 15, PortSample: []uint16{22, 80},
+		Dropped: 12, WouldDrop: 13, Ports: 14, Peers: 15, Echo: 16, Reflected: 17, Service: 18, OddKinds: 19, PortSample: []uint16{22, 80},
 	}
 }
 

@@ -331,13 +331,15 @@ type Interface struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// native or generic; "" when nothing is attached.
-	Mode          string   `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`
-	Packets       uint64   `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
-	Bytes         uint64   `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Dropped       uint64   `protobuf:"varint,5,opt,name=dropped,proto3" json:"dropped,omitempty"`
-	WouldDrop     uint64   `protobuf:"varint,6,opt,name=would_drop,json=wouldDrop,proto3" json:"would_drop,omitempty"`
-	Error         string   `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
-	Counters      []*Count `protobuf:"bytes,8,rep,name=counters,proto3" json:"counters,omitempty"`
+	Mode      string   `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	Packets   uint64   `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes     uint64   `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Dropped   uint64   `protobuf:"varint,5,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	WouldDrop uint64   `protobuf:"varint,6,opt,name=would_drop,json=wouldDrop,proto3" json:"would_drop,omitempty"`
+	Error     string   `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	Counters  []*Count `protobuf:"bytes,8,rep,name=counters,proto3" json:"counters,omitempty"`
+	// Why the filter ends with the host; "" for one that is pinned.
+	Unpinned      string `protobuf:"bytes,9,opt,name=unpinned,proto3" json:"unpinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -426,6 +428,13 @@ func (x *Interface) GetCounters() []*Count {
 		return x.Counters
 	}
 	return nil
+}
+
+func (x *Interface) GetUnpinned() string {
+	if x != nil {
+		return x.Unpinned
+	}
+	return ""
 }
 
 type CoverageGap struct {
@@ -687,8 +696,11 @@ type PluginStatus struct {
 	Bytes           uint64 `protobuf:"varint,20,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Alerts          uint64 `protobuf:"varint,21,opt,name=alerts,proto3" json:"alerts,omitempty"`
 	LogLinesDropped uint64 `protobuf:"varint,22,opt,name=log_lines_dropped,json=logLinesDropped,proto3" json:"log_lines_dropped,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Objects that it allocated on its heap since the host started, by its own
+	// account, as of its last answer about its health; 0 where it does not say.
+	HeapObjectsAllocated uint64 `protobuf:"varint,23,opt,name=heap_objects_allocated,json=heapObjectsAllocated,proto3" json:"heap_objects_allocated,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *PluginStatus) Reset() {
@@ -871,6 +883,13 @@ func (x *PluginStatus) GetAlerts() uint64 {
 func (x *PluginStatus) GetLogLinesDropped() uint64 {
 	if x != nil {
 		return x.LogLinesDropped
+	}
+	return 0
+}
+
+func (x *PluginStatus) GetHeapObjectsAllocated() uint64 {
+	if x != nil {
+		return x.HeapObjectsAllocated
 	}
 	return 0
 }
@@ -3066,6 +3085,1041 @@ func (x *ReloadConfigResponse) GetNeedsRestart() []string {
 	return nil
 }
 
+type FiltersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// None means all; DetachFilters wants at least one, or all set.
+	Interfaces    []string `protobuf:"bytes,1,rep,name=interfaces,proto3" json:"interfaces,omitempty"`
+	All           bool     `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FiltersRequest) Reset() {
+	*x = FiltersRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FiltersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FiltersRequest) ProtoMessage() {}
+
+func (x *FiltersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FiltersRequest.ProtoReflect.Descriptor instead.
+func (*FiltersRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *FiltersRequest) GetInterfaces() []string {
+	if x != nil {
+		return x.Interfaces
+	}
+	return nil
+}
+
+func (x *FiltersRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type FiltersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The release of the running kernel, and the oldest that the filter supports.
+	Kernel          string `protobuf:"bytes,1,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	KernelFloor     string `protobuf:"bytes,2,opt,name=kernel_floor,json=kernelFloor,proto3" json:"kernel_floor,omitempty"`
+	KernelSupported bool   `protobuf:"varint,3,opt,name=kernel_supported,json=kernelSupported,proto3" json:"kernel_supported,omitempty"`
+	// False when the answer was read from the pins, without a host.
+	HostRunning bool `protobuf:"varint,4,opt,name=host_running,json=hostRunning,proto3" json:"host_running,omitempty"`
+	// Below which filters are pinned; "" when they are not.
+	PinDir        string    `protobuf:"bytes,5,opt,name=pin_dir,json=pinDir,proto3" json:"pin_dir,omitempty"`
+	Filters       []*Filter `protobuf:"bytes,6,rep,name=filters,proto3" json:"filters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FiltersResponse) Reset() {
+	*x = FiltersResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FiltersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FiltersResponse) ProtoMessage() {}
+
+func (x *FiltersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FiltersResponse.ProtoReflect.Descriptor instead.
+func (*FiltersResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *FiltersResponse) GetKernel() string {
+	if x != nil {
+		return x.Kernel
+	}
+	return ""
+}
+
+func (x *FiltersResponse) GetKernelFloor() string {
+	if x != nil {
+		return x.KernelFloor
+	}
+	return ""
+}
+
+func (x *FiltersResponse) GetKernelSupported() bool {
+	if x != nil {
+		return x.KernelSupported
+	}
+	return false
+}
+
+func (x *FiltersResponse) GetHostRunning() bool {
+	if x != nil {
+		return x.HostRunning
+	}
+	return false
+}
+
+func (x *FiltersResponse) GetPinDir() string {
+	if x != nil {
+		return x.PinDir
+	}
+	return ""
+}
+
+func (x *FiltersResponse) GetFilters() []*Filter {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+// Filter is the packet filter of one interface.
+type Filter struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Interface string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	// 0 when the interface is not there.
+	Index uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// attached, waiting (for the interface to come), detached (by an operator),
+	// failed; left when it is pinned and no host has it.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// native or generic.
+	Mode          string                 `protobuf:"bytes,4,opt,name=mode,proto3" json:"mode,omitempty"`
+	Simulate      bool                   `protobuf:"varint,5,opt,name=simulate,proto3" json:"simulate,omitempty"`
+	ProgramId     uint32                 `protobuf:"varint,6,opt,name=program_id,json=programId,proto3" json:"program_id,omitempty"`
+	ProgramName   string                 `protobuf:"bytes,7,opt,name=program_name,json=programName,proto3" json:"program_name,omitempty"`
+	ProgramTag    string                 `protobuf:"bytes,8,opt,name=program_tag,json=programTag,proto3" json:"program_tag,omitempty"`
+	ProgramLoaded *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=program_loaded,json=programLoaded,proto3" json:"program_loaded,omitempty"`
+	LinkId        uint32                 `protobuf:"varint,10,opt,name=link_id,json=linkId,proto3" json:"link_id,omitempty"`
+	// The directory of the pins; "" for none, and then unpinned says why.
+	Pins     string `protobuf:"bytes,11,opt,name=pins,proto3" json:"pins,omitempty"`
+	Unpinned string `protobuf:"bytes,12,opt,name=unpinned,proto3" json:"unpinned,omitempty"`
+	// Names the layout and the sizes of the maps.
+	Schema        string       `protobuf:"bytes,13,opt,name=schema,proto3" json:"schema,omitempty"`
+	Error         string       `protobuf:"bytes,14,opt,name=error,proto3" json:"error,omitempty"`
+	Packets       uint64       `protobuf:"varint,15,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes         uint64       `protobuf:"varint,16,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Dropped       uint64       `protobuf:"varint,17,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	WouldDrop     uint64       `protobuf:"varint,18,opt,name=would_drop,json=wouldDrop,proto3" json:"would_drop,omitempty"`
+	Counters      []*Count     `protobuf:"bytes,19,rep,name=counters,proto3" json:"counters,omitempty"`
+	Maps          []*FilterMap `protobuf:"bytes,20,rep,name=maps,proto3" json:"maps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Filter) Reset() {
+	*x = Filter{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Filter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Filter) ProtoMessage() {}
+
+func (x *Filter) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Filter.ProtoReflect.Descriptor instead.
+func (*Filter) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Filter) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Filter) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Filter) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Filter) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Filter) GetSimulate() bool {
+	if x != nil {
+		return x.Simulate
+	}
+	return false
+}
+
+func (x *Filter) GetProgramId() uint32 {
+	if x != nil {
+		return x.ProgramId
+	}
+	return 0
+}
+
+func (x *Filter) GetProgramName() string {
+	if x != nil {
+		return x.ProgramName
+	}
+	return ""
+}
+
+func (x *Filter) GetProgramTag() string {
+	if x != nil {
+		return x.ProgramTag
+	}
+	return ""
+}
+
+func (x *Filter) GetProgramLoaded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProgramLoaded
+	}
+	return nil
+}
+
+func (x *Filter) GetLinkId() uint32 {
+	if x != nil {
+		return x.LinkId
+	}
+	return 0
+}
+
+func (x *Filter) GetPins() string {
+	if x != nil {
+		return x.Pins
+	}
+	return ""
+}
+
+func (x *Filter) GetUnpinned() string {
+	if x != nil {
+		return x.Unpinned
+	}
+	return ""
+}
+
+func (x *Filter) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
+func (x *Filter) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Filter) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *Filter) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Filter) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *Filter) GetWouldDrop() uint64 {
+	if x != nil {
+		return x.WouldDrop
+	}
+	return 0
+}
+
+func (x *Filter) GetCounters() []*Count {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+func (x *Filter) GetMaps() []*FilterMap {
+	if x != nil {
+		return x.Maps
+	}
+	return nil
+}
+
+type FilterMap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type  string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Id    uint32                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	// False for a map all of whose entries always are in use.
+	Counted    bool   `protobuf:"varint,4,opt,name=counted,proto3" json:"counted,omitempty"`
+	Entries    uint64 `protobuf:"varint,5,opt,name=entries,proto3" json:"entries,omitempty"`
+	MaxEntries uint64 `protobuf:"varint,6,opt,name=max_entries,json=maxEntries,proto3" json:"max_entries,omitempty"`
+	// The kernel's memory for it.
+	Bytes         uint64 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterMap) Reset() {
+	*x = FilterMap{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterMap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterMap) ProtoMessage() {}
+
+func (x *FilterMap) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterMap.ProtoReflect.Descriptor instead.
+func (*FilterMap) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *FilterMap) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FilterMap) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *FilterMap) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *FilterMap) GetCounted() bool {
+	if x != nil {
+		return x.Counted
+	}
+	return false
+}
+
+func (x *FilterMap) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *FilterMap) GetMaxEntries() uint64 {
+	if x != nil {
+		return x.MaxEntries
+	}
+	return 0
+}
+
+func (x *FilterMap) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type DumpFilterRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Interface string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	// How long to watch for the top sources and ports; at most a minute.
+	Seconds float64 `protobuf:"fixed64,2,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// How many of the top sources and of the top ports to show; 0 is 10.
+	Top uint32 `protobuf:"varint,3,opt,name=top,proto3" json:"top,omitempty"`
+	// The entries of the lists to show, in the order of addresses; 0 is 1000.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Skip          uint32 `protobuf:"varint,5,opt,name=skip,proto3" json:"skip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpFilterRequest) Reset() {
+	*x = DumpFilterRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpFilterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpFilterRequest) ProtoMessage() {}
+
+func (x *DumpFilterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpFilterRequest.ProtoReflect.Descriptor instead.
+func (*DumpFilterRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *DumpFilterRequest) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *DumpFilterRequest) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *DumpFilterRequest) GetTop() uint32 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+func (x *DumpFilterRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *DumpFilterRequest) GetSkip() uint32 {
+	if x != nil {
+		return x.Skip
+	}
+	return 0
+}
+
+type DumpFilterResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Interface string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	// What the top is about: from when to when. From is unset when that is not
+	// known: since the last host ended.
+	From    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	Sources []*TopSource           `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
+	Ports   []*TopPort             `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
+	Entries []*FilterEntry         `protobuf:"bytes,6,rep,name=entries,proto3" json:"entries,omitempty"`
+	// How many entries there are in all.
+	Total         uint64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpFilterResponse) Reset() {
+	*x = DumpFilterResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpFilterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpFilterResponse) ProtoMessage() {}
+
+func (x *DumpFilterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpFilterResponse.ProtoReflect.Descriptor instead.
+func (*DumpFilterResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *DumpFilterResponse) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *DumpFilterResponse) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *DumpFilterResponse) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *DumpFilterResponse) GetSources() []*TopSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *DumpFilterResponse) GetPorts() []*TopPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *DumpFilterResponse) GetEntries() []*FilterEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *DumpFilterResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+type TopSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Packets       uint64                 `protobuf:"varint,2,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Dropped       uint64                 `protobuf:"varint,4,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	WouldDrop     uint64                 `protobuf:"varint,5,opt,name=would_drop,json=wouldDrop,proto3" json:"would_drop,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopSource) Reset() {
+	*x = TopSource{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopSource) ProtoMessage() {}
+
+func (x *TopSource) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopSource.ProtoReflect.Descriptor instead.
+func (*TopSource) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *TopSource) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *TopSource) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *TopSource) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *TopSource) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *TopSource) GetWouldDrop() uint64 {
+	if x != nil {
+		return x.WouldDrop
+	}
+	return 0
+}
+
+type TopPort struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 for packets without a port.
+	Port          uint32 `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
+	Packets       uint64 `protobuf:"varint,2,opt,name=packets,proto3" json:"packets,omitempty"`
+	Bytes         uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopPort) Reset() {
+	*x = TopPort{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopPort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopPort) ProtoMessage() {}
+
+func (x *TopPort) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopPort.ProtoReflect.Descriptor instead.
+func (*TopPort) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *TopPort) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *TopPort) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *TopPort) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// FilterEntry is an entry of a list, as the kernel has it.
+type FilterEntry struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Prefix string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// allow, drop or monitor.
+	Action        string                 `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	Expires       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires,proto3" json:"expires,omitempty"`
+	Hits          uint64                 `protobuf:"varint,4,opt,name=hits,proto3" json:"hits,omitempty"`
+	DryRun        bool                   `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Rule          uint32                 `protobuf:"varint,6,opt,name=rule,proto3" json:"rule,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FilterEntry) Reset() {
+	*x = FilterEntry{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FilterEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FilterEntry) ProtoMessage() {}
+
+func (x *FilterEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FilterEntry.ProtoReflect.Descriptor instead.
+func (*FilterEntry) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *FilterEntry) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *FilterEntry) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *FilterEntry) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *FilterEntry) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
+func (x *FilterEntry) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *FilterEntry) GetRule() uint32 {
+	if x != nil {
+		return x.Rule
+	}
+	return 0
+}
+
+type CaptureRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Interface string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	// How long, at most ten minutes.
+	Seconds float64 `protobuf:"fixed64,2,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// How many packets, at most a million.
+	Packets       uint32 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureRequest) Reset() {
+	*x = CaptureRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureRequest) ProtoMessage() {}
+
+func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
+func (*CaptureRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *CaptureRequest) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *CaptureRequest) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *CaptureRequest) GetPackets() uint32 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+type CaptureResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Packets []*CapturedPacket      `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"`
+	// How many were sent, and how many were lost for want of room.
+	Captured      uint64 `protobuf:"varint,2,opt,name=captured,proto3" json:"captured,omitempty"`
+	Lost          uint64 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CaptureResponse) Reset() {
+	*x = CaptureResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CaptureResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CaptureResponse) ProtoMessage() {}
+
+func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
+func (*CaptureResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *CaptureResponse) GetPackets() []*CapturedPacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+func (x *CaptureResponse) GetCaptured() uint64 {
+	if x != nil {
+		return x.Captured
+	}
+	return 0
+}
+
+func (x *CaptureResponse) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+type CapturedPacket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Of the frame; data has its first 256 bytes at most.
+	Length uint32 `protobuf:"varint,2,opt,name=length,proto3" json:"length,omitempty"`
+	Data   []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// dropped or would_drop, and the counter that it counts under.
+	Verdict       string `protobuf:"bytes,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapturedPacket) Reset() {
+	*x = CapturedPacket{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapturedPacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapturedPacket) ProtoMessage() {}
+
+func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
+func (*CapturedPacket) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *CapturedPacket) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *CapturedPacket) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *CapturedPacket) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 
 const file_ironpost_v1_control_proto_rawDesc = "" +
@@ -3104,7 +4158,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x04Drop\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\x04R\x05count\"\xe2\x01\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\xfe\x01\n" +
 	"\tInterface\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x18\n" +
@@ -3114,7 +4168,8 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"would_drop\x18\x06 \x01(\x04R\twouldDrop\x12\x14\n" +
 	"\x05error\x18\a \x01(\tR\x05error\x12.\n" +
-	"\bcounters\x18\b \x03(\v2\x12.ironpost.v1.CountR\bcounters\"\xb1\x01\n" +
+	"\bcounters\x18\b \x03(\v2\x12.ironpost.v1.CountR\bcounters\x12\x1a\n" +
+	"\bunpinned\x18\t \x01(\tR\bunpinned\"\xb1\x01\n" +
 	"\vCoverageGap\x12\x16\n" +
 	"\x06plugin\x18\x01 \x01(\tR\x06plugin\x12.\n" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
@@ -3129,7 +4184,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x12ListPluginsRequest\x12\x14\n" +
 	"\x05known\x18\x01 \x01(\bR\x05known\"J\n" +
 	"\x13ListPluginsResponse\x123\n" +
-	"\aplugins\x18\x01 \x03(\v2\x19.ironpost.v1.PluginStatusR\aplugins\"\xd8\x04\n" +
+	"\aplugins\x18\x01 \x03(\v2\x19.ironpost.v1.PluginStatusR\aplugins\"\x8e\x05\n" +
 	"\fPluginStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05kinds\x18\x02 \x03(\tR\x05kinds\x12\x18\n" +
@@ -3155,7 +4210,8 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x06events\x18\x13 \x01(\x04R\x06events\x12\x14\n" +
 	"\x05bytes\x18\x14 \x01(\x04R\x05bytes\x12\x16\n" +
 	"\x06alerts\x18\x15 \x01(\x04R\x06alerts\x12*\n" +
-	"\x11log_lines_dropped\x18\x16 \x01(\x04R\x0flogLinesDropped\"Q\n" +
+	"\x11log_lines_dropped\x18\x16 \x01(\x04R\x0flogLinesDropped\x124\n" +
+	"\x16heap_objects_allocated\x18\x17 \x01(\x04R\x14heapObjectsAllocated\"Q\n" +
 	"\rPluginRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x14\n" +
@@ -3319,7 +4375,99 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x13ReloadConfigRequest\"U\n" +
 	"\x14ReloadConfigResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x03(\tR\aapplied\x12#\n" +
-	"\rneeds_restart\x18\x02 \x03(\tR\fneedsRestart2\x85\x11\n" +
+	"\rneeds_restart\x18\x02 \x03(\tR\fneedsRestart\"B\n" +
+	"\x0eFiltersRequest\x12\x1e\n" +
+	"\n" +
+	"interfaces\x18\x01 \x03(\tR\n" +
+	"interfaces\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"\xe2\x01\n" +
+	"\x0fFiltersResponse\x12\x16\n" +
+	"\x06kernel\x18\x01 \x01(\tR\x06kernel\x12!\n" +
+	"\fkernel_floor\x18\x02 \x01(\tR\vkernelFloor\x12)\n" +
+	"\x10kernel_supported\x18\x03 \x01(\bR\x0fkernelSupported\x12!\n" +
+	"\fhost_running\x18\x04 \x01(\bR\vhostRunning\x12\x17\n" +
+	"\apin_dir\x18\x05 \x01(\tR\x06pinDir\x12-\n" +
+	"\afilters\x18\x06 \x03(\v2\x13.ironpost.v1.FilterR\afilters\"\xe4\x04\n" +
+	"\x06Filter\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x12\n" +
+	"\x04mode\x18\x04 \x01(\tR\x04mode\x12\x1a\n" +
+	"\bsimulate\x18\x05 \x01(\bR\bsimulate\x12\x1d\n" +
+	"\n" +
+	"program_id\x18\x06 \x01(\rR\tprogramId\x12!\n" +
+	"\fprogram_name\x18\a \x01(\tR\vprogramName\x12\x1f\n" +
+	"\vprogram_tag\x18\b \x01(\tR\n" +
+	"programTag\x12A\n" +
+	"\x0eprogram_loaded\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rprogramLoaded\x12\x17\n" +
+	"\alink_id\x18\n" +
+	" \x01(\rR\x06linkId\x12\x12\n" +
+	"\x04pins\x18\v \x01(\tR\x04pins\x12\x1a\n" +
+	"\bunpinned\x18\f \x01(\tR\bunpinned\x12\x16\n" +
+	"\x06schema\x18\r \x01(\tR\x06schema\x12\x14\n" +
+	"\x05error\x18\x0e \x01(\tR\x05error\x12\x18\n" +
+	"\apackets\x18\x0f \x01(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\x10 \x01(\x04R\x05bytes\x12\x18\n" +
+	"\adropped\x18\x11 \x01(\x04R\adropped\x12\x1d\n" +
+	"\n" +
+	"would_drop\x18\x12 \x01(\x04R\twouldDrop\x12.\n" +
+	"\bcounters\x18\x13 \x03(\v2\x12.ironpost.v1.CountR\bcounters\x12*\n" +
+	"\x04maps\x18\x14 \x03(\v2\x16.ironpost.v1.FilterMapR\x04maps\"\xae\x01\n" +
+	"\tFilterMap\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\rR\x02id\x12\x18\n" +
+	"\acounted\x18\x04 \x01(\bR\acounted\x12\x18\n" +
+	"\aentries\x18\x05 \x01(\x04R\aentries\x12\x1f\n" +
+	"\vmax_entries\x18\x06 \x01(\x04R\n" +
+	"maxEntries\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x04R\x05bytes\"\x87\x01\n" +
+	"\x11DumpFilterRequest\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
+	"\aseconds\x18\x02 \x01(\x01R\aseconds\x12\x10\n" +
+	"\x03top\x18\x03 \x01(\rR\x03top\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x12\n" +
+	"\x04skip\x18\x05 \x01(\rR\x04skip\"\xb6\x02\n" +
+	"\x12DumpFilterResponse\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x120\n" +
+	"\asources\x18\x04 \x03(\v2\x16.ironpost.v1.TopSourceR\asources\x12*\n" +
+	"\x05ports\x18\x05 \x03(\v2\x14.ironpost.v1.TopPortR\x05ports\x122\n" +
+	"\aentries\x18\x06 \x03(\v2\x18.ironpost.v1.FilterEntryR\aentries\x12\x14\n" +
+	"\x05total\x18\a \x01(\x04R\x05total\"\x8e\x01\n" +
+	"\tTopSource\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
+	"\apackets\x18\x02 \x01(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x18\n" +
+	"\adropped\x18\x04 \x01(\x04R\adropped\x12\x1d\n" +
+	"\n" +
+	"would_drop\x18\x05 \x01(\x04R\twouldDrop\"M\n" +
+	"\aTopPort\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\rR\x04port\x12\x18\n" +
+	"\apackets\x18\x02 \x01(\x04R\apackets\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\"\xb4\x01\n" +
+	"\vFilterEntry\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x124\n" +
+	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x12\n" +
+	"\x04hits\x18\x04 \x01(\x04R\x04hits\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x12\n" +
+	"\x04rule\x18\x06 \x01(\rR\x04rule\"b\n" +
+	"\x0eCaptureRequest\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x18\n" +
+	"\aseconds\x18\x02 \x01(\x01R\aseconds\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\rR\apackets\"x\n" +
+	"\x0fCaptureResponse\x125\n" +
+	"\apackets\x18\x01 \x03(\v2\x1b.ironpost.v1.CapturedPacketR\apackets\x12\x1a\n" +
+	"\bcaptured\x18\x02 \x01(\x04R\bcaptured\x12\x12\n" +
+	"\x04lost\x18\x03 \x01(\x04R\x04lost\"\x9e\x01\n" +
+	"\x0eCapturedPacket\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06length\x18\x02 \x01(\rR\x06length\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
+	"\averdict\x18\x04 \x01(\tR\averdict\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\x81\x14\n" +
 	"\aControl\x12A\n" +
 	"\x06Status\x12\x1a.ironpost.v1.StatusRequest\x1a\x1b.ironpost.v1.StatusResponse\x12P\n" +
 	"\vListPlugins\x12\x1f.ironpost.v1.ListPluginsRequest\x1a .ironpost.v1.ListPluginsResponse\x12I\n" +
@@ -3352,7 +4500,13 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x0eListQuarantine\x12\".ironpost.v1.ListQuarantineRequest\x1a#.ironpost.v1.ListQuarantineResponse\x12P\n" +
 	"\x0eShowQuarantine\x12\x1e.ironpost.v1.QuarantineRequest\x1a\x1e.ironpost.v1.QuarantinedRecord\x12R\n" +
 	"\x10ReplayQuarantine\x12\x1e.ironpost.v1.QuarantineRequest\x1a\x1e.ironpost.v1.QuarantinedRecord\x12P\n" +
-	"\x0eDropQuarantine\x12\x1e.ironpost.v1.QuarantineRequest\x1a\x1e.ironpost.v1.QuarantinedRecord\x12M\n" +
+	"\x0eDropQuarantine\x12\x1e.ironpost.v1.QuarantineRequest\x1a\x1e.ironpost.v1.QuarantinedRecord\x12D\n" +
+	"\aFilters\x12\x1b.ironpost.v1.FiltersRequest\x1a\x1c.ironpost.v1.FiltersResponse\x12J\n" +
+	"\rAttachFilters\x12\x1b.ironpost.v1.FiltersRequest\x1a\x1c.ironpost.v1.FiltersResponse\x12J\n" +
+	"\rDetachFilters\x12\x1b.ironpost.v1.FiltersRequest\x1a\x1c.ironpost.v1.FiltersResponse\x12M\n" +
+	"\n" +
+	"DumpFilter\x12\x1e.ironpost.v1.DumpFilterRequest\x1a\x1f.ironpost.v1.DumpFilterResponse\x12M\n" +
+	"\x0eCaptureDropped\x12\x1b.ironpost.v1.CaptureRequest\x1a\x1c.ironpost.v1.CaptureResponse0\x01\x12M\n" +
 	"\n" +
 	"ShowConfig\x12\x1e.ironpost.v1.ShowConfigRequest\x1a\x1f.ironpost.v1.ShowConfigResponse\x12S\n" +
 	"\fReloadConfig\x12 .ironpost.v1.ReloadConfigRequest\x1a!.ironpost.v1.ReloadConfigResponseB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
@@ -3369,7 +4523,7 @@ func file_ironpost_v1_control_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_control_proto_rawDescData
 }
 
-var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_ironpost_v1_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: ironpost.v1.StatusRequest
 	(*StatusResponse)(nil),         // 1: ironpost.v1.StatusResponse
@@ -3413,117 +4567,151 @@ var file_ironpost_v1_control_proto_goTypes = []any{
 	(*ConfigValue)(nil),            // 39: ironpost.v1.ConfigValue
 	(*ReloadConfigRequest)(nil),    // 40: ironpost.v1.ReloadConfigRequest
 	(*ReloadConfigResponse)(nil),   // 41: ironpost.v1.ReloadConfigResponse
-	nil,                            // 42: ironpost.v1.StatusResponse.PluginsEntry
-	(*timestamppb.Timestamp)(nil),  // 43: google.protobuf.Timestamp
-	(*Count)(nil),                  // 44: ironpost.v1.Count
-	(*Description)(nil),            // 45: ironpost.v1.Description
-	(*Permissions)(nil),            // 46: ironpost.v1.Permissions
-	(Kind)(0),                      // 47: ironpost.v1.Kind
-	(*ListRulesRequest)(nil),       // 48: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),           // 49: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),          // 50: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),      // 51: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                  // 52: ironpost.v1.Batch
-	(*UpdateResponse)(nil),         // 53: ironpost.v1.UpdateResponse
+	(*FiltersRequest)(nil),         // 42: ironpost.v1.FiltersRequest
+	(*FiltersResponse)(nil),        // 43: ironpost.v1.FiltersResponse
+	(*Filter)(nil),                 // 44: ironpost.v1.Filter
+	(*FilterMap)(nil),              // 45: ironpost.v1.FilterMap
+	(*DumpFilterRequest)(nil),      // 46: ironpost.v1.DumpFilterRequest
+	(*DumpFilterResponse)(nil),     // 47: ironpost.v1.DumpFilterResponse
+	(*TopSource)(nil),              // 48: ironpost.v1.TopSource
+	(*TopPort)(nil),                // 49: ironpost.v1.TopPort
+	(*FilterEntry)(nil),            // 50: ironpost.v1.FilterEntry
+	(*CaptureRequest)(nil),         // 51: ironpost.v1.CaptureRequest
+	(*CaptureResponse)(nil),        // 52: ironpost.v1.CaptureResponse
+	(*CapturedPacket)(nil),         // 53: ironpost.v1.CapturedPacket
+	nil,                            // 54: ironpost.v1.StatusResponse.PluginsEntry
+	(*timestamppb.Timestamp)(nil),  // 55: google.protobuf.Timestamp
+	(*Count)(nil),                  // 56: ironpost.v1.Count
+	(*Description)(nil),            // 57: ironpost.v1.Description
+	(*Permissions)(nil),            // 58: ironpost.v1.Permissions
+	(Kind)(0),                      // 59: ironpost.v1.Kind
+	(*ListRulesRequest)(nil),       // 60: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),           // 61: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),          // 62: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),      // 63: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                  // 64: ironpost.v1.Batch
+	(*UpdateResponse)(nil),         // 65: ironpost.v1.UpdateResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
-	43, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	42, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
+	55, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	54, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
 	2,  // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
 	3,  // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
 	4,  // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
-	44, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
+	56, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
 	5,  // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
-	44, // 7: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
-	43, // 8: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
-	43, // 9: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
+	56, // 7: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
+	55, // 8: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
+	55, // 9: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
 	8,  // 10: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
 	8,  // 11: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
-	45, // 12: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
-	46, // 13: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
-	44, // 14: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
+	57, // 12: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
+	58, // 13: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
+	56, // 14: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
 	14, // 15: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
-	43, // 16: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
-	46, // 17: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
-	45, // 18: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
-	46, // 19: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
+	55, // 16: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
+	58, // 17: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
+	57, // 18: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
+	58, // 19: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
 	20, // 20: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
-	43, // 21: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
-	47, // 22: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
+	55, // 21: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
+	59, // 22: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
 	29, // 23: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
 	22, // 24: ironpost.v1.BlockChunk.blocks:type_name -> ironpost.v1.BlockRequest
 	26, // 25: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
 	29, // 26: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
-	43, // 27: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
-	43, // 28: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
-	43, // 29: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
+	55, // 27: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
+	55, // 28: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
+	55, // 29: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
 	36, // 30: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
-	43, // 31: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
-	43, // 32: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
+	55, // 31: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
+	55, // 32: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
 	39, // 33: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
-	0,  // 34: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	6,  // 35: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	9,  // 36: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	9,  // 37: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 38: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 39: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 40: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	12, // 41: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	18, // 42: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	48, // 43: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	21, // 44: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	49, // 45: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	50, // 46: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	22, // 47: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	22, // 48: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	27, // 49: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	24, // 50: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	22, // 51: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	22, // 52: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	27, // 53: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	22, // 54: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	31, // 55: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	31, // 56: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	33, // 57: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
-	35, // 58: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	35, // 59: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	35, // 60: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	37, // 61: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	40, // 62: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	1,  // 63: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	7,  // 64: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	10, // 65: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 66: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 67: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 68: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11, // 69: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	13, // 70: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	19, // 71: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	51, // 72: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	52, // 73: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	52, // 74: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	53, // 75: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	23, // 76: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	23, // 77: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	28, // 78: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	25, // 79: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	23, // 80: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	23, // 81: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	28, // 82: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	30, // 83: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	32, // 84: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	32, // 85: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	34, // 86: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
-	36, // 87: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	36, // 88: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	36, // 89: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	38, // 90: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	41, // 91: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	63, // [63:92] is the sub-list for method output_type
-	34, // [34:63] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	44, // 34: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
+	55, // 35: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
+	56, // 36: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
+	45, // 37: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
+	55, // 38: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
+	55, // 39: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
+	48, // 40: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
+	49, // 41: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
+	50, // 42: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
+	55, // 43: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
+	53, // 44: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
+	55, // 45: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
+	0,  // 46: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	6,  // 47: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	9,  // 48: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	9,  // 49: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 50: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 51: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 52: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	12, // 53: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	18, // 54: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	60, // 55: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	21, // 56: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	61, // 57: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	62, // 58: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	22, // 59: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	22, // 60: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	27, // 61: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	24, // 62: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	22, // 63: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	22, // 64: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	27, // 65: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	22, // 66: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	31, // 67: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	31, // 68: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	33, // 69: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	35, // 70: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	35, // 71: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	35, // 72: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	42, // 73: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
+	42, // 74: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
+	42, // 75: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
+	46, // 76: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
+	51, // 77: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
+	37, // 78: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	40, // 79: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	1,  // 80: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	7,  // 81: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	10, // 82: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 83: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 84: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 85: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11, // 86: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	13, // 87: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	19, // 88: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	63, // 89: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	64, // 90: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	64, // 91: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	65, // 92: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	23, // 93: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	23, // 94: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	28, // 95: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	25, // 96: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	23, // 97: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	23, // 98: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	28, // 99: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	30, // 100: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	32, // 101: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	32, // 102: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	34, // 103: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	36, // 104: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	36, // 105: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	36, // 106: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	43, // 107: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
+	43, // 108: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
+	43, // 109: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
+	47, // 110: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
+	52, // 111: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
+	38, // 112: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	41, // 113: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	80, // [80:114] is the sub-list for method output_type
+	46, // [46:80] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
@@ -3539,7 +4727,7 @@ func file_ironpost_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_control_proto_rawDesc), len(file_ironpost_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

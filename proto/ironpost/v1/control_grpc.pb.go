@@ -46,6 +46,11 @@ const (
 	Control_ShowQuarantine_FullMethodName   = "/ironpost.v1.Control/ShowQuarantine"
 	Control_ReplayQuarantine_FullMethodName = "/ironpost.v1.Control/ReplayQuarantine"
 	Control_DropQuarantine_FullMethodName   = "/ironpost.v1.Control/DropQuarantine"
+	Control_Filters_FullMethodName          = "/ironpost.v1.Control/Filters"
+	Control_AttachFilters_FullMethodName    = "/ironpost.v1.Control/AttachFilters"
+	Control_DetachFilters_FullMethodName    = "/ironpost.v1.Control/DetachFilters"
+	Control_DumpFilter_FullMethodName       = "/ironpost.v1.Control/DumpFilter"
+	Control_CaptureDropped_FullMethodName   = "/ironpost.v1.Control/CaptureDropped"
 	Control_ShowConfig_FullMethodName       = "/ironpost.v1.Control/ShowConfig"
 	Control_ReloadConfig_FullMethodName     = "/ironpost.v1.Control/ReloadConfig"
 )
@@ -99,6 +104,17 @@ type ControlClient interface {
 	// got through it.
 	ReplayQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error)
 	DropQuarantine(ctx context.Context, in *QuarantineRequest, opts ...grpc.CallOption) (*QuarantinedRecord, error)
+	// Filters describes the packet filters; its request may name interfaces.
+	Filters(ctx context.Context, in *FiltersRequest, opts ...grpc.CallOption) (*FiltersResponse, error)
+	// AttachFilters and DetachFilters put filters on interfaces and take them off.
+	// What was detached stays so until it is attached or the host starts again.
+	AttachFilters(ctx context.Context, in *FiltersRequest, opts ...grpc.CallOption) (*FiltersResponse, error)
+	DetachFilters(ctx context.Context, in *FiltersRequest, opts ...grpc.CallOption) (*FiltersResponse, error)
+	// DumpFilter shows what one filter holds and sees.
+	DumpFilter(ctx context.Context, in *DumpFilterRequest, opts ...grpc.CallOption) (*DumpFilterResponse, error)
+	// CaptureDropped streams packets that a filter drops or would drop. The last
+	// message has the counts and no packet.
+	CaptureDropped(ctx context.Context, in *CaptureRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CaptureResponse], error)
 	ShowConfig(ctx context.Context, in *ShowConfigRequest, opts ...grpc.CallOption) (*ShowConfigResponse, error)
 	ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error)
 }
@@ -411,6 +427,65 @@ func (c *controlClient) DropQuarantine(ctx context.Context, in *QuarantineReques
 	return out, nil
 }
 
+func (c *controlClient) Filters(ctx context.Context, in *FiltersRequest, opts ...grpc.CallOption) (*FiltersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FiltersResponse)
+	err := c.cc.Invoke(ctx, Control_Filters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) AttachFilters(ctx context.Context, in *FiltersRequest, opts ...grpc.CallOption) (*FiltersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FiltersResponse)
+	err := c.cc.Invoke(ctx, Control_AttachFilters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) DetachFilters(ctx context.Context, in *FiltersRequest, opts ...grpc.CallOption) (*FiltersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FiltersResponse)
+	err := c.cc.Invoke(ctx, Control_DetachFilters_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) DumpFilter(ctx context.Context, in *DumpFilterRequest, opts ...grpc.CallOption) (*DumpFilterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DumpFilterResponse)
+	err := c.cc.Invoke(ctx, Control_DumpFilter_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) CaptureDropped(ctx context.Context, in *CaptureRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CaptureResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Control_ServiceDesc.Streams[4], Control_CaptureDropped_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CaptureRequest, CaptureResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_CaptureDroppedClient = grpc.ServerStreamingClient[CaptureResponse]
+
 func (c *controlClient) ShowConfig(ctx context.Context, in *ShowConfigRequest, opts ...grpc.CallOption) (*ShowConfigResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ShowConfigResponse)
@@ -480,6 +555,17 @@ type ControlServer interface {
 	// got through it.
 	ReplayQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error)
 	DropQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error)
+	// Filters describes the packet filters; its request may name interfaces.
+	Filters(context.Context, *FiltersRequest) (*FiltersResponse, error)
+	// AttachFilters and DetachFilters put filters on interfaces and take them off.
+	// What was detached stays so until it is attached or the host starts again.
+	AttachFilters(context.Context, *FiltersRequest) (*FiltersResponse, error)
+	DetachFilters(context.Context, *FiltersRequest) (*FiltersResponse, error)
+	// DumpFilter shows what one filter holds and sees.
+	DumpFilter(context.Context, *DumpFilterRequest) (*DumpFilterResponse, error)
+	// CaptureDropped streams packets that a filter drops or would drop. The last
+	// message has the counts and no packet.
+	CaptureDropped(*CaptureRequest, grpc.ServerStreamingServer[CaptureResponse]) error
 	ShowConfig(context.Context, *ShowConfigRequest) (*ShowConfigResponse, error)
 	ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error)
 	mustEmbedUnimplementedControlServer()
@@ -572,6 +658,21 @@ func (UnimplementedControlServer) ReplayQuarantine(context.Context, *QuarantineR
 }
 func (UnimplementedControlServer) DropQuarantine(context.Context, *QuarantineRequest) (*QuarantinedRecord, error) {
 	return nil, status.Error(codes.Unimplemented, "method DropQuarantine not implemented")
+}
+func (UnimplementedControlServer) Filters(context.Context, *FiltersRequest) (*FiltersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Filters not implemented")
+}
+func (UnimplementedControlServer) AttachFilters(context.Context, *FiltersRequest) (*FiltersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AttachFilters not implemented")
+}
+func (UnimplementedControlServer) DetachFilters(context.Context, *FiltersRequest) (*FiltersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DetachFilters not implemented")
+}
+func (UnimplementedControlServer) DumpFilter(context.Context, *DumpFilterRequest) (*DumpFilterResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DumpFilter not implemented")
+}
+func (UnimplementedControlServer) CaptureDropped(*CaptureRequest, grpc.ServerStreamingServer[CaptureResponse]) error {
+	return status.Error(codes.Unimplemented, "method CaptureDropped not implemented")
 }
 func (UnimplementedControlServer) ShowConfig(context.Context, *ShowConfigRequest) (*ShowConfigResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ShowConfig not implemented")
@@ -1054,6 +1155,89 @@ func _Control_DropQuarantine_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_Filters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FiltersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Filters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Filters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Filters(ctx, req.(*FiltersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_AttachFilters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FiltersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).AttachFilters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_AttachFilters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).AttachFilters(ctx, req.(*FiltersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_DetachFilters_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FiltersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).DetachFilters(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_DetachFilters_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).DetachFilters(ctx, req.(*FiltersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_DumpFilter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DumpFilterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).DumpFilter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_DumpFilter_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).DumpFilter(ctx, req.(*DumpFilterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_CaptureDropped_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CaptureRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ControlServer).CaptureDropped(m, &grpc.GenericServerStream[CaptureRequest, CaptureResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Control_CaptureDroppedServer = grpc.ServerStreamingServer[CaptureResponse]
+
 func _Control_ShowConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ShowConfigRequest)
 	if err := dec(in); err != nil {
@@ -1190,6 +1374,22 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Control_DropQuarantine_Handler,
 		},
 		{
+			MethodName: "Filters",
+			Handler:    _Control_Filters_Handler,
+		},
+		{
+			MethodName: "AttachFilters",
+			Handler:    _Control_AttachFilters_Handler,
+		},
+		{
+			MethodName: "DetachFilters",
+			Handler:    _Control_DetachFilters_Handler,
+		},
+		{
+			MethodName: "DumpFilter",
+			Handler:    _Control_DumpFilter_Handler,
+		},
+		{
 			MethodName: "ShowConfig",
 			Handler:    _Control_ShowConfig_Handler,
 		},
@@ -1218,6 +1418,11 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "ImportBlocks",
 			Handler:       _Control_ImportBlocks_Handler,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "CaptureDropped",
+			Handler:       _Control_CaptureDropped_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "ironpost/v1/control.proto",

@@ -1336,7 +1336,16 @@ type PacketEvent struct {
 	Peers           uint32                 `protobuf:"varint,23,opt,name=peers,proto3" json:"peers,omitempty"`
 	PortSample      []uint32               `protobuf:"varint,24,rep,packed,name=port_sample,json=portSample,proto3" json:"port_sample,omitempty"`
 	// Only inside an alert: the event's stream and sequence.
-	Id            *EventID `protobuf:"bytes,25,opt,name=id,proto3" json:"id,omitempty"`
+	Id *EventID `protobuf:"bytes,25,opt,name=id,proto3" json:"id,omitempty"`
+	// Of ICMP, the echo requests.
+	Echo uint64 `protobuf:"varint,26,opt,name=echo,proto3" json:"echo,omitempty"`
+	// Of UDP, the datagrams from the source port of a service that is abused to
+	// amplify, and that port in the last of them.
+	Reflected uint64 `protobuf:"varint,27,opt,name=reflected,proto3" json:"reflected,omitempty"`
+	Service   uint32 `protobuf:"varint,28,opt,name=service,proto3" json:"service,omitempty"`
+	// What odd counts: 1 no flag, 2 FIN alone, 4 FIN with PSH and URG, 8 SYN with
+	// FIN, 16 any other.
+	OddKinds      uint32 `protobuf:"varint,29,opt,name=odd_kinds,json=oddKinds,proto3" json:"odd_kinds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1544,6 +1553,34 @@ func (x *PacketEvent) GetId() *EventID {
 		return x.Id
 	}
 	return nil
+}
+
+func (x *PacketEvent) GetEcho() uint64 {
+	if x != nil {
+		return x.Echo
+	}
+	return 0
+}
+
+func (x *PacketEvent) GetReflected() uint64 {
+	if x != nil {
+		return x.Reflected
+	}
+	return 0
+}
+
+func (x *PacketEvent) GetService() uint32 {
+	if x != nil {
+		return x.Service
+	}
+	return 0
+}
+
+func (x *PacketEvent) GetOddKinds() uint32 {
+	if x != nil {
+		return x.OddKinds
+	}
+	return 0
 }
 
 // AlertEvent is what a detector raises.
@@ -2001,7 +2038,7 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\x02id\x18\r \x01(\v2\x14.ironpost.v1.EventIDR\x02id\x12\x19\n" +
 	"\bhost_ref\x18\x0e \x01(\rR\ahostRef\x12\x1f\n" +
 	"\vprocess_ref\x18\x0f \x01(\rR\n" +
-	"processRef\"\x97\x05\n" +
+	"processRef\"\x80\x06\n" +
 	"\vPacketEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x06R\x04time\x12\x1f\n" +
@@ -2031,7 +2068,11 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\x05peers\x18\x17 \x01(\rR\x05peers\x12\x1f\n" +
 	"\vport_sample\x18\x18 \x03(\rR\n" +
 	"portSample\x12$\n" +
-	"\x02id\x18\x19 \x01(\v2\x14.ironpost.v1.EventIDR\x02id\"\xfd\x05\n" +
+	"\x02id\x18\x19 \x01(\v2\x14.ironpost.v1.EventIDR\x02id\x12\x12\n" +
+	"\x04echo\x18\x1a \x01(\x04R\x04echo\x12\x1c\n" +
+	"\treflected\x18\x1b \x01(\x04R\treflected\x12\x18\n" +
+	"\aservice\x18\x1c \x01(\rR\aservice\x12\x1b\n" +
+	"\todd_kinds\x18\x1d \x01(\rR\boddKinds\"\xfd\x05\n" +
 	"\n" +
 	"AlertEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x0e\n" +

@@ -240,12 +240,12 @@ func appendHeader(b []byte, h *Header) ([]byte, error) {
 		blob(tagTruncated, packed)
 	}
 	if h.Ack != nil {
-		ack, err := proto.Marshal(h.Ack)
-		if err != nil {
+		b = protowire.AppendTag(b, tagAck, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(proto.Size(h.Ack)))
+		var err error
+		if b, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend(b, h.Ack); err != nil {
 			return nil, fmt.Errorf("encode acknowledgement: %w", err)
 		}
-		b = protowire.AppendTag(b, tagAck, protowire.BytesType)
-		b = protowire.AppendBytes(b, ack)
 	}
 	if h.Control != nil {
 		control, err := proto.Marshal(h.Control)

@@ -848,11 +848,14 @@ func (*HealthRequest) Descriptor() ([]byte, []int) {
 }
 
 type HealthResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	State         HealthResponse_State   `protobuf:"varint,1,opt,name=state,proto3,enum=ironpost.v1.HealthResponse_State" json:"state,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	State  HealthResponse_State   `protobuf:"varint,1,opt,name=state,proto3,enum=ironpost.v1.HealthResponse_State" json:"state,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Objects that the process has allocated on its heap since it began, for what
+	// the plugin costs; 0 where its language does not count them.
+	HeapObjectsAllocated uint64 `protobuf:"varint,3,opt,name=heap_objects_allocated,json=heapObjectsAllocated,proto3" json:"heap_objects_allocated,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *HealthResponse) Reset() {
@@ -897,6 +900,13 @@ func (x *HealthResponse) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *HealthResponse) GetHeapObjectsAllocated() uint64 {
+	if x != nil {
+		return x.HeapObjectsAllocated
+	}
+	return 0
 }
 
 type MetricsRequest struct {
@@ -2480,10 +2490,11 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x02fd\x18\x02 \x01(\rR\x02fd\"B\n" +
 	"\x11ConfigureResponse\x12-\n" +
 	"\bconsumes\x18\x01 \x03(\x0e2\x11.ironpost.v1.KindR\bconsumes\"\x0f\n" +
-	"\rHealthRequest\"\xb6\x01\n" +
+	"\rHealthRequest\"\xec\x01\n" +
 	"\x0eHealthResponse\x127\n" +
 	"\x05state\x18\x01 \x01(\x0e2!.ironpost.v1.HealthResponse.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"S\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x124\n" +
+	"\x16heap_objects_allocated\x18\x03 \x01(\x04R\x14heapObjectsAllocated\"S\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSTATE_OK\x10\x01\x12\x12\n" +

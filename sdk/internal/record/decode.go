@@ -72,6 +72,14 @@ func DecodePacket(body []byte, base uint64, p *event.PacketEvent) error {
 				return err
 			}
 			p.Stream, p.Sequence = &event.Stream{ID: id.Stream}, id.Sequence
+		case r.number == 26:
+			p.Echo = r.value
+		case r.number == 27:
+			p.Reflected = r.value
+		case r.number == 28:
+			p.Service = uint16(r.value)
+		case r.number == 29:
+			p.OddKinds = event.OddKinds(r.value)
 		}
 	}
 	return r.err

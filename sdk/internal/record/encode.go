@@ -29,7 +29,8 @@ func AppendRaw(b, line []byte) []byte {
 
 // AppendPacket appends a packet summary whose sequence is counted from base.
 func AppendPacket(b []byte, p *event.PacketEvent, base uint64) []byte {
-	return appendMessage(b, tag2(pb.TagPacket), appendPacketBody(nil, p, p.Sequence-base))
+	b, at := open(b, tag2(pb.TagPacket))
+	return putLength(appendPacketBody(b, p, p.Sequence-base), at)
 }
 
 func appendPacketBody(b []byte, p *event.PacketEvent, offset uint64) []byte {
@@ -54,13 +55,17 @@ func appendPacketBody(b []byte, p *event.PacketEvent, offset uint64) []byte {
 		}
 		b = appendString(b, 24, packed)
 	}
-	return b
+	b = appendVarint(b, 26, p.Echo)
+	b = appendVarint(b, 27, p.Reflected)
+	b = appendVarint(b, 28, uint64(p.Service))
+	return appendVarint(b, 29, uint64(p.OddKinds))
 }
 
 // AppendAlert appends an alert whose sequence is counted from base. Of the
 // cited events it keeps as many as MaxCited and MaxCitedBytes allow.
 func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
-	m := appendVarint(nil, 1, a.Sequence-base)
+	m, start := open(b, tag2(pb.TagAlert))
+	m = appendVarint(m, 1, a.Sequence-base)
 	m = appendString(m, 2, Valid(a.ID))
 	m = appendTime(m, 3, a.Time)
 	m = appendTime(m, 4, a.ObservedTime)
@@ -73,44 +78,55 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 	m = appendFields(m, 11, a.Entities)
 	m = appendFields(m, 12, a.Details)
 	for _, t := range a.Tags {
-		m = appendMessage(m, tagBytes(13), []byte(Valid(t)))
+		var at int
+		m, at = open(m, tagBytes(13)) // also for an empty one
+		m = putLength(append(m, Valid(t)...), at)
 	}
 	m = appendVarint(m, 14, a.Count)
 	if !a.TraceID.IsZero() {
 		m = appendString(m, 15, a.TraceID[:])
 	}
 	for _, id := range a.Causes[:min(len(a.Causes), event.MaxCited)] {
-		m = appendMessage(m, tagBytes(16), appendID(nil, id))
+		m = appendID(m, tagBytes(16), id)
 	}
 	room := event.MaxCitedBytes
 	for _, e := range a.Logs[:min(len(a.Logs), event.MaxCited)] {
-		body := appendLogBody(nil, e, 0)
-		body = appendMessage(body, tagBytes(13), appendID(nil, e.ID()))
-		if len(body) > room {
-			continue // a long one leaves its room to the shorter ones
-		}
-		room -= len(body)
-		m = appendMessage(m, tagBytes(17), body)
-	}
-	for _, p := range a.Packets[:min(len(a.Packets), event.MaxCited)] {
-		body := appendPacketBody(nil, p, 0)
-		body = appendMessage(body, tagBytes(25), appendID(nil, p.ID()))
-		if len(body) > room {
+		before := len(m)
+		var at int
+		m, at = open(m, tagBytes(17))
+		m = appendLogBody(m, e, 0)
+		m = appendID(m, tagBytes(13), e.ID())
+		if len(m)-at > room {
+			m = m[:before] // a long one leaves its room to the shorter ones
 			continue
 		}
-		room -= len(body)
-		m = appendMessage(m, tagBytes(18), body)
+		room -= len(m) - at
+		m = putLength(m, at)
+	}
+	for _, p := range a.Packets[:min(len(a.Packets), event.MaxCited)] {
+		before := len(m)
+		var at int
+		m, at = open(m, tagBytes(18))
+		m = appendPacketBody(m, p, 0)
+		m = appendID(m, tagBytes(25), p.ID())
+		if len(m)-at > room {
+			m = m[:before]
+			continue
+		}
+		room -= len(m) - at
+		m = putLength(m, at)
 	}
 	m = appendVarint(m, 19, uint64(a.Evidence))
 	m = appendVarint(m, 20, uint64(a.Provenance))
 	m = appendString(m, 21, Valid(a.Peer))
 	m = appendVarint(m, 22, uint64(a.Hops))
-	return appendMessage(b, tag2(pb.TagAlert), m)
+	return putLength(m, start)
 }
 
 // AppendAction appends an action whose sequence is counted from base.
 func AppendAction(b []byte, a *event.ActionEvent, base uint64) []byte {
-	m := appendVarint(nil, 1, a.Sequence-base)
+	m, start := open(b, tag2(pb.TagAction))
+	m = appendVarint(m, 1, a.Sequence-base)
 	m = appendString(m, 2, Valid(a.ID))
 	m = appendTime(m, 3, a.Time)
 	m = appendString(m, 4, Valid(a.AlertID))
@@ -125,7 +141,7 @@ func AppendAction(b []byte, a *event.ActionEvent, base uint64) []byte {
 	m = appendString(m, 11, Valid(a.Reason))
 	m = appendTime(m, 12, a.Expires)
 	m = appendFields(m, 13, a.Details)
-	return appendMessage(b, tag2(pb.TagAction), m)
+	return putLength(m, start)
 }
 
 // Nanos returns t as UTC nanoseconds since 1970, 0 for the zero time. Times
@@ -204,10 +220,11 @@ func appendString[S string | []byte](b []byte, number int, s S) []byte {
 	return append(b, s...)
 }
 
-func appendMessage(b, tag, body []byte) []byte {
+// open begins a message, whose length putLength writes before at.
+func open(b, tag []byte) (out []byte, at int) {
 	b = append(b, tag...)
-	b = binary.AppendUvarint(b, uint64(len(body)))
-	return append(b, body...)
+	b = append(b, 0, 0)
+	return b, len(b)
 }
 
 func appendField(b []byte, number int, f event.Field) []byte {
@@ -224,14 +241,16 @@ func appendFields(b []byte, number int, fields []event.Field) []byte {
 	return b
 }
 
-func appendID(b []byte, id event.ID) []byte {
+// appendID appends an id as a message.
+func appendID(b, tag []byte, id event.ID) []byte {
+	b, at := open(b, tag)
 	if id.Stream != 0 {
 		b = binary.LittleEndian.AppendUint64(appendTag(b, 1, wireFixed64), id.Stream)
 	}
 	if id.Sequence != 0 {
 		b = binary.LittleEndian.AppendUint64(appendTag(b, 2, wireFixed64), id.Sequence)
 	}
-	return b
+	return putLength(b, at)
 }
 
 func appendAddr(b []byte, number int, a netip.Addr) []byte {

@@ -59,6 +59,7 @@ func pbPacket(p *event.PacketEvent, base uint64) *pb.PacketEvent {
 		DestinationPort: uint32(p.DestinationPort), Packets: p.Packets, Bytes: p.Bytes, Syn: p.SYN, Synack: p.SYNACK,
 		Ack: p.ACK, Fin: p.FIN, Rst: p.RST, Odd: p.Odd, Udp: p.UDP, Icmp: p.ICMP, Other: p.Other, Dropped: p.Dropped,
 		WouldDrop: p.WouldDrop, Ports: p.Ports, Peers: p.Peers,
+		Echo: p.Echo, Reflected: p.Reflected, Service: uint32(p.Service), OddKinds: uint32(p.OddKinds),
 	}
 	for _, port := range p.PortSample {
 		m.PortSample = append(m.PortSample, uint32(port))
@@ -165,6 +166,7 @@ func (g generator) packet(base uint64) *event.PacketEvent {
 		Scope: event.Scope(g.IntN(3)), Source: g.addr(), Destination: g.addr(), DestinationPort: uint16(g.u32()),
 		Packets: g.u64(), Bytes: g.u64(), SYN: g.u64(), SYNACK: g.u64(), ACK: g.u64(), FIN: g.u64(), RST: g.u64(), Odd: g.u64(),
 		UDP: g.u64(), ICMP: g.u64(), Other: g.u64(), Dropped: g.u64(), WouldDrop: g.u64(), Ports: g.u32(), Peers: g.u32(),
+		Echo: g.u64(), Reflected: g.u64(), Service: uint16(g.u32()), OddKinds: event.OddKinds(g.u32()),
 	}
 	for range g.IntN(MaxPortSample + 1) {
 		p.PortSample = append(p.PortSample, uint16(g.u32()))

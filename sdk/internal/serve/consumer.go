@@ -29,7 +29,7 @@ type Handler interface {
 	// the plugin's state. more says that changes were left out for want of
 	// room: then the frames handled so far are not durable yet, and Save is
 	// called again at once. More without any change is an error: it would never
-	// end.
+	// end. The changes are the caller's until the next Save.
 	Save(ctx context.Context) (changes []*pb.StateEntry, more bool, err error)
 }
 

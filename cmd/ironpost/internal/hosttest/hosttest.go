@@ -305,7 +305,8 @@ func (h *Host) Start() {
 		command = h.options.Command
 	}
 	h.cmd = command(h.binary, "run", "--config", h.ConfigFile())
-	h.cmd.Env = append(os.Environ(), h.options.Env...)
+	// Filters end with their host, unless the test says where to pin them.
+	h.cmd.Env = append(append(os.Environ(), "IRONPOST_EBPF_PIN_DIR="), h.options.Env...)
 	h.cmd.Stdout, h.cmd.Stderr = h.output, h.output
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatalf("start the host: %v", err)

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/ironpost/ironpost/host/internal/xdp"
 )
 
 // Verdict says how a check came out.
@@ -56,7 +58,7 @@ func Run(c Config) []Check {
 }
 
 // KernelFloor is the oldest kernel that Ironpost supports.
-const KernelFloor = "5.15"
+const KernelFloor = xdp.KernelFloor
 
 // kernelCheck judges the release of a kernel, as uname tells it.
 func kernelCheck(release string) Check {

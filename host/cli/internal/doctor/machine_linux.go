@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ironpost/ironpost/host/internal/xdp"
 )
 
 func writable(path string) bool { return unix.Access(path, unix.R_OK|unix.W_OK) == nil }
@@ -19,7 +21,7 @@ func machine() []Check {
 	if set, ok := capabilities(string(status)); err == nil && ok {
 		checks = append(checks, privileges(set)...)
 	}
-	return append(checks, bpffs("/sys/fs/bpf"), landlock(), seccomp("/proc/sys/kernel/seccomp/actions_avail"))
+	return append(checks, bpffs("/sys/fs/bpf"), native(xdp.Supports()), landlock(), seccomp("/proc/sys/kernel/seccomp/actions_avail"))
 }
 
 func release() string {
@@ -46,6 +48,42 @@ func bpffs(path string) Check {
 	if err := unix.Statfs(path, &st); err != nil || st.Type != unix.BPF_FS_MAGIC {
 		c.Verdict, c.Found = Warn, "not mounted on "+path
 		c.Mend = "mount -t bpf bpf " + path
+	}
+	return c
+}
+
+// native judges what the drivers of the interfaces say about XDP.
+func native(all []xdp.Support, err error) Check {
+	c := Check{Name: "native xdp", Verdict: OK, Needed: "filtering packets before the network stack sees them"}
+	if err != nil {
+		c.Verdict, c.Found = Warn, "unknown until a filter is attached: "+err.Error()
+		c.Mend = "ironpost ebpf status shows the mode of each filter that is attached"
+		return c
+	}
+	var can, cannot []string
+	for _, s := range all {
+		switch {
+		case s.Loopback || !s.Up:
+		case s.Native:
+			can = append(can, s.Interface)
+		default:
+			cannot = append(cannot, s.Interface)
+		}
+	}
+	var found []string
+	if len(can) > 0 {
+		found = append(found, strings.Join(can, " "))
+	}
+	if len(cannot) > 0 {
+		found = append(found, "generic, slower: "+strings.Join(cannot, " "))
+	}
+	c.Found = strings.Join(found, "; ")
+	if len(can) == 0 {
+		c.Verdict = Warn
+		c.Mend = "filters run in generic mode here; for native mode use an interface whose driver has XDP"
+		if c.Found == "" {
+			c.Found = "no interface is up"
+		}
 	}
 	return c
 }
