@@ -40,7 +40,7 @@ func unwatched(name string) error {
 // failed.
 func (d *daemon) AttachFilters(ctx context.Context, names []string) (*pb.FiltersResponse, error) {
 	if !d.network.settings.Enabled {
-		return nil, fmt.Errorf("%w: ebpf.enabled is false in the configuration", control.ErrConflict)
+		return nil, fmt.Errorf("%w: ebpf.enabled is false in the configuration; set it to true and restart the host", control.ErrConflict)
 	}
 	if err := d.network.attachAgain(names); err != nil {
 		return nil, err

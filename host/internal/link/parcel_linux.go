@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -19,17 +20,19 @@ import (
 const (
 	// minParcel is the smallest payload that is worth the calls.
 	minParcel = 32 << 10
-	// maxParcels bounds the pipes that hold batches; what is beyond is read into
-	// memory. Each has two descriptors, of which pipes take an eighth of what the
-	// process may have at most, and holds at most pipeBytes of the kernel's memory.
+	// maxParcels bounds the pipes that batches wait in; what is beyond is read into
+	// memory. Each has two descriptors, of which these pipes take an eighth of what
+	// the process may have at most, and holds at most pipeBytes of the kernel's
+	// memory. Not among them are the empty ones that are kept, a quarter of that at
+	// most, and the copy that each link has while it sends.
 	maxParcels     = 256
 	shareOfFiles   = 8
 	filesPerParcel = 2
 	// pipeBytes is the size of a pipe. It counts in pages, however little is in
 	// one: the 36 KiB of a socket's buffer (net/unix/af_unix.c) take ten.
 	pipeBytes = 1 << 20
-	// maxSpare is how many empty pipes are kept.
-	maxSpare = 64
+	// sparePart is the part of the bound that empty pipes may be.
+	sparePart = 4
 )
 
 // Pipes are where the links of a host keep batches, as long as the process lives.
@@ -38,9 +41,15 @@ type Pipes struct {
 	mu    sync.Mutex
 	spare []*pipe
 	used  int // by batches
-	limit int // of used; 0 before the first
-	null  int // descriptor of /dev/null, 0 before the first
+	begun bool
+	limit int // of used
+	null  int // descriptor of /dev/null
+
+	missed atomic.Uint64
 }
+
+// Missed returns how many large batches were read into memory for want of a pipe.
+func (p *Pipes) Missed() uint64 { return p.missed.Load() }
 
 // pipe is a pipe and how much is in it.
 type pipe struct {
@@ -82,7 +91,7 @@ func (p *Pipes) put(used *pipe) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if used.bytes > 0 || len(p.spare) >= maxSpare {
+	if used.bytes > 0 || len(p.spare) >= p.limit/sparePart {
 		used.close()
 		return
 	}
@@ -121,7 +130,7 @@ func (p *Pipes) take() *parcel {
 func (p *Pipes) reserve() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.null == 0 && !p.begin() {
+	if !p.begun && !p.begin() {
 		return false
 	}
 	if p.used >= p.limit {
@@ -141,7 +150,7 @@ func (p *Pipes) begin() bool {
 	if err != nil {
 		return false
 	}
-	p.null = null
+	p.null, p.begun = null, true
 	p.limit = int(min(maxParcels, files.Cur/(shareOfFiles*filesPerParcel)))
 	return true
 }

@@ -12,3 +12,6 @@ import (
 type Pipes struct{}
 
 func (*Pipes) keeper(*net.UnixConn) pb.Keeper { return nil }
+
+// Missed returns 0: no batch is to be in a pipe.
+func (*Pipes) Missed() uint64 { return 0 }

@@ -39,6 +39,7 @@ func (s *splicer) Keep(n int) (pb.Parcel, error) {
 	}
 	k := s.pipes.take()
 	if k == nil {
+		s.pipes.missed.Add(1)
 		return nil, nil
 	}
 	err := s.in.run(k.pipe, n)

@@ -204,6 +204,9 @@ func TestParcelsBeyondTheLimit(t *testing.T) {
 	if n := p.inUse(); n != 3 {
 		t.Errorf("%d pipes are in use, want all 3", n)
 	}
+	if n := p.Missed(); n != 3 { // one pipe is the reserved one
+		t.Errorf("%d batches are counted as in memory, want 3", n)
+	}
 	for _, f := range held {
 		if !bytes.Equal(f.Payload(), payload) {
 			t.Error("the host reads other bytes than were sent")

@@ -99,8 +99,8 @@ type consumerLink struct {
 	owed   chan owed
 
 	// Of the goroutine that receives.
-	alert  uint64 // journal index of the last alert
-	unsafe int    // bytes of the alerts that nobody waited for
+	alert     uint64 // journal index of the last alert
+	unflushed int    // bytes of the alerts that nobody waited for
 
 	// Of the goroutine that applies acknowledgements: settle for a detector, or
 	// else the one that receives.
@@ -196,10 +196,10 @@ func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
 		l.alert = max(l.alert, index)
 		l.member.Alerts.Add(1)
 	}
-	if l.unsafe += f.Size(); l.unsafe < maxUnsafe {
+	if l.unflushed += f.Size(); l.unflushed < maxUnflushed {
 		return nil
 	}
-	l.unsafe = 0
+	l.unflushed = 0
 	return l.safe(l.alert)
 }
 

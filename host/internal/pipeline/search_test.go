@@ -86,16 +86,21 @@ func (p *peer) parseLines(f *pb.Frame) {
 // "bad", until nothing is owed any more.
 func serveUntilPoison(t *testing.T, m *Member, kind string, work func(*peer, *pb.Frame)) {
 	t.Helper()
-	for range 40 {
+	limit := time.Now().Add(30 * time.Second)
+	for deaths := range 40 {
 		p := start(t, m)
 		for {
 			f, err := p.poll(kind, 10*time.Millisecond)
-			if err != nil && m.queues[kind].Searching() {
-				continue // it waits whether the plugin lives without the suspect
-			}
 			if err != nil {
-				p.kill()
-				return
+				held, _ := m.queues[kind].Depth()
+				if deaths > 0 && held == 0 && !m.queues[kind].Searching() {
+					p.kill()
+					return
+				}
+				if time.Now().After(limit) {
+					t.Fatalf("%d batches are held after %d deaths: %v", held, deaths, err)
+				}
+				continue // one is on its way, or it is tried whether the plugin lives without the suspect
 			}
 			if f.Number == 0 {
 				continue

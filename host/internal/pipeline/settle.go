@@ -9,8 +9,8 @@ import (
 
 // Bounds of what a detector's link leaves to settle.
 const (
-	maxOwed   = 64      // acknowledgements
-	maxUnsafe = 1 << 20 // bytes of alerts that are not on disk yet
+	maxOwed      = 64      // acknowledgements
+	maxUnflushed = 1 << 20 // bytes of alerts that are not on disk yet
 )
 
 // owed is an acknowledgement of a detector that counts once its alerts are safe.

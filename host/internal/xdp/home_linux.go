@@ -300,17 +300,19 @@ func closeMaps(all map[string]*ebpf.Map) {
 
 // homes returns the homes of the calling thread's network namespace, by the name
 // of their interface, sorted.
-func homes(root string) (names []string, namespace uint64, err error) {
-	if namespace, err = networkNamespace(); err != nil {
-		return nil, 0, err
+func homes(root string) ([]string, error) {
+	namespace, err := networkNamespace()
+	if err != nil {
+		return nil, err
 	}
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, fs.ErrNotExist) || root == "" {
-		return nil, namespace, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the pins: %w", err)
+		return nil, fmt.Errorf("read the pins: %w", err)
 	}
+	var names []string
 	for _, e := range entries {
 		name, number, ok := homeInterface(e.Name())
 		if !ok || number != namespace {
@@ -321,5 +323,5 @@ func homes(root string) (names []string, namespace uint64, err error) {
 		}
 	}
 	slices.Sort(names)
-	return names, namespace, nil
+	return names, nil
 }

@@ -216,8 +216,7 @@ func (f *Filter) openPinned(spec *ebpf.CollectionSpec) error {
 // Pinned returns the interfaces, of the calling thread's network namespace, that
 // something is pinned for below root.
 func Pinned(root string) ([]string, error) {
-	names, _, err := homes(root)
-	return names, err
+	return homes(root)
 }
 
 // Unpin detaches the pinned filter of an interface, whatever version made it,

@@ -29,7 +29,8 @@ var (
 	ErrCapturing = errors.New("packets are being captured already")
 	// ErrFull: the list has Config.MaxEntries entries.
 	ErrFull = errors.New("list is full")
-	// ErrNotFound: the list has no such entry.
+	// ErrNotFound: the list has no such entry, or nothing is pinned for the
+	// interface.
 	ErrNotFound = errors.New("no such entry")
 	// ErrInvalid: a prefix, duration or setting is out of range.
 	ErrInvalid = errors.New("invalid value")
@@ -260,8 +261,9 @@ type Loss struct {
 	MissedPackets uint64
 }
 
-// Stats are the totals since the filter was attached. The maps hold every name, also those whose
-// count is zero; each packet counts under one protocol and one verdict.
+// Stats are the totals since the filter was attached; one that is taken over goes
+// on counting. The maps hold every name, also those whose count is zero; each
+// packet counts under one protocol and one verdict.
 type Stats struct {
 	// Protocols: unknown, non_ip, arp, tcp, udp, icmp, icmpv6, other.
 	Protocols map[string]Counter
@@ -275,7 +277,7 @@ type Stats struct {
 	// Fragments counts fragments past the first; DeepVLAN frames with more than
 	// two VLAN tags.
 	Fragments, DeepVLAN Counter
-	// Sources and Targets say what the summaries lost.
+	// Sources and Destinations say what the summaries lost.
 	Sources, Destinations Loss
 	// Summaries counts the events emitted.
 	Summaries uint64

@@ -97,7 +97,7 @@ func (h *histogram) quantile(share float64) (uint64, bool) {
 }
 
 // baseline is what one interface usually sees: of each metric the peak of every
-// minute. A minute in which the bound was passed, and the one after it, teaches
+// minute. A minute in which the bound was reached, and the one after it, teaches
 // nothing, so that an attack does not become usual.
 type baseline struct {
 	name   string
@@ -111,7 +111,7 @@ type baseline struct {
 	usual [metrics]uint64
 	bound [metrics]uint64
 
-	hour      int64  // in which listeners alerts were raised
+	hour      int64  // since 1970, in which listeners were counted
 	listeners uint64 // new listeners in this hour
 
 	used  int64

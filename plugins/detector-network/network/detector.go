@@ -231,41 +231,6 @@ func (d *Detector) swept(e *event.PacketEvent, g *group[netip.Addr], now int64, 
 	g.sweep = sweep{}
 }
 
-// visit takes up a summary of a source that sent to a login port alone.
-func (d *Detector) visit(e *event.PacketEvent, addr netip.Addr, m metric, base *baseline, raise func(*event.AlertEvent)) {
-	k := netip.AddrPortFrom(addr, e.PortSample[0])
-	g := d.logins.get(k)
-	if g == nil {
-		if e.SYN == 0 {
-			return
-		}
-		g = add(d, &d.logins, k)
-	}
-	now := advance(d, g, e)
-	g.visits = addVisit(g.visits, e, now, d.cfg.LoginWindow)
-	d.logins.touch(g)
-	sum, short := logins(g.visits)
-	bound := base.loginBound(m, now)
-	if short == 0 || !base.reaches(m, short, bound) {
-		return
-	}
-	g.visits = nil
-	if d.mayRaise(RuleLogin, g.quiet(alarmLogin), now, d.cfg.Suppress) {
-		raise(d.loginAlert(e, k, sum, judged{short, bound, base.usual[m], d.cfg.LoginWindow}, g.quiet(alarmLogin)))
-	}
-	// The destination is silent about what one source explains.
-	if to := netip.AddrPortFrom(e.Destination.Unmap(), k.Port()); usable(to.Addr()) {
-		t := d.destinations.get(to)
-		if t == nil {
-			t = add(d, &d.destinations, to)
-			t.last = now
-		}
-		t.visits = nil
-		hold(t.quiet(alarmLogin), now, now+int64(d.cfg.Suppress))
-		d.destinations.touch(t)
-	}
-}
-
 func (d *Detector) destination(e *event.PacketEvent, base *baseline, raise func(*event.AlertEvent)) {
 	to := netip.AddrPortFrom(e.Destination.Unmap(), e.DestinationPort)
 	if e.SYN+e.ACK > 0 && to.Port() != 0 && int(to.Port()) <= d.cfg.ListenerMaxPort {
@@ -355,75 +320,9 @@ func (d *Detector) trickled(e *event.PacketEvent, g *group[netip.AddrPort], base
 	g.slow = nil
 }
 
-// crowded takes up a summary of a login port, from all sources.
-func (d *Detector) crowded(e *event.PacketEvent, g *group[netip.AddrPort], m metric, base *baseline, now int64, raise func(*event.AlertEvent)) {
-	if m == metricLogin {
-		m = metricLogins
-	} else {
-		m = metricDatabases
-	}
-	g.visits = addVisit(g.visits, e, now, d.cfg.LoginWindow)
-	sum, short := logins(g.visits)
-	bound := base.loginBound(m, now)
-	if short == 0 || !base.reaches(m, short, bound) {
-		return
-	}
-	g.visits = nil
-	if d.mayRaise(RuleLogin, g.quiet(alarmLogin), now, d.cfg.Suppress) {
-		raise(d.loginsAlert(e, g, sum, judged{short, bound, base.usual[m], d.cfg.LoginWindow}))
-	}
-}
-
-// listener takes up a summary of TCP to a port at which somebody may listen.
-func (d *Detector) listener(e *event.PacketEvent, to netip.AddrPort, base *baseline, raise func(*event.AlertEvent)) {
-	at := e.Time.UnixNano()
-	d.newest = max(d.newest, at)
-	g := d.listeners.get(to)
-	if g == nil {
-		if e.SYN == 0 || e.Odd > 0 {
-			return
-		}
-		g = add(d, &d.listeners, to)
-	}
-	d.listeners.refresh(g)
-	if g.known {
-		if at-g.last >= int64(listenerStep) {
-			g.last = at
-			d.listeners.mark(g)
-		}
-		return
-	}
-	g.last = max(g.last, at)
-	d.listeners.mark(g)
-	if !g.greeting.add(e, at) {
-		return
-	}
-	g.known, g.greeting = true, greeting{}
-	whole := netip.AddrPortFrom(to.Addr(), 0)
-	all := d.listeners.get(whole)
-	if all == nil {
-		all = add(d, &d.listeners, whole)
-		all.known, all.greeting.at = true, at
-	}
-	all.last = max(all.last, at)
-	d.listeners.touch(all)
-	if since := max(base.first, all.greeting.at); at-since < int64(d.cfg.ListenerLearning) {
-		return
-	}
-	if hour := at / int64(time.Hour); hour != base.hour {
-		base.hour, base.listeners = hour, 0
-	}
-	base.listeners++
-	base.dirty = true
-	if base.listeners > listenersHour || d.disabled[RuleListener] {
-		d.stats.suppressed.Add(1)
-		return
-	}
-	raise(d.listenerAlert(e, to))
-}
-
-// mayRaise reports whether a group may raise its alert now. For hold after it,
-// and after every later crossing up to Remind, it may not.
+// mayRaise reports whether a group may raise its alert now, and counts a crossing
+// that may not. For length after an alert, and after every later crossing up to
+// Remind, it may not.
 func (d *Detector) mayRaise(rule string, q *quiet, now int64, length time.Duration) bool {
 	until := now + int64(length)
 	longest := max(d.cfg.Remind, length)

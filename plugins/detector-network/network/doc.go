@@ -8,15 +8,15 @@
 //
 // port_scan: one source probes at least Config.ScanPorts ports within
 // Config.ScanWindow, or Config.SlowScanPorts within Config.SlowScanWindow, and
-// fewer than half of its probes are followed by an ACK within a second. A probe is a SYN, or a
-// packet with flags that no stack sends. Ports below 1024 count whatever
-// reached them (UDP, FIN and ACK scans), because no reply goes there, but for
-// five seconds after a SYN of the same source. Replies to connections and queries of
-// this host arrive at ephemeral ports, with SYN+ACK or in datagrams, and are
-// taken off. So are as many ports as the source completed handshakes with in one
-// interval before. Sources that probe the same address at the same time are one
-// attack: at most one of them is real, so the alert names the address and no
-// source.
+// fewer than half of its probes are followed by an ACK within a second. A probe
+// is a SYN, or a packet with flags that no stack sends. Ports below 1024 count
+// whatever reached them (UDP, FIN and ACK scans), because no reply goes there,
+// but for five seconds after a SYN of the same source. Replies to connections and
+// queries of this host arrive at ephemeral ports, with SYN+ACK or in datagrams,
+// and are taken off. So are as many ports as the source completed handshakes with
+// in one interval before. Sources that probe the same address at the same time
+// are one attack: at most one of them is real, so the alert names the address and
+// no source.
 //
 // address_sweep: one source sends echo requests or SYNs to at least
 // Config.SweepAddresses addresses within Config.SweepWindow, and fewer ACKs.

@@ -10,8 +10,8 @@ import (
 
 const (
 	// maxPending bounds the scans and the floods of one interval that are kept
-	// for its end, and the victims of reflections. What is past it is counted
-	// as suppressed.
+	// for its end, and the victims of reflections. Past it, a scan, or a flood that
+	// crossed its bound, is counted as suppressed; another victim is left out.
 	maxPending = 64
 	// maxNamed is how many addresses an alert about several sources lists.
 	maxNamed = 16

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -16,6 +17,54 @@ const (
 	// listenerStep is how often the time of the last contact is saved.
 	listenerStep = time.Hour
 )
+
+// listener takes up a summary of TCP to a port at which somebody may listen.
+func (d *Detector) listener(e *event.PacketEvent, to netip.AddrPort, base *baseline, raise func(*event.AlertEvent)) {
+	at := e.Time.UnixNano()
+	d.newest = max(d.newest, at)
+	g := d.listeners.get(to)
+	if g == nil {
+		if e.SYN == 0 || e.Odd > 0 {
+			return
+		}
+		g = add(d, &d.listeners, to)
+	}
+	d.listeners.refresh(g)
+	if g.known {
+		if at-g.last >= int64(listenerStep) {
+			g.last = at
+			d.listeners.mark(g)
+		}
+		return
+	}
+	g.last = max(g.last, at)
+	d.listeners.mark(g)
+	if !g.greeting.add(e, at) {
+		return
+	}
+	g.known, g.greeting = true, greeting{}
+	whole := netip.AddrPortFrom(to.Addr(), 0)
+	all := d.listeners.get(whole)
+	if all == nil {
+		all = add(d, &d.listeners, whole)
+		all.known, all.greeting.at = true, at
+	}
+	all.last = max(all.last, at)
+	d.listeners.touch(all)
+	if since := max(base.first, all.greeting.at); at-since < int64(d.cfg.ListenerLearning) {
+		return
+	}
+	if hour := at / int64(time.Hour); hour != base.hour {
+		base.hour, base.listeners = hour, 0
+	}
+	base.listeners++
+	base.dirty = true
+	if base.listeners > listenersHour || d.disabled[RuleListener] {
+		d.stats.suppressed.Add(1)
+		return
+	}
+	raise(d.listenerAlert(e, to))
+}
 
 // greeting is what was seen of a local port that is not known to answer.
 type greeting struct {

@@ -1,10 +1,65 @@
 package network
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
 )
+
+// visit takes up a summary of a source that sent to a login port alone.
+func (d *Detector) visit(e *event.PacketEvent, addr netip.Addr, m metric, base *baseline, raise func(*event.AlertEvent)) {
+	k := netip.AddrPortFrom(addr, e.PortSample[0])
+	g := d.logins.get(k)
+	if g == nil {
+		if e.SYN == 0 {
+			return
+		}
+		g = add(d, &d.logins, k)
+	}
+	now := advance(d, g, e)
+	g.visits = addVisit(g.visits, e, now, d.cfg.LoginWindow)
+	d.logins.touch(g)
+	sum, short := logins(g.visits)
+	bound := base.loginBound(m, now)
+	if short == 0 || !base.reaches(m, short, bound) {
+		return
+	}
+	g.visits = nil
+	if d.mayRaise(RuleLogin, g.quiet(alarmLogin), now, d.cfg.Suppress) {
+		raise(d.loginAlert(e, k, sum, judged{short, bound, base.usual[m], d.cfg.LoginWindow}, g.quiet(alarmLogin)))
+	}
+	// The destination is silent about what one source explains.
+	if to := netip.AddrPortFrom(e.Destination.Unmap(), k.Port()); usable(to.Addr()) {
+		t := d.destinations.get(to)
+		if t == nil {
+			t = add(d, &d.destinations, to)
+			t.last = now
+		}
+		t.visits = nil
+		hold(t.quiet(alarmLogin), now, now+int64(d.cfg.Suppress))
+		d.destinations.touch(t)
+	}
+}
+
+// crowded takes up a summary of a login port, from all sources.
+func (d *Detector) crowded(e *event.PacketEvent, g *group[netip.AddrPort], m metric, base *baseline, now int64, raise func(*event.AlertEvent)) {
+	if m == metricLogin {
+		m = metricLogins
+	} else {
+		m = metricDatabases
+	}
+	g.visits = addVisit(g.visits, e, now, d.cfg.LoginWindow)
+	sum, short := logins(g.visits)
+	bound := base.loginBound(m, now)
+	if short == 0 || !base.reaches(m, short, bound) {
+		return
+	}
+	g.visits = nil
+	if d.mayRaise(RuleLogin, g.quiet(alarmLogin), now, d.cfg.Suppress) {
+		raise(d.loginsAlert(e, g, sum, judged{short, bound, base.usual[m], d.cfg.LoginWindow}))
+	}
+}
 
 // visit is one step of the connections of a source to a port.
 type visit struct {

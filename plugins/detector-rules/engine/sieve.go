@@ -150,9 +150,10 @@ func (v *sieve) pass(m *matcher, needles []needle, text string, folded bool) (su
 }
 
 // skip returns the first place from at on where a piece may be, or else one near
-// the end with less than a word behind it, and all that it read in one word. It calls nothing, so
-// that all it needs stays in registers, and reads b without a second look at its
-// bounds, which the loop keeps: most of the time of most events is spent here.
+// the end with less than a word behind it, and all that it read in one word. It
+// calls nothing, so that all it needs stays in registers, and reads b without a
+// second look at its bounds, which the loop keeps: most of the time of most events
+// is spent here.
 func (v *sieve) skip(b []byte, at int) (place int, seen uint64) {
 	filter, step := v.filter, v.step
 	if at < 0 || len(filter) == 0 {

@@ -181,8 +181,8 @@ func (v *view) packet(p *event.PacketEvent) {
 	}
 }
 
-// counterNames are the fields of a packet summary that count; counters gives
-// their values in the same order.
+// counterNames are the fields of a packet summary that are plain numbers; counters
+// gives their values in the same order.
 var counterNames = [...]string{
 	"packets", "bytes", "syn", "synack", "ack", "fin", "rst", "odd", "udp", "icmp", "other", "dropped", "would_drop", "ports", "peers",
 	"echo", "reflected", "service", "odd_kinds",

@@ -153,11 +153,14 @@ func (f *Frame) marshal(pool mem.BufferPool) (mem.BufferSlice, error) {
 func (f *Frame) unmarshal(data mem.BufferSlice, parcel Parcel, total int, pool mem.BufferPool) error {
 	f.Free()
 	f.Header = Header{}
-	if total > MaxMessageBytes {
+	if total > MaxMessageBytes || total == 0 {
+		if parcel != nil {
+			parcel.Free()
+		}
+		if total == 0 {
+			return nil
+		}
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, total, MaxMessageBytes)
-	}
-	if total == 0 {
-		return nil
 	}
 	first, rest := data[0], data[1:]
 	n, size, err := parseHeader(first.ReadOnlyData(), &f.Header)

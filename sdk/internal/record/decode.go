@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -250,31 +249,6 @@ func decodeID(b []byte) (event.ID, error) {
 		}
 	}
 	return id, r.err
-}
-
-// CloneAlert returns a copy that shares no memory with a but its Stream.
-func CloneAlert(a *event.AlertEvent) *event.AlertEvent {
-	c := *a
-	for _, s := range []*string{&c.ID, &c.RuleID, &c.Title, &c.Description, &c.Detector, &c.Group, &c.Peer} {
-		*s = strings.Clone(*s)
-	}
-	c.Entities = event.CloneFields(a.Entities)
-	c.Details = event.CloneFields(a.Details)
-	c.Tags = append([]string(nil), a.Tags...)
-	for i := range c.Tags {
-		c.Tags[i] = strings.Clone(c.Tags[i])
-	}
-	c.Causes = append([]event.ID(nil), a.Causes...)
-	c.Logs = append([]*event.LogEvent(nil), a.Logs...)
-	for i, e := range c.Logs {
-		c.Logs[i] = e.Clone()
-	}
-	c.Packets = append([]*event.PacketEvent(nil), a.Packets...)
-	for i, p := range c.Packets {
-		c.Packets[i] = p.Clone()
-		c.Packets[i].Interface = strings.Clone(p.Interface)
-	}
-	return &c
 }
 
 // reader walks the fields of one protobuf message. A field of an unexpected
