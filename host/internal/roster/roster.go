@@ -128,11 +128,11 @@ func (p *plugin) name() string {
 	return p.file
 }
 
-// New opens the roster; Scan fills it.
 // BatchesInMemory returns how many large batches were read into memory, since no
 // pipe was to be had for them.
 func (r *Roster) BatchesInMemory() uint64 { return r.pipes.Missed() }
 
+// New opens the roster; Scan fills it.
 func New(c Config) (*Roster, error) {
 	copies, err := catalog.OpenStore(c.DataDir + "/plugins")
 	if err != nil {
