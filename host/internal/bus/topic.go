@@ -53,11 +53,11 @@ func (t *Topic) Publish(ctx context.Context, f *pb.Frame, next uint64, e *Entry)
 		return context.Cause(ctx)
 	}
 	t.mu.RLock()
-	subs, taps := t.subs, t.taps
-	t.mu.RUnlock()
-	for _, tap := range taps {
-		tap.offer(f)
+	subs := t.subs
+	for _, tap := range t.taps {
+		tap.offer(f) // under the lock: the end of a tap frees what it was offered
 	}
+	t.mu.RUnlock()
 	for _, s := range subs {
 		if err := s.push(ctx, f, next, e); err != nil {
 			return err

@@ -3,9 +3,13 @@ package bus
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
 func TestTopic(t *testing.T) {
@@ -88,3 +92,46 @@ func TestTap(t *testing.T) {
 		t.Errorf("after the removal: %v, %d frames", err, len(tap.Frames()))
 	}
 }
+
+// TestTapFreesAll: whatever is offered while a tap ends is freed.
+func TestTapFreesAll(t *testing.T) {
+	pool := new(countingPool)
+	topic := new(Topic)
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	for range 2 {
+		running.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				records := pool.Get(2048)
+				if err := topic.Publish(context.Background(), pb.NewFrame(pb.Header{Kind: pb.Kind_KIND_LOG, Count: 1}, records, pool), 2, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 20_000 {
+		_, remove := topic.Tap()
+		remove()
+	}
+	close(stop)
+	running.Wait()
+	if n := pool.out.Load(); n != 0 {
+		t.Errorf("%d frames were never freed", n)
+	}
+}
+
+// countingPool counts the buffers that are out.
+type countingPool struct{ out atomic.Int64 }
+
+func (p *countingPool) Get(n int) *[]byte {
+	p.out.Add(1)
+	b := make([]byte, n)
+	return &b
+}
+
+func (p *countingPool) Put(*[]byte) { p.out.Add(-1) }

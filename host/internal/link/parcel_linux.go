@@ -73,8 +73,7 @@ func (p *Pipes) get() *pipe {
 	made := &pipe{out: fds[0], in: fds[1]}
 	if _, err := unix.FcntlInt(uintptr(made.in), unix.F_SETPIPE_SZ, pipeBytes); err != nil {
 		// More than /proc/sys/fs/pipe-max-size, or pipe-user-pages-soft of a user
-		// without privileges: as many as there are have to do.
-		p.limit = p.used - 1
+		// without privileges.
 		made.close()
 		return nil
 	}

@@ -46,6 +46,9 @@ func (s *splicer) Keep(n int) (pb.Parcel, error) {
 	if errors.Is(err, errFull) {
 		k.rest = make([]byte, n-k.pipe.bytes)
 		_, err = io.ReadFull(s.conn, k.rest)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 	}
 	if err != nil {
 		k.Free()

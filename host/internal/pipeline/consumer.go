@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ironpost/ironpost/host/internal/bus"
@@ -34,7 +35,7 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 		return fmt.Errorf("begin the %s link: %w", kind, err)
 	}
 	q.Start()
-	l := &consumerLink{member: m, kind: kind, queue: q, owed: make(chan owed, maxOwed)}
+	l := &consumerLink{member: m, kind: kind, queue: q, owed: make(chan owed, maxOwed), owedBytes: newOwedBytes()}
 	g, ctx := errgroup.WithContext(ctx)
 	// An error of the host's own ends the stream, which would not end by it.
 	defer context.AfterFunc(ctx, cancel)()
@@ -97,6 +98,8 @@ type consumerLink struct {
 	kind   string
 	queue  *bus.Queue
 	owed   chan owed
+	// owedBytes counts the changes in owed.
+	owedBytes *semaphore.Weighted
 
 	// Of the goroutine that receives.
 	alert     uint64 // journal index of the last alert

@@ -4,20 +4,37 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/semaphore"
+
+	"github.com/ironpost/ironpost/host/internal/bus"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
 // Bounds of what a detector's link leaves to settle.
 const (
-	maxOwed      = 64      // acknowledgements
-	maxUnflushed = 1 << 20 // bytes of alerts that are not on disk yet
+	maxOwed      = 64                   // acknowledgements
+	maxOwedBytes = pb.MaxStateBytes / 4 // of their changes; a single larger one is taken alone
+	maxUnflushed = 1 << 20              // bytes of alerts that are not on disk yet
 )
 
 // owed is an acknowledgement of a detector that counts once its alerts are safe.
 type owed struct {
 	alert uint64 // journal index of the last alert before it, 0 for none
 	ack   *pb.Ack
+	size  int64 // of its changes, as far as owedBytes counts it
 }
+
+// changesSize is what the changes of an acknowledgement take in memory.
+func changesSize(ack *pb.Ack) int {
+	n := 0
+	for _, c := range ack.Changes {
+		n += len(c.Key) + len(c.Value) + changeBytes
+	}
+	return n
+}
+
+// newOwedBytes bounds the changes that a link leaves to settle.
+func newOwedBytes() *semaphore.Weighted { return semaphore.NewWeighted(maxOwedBytes) }
 
 // owe gives credit back at once and leaves the rest of an acknowledgement to
 // settle, so that neither the detector nor its next answer waits for the disk. It
@@ -28,9 +45,17 @@ func (l *consumerLink) owe(ctx context.Context, ack *pb.Ack) error {
 			return err
 		}
 	}
+	size := changesSize(ack)
+	if size > pb.MaxStateBytes {
+		return fmt.Errorf("%w: %d bytes of state changes at once, at most %d are allowed", bus.ErrProtocol, size, pb.MaxStateBytes)
+	}
+	o := owed{l.alert, ack, int64(min(size, maxOwedBytes))}
+	if err := l.owedBytes.Acquire(ctx, o.size); err != nil {
+		return context.Cause(ctx)
+	}
 	l.member.handling.Add(1)
 	select {
-	case l.owed <- owed{l.alert, ack}:
+	case l.owed <- o:
 		return nil
 	case <-ctx.Done():
 		l.member.handling.Add(-1)
@@ -47,6 +72,7 @@ func (l *consumerLink) settle() error {
 		if err == nil {
 			err = l.acknowledged(o.ack)
 		}
+		l.owedBytes.Release(o.size)
 		l.member.handling.Add(-1)
 		if err != nil {
 			return err

@@ -355,6 +355,10 @@ func (j *Journal) run() {
 	var spare []byte
 	for range j.wake {
 		j.mu.Lock()
+		if j.err != nil {
+			j.mu.Unlock() // what follows a torn write could not be read again
+			continue
+		}
 		data, upTo := j.buffer, j.next
 		j.buffer = spare[:0]
 		j.mu.Unlock()

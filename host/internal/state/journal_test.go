@@ -205,6 +205,32 @@ func fill(t *testing.T, j *Journal, n int) {
 	}
 }
 
+// TestJournalStaysFailed: what could not be written is not on disk because of
+// anything that happens later.
+func TestJournalStaysFailed(t *testing.T) {
+	j, err := OpenJournal(t.TempDir(), 1<<20, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.file.Close(); err != nil { // every write fails from now on
+		t.Fatal(err)
+	}
+	index, err := j.Append(1, []byte("lost"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Wait(t.Context(), index); err == nil {
+		t.Fatal("got no error for an entry that cannot be written")
+	}
+	// Two rounds more, with nothing to write.
+	j.wake <- struct{}{}
+	j.wake <- struct{}{}
+	_ = j.Close() // the rounds are over
+	if err := j.Wait(t.Context(), index); err == nil {
+		t.Error("an entry that could not be written is said to be on disk later")
+	}
+}
+
 func TestJournalSegments(t *testing.T) {
 	dir := t.TempDir()
 	j := journal(t, dir, 1<<30, nil)
