@@ -79,6 +79,18 @@ func attempts() []attempt {
 			return err
 		}},
 
+		{"own-pages", "give pages of its own to a pipe, to change them when they are sent", func(*aims) error {
+			var ends [2]int
+			if err := unix.Pipe(ends[:]); err != nil {
+				return err
+			}
+			defer unix.Close(ends[0])
+			defer unix.Close(ends[1])
+			page := make([]byte, 4096)
+			_, err := unix.Vmsplice(ends[1], []unix.Iovec{{Base: &page[0], Len: uint64(len(page))}}, 0)
+			return err
+		}},
+
 		{"become-root", "become user 0", func(*aims) error { return raw(unix.SYS_SETUID, 0, 0) }},
 		{"user-namespace", "make a user namespace", func(*aims) error { return unix.Unshare(unix.CLONE_NEWUSER) }},
 		{"mount", "mount a file system", func(*aims) error { return unix.Mount("none", "/", "tmpfs", 0, "") }},
