@@ -238,12 +238,12 @@ func (d *Detector) amplificationAlert(v *victim, g *group[netip.AddrPort], t tor
 	target(a, g.key)
 	j := d.judgeFlood(floodReflection, t, base)
 	a.Description = fmt.Sprintf("%s receives %d bytes a second (bound %d) from port %d of %d sources, %d bytes a packet: answers to questions that somebody else asked in its name.",
-		a.Group, j.observed, j.bound, v.service, t.peers, v.bytes/v.packets)
+		a.Group, j.observed, j.bound, v.service, t.peers, v.bytes/max(v.packets, 1))
 	a.Details = append(append(a.Details, j.details("bytes/s")...), floodDetails(floodReflection, t)...)
 	a.Details = append(a.Details,
 		event.Field{Key: "sources", Value: number(t.peers)},
 		event.Field{Key: "src_port", Value: strconv.Itoa(int(v.service))},
-		event.Field{Key: "bytes_per_packet", Value: number(v.bytes / v.packets)})
+		event.Field{Key: "bytes_per_packet", Value: number(v.bytes / max(v.packets, 1))})
 	held(a, g.quiet(alarmFlood+alarm(floodReflection)))
 	return a
 }

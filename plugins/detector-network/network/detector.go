@@ -108,6 +108,7 @@ func (d *Detector) Packet(e *event.PacketEvent, raise func(*event.AlertEvent)) {
 	if at != d.open.at || stream != d.open.stream {
 		d.Flush(raise)
 		d.open.at, d.open.stream = at, stream
+		d.open.logins = d.open.logins[:0]
 	}
 	base := d.baseline(e.Interface, at)
 	d.open.base = base
@@ -283,7 +284,7 @@ func (d *Detector) flooded(e *event.PacketEvent, g *group[netip.AddrPort], k flo
 	}
 	for _, h := range from.sources {
 		h.joined = true
-		hold(h.g.quiet(alarmFlood+alarm(k)), now, now+int64(d.cfg.Suppress))
+		d.hold(h.g.quiet(alarmFlood+alarm(k)), now, now+int64(d.cfg.Suppress))
 	}
 	g.floods[k].add(surgeOf(e, n))
 	t, ok := g.floods[k].verdict(&d.cfg, now)
@@ -343,12 +344,14 @@ func (d *Detector) mayRaise(rule string, q *quiet, now int64, length time.Durati
 	return true
 }
 
-// hold silences a group about what another group has an alert for.
-func hold(q *quiet, now, until int64) {
-	if now >= q.until {
-		q.since = now
+// hold silences a group about what another group has an alert for, in one go for
+// as long as mayRaise does at most.
+func (d *Detector) hold(q *quiet, now, until int64) {
+	if now >= q.until || now < q.since {
+		q.since, q.until = now, now
 	}
-	q.until = max(q.until, until)
+	longest := max(int64(d.cfg.Remind), until-now)
+	q.until = max(q.until, min(until, q.since+longest))
 }
 
 // add makes a group, in place of the one seen longest ago when there is no

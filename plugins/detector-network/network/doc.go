@@ -41,11 +41,13 @@
 // brute_force: one source opens and closes at least Config.LoginRate connections
 // to one of Config.LoginPorts within Config.LoginWindow, each with little in it, or
 // Config.DatabaseRate to one of Config.DatabasePorts; all sources together five
-// times as many. Only summaries count in which the source sent to that port alone.
+// times as many, less those of sources that have an alert for them. Of one source,
+// only summaries count in which it sent to that port alone.
 //
 // new_listener: a local port up to Config.ListenerMaxPort that was never seen to
 // answer gets a SYN and at least twice as many segments with ACK within ten
-// seconds. A scanner sends one at the most.
+// seconds. A scanner sends one at the most. Ten are told in an hour; the others
+// are told when somebody comes again in a later one.
 //
 // # Bounds of rates
 //

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -131,18 +132,26 @@ type trickle struct {
 // steady is how many of the steps of its window a slow flood has SYNs in.
 const steady = steps * 4 / 5
 
-// addTrickle adds a summary to the window of a slow flood.
+// addTrickle adds a summary to the window of a slow flood, whose steps are in
+// rising order. One that lies before the window is left out.
 func addTrickle(window []trickle, e *event.PacketEvent, now int64, length time.Duration) []trickle {
 	size := int64(length) / steps
 	one := trickle{number: e.Time.UnixNano() / size, syn: e.SYN, ack: e.ACK, peers: uint64(e.Peers)}
 	first := now/size - steps + 1
-	if last := len(window) - 1; last >= 0 && window[last].number >= one.number {
-		// A late one of another interface, or the step at hand.
-		window[last].syn += one.syn
-		window[last].ack += one.ack
-		window[last].peers += one.peers
-	} else if one.number >= first {
-		window = append(window, one)
+	if one.number < first {
+		return window
+	}
+	i := len(window)
+	for i > 0 && window[i-1].number > one.number {
+		i--
+	}
+	if i > 0 && window[i-1].number == one.number {
+		w := &window[i-1]
+		w.syn += one.syn
+		w.ack += one.ack
+		w.peers += one.peers
+	} else {
+		window = slices.Insert(window, i, one)
 	}
 	gone := 0
 	for gone < len(window) && window[gone].number < first {

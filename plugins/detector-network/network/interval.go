@@ -31,6 +31,14 @@ type interval struct {
 	scans   []pendingScan
 	floods  []*pendingFlood
 	victims []victim
+	logins  []login // kept by Flush: the destinations may come in another batch
+}
+
+// login is the part of a summary to come of a destination that a source has its
+// alert for.
+type login struct {
+	to    netip.AddrPort
+	visit visit
 }
 
 // pendingScan is a source that crossed the bound of a scan.
@@ -127,7 +135,7 @@ func (d *Detector) scanned(e *event.PacketEvent, g *group[netip.Addr], f finding
 	if all := d.destinations.get(netip.AddrPortFrom(g.aim, 0)); all != nil && !g.silent(alarmScan, now) && all.silent(alarmScan, now) {
 		if q := all.quiet(alarmScan); now < q.since+int64(d.cfg.Remind) {
 			q.held++
-			hold(q, now, now+d.scanHold(f))
+			d.hold(q, now, now+d.scanHold(f))
 			d.destinations.mark(all)
 			d.stats.suppressed.Add(1)
 			return
@@ -216,7 +224,7 @@ func (d *Detector) raiseScan(p *pendingScan, others []pendingScan, raise func(*e
 		all = add(d, &d.destinations, whole)
 	}
 	all.last = max(all.last, p.now)
-	hold(all.quiet(alarmScan), p.now, p.now+d.scanHold(p.f))
+	d.hold(all.quiet(alarmScan), p.now, p.now+d.scanHold(p.f))
 	d.destinations.touch(all)
 	names = append(names, p.g.key)
 	slices.SortFunc(names, netip.Addr.Compare)

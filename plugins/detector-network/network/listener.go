@@ -42,7 +42,7 @@ func (d *Detector) listener(e *event.PacketEvent, to netip.AddrPort, base *basel
 	if !g.greeting.add(e, at) {
 		return
 	}
-	g.known, g.greeting = true, greeting{}
+	g.greeting = greeting{}
 	whole := netip.AddrPortFrom(to.Addr(), 0)
 	all := d.listeners.get(whole)
 	if all == nil {
@@ -52,17 +52,26 @@ func (d *Detector) listener(e *event.PacketEvent, to netip.AddrPort, base *basel
 	all.last = max(all.last, at)
 	d.listeners.touch(all)
 	if since := max(base.first, all.greeting.at); at-since < int64(d.cfg.ListenerLearning) {
+		g.known = true
+		return
+	}
+	if d.disabled[RuleListener] {
+		g.known = true
+		d.stats.suppressed.Add(1)
 		return
 	}
 	if hour := at / int64(time.Hour); hour != base.hour {
 		base.hour, base.listeners = hour, 0
 	}
-	base.listeners++
-	base.dirty = true
-	if base.listeners > listenersHour || d.disabled[RuleListener] {
+	// What this hour has no alert left for is told when somebody comes again in a
+	// later one.
+	if base.listeners >= listenersHour {
 		d.stats.suppressed.Add(1)
 		return
 	}
+	g.known = true
+	base.listeners++
+	base.dirty = true
 	raise(d.listenerAlert(e, to))
 }
 

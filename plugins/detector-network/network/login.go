@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -18,28 +19,45 @@ func (d *Detector) visit(e *event.PacketEvent, addr netip.Addr, m metric, base *
 		g = add(d, &d.logins, k)
 	}
 	now := advance(d, g, e)
-	g.visits = addVisit(g.visits, e, now, d.cfg.LoginWindow)
+	one := visitOf(e, d.cfg.LoginWindow)
+	g.visits = addVisit(g.visits, one, now, d.cfg.LoginWindow)
 	d.logins.touch(g)
 	sum, short := logins(g.visits)
 	bound := base.loginBound(m, now)
 	if short == 0 || !base.reaches(m, short, bound) {
 		return
 	}
+	own := g.visits
 	g.visits = nil
 	if d.mayRaise(RuleLogin, g.quiet(alarmLogin), now, d.cfg.Suppress) {
 		raise(d.loginAlert(e, k, sum, judged{short, bound, base.usual[m], d.cfg.LoginWindow}, g.quiet(alarmLogin)))
 	}
-	// The destination is silent about what one source explains.
 	if to := netip.AddrPortFrom(e.Destination.Unmap(), k.Port()); usable(to.Addr()) {
-		t := d.destinations.get(to)
-		if t == nil {
-			t = add(d, &d.destinations, to)
-			t.last = now
-		}
-		t.visits = nil
-		hold(t.quiet(alarmLogin), now, now+int64(d.cfg.Suppress))
-		d.destinations.touch(t)
+		d.excuse(to, own, one)
 	}
+}
+
+// excuse takes what a source has its alert for off a destination, so that nothing
+// else there goes unsaid. one is the summary at hand, which own contains and the
+// destination has yet to receive.
+func (d *Detector) excuse(to netip.AddrPort, own []visit, one visit) {
+	if len(d.open.logins) < maxPending {
+		d.open.logins = append(d.open.logins, login{to, one})
+	}
+	t := d.destinations.get(to)
+	if t == nil {
+		return
+	}
+	for _, v := range own {
+		if v.number == one.number {
+			v.less(one)
+		}
+		i := slices.IndexFunc(t.visits, func(w visit) bool { return w.number == v.number })
+		if i >= 0 {
+			t.visits[i].less(v)
+		}
+	}
+	d.destinations.mark(t)
 }
 
 // crowded takes up a summary of a login port, from all sources.
@@ -49,7 +67,13 @@ func (d *Detector) crowded(e *event.PacketEvent, g *group[netip.AddrPort], m met
 	} else {
 		m = metricDatabases
 	}
-	g.visits = addVisit(g.visits, e, now, d.cfg.LoginWindow)
+	one := visitOf(e, d.cfg.LoginWindow)
+	for _, l := range d.open.logins {
+		if l.to == g.key {
+			one.less(l.visit)
+		}
+	}
+	g.visits = addVisit(g.visits, one, now, d.cfg.LoginWindow)
 	sum, short := logins(g.visits)
 	bound := base.loginBound(m, now)
 	if short == 0 || !base.reaches(m, short, bound) {
@@ -70,23 +94,47 @@ type visit struct {
 	bytes  uint64
 }
 
+func visitOf(e *event.PacketEvent, length time.Duration) visit {
+	return visit{
+		number: e.Time.UnixNano() / (int64(length) / steps),
+		syn:    e.SYN, ack: e.ACK, closed: e.FIN + e.RST, bytes: e.Bytes,
+	}
+}
+
+func (v *visit) add(w visit) {
+	v.syn += w.syn
+	v.ack += w.ack
+	v.closed += w.closed
+	v.bytes += w.bytes
+}
+
+// less takes w off, down to zero.
+func (v *visit) less(w visit) {
+	v.syn -= min(w.syn, v.syn)
+	v.ack -= min(w.ack, v.ack)
+	v.closed -= min(w.closed, v.closed)
+	v.bytes -= min(w.bytes, v.bytes)
+}
+
 // shortVisit is how many bytes a source sends, at most, in the mean connection
 // in which a password is tried: a key exchange and a few attempts take 3 to 8 KB.
 const shortVisit = 12 << 10
 
-// addVisit adds a summary to the window.
-func addVisit(window []visit, e *event.PacketEvent, now int64, length time.Duration) []visit {
-	size := int64(length) / steps
-	one := visit{number: e.Time.UnixNano() / size, syn: e.SYN, ack: e.ACK, closed: e.FIN + e.RST, bytes: e.Bytes}
-	first := now/size - steps + 1
-	if last := len(window) - 1; last >= 0 && window[last].number >= one.number {
-		w := &window[last]
-		w.syn += one.syn
-		w.ack += one.ack
-		w.closed += one.closed
-		w.bytes += one.bytes
-	} else if one.number >= first {
-		window = append(window, one)
+// addVisit adds counts to the steps of a window, in rising order, and drops the
+// steps that left it. What lies before the window is left out.
+func addVisit(window []visit, one visit, now int64, length time.Duration) []visit {
+	first := now/(int64(length)/steps) - steps + 1
+	if one.number < first {
+		return window
+	}
+	i := len(window)
+	for i > 0 && window[i-1].number > one.number {
+		i--
+	}
+	if i > 0 && window[i-1].number == one.number {
+		window[i-1].add(one)
+	} else {
+		window = slices.Insert(window, i, one)
 	}
 	gone := 0
 	for gone < len(window) && window[gone].number < first {

@@ -236,7 +236,7 @@ func forgedFlood(b *testing.B, alerted bool) {
 		if len(run(d, f.events)) != 1 {
 			b.Fatal("want an alert")
 		}
-		hold(d.destinations.get(netip.AddrPortFrom(host4, 80)).quiet(alarmFlood), start.UnixNano(), 1<<62)
+		d.hold(d.destinations.get(netip.AddrPortFrom(host4, 80)).quiet(alarmFlood), start.UnixNano(), 1<<62)
 	}
 	changes := sdk.NewChanges(func(string, []byte, bool) {})
 	raise := func(*event.AlertEvent) {}
