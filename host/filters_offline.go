@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -26,7 +27,23 @@ func pinDir(s Sources) (string, error) {
 	return c.Host().EBPF.PinDir, nil
 }
 
-// PinnedFilters describes, without a host, the filters that are pinned in this
+// pinned returns what is pinned in this network namespace, by whatever host: all,
+// or that for the names. Its error wraps control.ErrNotFound when there is none
+// for one of them.
+func pinned(dir string, names []string) ([]xdp.Pins, error) {
+	found, err := xdp.Pinned(dir)
+	if err != nil || len(names) == 0 {
+		return found, err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(found, func(p xdp.Pins) bool { return p.Interface == name }) {
+			return nil, fmt.Errorf("%w: nothing is pinned for %s in %s", control.ErrNotFound, name, dir)
+		}
+	}
+	return slices.DeleteFunc(found, func(p xdp.Pins) bool { return !slices.Contains(names, p.Interface) }), nil
+}
+
+// PinnedFilters describes, without a host, the filters that hosts pinned in this
 // network namespace.
 func PinnedFilters(s Sources, names []string) (*pb.FiltersResponse, error) {
 	dir, err := pinDir(s)
@@ -34,25 +51,21 @@ func PinnedFilters(s Sources, names []string) (*pb.FiltersResponse, error) {
 		return nil, err
 	}
 	out := filtersResponse(dir)
-	found, err := xdp.Pinned(dir)
+	found, err := pinned(dir, names)
 	if err != nil {
-		return nil, fmt.Errorf("ebpf status: %w", err)
+		return nil, fmt.Errorf("look for pinned filters: %w", err)
 	}
-	if len(names) > 0 {
-		found = names
-	}
-	for _, name := range found {
-		filter, err := xdp.Inspect(dir, name)
+	for _, p := range found {
+		filter, err := xdp.Inspect(p)
 		if err != nil {
-			if errors.Is(err, xdp.ErrNotFound) && len(names) > 0 {
-				return nil, fmt.Errorf("%w: %w", control.ErrNotFound, err)
-			}
-			out.Filters = append(out.Filters, &pb.Filter{Interface: name, Index: uint32(xdp.InterfaceIndex(name)), State: "left", Error: err.Error()})
+			out.Filters = append(out.Filters, &pb.Filter{
+				Interface: p.Interface, Index: uint32(xdp.InterfaceIndex(p.Interface)), State: "left", Pins: p.Dir, Error: err.Error(),
+			})
 			continue
 		}
 		f := describeFilter(filter)
 		f.State = "left"
-		if xdp.Held(dir, name) {
+		if xdp.Held(p) {
 			f.State = "attached"
 		}
 		_ = filter.Close() // descriptors of what stays
@@ -62,23 +75,24 @@ func PinnedFilters(s Sources, names []string) (*pb.FiltersResponse, error) {
 }
 
 // DetachPinned takes filters that no host has off their interfaces, those of the
-// names or all, and names them in its answer.
+// names or all, whichever host pinned them, and names them in its answer.
 func DetachPinned(s Sources, names []string) (*pb.FiltersResponse, error) {
 	dir, err := pinDir(s)
 	if err != nil {
 		return nil, err
 	}
-	if len(names) == 0 {
-		if names, err = xdp.Pinned(dir); err != nil {
-			return nil, fmt.Errorf("ebpf detach: %w", err)
-		}
+	found, err := pinned(dir, names)
+	if err != nil {
+		return nil, fmt.Errorf("look for pinned filters: %w", err)
 	}
 	out := filtersResponse(dir)
 	var errs []error
-	for _, name := range names {
-		switch err := xdp.Unpin(dir, name); {
+	for _, p := range found {
+		switch err := xdp.Unpin(p); {
 		case err == nil:
-			out.Filters = append(out.Filters, &pb.Filter{Interface: name, Index: uint32(xdp.InterfaceIndex(name)), State: "detached"})
+			out.Filters = append(out.Filters, &pb.Filter{
+				Interface: p.Interface, Index: uint32(xdp.InterfaceIndex(p.Interface)), State: "detached", Pins: p.Dir,
+			})
 		case errors.Is(err, xdp.ErrNotFound):
 			errs = append(errs, fmt.Errorf("%w: %w", control.ErrNotFound, err))
 		case errors.Is(err, xdp.ErrHeld):
@@ -90,6 +104,39 @@ func DetachPinned(s Sources, names []string) (*pb.FiltersResponse, error) {
 	return out, errors.Join(errs...)
 }
 
+// inspect opens the pinned filter of an interface. Of several hosts' that is the
+// one that is attached, else the first.
+func inspect(dir, name string) (*xdp.Filter, error) {
+	found, err := pinned(dir, []string{name})
+	if err != nil {
+		return nil, fmt.Errorf("look for pinned filters: %w", err)
+	}
+	var (
+		first *xdp.Filter
+		errs  []error
+	)
+	for _, p := range found {
+		filter, err := xdp.Inspect(p)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case filter.Index() != 0:
+			if first != nil {
+				_ = first.Close() // descriptors of what stays
+			}
+			return filter, nil
+		case first == nil:
+			first = filter
+		default:
+			_ = filter.Close() // descriptors of what stays
+		}
+	}
+	if first == nil {
+		return nil, errors.Join(errs...)
+	}
+	return first, nil
+}
+
 // DumpPinned shows what a pinned filter holds, and what it saw since the last
 // host ended.
 func DumpPinned(s Sources, r *pb.DumpFilterRequest) (*pb.DumpFilterResponse, error) {
@@ -97,11 +144,8 @@ func DumpPinned(s Sources, r *pb.DumpFilterRequest) (*pb.DumpFilterResponse, err
 	if err != nil {
 		return nil, err
 	}
-	filter, err := xdp.Inspect(dir, r.GetInterface())
+	filter, err := inspect(dir, r.GetInterface())
 	if err != nil {
-		if errors.Is(err, xdp.ErrNotFound) {
-			err = fmt.Errorf("%w: %w", control.ErrNotFound, err)
-		}
 		return nil, err
 	}
 	defer func() { _ = filter.Close() }()

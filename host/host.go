@@ -136,7 +136,7 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openPlugins(ctx, s); err != nil {
 		return err
 	}
-	d.network = attach(s.EBPF, func() bool { return d.responder.Mode() != config.Enforce }, d.log)
+	d.network = attach(s.EBPF, d.dataDir, func() bool { return d.responder.Mode() != config.Enforce }, d.log)
 	d.network.lists = d.responder
 	d.network.publish = d.pipeline.PublishPackets
 	d.later(func() {

@@ -2,8 +2,11 @@ package host
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -41,7 +44,9 @@ type watched struct {
 // named, as these come and go.
 type network struct {
 	settings config.EBPF
-	log      hclog.Logger
+	// owner tells the pins of this host from those of others.
+	owner string
+	log   hclog.Logger
 	// simulate tells whether filters drop nothing now.
 	simulate func() bool
 
@@ -70,10 +75,10 @@ type network struct {
 }
 
 // attach attaches the filter to every interface that is named. One that fails
-// is reported and holds up nothing. What an earlier host left on interfaces that
-// are no longer named is taken off.
-func attach(c config.EBPF, simulate func() bool, log hclog.Logger) *network {
-	n := &network{settings: c, simulate: simulate, log: log, taps: make(map[*tap]bool)}
+// is reported and holds up nothing. What an earlier host of the same data directory
+// left on interfaces that are no longer named is taken off.
+func attach(c config.EBPF, dataDir string, simulate func() bool, log hclog.Logger) *network {
+	n := &network{settings: c, owner: pinOwner(dataDir), simulate: simulate, log: log, taps: make(map[*tap]bool)}
 	n.life, n.cancel = context.WithCancel(context.Background())
 	n.change.Lock()
 	defer n.change.Unlock()
@@ -89,22 +94,33 @@ func attach(c config.EBPF, simulate func() bool, log hclog.Logger) *network {
 	return n
 }
 
-// sweep detaches filters that are pinned for interfaces that are not watched:
-// nobody would keep their lists.
+// pinOwner names who pins filters: the host of a data directory, which one process
+// has at a time. It is the start of a SHA-256 of the directory's real path.
+func pinOwner(dataDir string) string {
+	if path, err := filepath.EvalSymlinks(dataDir); err == nil {
+		dataDir = path
+	}
+	sum := sha256.Sum256([]byte(dataDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+// sweep detaches filters that this host pinned for interfaces that are no longer
+// watched: nobody would keep their lists. Those of other hosts are theirs.
 func (n *network) sweep() {
-	names, err := xdp.Pinned(n.settings.PinDir)
+	found, err := xdp.Pinned(n.settings.PinDir)
 	if err != nil && !errors.Is(err, xdp.ErrUnsupported) {
 		n.log.Debug("cannot look for filters of an earlier host", "error", err)
 	}
-	for _, name := range names {
-		if slices.ContainsFunc(n.interfaces, func(w *watched) bool { return w.name == name }) {
+	for _, p := range found {
+		name := p.Interface
+		if p.Owner != n.owner || slices.ContainsFunc(n.interfaces, func(w *watched) bool { return w.name == name }) {
 			continue
 		}
-		switch err := xdp.Unpin(n.settings.PinDir, name); {
+		switch err := xdp.Unpin(p); {
 		case err == nil:
 			n.log.Warn("detached the packet filter of an earlier host: the interface is no longer named", "interface", name)
 		case errors.Is(err, xdp.ErrHeld):
-			n.log.Info("another host watches an interface", "interface", name)
+			n.log.Info("another process has the packet filter of an earlier host", "interface", name)
 		default:
 			n.log.Error("the packet filter of an earlier host is left", "interface", name, "error", err)
 		}
@@ -118,6 +134,7 @@ func (n *network) bring(w *watched) {
 		Interface: w.name,
 		Mode:      xdp.Mode(n.settings.Mode),
 		PinDir:    n.settings.PinDir,
+		Owner:     n.owner,
 		// A filter that goes on must neither drop in a mode that does not, nor
 		// pause in one that does. A new one has nothing to drop yet.
 		Simulate:      n.simulate(),

@@ -49,15 +49,22 @@ func newLife(t *testing.T, pins ...string) *life {
 		run(t, pair.Attacker, 10*time.Second, "ip", "neigh", "replace", ip.String(), "lladdr", pair.Victim.MAC.String(),
 			"dev", pair.Attacker.Interface, "nud", "permanent")
 	}
-	l.Host = hosttest.Start(t, hosttest.Options{
+	l.Host = l.host(fmt.Sprintf("%q", pair.Victim.Interface))
+	return l
+}
+
+// host starts a host, with a data directory of its own, that names interfaces and
+// pins where l does.
+func (l *life) host(interfaces string) *hosttest.Host {
+	l.t.Helper()
+	return hosttest.Start(l.t, hosttest.Options{
 		Plugins: []string{},
-		Config:  fmt.Sprintf("[ebpf]\ninterface = [%q]\nmax_entries = 2048\npin_dir = %q\n", pair.Victim.Interface, l.pins),
+		Config:  fmt.Sprintf("[ebpf]\ninterface = [%s]\nmax_entries = 2048\npin_dir = %q\n", interfaces, l.pins),
 		Env:     []string{"IRONPOST_EBPF_PIN_DIR=" + l.pins},
 		Command: func(name string, args ...string) *exec.Cmd {
-			return pair.Victim.Command(context.Background(), name, args...)
+			return l.Victim.Command(context.Background(), name, args...)
 		},
 	})
-	return l
 }
 
 // CLIOrFail runs the command line.

@@ -93,6 +93,9 @@ func filtersText(r *ironpostv1.FiltersResponse) []byte {
 			line("  ", "error", "%s", f.GetError())
 		}
 		if f.GetProgramId() == 0 && len(f.GetMaps()) == 0 {
+			if f.GetPins() != "" {
+				line("  ", "pinned", "%s", f.GetPins())
+			}
 			continue
 		}
 		simulate := "blocks are carried out"
@@ -153,7 +156,7 @@ func (c *cli) ebpfDetachCmd() *cobra.Command {
 		Short: "Take filters off their interfaces and remove what is pinned",
 		Long: `Takes filters off. Nothing is watched or dropped there until "ironpost ebpf attach",
 or until the host starts again. Without a host it takes off what the last one
-left, which needs root.`,
+left, whichever host that was, which needs root.`,
 		Example: `  ironpost ebpf detach eth0
   ironpost ebpf detach --all`,
 		Args: between(0, -1, ""),
@@ -204,6 +207,8 @@ func (c *cli) showChange(r *ironpostv1.FiltersResponse) error {
 			text += ", " + f.GetMode() + ", pinned in " + f.GetPins()
 		case f.GetState() == "attached":
 			text += ", " + f.GetMode() + ", not pinned: " + f.GetUnpinned()
+		case f.GetState() == "detached" && f.GetPins() != "":
+			text += ", was pinned in " + f.GetPins()
 		case f.GetState() != "detached" && f.GetError() != "":
 			text += ": " + f.GetError()
 		}

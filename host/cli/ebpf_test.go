@@ -28,7 +28,7 @@ func (b *backend) Filters(_ context.Context, names []string) (*ironpostv1.Filter
 			{
 				Interface: "eth0", Index: 2, State: "attached", Mode: "native", ProgramId: 17, ProgramName: "ironpost_xdp",
 				ProgramTag: "b795396d3187b69e", ProgramLoaded: timestamppb.New(began), LinkId: 3, Schema: "0123456789abcdef",
-				Pins: "/sys/fs/bpf/ironpost/eth0@4026531840/0123456789abcdef", Packets: 5, Bytes: 2048, Dropped: 1,
+				Pins: "/sys/fs/bpf/ironpost/eth0@4026531840@5e1f0c3a/0123456789abcdef", Packets: 5, Bytes: 2048, Dropped: 1,
 				Counters: []*ironpostv1.Count{{Name: "drop.block_host4", Value: 1}, {Name: "protocol.tcp", Value: 5}},
 				Maps: []*ironpostv1.FilterMap{
 					{Name: "hosts4", Type: "Hash", Id: 21, Counted: true, Entries: 1024, MaxEntries: 4096, Bytes: 4096},

@@ -40,14 +40,14 @@ func attach(program *ebpf.Program, index int, config Config) (link.Link, Mode, e
 			return l, ModeNative, nil
 		}
 		if config.Mode == ModeNative || !nativeLacking(err) {
-			return nil, "", attachError(err, index, config.Interface)
+			return nil, "", attachError(err, index, config)
 		}
 		config.Logger.Warn("driver has no native XDP for this interface, using the slower generic mode",
 			"interface", config.Interface, "reason", err)
 	}
 	l, err := link.AttachXDP(link.XDPOptions{Program: program, Interface: index, Flags: link.XDPGenericMode})
 	if err != nil {
-		return nil, "", attachError(err, index, config.Interface)
+		return nil, "", attachError(err, index, config)
 	}
 	return l, ModeGeneric, nil
 }
@@ -64,13 +64,13 @@ func nativeLacking(err error) bool {
 	return errors.Is(err, ebpf.ErrNotSupported)
 }
 
-func attachError(err error, index int, name string) error {
+func attachError(err error, index int, config Config) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("attach: %w: %w", ErrPermission, err)
 	// EEXIST: a program of the other mode is attached.
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("attach: %w", busy(index, name))
+		return fmt.Errorf("attach: %w", busy(index, config))
 	}
 	return fmt.Errorf("attach: %w", err)
 }
@@ -96,8 +96,8 @@ func attachedProgram(index int) (uint32, Mode, error) {
 }
 
 // busy asks the kernel who is attached; what it does not tell stays empty.
-func busy(index int, name string) *BusyError {
-	e := &BusyError{Interface: name}
+func busy(index int, config Config) *BusyError {
+	e := &BusyError{Interface: config.Interface, Pins: pinsOn(config.PinDir, index)}
 	l, err := netlink.LinkByIndex(index)
 	if err != nil || l.Attrs().Xdp == nil {
 		return e

@@ -42,11 +42,13 @@
 //
 // With Config.PinDir maps and link are pinned in a bpffs, in
 //
-//	PIN-DIR/INTERFACE@NETWORK-NAMESPACE/SCHEMA/
+//	PIN-DIR/INTERFACE@NETWORK-NAMESPACE@OWNER/SCHEMA/
 //
-// where the schema names the layout and the sizes of the maps. The filter goes
-// on when the process closes it or dies. Open takes a pinned filter over: its
-// program is replaced by an update of the link, which no packet can slip past. If
+// where the owner is Config's, and the schema names the layout and the sizes of
+// the maps. The filter goes on when the process closes it or dies. Open takes a
+// filter over that the same owner pinned, and meets that of another with a
+// BusyError. To take it over, the program is replaced by an update of the link,
+// which no packet can slip past. If
 // the schema is another, new maps are made, filled from the pinned lists, and
 // only then does the link lead to them. A process that is killed at any point of
 // this leaves a link with maps whose lists are whole; what else it left is

@@ -77,19 +77,19 @@ func (*Filter) Capture(context.Context, int, func(Captured) error) (uint64, erro
 }
 
 // Inspect returns ErrUnsupported.
-func Inspect(string, string) (*Filter, error) { return nil, ErrUnsupported }
+func Inspect(Pins) (*Filter, error) { return nil, ErrUnsupported }
 
 // Pinned returns ErrUnsupported.
-func Pinned(string) ([]string, error) { return nil, ErrUnsupported }
+func Pinned(string) ([]Pins, error) { return nil, ErrUnsupported }
 
 // Supports returns ErrUnsupported.
 func Supports() ([]Support, error) { return nil, ErrUnsupported }
 
 // Unpin returns ErrUnsupported.
-func Unpin(string, string) error { return ErrUnsupported }
+func Unpin(Pins) error { return ErrUnsupported }
 
 // Held returns false.
-func Held(string, string) bool { return false }
+func Held(Pins) bool { return false }
 
 // WatchInterfaces returns ErrUnsupported.
 func WatchInterfaces(context.Context, func()) error { return ErrUnsupported }

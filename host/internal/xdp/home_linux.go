@@ -3,6 +3,7 @@
 package xdp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,8 +22,8 @@ import (
 // linkPin is the name of the link in a directory of pins; the maps have theirs.
 const linkPin = "link"
 
-// home is the directory of the pins of one interface,
-// ROOT/INTERFACE@NETWORK-NAMESPACE. It holds one directory for each schema:
+// home is the directory of the pins of one interface and owner,
+// ROOT/INTERFACE@NETWORK-NAMESPACE@OWNER. It holds one directory for each schema:
 // one at rest, two while the maps are moved from one to the other. Who has a
 // home locked is the one process that may change it.
 type home struct {
@@ -32,16 +33,19 @@ type home struct {
 
 // homeName is the name of an interface's home. Names in a bpffs hold no dot,
 // which the names of VLAN devices do; and an interface is known by its name only
-// within its network namespace.
-func homeName(name string, namespace uint64) string {
-	return strings.NewReplacer("%", "%25", ".", "%2e", "@", "%40").Replace(name) + "@" + strconv.FormatUint(namespace, 10)
+// within its network namespace. The owner is one that Config allows.
+func homeName(name string, namespace uint64, owner string) string {
+	return strings.NewReplacer("%", "%25", ".", "%2e", "@", "%40").Replace(name) + "@" + strconv.FormatUint(namespace, 10) + "@" + owner
 }
 
-// homeInterface is the inverse of homeName.
-func homeInterface(dir string) (name string, namespace uint64, ok bool) {
-	name, number, found := strings.Cut(dir, "@")
-	namespace, err := strconv.ParseUint(number, 10, 64)
-	return strings.NewReplacer("%25", "%", "%2e", ".", "%40", "@").Replace(name), namespace, found && err == nil
+// parseHome is the inverse of homeName.
+func parseHome(dir string) (name string, namespace uint64, owner string, ok bool) {
+	parts := strings.Split(dir, "@")
+	if len(parts) != 3 || parts[0] == "" || !validOwner(parts[2]) {
+		return "", 0, "", false
+	}
+	namespace, err := strconv.ParseUint(parts[1], 10, 64)
+	return strings.NewReplacer("%25", "%", "%2e", ".", "%40", "@").Replace(parts[0]), namespace, parts[2], err == nil
 }
 
 // networkNamespace returns the number of the calling thread's namespace.
@@ -53,9 +57,9 @@ func networkNamespace() (uint64, error) {
 	return st.Ino, nil
 }
 
-// openHome makes and locks the home of an interface. Its error wraps ErrHeld
+// openHome makes and locks an owner's home of an interface. Its error wraps ErrHeld
 // when another process has it; any other error says why nothing can be pinned.
-func openHome(root, name string) (*home, error) {
+func openHome(root, name, owner string) (*home, error) {
 	if root == "" {
 		return nil, errors.New("pinning is switched off (ebpf.pin_dir is empty)")
 	}
@@ -66,7 +70,7 @@ func openHome(root, name string) (*home, error) {
 	if err := checkRoot(root); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(root, homeName(name, namespace))
+	path := filepath.Join(root, homeName(name, namespace, owner))
 	// It may be removed between its making and its locking, by who has it locked;
 	// and who has it locked may only be looking, or be about to end.
 	for deadline := time.Now().Add(heldPatience); ; time.Sleep(heldPatience / 50) {
@@ -298,9 +302,9 @@ func closeMaps(all map[string]*ebpf.Map) {
 	}
 }
 
-// homes returns the homes of the calling thread's network namespace, by the name
-// of their interface, sorted.
-func homes(root string) ([]string, error) {
+// Pinned returns what is pinned below root for interfaces of the calling thread's
+// network namespace, by whatever owner, sorted by interface and owner.
+func Pinned(root string) ([]Pins, error) {
 	namespace, err := networkNamespace()
 	if err != nil {
 		return nil, err
@@ -312,16 +316,44 @@ func homes(root string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the pins: %w", err)
 	}
-	var names []string
+	var found []Pins
 	for _, e := range entries {
-		name, number, ok := homeInterface(e.Name())
+		name, number, owner, ok := parseHome(e.Name())
 		if !ok || number != namespace {
 			continue
 		}
-		if sets, err := os.ReadDir(filepath.Join(root, e.Name())); err == nil && len(sets) > 0 {
-			names = append(names, name)
+		p := Pins{Interface: name, Owner: owner, Dir: filepath.Join(root, e.Name())}
+		if sets, err := os.ReadDir(p.Dir); err == nil && len(sets) > 0 {
+			found = append(found, p)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.SortFunc(found, func(a, b Pins) int {
+		return cmp.Or(strings.Compare(a.Interface, b.Interface), strings.Compare(a.Owner, b.Owner))
+	})
+	return found, nil
+}
+
+// pinsOn returns the pins below root whose link is on the interface of that
+// index, zero when there are none or that cannot be told. The interface may have
+// been renamed since.
+func pinsOn(root string, index int) Pins {
+	found, err := Pinned(root)
+	if err != nil {
+		return Pins{}
+	}
+	for _, p := range found {
+		linked, _, err := (&home{path: p.Dir}).sets()
+		if err != nil {
+			continue
+		}
+		on := slices.ContainsFunc(linked, func(s *pinSet) bool {
+			_, ok := s.attachedTo(index)
+			return ok
+		})
+		closeSets(linked)
+		if on {
+			return p
+		}
+	}
+	return Pins{}
 }

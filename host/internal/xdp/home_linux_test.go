@@ -24,14 +24,14 @@ func TestHeld(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrHeld)
 	}
 	s.in(func() error {
-		if err := Unpin(s.pins, s.Victim.Interface); !errors.Is(err, ErrHeld) {
+		if err := Unpin(s.pinsOf(DefaultOwner)); !errors.Is(err, ErrHeld) {
 			t.Errorf("unpin: got %v, want %v", err, ErrHeld)
 		}
-		if !Held(s.pins, s.Victim.Interface) {
+		if !Held(s.pinsOf(DefaultOwner)) {
 			t.Error("it is not held")
 		}
 		// Looking is allowed.
-		r, err := Inspect(s.pins, s.Victim.Interface)
+		r, err := Inspect(s.pinsOf(DefaultOwner))
 		if err != nil {
 			t.Error(err)
 			return nil
@@ -71,20 +71,20 @@ func TestDetach(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.in(func() error {
-		names, err := Pinned(s.pins)
-		if err != nil || !slices.Equal(names, []string{s.Victim.Interface}) {
-			t.Errorf("got pinned %v, %v, want %s", names, err, s.Victim.Interface)
+		want := s.pinsOf(DefaultOwner)
+		if found, err := Pinned(s.pins); err != nil || !slices.Equal(found, []Pins{want}) {
+			t.Errorf("got pinned %v, %v, want %v", found, err, want)
 		}
-		return Unpin(s.pins, s.Victim.Interface)
+		return Unpin(s.pinsOf(DefaultOwner))
 	})
 	if id, _ := s.attached(); id != 0 || len(s.sets()) != 0 {
 		t.Errorf("got program %d, pins %v after Unpin, want none", id, s.sets())
 	}
 	s.in(func() error {
-		if err := Unpin(s.pins, s.Victim.Interface); !errors.Is(err, ErrNotFound) {
+		if err := Unpin(s.pinsOf(DefaultOwner)); !errors.Is(err, ErrNotFound) {
 			t.Errorf("unpin again: got %v, want %v", err, ErrNotFound)
 		}
-		if _, err := Inspect(s.pins, s.Victim.Interface); !errors.Is(err, ErrNotFound) {
+		if _, err := Inspect(s.pinsOf(DefaultOwner)); !errors.Is(err, ErrNotFound) {
 			t.Errorf("inspect: got %v, want %v", err, ErrNotFound)
 		}
 		return nil
@@ -141,8 +141,8 @@ func TestInterfaceGone(t *testing.T) {
 	fillSome(t, f)
 	index := f.Index()
 	s.in(func() error {
-		if names, err := Pinned(s.pins); err != nil || !slices.Equal(names, []string{name}) {
-			t.Errorf("got pinned %v, %v, want %s", names, err, name)
+		if found, err := Pinned(s.pins); err != nil || len(found) != 1 || found[0].Interface != name {
+			t.Errorf("got pinned %v, %v, want %s", found, err, name)
 		}
 		l, err := netlink.LinkByName(name)
 		if err != nil {
@@ -163,6 +163,52 @@ func TestInterfaceGone(t *testing.T) {
 	}
 	if got := s.sets(); len(got) != 1 {
 		t.Errorf("got pins %v, want one set", got)
+	}
+	if err := f.Detach(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOwners has two owners meet on an interface: neither has what the other
+// pinned, each has its own again.
+func TestOwners(t *testing.T) {
+	s := newStage(t)
+	f := s.open(Config{Owner: "aaaa"})
+	fillSome(t, f)
+	want := s.pinsOf("aaaa")
+	refused := func(when string) {
+		t.Helper()
+		program, _ := s.attached()
+		_, err := s.tryOpen(Config{Owner: "bbbb", Mode: ModeGeneric, Simulate: true, MaxEntries: 2048})
+		var busy *BusyError
+		if !errors.As(err, &busy) || busy.Pins != want || !strings.Contains(err.Error(), want.Dir) || !strings.Contains(err.Error(), "ironpost ebpf detach "+want.Interface) {
+			t.Errorf("%s: got %v, want it to name %s and how to end it", when, err, want.Dir)
+		}
+		s.in(func() error {
+			if found, err := Pinned(s.pins); err != nil || !slices.Equal(found, []Pins{want}) {
+				t.Errorf("%s: got pinned %v, %v, want %v", when, found, err, want)
+			}
+			return nil
+		})
+		if id, mode := s.attached(); id != program || id == 0 || mode != ModeNative {
+			t.Errorf("%s: got program %d, %s, want %d to go on natively", when, id, mode, program)
+		}
+	}
+	refused("while its owner runs")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused("while its owner is away")
+
+	f = s.open(Config{Owner: "aaaa"})
+	checkSome(t, f)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.in(func() error { return Unpin(want) })
+	f = s.open(Config{Owner: "bbbb"})
+	if got, err := f.Entries(); err != nil || len(got) != 0 || f.Unpinned() != "" {
+		t.Errorf("got entries %v, %v, unpinned %q of another owner, want a new pinned filter", got, err, f.Unpinned())
 	}
 	if err := f.Detach(); err != nil {
 		t.Error(err)

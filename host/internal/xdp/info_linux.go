@@ -143,23 +143,19 @@ func (f *Filter) Current() ([]event.PacketEvent, error) {
 	return s.events, nil
 }
 
-// Inspect opens the pinned filter of an interface for reading, whether or not a
-// host has it. Close it afterwards. Its error wraps ErrNotFound when nothing is
-// pinned, and ErrUnsupported when another build made the maps.
-func Inspect(root, name string) (*Filter, error) {
-	f, err := openForReading(root, name)
+// Inspect opens a pinned filter for reading, whether or not a host has it. Close
+// it afterwards. Its error wraps ErrNotFound when nothing is pinned there, and
+// ErrUnsupported when another build made the maps.
+func Inspect(p Pins) (*Filter, error) {
+	f, err := openForReading(p)
 	if err != nil {
-		return nil, fmt.Errorf("inspect the filter on %s: %w", name, err)
+		return nil, fmt.Errorf("inspect the filter on %s: %w", p.Interface, err)
 	}
 	return f, nil
 }
 
-func openForReading(root, name string) (*Filter, error) {
-	namespace, err := networkNamespace()
-	if err != nil {
-		return nil, err
-	}
-	h := &home{path: filepath.Join(root, homeName(name, namespace))}
+func openForReading(p Pins) (*Filter, error) {
+	h := &home{path: p.Dir}
 	linked, _, err := h.sets()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(linked) == 0 {
 		return nil, fmt.Errorf("%w: nothing is pinned in %s", ErrNotFound, h.path)
@@ -167,7 +163,7 @@ func openForReading(root, name string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	index := InterfaceIndex(name)
+	index := InterfaceIndex(p.Interface)
 	set := linked[0]
 	for _, s := range linked[1:] {
 		if _, ok := s.attachedTo(index); ok {
@@ -175,7 +171,7 @@ func openForReading(root, name string) (*Filter, error) {
 		}
 		_ = s.link.Close() // a descriptor of something that stays
 	}
-	config := Config{Interface: name, PinDir: root}
+	config := Config{Interface: p.Interface, PinDir: filepath.Dir(p.Dir), Owner: p.Owner}
 	if err := config.Validate(); err != nil {
 		return nil, errors.Join(err, set.close())
 	}
@@ -213,27 +209,16 @@ func (f *Filter) openPinned(spec *ebpf.CollectionSpec) error {
 	return f.memory.open(&f.maps, 0)
 }
 
-// Pinned returns the interfaces, of the calling thread's network namespace, that
-// something is pinned for below root.
-func Pinned(root string) ([]string, error) {
-	return homes(root)
-}
-
-// Unpin detaches the pinned filter of an interface, whatever version made it,
-// and removes its pins. Its error wraps ErrHeld when a host has it, and
-// ErrNotFound when nothing is pinned.
-func Unpin(root, name string) error {
-	namespace, err := networkNamespace()
-	if err != nil {
-		return fmt.Errorf("detach %s: %w", name, err)
-	}
-	path := filepath.Join(root, homeName(name, namespace))
-	h, err := lockHome(path)
+// Unpin detaches a pinned filter, whatever version made it, and removes its pins.
+// Its error wraps ErrHeld when a host has it, and ErrNotFound when nothing is
+// pinned there.
+func Unpin(p Pins) error {
+	h, err := lockHome(p.Dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w: nothing is pinned in %s", ErrNotFound, path)
+			err = fmt.Errorf("%w: nothing is pinned in %s", ErrNotFound, p.Dir)
 		}
-		return fmt.Errorf("detach %s: %w", name, err)
+		return fmt.Errorf("detach %s: %w", p.Interface, err)
 	}
 	linked, _, err := h.sets()
 	errs := []error{err}
@@ -246,18 +231,14 @@ func Unpin(root, name string) error {
 	}
 	errs = append(errs, h.remove(), h.close())
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("detach %s: %w", name, err)
+		return fmt.Errorf("detach %s: %w", p.Interface, err)
 	}
 	return nil
 }
 
-// Held tells whether a process has the pinned filter of an interface open.
-func Held(root, name string) bool {
-	namespace, err := networkNamespace()
-	if err != nil {
-		return false
-	}
-	h, err := lockHome(filepath.Join(root, homeName(name, namespace)))
+// Held tells whether a process has a pinned filter open.
+func Held(p Pins) bool {
+	h, err := lockHome(p.Dir)
 	if err == nil {
 		_ = h.close()
 	}

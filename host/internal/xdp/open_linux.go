@@ -18,7 +18,8 @@ import (
 // namespace of the calling thread. The filter works from then on; it needs Run
 // only to report and to forget expired entries.
 //
-// With Config.PinDir, what an earlier process pinned there is taken over, with
+// With Config.PinDir, what an earlier process of the same owner pinned there is
+// taken over, with
 // its lists, its counters and its place on the interface: the program is
 // replaced by one atomic step, and no packet passes unjudged. Maps of another
 // layout or other sizes are made anew and their lists copied before that step.
@@ -45,7 +46,7 @@ func open(config Config) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := openHome(config.PinDir, config.Interface)
+	h, err := openHome(config.PinDir, config.Interface, config.Owner)
 	if errors.Is(err, ErrHeld) {
 		return nil, err
 	}

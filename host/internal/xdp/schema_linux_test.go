@@ -16,14 +16,14 @@ import (
 // TestHomeName holds that names come back, and that no bpffs refuses them.
 func TestHomeName(t *testing.T) {
 	for _, name := range []string{"eth0", "bond0.100", "br-1%2e", "a@b", "%"} {
-		dir := homeName(name, 4026531840)
-		got, namespace, ok := homeInterface(dir)
-		if got != name || namespace != 4026531840 || !ok || strings.Contains(dir, ".") {
-			t.Errorf("%s: got %s, %s, %d, %v", name, dir, got, namespace, ok)
+		dir := homeName(name, 4026531840, "0a1b2c3d")
+		got, namespace, owner, ok := parseHome(dir)
+		if got != name || namespace != 4026531840 || owner != "0a1b2c3d" || !ok || strings.Contains(dir, ".") {
+			t.Errorf("%s: got %s, %s, %d, %s, %v", name, dir, got, namespace, owner, ok)
 		}
 	}
-	for _, dir := range []string{"eth0", "eth0@", "eth0@x", ""} {
-		if _, _, ok := homeInterface(dir); ok {
+	for _, dir := range []string{"eth0", "eth0@", "eth0@1", "eth0@1@", "eth0@x@a", "eth0@1@a@b", "eth0@1@a/b", "@1@a", ""} {
+		if _, _, _, ok := parseHome(dir); ok {
 			t.Errorf("%q is taken for an interface's", dir)
 		}
 	}

@@ -70,6 +70,17 @@ func (s *stage) in(fn func() error) {
 	}
 }
 
+// pinsOf is where an owner pins the filter of the victim's interface.
+func (s *stage) pinsOf(owner string) (p Pins) {
+	s.t.Helper()
+	s.in(func() error {
+		namespace, err := networkNamespace()
+		p = Pins{Interface: s.Victim.Interface, Owner: owner, Dir: filepath.Join(s.pins, homeName(s.Victim.Interface, namespace, owner))}
+		return err
+	})
+	return p
+}
+
 // attached returns the program on the victim's interface, 0 for none.
 func (s *stage) attached() (id uint32, mode Mode) {
 	s.t.Helper()

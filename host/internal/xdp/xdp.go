@@ -45,6 +45,9 @@ type BusyError struct {
 	// empty when the kernel does not tell.
 	ProgramID   uint32
 	ProgramName string
+	// Pins is where another host pinned the filter that is attached; zero when it
+	// is none of Ironpost's, or not pinned below the same directory.
+	Pins Pins
 }
 
 // Error says who is attached and how to mend it.
@@ -57,9 +60,13 @@ func (e *BusyError) Error() string {
 		owner = fmt.Sprintf(" (program id %d)", e.ProgramID)
 	}
 	mend := fmt.Sprintf("detach it (ip link set dev %s xdp off, or stop its owner)", e.Interface)
-	if e.ProgramName == programName {
+	switch {
+	case e.Pins.Dir != "":
+		mend = "it is that of another Ironpost host, pinned in " + e.Pins.Dir +
+			": stop that host if it runs; then ironpost ebpf detach " + e.Pins.Interface + " with its --config ends it"
+	case e.ProgramName == programName:
 		mend = "it is Ironpost's own, of another host or pinned elsewhere: stop that host, or run ironpost ebpf detach " +
-			e.Interface + " with its ebpf.pin_dir"
+			e.Interface + " with its --config"
 	}
 	return fmt.Sprintf("%v to %s%s: %s", ErrBusy, e.Interface, owner, mend)
 }
@@ -92,6 +99,26 @@ const (
 	maxSlots                = 1 << 20
 )
 
+// DefaultOwner is the owner of pins for whom Config names none.
+const DefaultOwner = "0"
+
+// Pins is a place where one host pinned the filter of an interface of one network
+// namespace. Pinned finds them.
+type Pins struct {
+	Interface string
+	// Owner is the Config.Owner of that host.
+	Owner string
+	// Dir is the directory of the pins.
+	Dir string
+}
+
+// validOwner tells whether an owner can be a part of a directory's name.
+func validOwner(owner string) bool {
+	return owner != "" && len(owner) <= 32 && !strings.ContainsFunc(owner, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
+
 // Config says what to attach and how. The zero value of every field but
 // Interface is its default.
 type Config struct {
@@ -104,6 +131,10 @@ type Config struct {
 	// that the filter outlives the process. It is made if need be. "" pins
 	// nothing: the filter ends with Close.
 	PinDir string
+	// Owner tells the pins of one host from those of others below PinDir: what
+	// another owner pinned is not taken over. At most 32 letters and digits;
+	// DefaultOwner by default.
+	Owner string
 	// Simulate counts what would be dropped and drops nothing. SetSimulate
 	// changes it later.
 	Simulate bool
@@ -143,6 +174,12 @@ func (c *Config) Validate() error {
 	case ModeAuto, ModeNative, ModeGeneric:
 	default:
 		return fmt.Errorf("mode %q is not auto, native or generic: %w", c.Mode, ErrInvalid)
+	}
+	if c.Owner == "" {
+		c.Owner = DefaultOwner
+	}
+	if !validOwner(c.Owner) {
+		return fmt.Errorf("owner %q is not of 1 to 32 letters and digits: %w", c.Owner, ErrInvalid)
 	}
 	if c.FlushInterval == 0 {
 		c.FlushInterval = DefaultFlushInterval

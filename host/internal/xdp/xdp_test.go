@@ -17,6 +17,7 @@ func TestConfigValidate(t *testing.T) {
 		{"defaults", Config{Interface: "eth0"}, ""},
 		{"no interface", Config{}, "interface"},
 		{"mode", Config{Interface: "eth0", Mode: "offload"}, "auto, native or generic"},
+		{"owner", Config{Interface: "eth0", Owner: "a@b"}, "letters and digits"},
 		{"flush too often", Config{Interface: "eth0", FlushInterval: time.Millisecond}, "10ms and 10s"},
 		{"flush too rarely", Config{Interface: "eth0", FlushInterval: time.Minute}, "10ms and 10s"},
 		{"entries", Config{Interface: "eth0", MaxEntries: -1}, "max entries"},
@@ -71,6 +72,7 @@ func TestBusyError(t *testing.T) {
 		{BusyError{Interface: "eth0", ProgramID: 7, ProgramName: "cil_xdp"}, `to eth0 ("cil_xdp", program id 7): detach it`},
 		{BusyError{Interface: "eth0", ProgramID: 7}, "to eth0 (program id 7): detach it"},
 		{BusyError{Interface: "eth0"}, "to eth0: detach it"},
+		{BusyError{Interface: "lan0", ProgramName: programName, Pins: Pins{Interface: "eth0", Owner: "a", Dir: "/b/eth0@1@a"}}, "pinned in /b/eth0@1@a: stop that host if it runs; then ironpost ebpf detach eth0 with its --config"},
 	} {
 		if got := test.err.Error(); !strings.Contains(got, test.want) || !errors.Is(&test.err, ErrBusy) {
 			t.Errorf("got %q, want %q", got, test.want)
