@@ -66,6 +66,7 @@ var hostImports = map[string]string{
 	"golang.org/x/sys/unix":                          "kernel: the sandbox, sockets and their peers, locks",
 	"golang.org/x/net/bpf":                           "kernel: assembles the seccomp filter",
 	"golang.org/x/sync/errgroup":                     "plugins: starts many at once, bounded",
+	"golang.org/x/sync/semaphore":                    "pipeline: bounds what waits for the disk, by bytes",
 	"github.com/hashicorp/go-plugin":                 "plugins: handshake and life of a plugin process",
 	"github.com/hashicorp/go-hclog":                  "plugins: the logger that go-plugin and the SDK speak",
 	"github.com/jedisct1/go-minisign":                "plugins: checks the signatures of third parties' binaries",

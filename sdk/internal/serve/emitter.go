@@ -136,9 +136,8 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 	}
 	received := make(chan error, 1)
 	go func() {
-		err := e.receive()
-		cancel()
-		received <- err
+		received <- e.receive()
+		cancel() // after it: who sees the end finds its cause
 	}()
 
 	runCtx, stop := context.WithCancel(ctx)
