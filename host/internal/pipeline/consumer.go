@@ -35,7 +35,7 @@ func (m *Member) serveConsumer(ctx context.Context, open opener, kind string, q 
 		return fmt.Errorf("begin the %s link: %w", kind, err)
 	}
 	q.Start()
-	l := &consumerLink{member: m, kind: kind, queue: q, owed: make(chan owed, maxOwed), owedBytes: newOwedBytes()}
+	l := &consumerLink{member: m, kind: kind, queue: q, owed: make(chan owed, maxOwed), owedBytes: semaphore.NewWeighted(maxOwedBytes)}
 	g, ctx := errgroup.WithContext(ctx)
 	// An error of the host's own ends the stream, which would not end by it.
 	defer context.AfterFunc(ctx, cancel)()
@@ -250,10 +250,12 @@ func (l *consumerLink) actions(f *pb.Frame) error {
 // changeBytes is what a change takes beside its key and value.
 const changeBytes = 64
 
+func changeSize(c *pb.StateEntry) int { return len(c.Key) + len(c.Value) + changeBytes }
+
 // acknowledged applies an acknowledgement.
 func (l *consumerLink) acknowledged(ack *pb.Ack) error {
 	for _, c := range ack.Changes {
-		if l.size += len(c.Key) + len(c.Value) + changeBytes; l.size > pb.MaxStateBytes {
+		if l.size += changeSize(c); l.size > pb.MaxStateBytes {
 			return fmt.Errorf("%w: more than %d bytes of state changes without a durable batch", bus.ErrProtocol, pb.MaxStateBytes)
 		}
 		l.changes = append(l.changes, c)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/ironpost/ironpost/host/internal/bus"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -28,13 +26,10 @@ type owed struct {
 func changesSize(ack *pb.Ack) int {
 	n := 0
 	for _, c := range ack.Changes {
-		n += len(c.Key) + len(c.Value) + changeBytes
+		n += changeSize(c)
 	}
 	return n
 }
-
-// newOwedBytes bounds the changes that a link leaves to settle.
-func newOwedBytes() *semaphore.Weighted { return semaphore.NewWeighted(maxOwedBytes) }
 
 // owe gives credit back at once and leaves the rest of an acknowledgement to
 // settle, so that neither the detector nor its next answer waits for the disk. It

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -129,6 +128,14 @@ type trickle struct {
 	peers  uint64 // sum over the summaries of the sources in each
 }
 
+func (t *trickle) at() int64 { return t.number }
+
+func (t *trickle) add(one trickle) {
+	t.syn += one.syn
+	t.ack += one.ack
+	t.peers += one.peers
+}
+
 // steady is how many of the steps of its window a slow flood has SYNs in.
 const steady = steps * 4 / 5
 
@@ -141,23 +148,7 @@ func addTrickle(window []trickle, e *event.PacketEvent, now int64, length time.D
 	if one.number < first {
 		return window
 	}
-	i := len(window)
-	for i > 0 && window[i-1].number > one.number {
-		i--
-	}
-	if i > 0 && window[i-1].number == one.number {
-		w := &window[i-1]
-		w.syn += one.syn
-		w.ack += one.ack
-		w.peers += one.peers
-	} else {
-		window = slices.Insert(window, i, one)
-	}
-	gone := 0
-	for gone < len(window) && window[gone].number < first {
-		gone++
-	}
-	return append(window[:0], window[gone:]...)
+	return slide(window, one, first)
 }
 
 // sumTrickle adds up the window.

@@ -101,6 +101,8 @@ func visitOf(e *event.PacketEvent, length time.Duration) visit {
 	}
 }
 
+func (v *visit) at() int64 { return v.number }
+
 func (v *visit) add(w visit) {
 	v.syn += w.syn
 	v.ack += w.ack
@@ -127,20 +129,7 @@ func addVisit(window []visit, one visit, now int64, length time.Duration) []visi
 	if one.number < first {
 		return window
 	}
-	i := len(window)
-	for i > 0 && window[i-1].number > one.number {
-		i--
-	}
-	if i > 0 && window[i-1].number == one.number {
-		window[i-1].add(one)
-	} else {
-		window = slices.Insert(window, i, one)
-	}
-	gone := 0
-	for gone < len(window) && window[gone].number < first {
-		gone++
-	}
-	return append(window[:0], window[gone:]...)
+	return slide(window, one, first)
 }
 
 // logins returns the sum of the window, and how many of its connections were

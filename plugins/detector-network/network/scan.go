@@ -111,6 +111,8 @@ type step struct {
 	kinds    event.OddKinds
 }
 
+func (s *step) at() int64 { return s.number }
+
 func (s *step) add(other step) {
 	s.probes += other.probes
 	s.acks += other.acks
@@ -205,24 +207,7 @@ func addStep(window []step, one step, at, now int64, length time.Duration) []ste
 	size := int64(length) / steps
 	one.number = at / size
 	first := now/size - steps + 1
-	if one.number >= first {
-		i := len(window)
-		for i > 0 && window[i-1].number > one.number {
-			i--
-		}
-		if i > 0 && window[i-1].number == one.number {
-			window[i-1].add(one)
-		} else {
-			window = append(window, step{})
-			copy(window[i+1:], window[i:])
-			window[i] = one
-		}
-	}
-	gone := 0
-	for gone < len(window) && window[gone].number < first {
-		gone++
-	}
-	return append(window[:0], window[gone:]...)
+	return slide(window, one, first)
 }
 
 // promising reports whether the source shows enough for its summaries to be
