@@ -15,8 +15,9 @@ import (
 const (
 	firstHealth    = 500 * time.Millisecond
 	healthInterval = 5 * time.Second
-	healthDeadline = 3 * time.Second // of one answer
-	maxSilent      = 2               // checks in a row without an answer before it is killed
+	restInterval   = 15 * time.Second // of one that is well and has nothing to do
+	healthDeadline = 3 * time.Second  // of one answer
+	maxSilent      = 2                // checks in a row without an answer before it is killed
 )
 
 // Why a process is ended that runs.
@@ -32,6 +33,7 @@ type watcher struct {
 	work       uint64    // done when it was looked at last,
 	at         time.Time // and when that, or owing nothing, was seen
 	working    bool      // it got something done in this life
+	asked      bool      // it has answered once
 	ailing     bool      // its health names what it lacks
 	given      bool      // nobody waits for it any more
 	owed       atomic.Bool
@@ -46,21 +48,28 @@ func (w *watcher) run(ctx context.Context) error {
 	if spec.AnswerTimeout > 0 {
 		interval = min(interval, max(spec.AnswerTimeout/2, firstHealth))
 	}
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
+	// All plugins are looked at in the same moments, for which the machine wakes
+	// once.
+	next := time.NewTimer(untilNext(interval))
+	defer next.Stop()
 	soon := time.NewTimer(firstHealth)
 	defer soon.Stop()
 	var asked time.Time
 	for {
 		select {
 		case <-soon.C:
-		case <-ticker.C:
+		case <-next.C:
+			next.Reset(untilNext(interval))
 		case <-w.conn.Done():
 			return nil
 		case <-ctx.Done():
 			return nil
 		}
-		if now := time.Now(); now.Sub(asked) >= healthInterval-interval/2 {
+		due := healthInterval
+		if w.rests() {
+			due = restInterval
+		}
+		if now := time.Now(); now.Sub(asked) >= due-interval/2 {
 			asked = now
 			if err := w.ask(ctx); err != nil {
 				return err
@@ -70,6 +79,19 @@ func (w *watcher) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// untilNext is the time to the next moment that is a multiple of interval.
+func untilNext(interval time.Duration) time.Duration {
+	now := time.Now()
+	return now.Truncate(interval).Add(interval).Sub(now)
+}
+
+// rests reports whether a plugin was well when it was asked last, and has done
+// nothing and been given nothing since it was looked at last.
+func (w *watcher) rests() bool {
+	spec := &w.supervisor.spec
+	return w.asked && !w.ailing && spec.Work() == w.work && !spec.Owes()
 }
 
 // ask asks for health; its error ends the process. One that does not answer is
@@ -83,6 +105,7 @@ func (w *watcher) ask(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
+			w.asked = true
 			w.ailing = h.State != pb.HealthResponse_STATE_OK
 			w.supervisor.setHealth(h)
 			return nil

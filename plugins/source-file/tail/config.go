@@ -13,7 +13,7 @@ type Config struct {
 	Format       string        `config:"format" help:"format of the lines; empty: json for a file that begins with {, else syslog"`
 	Start        string        `config:"start" oneof:"end,beginning" help:"where to begin in a file that exists when it is seen for the first time; a file that appears later is read from its beginning"`
 	TimeZone     string        `config:"time_zone" help:"IANA name of the zone of stamps that carry none; empty: the host's"`
-	PollInterval time.Duration `config:"poll_interval" min:"0s" max:"1m" help:"how often files are looked at besides the notifications of the kernel; 0: every second, every 50ms where there are none"`
+	PollInterval time.Duration `config:"poll_interval" min:"0s" max:"1m" help:"how often files are looked at besides the notifications of the kernel; 0: every second, more rarely up to every 10s while nothing changes, every 50ms where there are none"`
 	MaxFiles     int           `config:"max_files" min:"1" max:"4096" help:"greatest number of files followed at a time"`
 }
 

@@ -20,10 +20,13 @@ const (
 	// scanInterval is how often the globs are matched anew; a file created in a
 	// watched directory is seen at once.
 	scanInterval = 10 * time.Second
-	// pollNotified and pollBlind are how often files are looked at with and
-	// without the kernel's notifications.
+	// Files are looked at every pollNotified beside the kernel's notifications,
+	// which not every file system sends. Looks at which nothing has changed grow
+	// twice as far apart, up to pollQuiet.
 	pollNotified = time.Second
-	pollBlind    = 50 * time.Millisecond
+	pollQuiet    = scanInterval
+	// pollBlind is how often files are looked at without notifications.
+	pollBlind = 50 * time.Millisecond
 )
 
 // watcher starts a follower for every path and wakes those whose files changed.
@@ -39,6 +42,8 @@ type watcher struct {
 	first     bool
 	// blind says that some directory cannot be watched.
 	blind bool
+	// quiet is how far apart the looks beside notifications have grown.
+	quiet time.Duration
 }
 
 // watched is a follower and how its path looked last.
@@ -51,7 +56,7 @@ type watched struct {
 
 func newWatcher(s *Source, out sdk.Emitter) *watcher {
 	w := &watcher{
-		source: s, out: out, first: true,
+		source: s, out: out, first: true, quiet: pollNotified,
 		dirs:      make(map[string]bool),
 		followers: make(map[string]*watched),
 		ended:     make(chan string, 64),
@@ -96,7 +101,11 @@ func (w *watcher) run(ctx context.Context, group *errgroup.Group) error {
 		case <-scan.C:
 			w.scan(ctx, group)
 		case <-poll.C:
-			w.poll()
+			changed := w.poll()
+			w.quiet = min(2*w.quiet, pollQuiet)
+			if changed {
+				w.quiet = pollNotified
+			}
 			poll.Reset(w.interval())
 		case path := <-w.ended:
 			// Its file is gone; should it come back, a scan finds it.
@@ -124,7 +133,7 @@ func (w *watcher) interval() time.Duration {
 	case w.blind:
 		return pollBlind
 	}
-	return pollNotified
+	return w.quiet
 }
 
 // scan starts followers for paths that are new.
@@ -245,8 +254,9 @@ func (w *watcher) pass(event fsnotify.Event) (unknown bool) {
 	return !known && event.Has(fsnotify.Create) && w.source.wants(event.Name)
 }
 
-// poll wakes the followers whose path looks different.
-func (w *watcher) poll() {
+// poll wakes the followers whose path looks different; it reports whether there
+// is one.
+func (w *watcher) poll() (changed bool) {
 	for _, f := range w.followers {
 		info, err := os.Stat(f.path)
 		if err != nil {
@@ -255,8 +265,10 @@ func (w *watcher) poll() {
 		if !unchanged(f.info, info) {
 			f.info = info
 			f.notify()
+			changed = true
 		}
 	}
+	return changed
 }
 
 func (w *watcher) wakeAll() {
