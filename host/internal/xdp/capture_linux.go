@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -19,28 +20,32 @@ import (
 // about 900 of the longest.
 const captureBuffer = 256 << 10
 
-// captureInterval is how long a captured packet may wait.
-const captureInterval = 100 * time.Millisecond
+// A captured packet waits for captureInterval at most, for captureBatch-1 others.
+const (
+	captureInterval = 100 * time.Millisecond
+	captureBatch    = 256
+)
 
 // Capture shows packets that the filter drops, or would drop were it not for
 // simulate or dry run, until ctx is done, limit packets were shown, the filter is
 // closed or emit fails, whose error it returns. At most MaxCaptured bytes of each
-// are shown. Packets that come faster than emit takes them are lost once the
-// buffers are full; it returns how many. A Captured is valid until emit returns.
+// are shown. emit is given some packets at a time, which are its own, with how
+// many were lost up to then because they came faster than emit took them; it is
+// called last, also when there is no packet left, before Capture returns nil.
 //
 // One capture may run at a time; another returns ErrCapturing.
-func (f *Filter) Capture(ctx context.Context, limit int, emit func(Captured) error) (lost uint64, err error) {
+func (f *Filter) Capture(ctx context.Context, limit int, emit func(packets []Captured, lost uint64) error) (err error) {
 	if !f.capturing.CompareAndSwap(false, true) {
-		return 0, fmt.Errorf("capture on %s: %w", f.config.Interface, ErrCapturing)
+		return fmt.Errorf("capture on %s: %w", f.config.Interface, ErrCapturing)
 	}
 	defer f.capturing.Store(false)
 	if err := f.enter(); err != nil {
-		return 0, fmt.Errorf("capture: %w", err)
+		return fmt.Errorf("capture: %w", err)
 	}
 	reader, err := perf.NewReaderWithOptions(f.maps.Captures, captureBuffer, perf.ReaderOptions{Watermark: captureBuffer / 4})
 	f.leave()
 	if err != nil {
-		return 0, fmt.Errorf("capture on %s: %w", f.config.Interface, err)
+		return fmt.Errorf("capture on %s: %w", f.config.Interface, err)
 	}
 	defer func() { _ = reader.Close() }()
 	defer func() {
@@ -49,46 +54,57 @@ func (f *Filter) Capture(ctx context.Context, limit int, emit func(Captured) err
 		}
 	}()
 	if err := f.setCapture(true); err != nil {
-		return 0, err
+		return err
 	}
-	lost, err = f.captureFrom(ctx, reader, limit, emit)
-	if err != nil {
-		err = fmt.Errorf("capture on %s: %w", f.config.Interface, err)
+	if err := f.captureFrom(ctx, reader, limit, emit); err != nil {
+		return fmt.Errorf("capture on %s: %w", f.config.Interface, err)
 	}
-	return lost, err
+	return nil
 }
 
 // captureFrom is the loop of Capture.
-func (f *Filter) captureFrom(ctx context.Context, reader *perf.Reader, limit int, emit func(Captured) error) (lost uint64, err error) {
-	var record perf.Record
+func (f *Filter) captureFrom(ctx context.Context, reader *perf.Reader, limit int, emit func([]Captured, uint64) error) error {
+	var (
+		record  perf.Record
+		packets []Captured
+		lost    uint64
+	)
 	reader.SetDeadline(time.Now().Add(captureInterval))
-	for shown := 0; shown < limit; {
-		select {
-		case <-ctx.Done():
-			return lost, nil
-		case <-f.done:
-			return lost, nil
-		default:
-		}
+	for shown := 0; shown < limit && ctx.Err() == nil && !f.ended(); {
 		err := reader.ReadInto(&record)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && !late {
+			return fmt.Errorf("read captured packets: %w", err)
+		}
+		if !late {
+			lost += record.LostSamples
+			if packet, ok := captured(record.RawSample); ok {
+				packet.Data = slices.Clone(packet.Data)
+				packets = append(packets, packet)
+				shown++
+			}
+		}
+		if len(packets) == captureBatch || late && len(packets) > 0 {
+			if err := emit(packets, lost); err != nil {
+				return err
+			}
+			packets = nil
+		}
+		if late {
 			reader.SetDeadline(time.Now().Add(captureInterval))
-			continue
 		}
-		if err != nil {
-			return lost, fmt.Errorf("read captured packets: %w", err)
-		}
-		lost += record.LostSamples
-		packet, ok := captured(record.RawSample)
-		if !ok {
-			continue
-		}
-		if err := emit(packet); err != nil {
-			return lost, err
-		}
-		shown++
 	}
-	return lost, nil
+	return emit(packets, lost)
+}
+
+// ended reports whether Close or Detach has begun.
+func (f *Filter) ended() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // captured reads one sample; false for one that holds no packet.

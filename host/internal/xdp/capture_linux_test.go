@@ -47,14 +47,13 @@ func TestCapture(t *testing.T) {
 	}()
 
 	var got []Captured
-	_, err := f.Capture(t.Context(), 10, func(c Captured) error {
+	err := f.Capture(t.Context(), 10, func(packets []Captured, _ uint64) error {
 		if len(got) == 0 {
-			if _, err := f.Capture(t.Context(), 1, nil); !errors.Is(err, ErrCapturing) {
+			if err := f.Capture(t.Context(), 1, nil); !errors.Is(err, ErrCapturing) {
 				t.Errorf("got %v from another capture, want %v", err, ErrCapturing)
 			}
 		}
-		c.Data = append([]byte(nil), c.Data...)
-		got = append(got, c)
+		got = append(got, packets...)
 		return nil
 	})
 	if err != nil || len(got) != 10 || capturing() {
@@ -70,24 +69,23 @@ func TestCapture(t *testing.T) {
 
 	// The error of emit ends it; so does the end of the context, and Close.
 	stop := errors.New("enough")
-	if _, err := f.Capture(t.Context(), 10, func(Captured) error { return stop }); !errors.Is(err, stop) {
+	if err := f.Capture(t.Context(), 10, func([]Captured, uint64) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v, want the error of emit", err)
 	}
 	once, end := context.WithCancel(t.Context())
-	if _, err := f.Capture(once, 1<<30, func(Captured) error { end(); return nil }); err != nil {
+	if err := f.Capture(once, 1<<30, func([]Captured, uint64) error { end(); return nil }); err != nil {
 		t.Errorf("got %v when the context is done, want nil", err)
 	}
 	done := make(chan error, 1)
 	started := make(chan struct{}, 1)
 	go func() {
-		_, err := f.Capture(context.Background(), 1<<30, func(Captured) error {
+		done <- f.Capture(context.Background(), 1<<30, func([]Captured, uint64) error {
 			select {
 			case started <- struct{}{}:
 			default:
 			}
 			return nil
 		})
-		done <- err
 	}()
 	<-started
 	if err := f.Close(); err != nil {
@@ -96,7 +94,7 @@ func TestCapture(t *testing.T) {
 	if err := <-done; err != nil && !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v when the filter is closed", err)
 	}
-	if _, err := f.Capture(t.Context(), 1, nil); !errors.Is(err, ErrClosed) {
+	if err := f.Capture(t.Context(), 1, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v of a closed filter, want %v", err, ErrClosed)
 	}
 	// A host that was killed while it captured leaves the flag; it does not hold.

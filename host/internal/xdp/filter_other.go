@@ -72,8 +72,8 @@ func (*Filter) Info() (Info, error) { return Info{}, ErrUnsupported }
 func (*Filter) Current() ([]event.PacketEvent, error) { return nil, ErrUnsupported }
 
 // Capture returns ErrUnsupported.
-func (*Filter) Capture(context.Context, int, func(Captured) error) (uint64, error) {
-	return 0, ErrUnsupported
+func (*Filter) Capture(context.Context, int, func([]Captured, uint64) error) error {
+	return ErrUnsupported
 }
 
 // Inspect returns ErrUnsupported.

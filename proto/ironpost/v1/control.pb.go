@@ -3984,7 +3984,7 @@ func (x *CaptureRequest) GetPackets() uint32 {
 type CaptureResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Packets []*CapturedPacket      `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"`
-	// How many were sent, and how many were lost for want of room.
+	// How many were sent up to now, and how many were lost for want of room.
 	Captured      uint64 `protobuf:"varint,2,opt,name=captured,proto3" json:"captured,omitempty"`
 	Lost          uint64 `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
