@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench soak demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench soak kernels quiet-day demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ bench: ## Measures the path from source to detector, and writes build/bench/*.js
 soak: ## Follows two files of a million lines while everything is killed (needs root)
 	@go test -tags soak -count=1 -timeout 30m -run OfAMillion -v ./cmd/ironpost
 
+kernels: ## Tests the packet filter under Debian's kernels, for amd64 and arm64, in QEMU (takes a quarter of an hour)
+	@.ci/kernels
+
+quiet-day: ## Runs a day without an attack through a host, with real programs, and wants no alert (needs root)
+	@.ci/quiet-day
+
 demo: build ## Shows a scan and a brute force found and blocked, in a namespace (needs root)
 	@.ci/demo
 
@@ -40,4 +46,4 @@ ci: ## Runs what the build server runs
 	@bash .ci/run
 
 clean: ## Removes build/ but for the state of `make run` in build/data
-	@rm -rf build/ironpost build/plugins build/plugins.sha256 build/bench
+	@rm -rf build/ironpost build/plugins build/plugins.sha256 build/bench build/kernels

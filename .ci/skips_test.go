@@ -38,6 +38,7 @@ func TestReport(t *testing.T) {
 		{"skipped without a reason", events(start, `{"Action":"skip","Package":"p","Test":"TestA"}`, ended), false, false, 1, "no reason given"},
 		{"skipped for want of data", skipped("TestA", "no folder shared/data beside the repository"), false, false, 0, "skipped for want of data: p TestA\n"},
 		{"skipped although the data is there", skipped("TestA", "no folder shared/data beside the repository"), true, false, 1, "SKIPPED p TestA"},
+		{"left to other kernels", skipped("TestA", "no module bonding; make kernels runs this test under kernels that have it"), true, false, 0, "left to make kernels: p TestA\n"},
 		{"an input of a fuzz test", skipped("FuzzA/seed#1", "not a frame"), false, false, 0, "1 inputs of fuzz tests"},
 		{"a whole fuzz test", skipped("FuzzA", "needs root"), false, false, 1, "SKIPPED p FuzzA"},
 		{"a package without tests", events(start, `{"Action":"output","Package":"p","Output":"?   \tp\t[no test files]\n"}`, `{"Action":"skip","Package":"p"}`), false, false, 0, "[no test files]"},

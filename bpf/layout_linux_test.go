@@ -21,8 +21,9 @@ func TestLayout(t *testing.T) {
 		"settings": XDPSettings{}, "entry": XDPEntry{}, "lpm4": XDPLpm4{}, "lpm6": XDPLpm6{},
 		"address": XDPAddress{}, "counter": XDPCounter{},
 		"table_loss": XDPTableLoss{}, "cpu_state": XDPCpuState{}, "source_slot": XDPSourceSlot{},
-		"destination_slot": XDPDestinationSlot{}, "slot_tags": XDPSlotTags{}, "filter_line": XDPFilterLine{},
-		"filter6_line": XDPFilter6Line{},
+		"destination_slot": XDPDestinationSlot{}, "slot_use": XDPSlotUse{}, "source_bucket": XDPSourceBucket{}, "destination_bucket": XDPDestinationBucket{}, "source_detail": XDPSourceDetail{}, "filter_line": XDPFilterLine{},
+		"filter6_line": XDPFilter6Line{}, "limit_line": XDPLimitLine{}, "rule": XDPRule{}, "rule_set": XDPRuleSet{},
+		"rule_key": XDPRuleKey{}, "rule_prefix": XDPRulePrefix{}, "rule_count": XDPRuleCount{}, "port_range": XDPPortRange{},
 	}
 	for name, value := range types {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +74,8 @@ func TestCacheLines(t *testing.T) {
 		source      XDPSourceSlot
 		destination XDPDestinationSlot
 		cpu         XDPCpuState
+		limit       XDPLimitLine
+		rules       XDPRuleSet
 	)
 	for _, c := range []struct {
 		name string
@@ -81,6 +84,8 @@ func TestCacheLines(t *testing.T) {
 		{"source_slot", reflect.TypeOf(source).Size()},
 		{"destination_slot", reflect.TypeOf(destination).Size()},
 		{"cpu_state", reflect.TypeOf(cpu).Size()},
+		{"limit_line", reflect.TypeOf(limit).Size()},
+		{"rule_set", reflect.TypeOf(rules).Size()},
 	} {
 		if c.size%lineSize != 0 {
 			t.Errorf("%s takes %d bytes, not whole cache lines", c.name, c.size)

@@ -9,7 +9,8 @@
  *      over extension headers, and TCP, UDP, ICMP or ICMPv6;
  *   2. looks the source address up: block list first, and, only on a hit, the
  *      allow list, which wins;
- *   3. counts it: by protocol, verdict and reason, and in one slot for its
+ *   3. asks the rules, if there are any and the lists do not drop or allow it;
+ *   4. counts it: by protocol, verdict and reason, and in one slot for its
  *      source and one for its destination address and port.
  *
  * The lists are consulted as soon as the whole fixed IP header is there,
@@ -133,10 +134,12 @@ struct icmp {
 /* ---- maps -------------------------------------------------------------- */
 
 /* Set before the program is loaded, constant afterwards. */
-const volatile __u32 possible_cpus = 1;
 const volatile __u32 source_buckets = 64;      /* per processor and half; a power of 2 */
 const volatile __u32 destination_buckets = 64; /* likewise */
 const volatile __u64 hash_seed = 0;
+const volatile __u64 hash_keys[3]; /* odd, made of the seed */
+const volatile __u32 limit_lines = 1; /* a power of 2 */
+const volatile __u32 detect = 1; /* 0: verdicts only; the verifier takes account() out */
 
 /* numbers has no use but to keep its types in the object's type information,
  * from which the Go constants are generated. */
@@ -151,11 +154,13 @@ const volatile struct {
 	enum entry_flag entry_flag;
 	enum setting setting;
 	enum filter filter;
+	enum rule_class rule_class;
+	enum rule_need rule_need;
 	struct capture capture;
 } numbers;
 
-/* The sizes of hosts*, subnets6, nets*, allow* and of the slot tables are set
- * by the host. */
+/* The sizes of hosts*, subnets6, nets*, allow*, limits and of the slot tables are
+ * set by the host. */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -173,7 +178,29 @@ struct {
 	__type(value, struct cpu_state);
 } cpus SEC(".maps");
 
-/* filter16 holds one bit for each IPv4 /16: does any entry touch it? */
+/*
+ * host_filter4 and host_filter6 are Bloom filters of the addresses that have an
+ * entry of their own, and of the IPv6 /64s that have one: for each two bits in
+ * one word. Only as much of them is in use as the list needs, so that it stays in
+ * the processor's cache.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} host_filter4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} host_filter6 SEC(".maps");
+
+/* filter16 holds one bit for each IPv4 /16: does any entry of less than 32 bits touch it? */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -182,7 +209,7 @@ struct {
 	__type(value, __u64);
 } filter16 SEC(".maps");
 
-/* filter24 holds two bits (FILTER_*) for each IPv4 /24, a line for each /16. */
+/* filter24 holds the same for each IPv4 /24, a line for each /16. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -191,7 +218,7 @@ struct {
 	__type(value, struct filter_line);
 } filter24 SEC(".maps");
 
-/* filter6 holds a byte of FILTER_* for each hash of a /48 and of a /32. */
+/* filter6 holds a byte, FILTER_NET or 0, for each hash of a /48 and of a /32. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -257,7 +284,68 @@ struct {
 } allow6 SEC(".maps");
 
 /*
- * The slot tables: for each of two halves, for each processor, a power of two
+ * limits holds a bucket for each source that has a limit and used some of it: a
+ * set-associative table of all processors, so that a limit is one limit. It is
+ * written under a lock and not by compare-and-exchange, which the compiler for
+ * arm64 in the kernel has since Linux 5.18.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct limit_line);
+} limits SEC(".maps");
+
+/*
+ * The maps of rules have two halves: one is in force (settings.rules), the next
+ * set is written into the other.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct rule_set);
+} rule_sets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * RULES);
+	__type(key, __u32);
+	__type(value, struct rule);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2 * RULE_PREFIXES);
+	__type(key, struct rule_key);
+	__type(value, struct rule_prefix);
+} rule_prefixes SEC(".maps");
+
+/* rule_ports holds masks: for each half, those of destination ports, then those
+ * of source ports. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 4 * PORTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} rule_ports SEC(".maps");
+
+/* rule_counts holds 2 * RULES slots for each processor, so that those of a set
+ * and of the next have room. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * RULES);
+	__type(key, __u32);
+	__type(value, struct rule_count);
+} rule_counts SEC(".maps");
+
+/*
+ * The slot tables: for each processor, for each of two halves, a power of two
  * of buckets of WAYS slots.
  */
 struct {
@@ -265,31 +353,24 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct slot_tags);
-} source_tags SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct source_slot);
+	__type(value, struct source_bucket);
 } sources SEC(".maps");
 
+/* source_details holds one for each slot of sources. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct slot_tags);
-} destination_tags SEC(".maps");
+	__type(value, struct source_detail);
+} source_details SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct destination_slot);
+	__type(value, struct destination_bucket);
 } destinations SEC(".maps");
 
 /*
@@ -313,9 +394,14 @@ struct packet {
 	__u32 protocol;
 	__u32 class;
 	__u32 note; /* what the class leaves out: the source port, or bits of enum odd */
-	__u32 verdict;
-	__u32 reason;
-	__u32 six; /* 1 for IPv6 */
+	__u64 hash;   /* of src */
+	__u32 weight; /* how many packets it stands for in the slots */
+	__u32 ports; /* both, as they are in the packet; see has_ports */
+	__u16 verdict;
+	__u16 reason;
+	__u16 six;    /* 1 for IPv6 */
+	__u8 broken; /* the transport header is no good, but for its ports */
+	__u8 unread; /* behind more IPv6 extension headers than are followed */
 };
 
 /* walk is where a walk over IPv6 extension headers stands. */
@@ -326,6 +412,9 @@ struct walk {
 	__u32 more;   /* other fragments follow */
 	__u32 later;  /* this is a later fragment */
 };
+
+/* What is unlikely is put out of the way of what is not. */
+#define unlikely(x) __builtin_expect(!!(x), 0)
 
 static __always_inline void add(struct counter *c, __u32 bytes)
 {
@@ -344,12 +433,21 @@ static __always_inline __u64 mix(__u64 x)
 	return x;
 }
 
-static __always_inline __u64 mix_address(struct address a, __u32 six)
+/* scatter makes the upper bits of a hash independent of each other also for keys
+ * that follow each other, as a bitmap needs that estimates how many there are. */
+static __always_inline __u64 scatter(__u64 hash)
 {
-	__u64 x = mix(a.hi);
+	return (hash ^ hash >> 32) * 0xD6E8FEB86659FD93ULL;
+}
 
-	/* An IPv4 address has nothing in lo. */
-	return six ? mix(x ^ a.lo) : x;
+/*
+ * hash_address is a multilinear hash with secret keys (Lemire and Kaser 2014):
+ * whoever does not see its values cannot choose addresses that share more of them
+ * than chance has it. Its lowest 16 bits are not to be used.
+ */
+static __always_inline __u64 hash_address(struct address a)
+{
+	return scatter(a.hi * hash_keys[0] + a.lo * hash_keys[1]);
 }
 
 /* ---- verdict ----------------------------------------------------------- */
@@ -359,30 +457,104 @@ static __always_inline int alive(const struct entry *e)
 	return !e->expires || bpf_ktime_get_coarse_ns() < e->expires;
 }
 
+/*
+ * The functions without static are verified once, on their own, for any
+ * argument; inlined, they would multiply the states of the parser.
+ */
+
+/*
+ * within_limit takes a packet out of its source's bucket, which holds burst
+ * packets and is filled with rate a second, and tells whether it was there to be
+ * taken. The source of an IPv6 packet is its /64. Limits with another rate, burst
+ * or salt have buckets of their own.
+ *
+ * A bucket is one number, the time at which it will be full (the generic cell
+ * rate algorithm, ITU-T I.371, as virtual scheduling). The clock stands still
+ * between ticks, of up to 10 ms: the host gives no burst that is smaller than
+ * what the rate brings within one. A bucket that is full is forgotten as soon as
+ * another source needs its place; one that is not keeps it, and who finds no
+ * place passes and is counted.
+ */
+__noinline int within_limit(struct packet *p, __u32 rate, __u32 burst, __u32 salt)
+{
+	__u32 cpu_id = bpf_get_smp_processor_id(), line_id, tag, way = LIMIT_WAYS;
+	__u64 now = bpf_ktime_get_coarse_ns(), hash, step, latest, full;
+	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &cpu_id);
+	struct limit_line *line;
+
+	if (!p || !cpu || !rate || !burst)
+		return 1;
+	hash = mix(mix(p->src.hi) ^ mix((__u64)salt << 1 | (p->six & 1)) ^ ((__u64)rate << 32 | burst));
+	line_id = hash & (limit_lines - 1);
+	line = bpf_map_lookup_elem(&limits, &line_id);
+	if (!line)
+		return 1;
+	tag = hash >> 32;
+	step = 1000000000ULL / rate;
+	/* The bucket has a packet if it will be full by then. */
+	latest = now + step * (burst - 1);
+
+	/* Most of a flood is over its limit: it reads, and waits for nobody. */
+#pragma unroll
+	for (int i = 0; i < LIMIT_WAYS; i++)
+		if (line->tags[i] == tag && line->full[i] > latest)
+			return 0;
+
+	bpf_spin_lock(&line->lock);
+#pragma unroll
+	for (int i = LIMIT_WAYS - 1; i >= 0; i--)
+		if (line->full[i] <= now)
+			way = i;
+#pragma unroll
+	for (int i = 0; i < LIMIT_WAYS; i++)
+		if (line->tags[i] == tag)
+			way = i;
+	if (way >= LIMIT_WAYS) {
+		bpf_spin_unlock(&line->lock);
+		add(&cpu->limit_missed, p->bytes);
+		return 1;
+	}
+	full = now;
+	if (line->tags[way & (LIMIT_WAYS - 1)] == tag && line->full[way & (LIMIT_WAYS - 1)] > now)
+		full = line->full[way & (LIMIT_WAYS - 1)];
+	if (full > latest) {
+		bpf_spin_unlock(&line->lock);
+		return 0;
+	}
+	line->tags[way & (LIMIT_WAYS - 1)] = tag;
+	line->full[way & (LIMIT_WAYS - 1)] = full + step;
+	bpf_spin_unlock(&line->lock);
+	add(&cpu->limited, p->bytes);
+	return 1;
+}
+
 /* decide gives the verdict of an entry that matched and is not overridden. */
 static __always_inline void decide(struct packet *p, struct entry *e, __u32 flags, __u32 reason)
 {
 	__sync_fetch_and_add(&e->hits, 1);
 	p->reason = reason;
-	if (e->action != ACTION_DROP)
-		p->verdict = VERDICT_MONITORED;
-	else if ((flags & SETTING_SIMULATE) || (e->flags & ENTRY_DRY_RUN))
+	if (e->action != ACTION_DROP) {
+		if (e->action != ACTION_LIMIT)
+			p->verdict = VERDICT_MONITORED;
+		if (e->action != ACTION_LIMIT || within_limit(p, e->rate, e->burst, 0)) {
+			__sync_fetch_and_add(&e->passes, 1);
+			return;
+		}
+		p->reason = REASON_LIMIT;
+	}
+	p->verdict = VERDICT_DROP;
+	if ((flags & SETTING_SIMULATE) || (e->flags & ENTRY_DRY_RUN)) {
+		__sync_fetch_and_add(&e->would_drops, 1);
 		p->verdict = VERDICT_WOULD_DROP;
-	else
-		p->verdict = VERDICT_DROP;
+	}
 }
-
-/*
- * The functions without static are verified once, on their own, for any
- * argument; inlined, they would multiply the states of the parser.
- */
 
 /* search4 looks the source up whose filter bits are given. */
 __noinline int search4(struct packet *p, __u32 bits, __u32 flags)
 {
 	__u32 addr, reason = REASON_HOST4;
 	struct entry *e = 0;
-	struct lpm4 net;
+	struct lpm4 net = {};
 
 	if (!p)
 		return 0;
@@ -419,20 +591,38 @@ __noinline int search4(struct packet *p, __u32 bits, __u32 flags)
 	return 0;
 }
 
-static __always_inline void judge4(struct packet *p, __u32 flags)
+/* may_hold asks a host filter, of which mask is in use, for a hash. */
+static __always_inline int may_hold(void *filter, __u32 mask, __u64 hash)
 {
-	__u32 host = bpf_ntohl((__u32)p->src.hi), key = host >> 22, bits;
+	__u64 bits = 1ULL << (hash >> 58) | 1ULL << (hash >> 52 & 63);
+	__u32 key = hash >> 16 & mask;
+	__u64 *word = bpf_map_lookup_elem(filter, &key);
+
+	return word && (*word & bits) == bits;
+}
+
+static __always_inline int may_match_net4(struct packet *p)
+{
+	__u32 host = bpf_ntohl((__u32)p->src.hi), key = host >> 22;
 	struct filter_line *line;
 	__u64 *word;
 
 	word = bpf_map_lookup_elem(&filter16, &key);
 	if (!word || !(*word >> ((host >> 16) & 63) & 1))
-		return;
+		return 0;
 	key = host >> 16;
 	line = bpf_map_lookup_elem(&filter24, &key);
-	if (!line)
-		return;
-	bits = line->words[(host >> 13) & 7] >> (((host >> 8) & 31) * 2) & 3;
+	return line && line->words[(host >> 14) & 3] >> ((host >> 8) & 63) & 1;
+}
+
+static __always_inline void judge4(struct packet *p, const struct settings *set, __u32 flags)
+{
+	__u32 bits = 0;
+
+	if ((flags & SETTING_HOSTS4) && may_hold(&host_filter4, set->hosts4_mask, p->hash))
+		bits = FILTER_HOST;
+	if ((flags & SETTING_NETS4) && may_match_net4(p))
+		bits |= FILTER_NET;
 	if (bits)
 		search4(p, bits, flags);
 }
@@ -499,19 +689,205 @@ __noinline int search6(struct packet *p, __u32 bits, __u32 flags)
 	return 0;
 }
 
-static __always_inline void judge6(struct packet *p, __u32 flags)
+static __always_inline void judge6(struct packet *p, const struct settings *set, __u32 flags)
 {
-	__u32 bits;
+	struct address subnet = { .hi = p->src.hi };
+	__u32 bits = 0;
 	__u64 host;
 
-	if (!(flags & SETTING_LIST6))
-		return;
-	host = bpf_be64_to_cpu(p->src.hi);
-	bits = filter6_bits(host >> 16 << 16) | filter6_bits(host >> 32 << 32 | 1);
-	if (flags & SETTING_WIDE6)
-		bits |= FILTER_NET;
+	if ((flags & SETTING_HOSTS6) && may_hold(&host_filter6, set->hosts6_mask, p->hash))
+		bits = FILTER_HOST;
+	if ((flags & SETTING_SUBNETS6) && may_hold(&host_filter6, set->hosts6_mask, hash_address(subnet)))
+		bits |= FILTER_SUBNET;
+	if (flags & SETTING_NETS6) {
+		host = bpf_be64_to_cpu(p->src.hi);
+		bits |= filter6_bits(host >> 16 << 16) | filter6_bits(host >> 32 << 32 | 1);
+		if (flags & SETTING_WIDE6)
+			bits |= FILTER_NET;
+	}
 	if (bits)
 		search6(p, bits, flags);
+}
+
+/* ---- rules ------------------------------------------------------------- */
+
+/* lowest returns the number of the lowest bit that is set, by counting those
+ * below it: there is no instruction for either. */
+static __always_inline __u32 lowest(__u64 mask)
+{
+	__u64 x = (mask & -mask) - 1;
+
+	x -= (x >> 1) & 0x5555555555555555ULL;
+	x = (x & 0x3333333333333333ULL) + ((x >> 2) & 0x3333333333333333ULL);
+	x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return (x * 0x0101010101010101ULL >> 56) & (RULES - 1);
+}
+
+static __always_inline __u32 rule_class(const struct packet *p)
+{
+	switch (p->protocol) {
+	case PROTOCOL_TCP:
+		return p->class == CLASS_SYN || p->broken ? RULE_SYN : RULE_TCP;
+	case PROTOCOL_UDP:
+		return RULE_UDP;
+	case PROTOCOL_ICMP:
+		return RULE_ICMP;
+	case PROTOCOL_ICMP6:
+		return RULE_ICMP6;
+	}
+	return RULE_OTHER;
+}
+
+/* has_ports tells whether the packet has ports that could be read: a class is what
+ * a header that is good gives it. */
+static __always_inline int has_ports(const struct packet *p)
+{
+	return p->broken || ((p->protocol == PROTOCOL_TCP || p->protocol == PROTOCOL_UDP) && p->class != CLASS_OTHER);
+}
+
+/* port_rules returns the rules that a port matches; which is 0 for destination
+ * ports, 1 for source ports. */
+static __always_inline __u64 port_rules(__u32 half, __u32 which, __u16 port)
+{
+	__u32 key = (half * 2 + which) * PORTS + bpf_ntohs(port);
+	__u64 *mask = bpf_map_lookup_elem(&rule_ports, &key);
+
+	return mask ? *mask : 0;
+}
+
+/* address_rules returns the rules that an address matches, any if none names it. */
+static __always_inline __u64 address_rules(struct address a, __u32 six, __u32 scope, __u64 any)
+{
+	struct rule_key key = {
+		.prefix_len = six ? 32 + 128 : 32 + 32,
+		.scope = scope,
+	};
+	struct rule_prefix *prefix;
+
+	__builtin_memcpy(key.addr, &a, sizeof(key.addr));
+	prefix = bpf_map_lookup_elem(&rule_prefixes, &key);
+	return prefix ? prefix->mask : any;
+}
+
+static __always_inline int is_allowed(const struct packet *p, __u32 flags)
+{
+	if (p->six) {
+		struct lpm6 net = { .prefix_len = 128 };
+
+		if (!(flags & SETTING_ALLOW6))
+			return 0;
+		__builtin_memcpy(net.addr, &p->src, sizeof(net.addr));
+		return !!bpf_map_lookup_elem(&allow6, &net);
+	} else {
+		struct lpm4 net = { .prefix_len = 32, .addr = (__u32)p->src.hi };
+
+		return (flags & SETTING_ALLOW4) && bpf_map_lookup_elem(&allow4, &net);
+	}
+}
+
+/* raise gives a packet a verdict, unless it has that or a harder one. */
+static __always_inline void raise(struct packet *p, __u32 verdict, __u32 reason)
+{
+	if (p->verdict < verdict) {
+		p->verdict = verdict;
+		p->reason = reason;
+	}
+}
+
+/*
+ * apply_rule has the rule of that number decide, and returns 1; 0 if it has
+ * expired or only counts, and the next has to.
+ */
+__noinline int apply_rule(struct packet *p, __u32 number, __u32 flags)
+{
+	__u32 reason = REASON_RULE, key = number;
+	struct rule_count *count;
+	struct rule *r;
+
+	if (!p)
+		return 1;
+	r = bpf_map_lookup_elem(&rules, &key);
+	if (!r || (r->expires && bpf_ktime_get_coarse_ns() >= r->expires))
+		return 0;
+	if (is_allowed(p, flags)) {
+		p->verdict = VERDICT_ALLOWED;
+		return 1;
+	}
+	key = bpf_get_smp_processor_id() * 2 * RULES + (r->slot & (2 * RULES - 1));
+	count = bpf_map_lookup_elem(&rule_counts, &key);
+	if (!count)
+		return 1;
+	count->hits++;
+	if (r->action == ACTION_LIMIT) {
+		if (within_limit(p, r->rate, r->burst, r->salt)) {
+			count->passes++;
+			return !(r->flags & ENTRY_DRY_RUN);
+		}
+		reason = REASON_LIMIT;
+	} else if (r->action != ACTION_DROP) {
+		count->passes++;
+		raise(p, VERDICT_MONITORED, REASON_RULE);
+		return !(r->flags & ENTRY_DRY_RUN);
+	}
+	if ((r->flags & ENTRY_DRY_RUN) || (flags & SETTING_SIMULATE)) {
+		count->would_drops++;
+		raise(p, VERDICT_WOULD_DROP, reason);
+		return !(r->flags & ENTRY_DRY_RUN);
+	}
+	raise(p, VERDICT_DROP, reason);
+	return 1;
+}
+
+/*
+ * judge_rules finds the rules that match a packet, each bit of a mask being one:
+ * those of its protocol that are also those of its ports and of its addresses.
+ * The lowest that is in force decides. What needs no lookup for any rule is not
+ * looked up, and nothing is once no rule is left. half is settings.rules.
+ */
+__noinline int judge_rules(struct packet *p, __u32 half, __u32 flags)
+{
+	__u32 six, needs, key, unread;
+	struct rule_set *set;
+	__u64 mask;
+
+	if (!p)
+		return 0;
+	half = (half - 1) & 1;
+	six = p->six & 1;
+	unread = p->unread;
+	key = half;
+	set = bpf_map_lookup_elem(&rule_sets, &key);
+	if (!set)
+		return 0;
+	needs = set->needs;
+	mask = set->classes[unread ? RULE_UNREAD : rule_class(p)];
+	if (!mask)
+		return 0;
+	if (!unread && (needs & (RULE_PORTS | RULE_SOURCE_PORTS))) {
+		int ported = has_ports(p);
+
+		if (!ported)
+			mask &= set->portless;
+		if (ported && (needs & RULE_PORTS))
+			mask &= port_rules(half, 0, p->ports >> 16);
+		if (ported && (needs & RULE_SOURCE_PORTS))
+			mask &= port_rules(half, 1, p->ports);
+	}
+	if (mask && (needs & (RULE_FROM4 << six)))
+		mask &= address_rules(p->src, six, half | six << 1, set->from_any);
+	else
+		mask &= set->from_any;
+	if (mask && (needs & (RULE_TO4 << six)))
+		mask &= address_rules(p->dst, six, half | six << 1 | 4, set->to_any);
+	else
+		mask &= set->to_any;
+
+	for (int i = 0; i < RULES && mask; i++) {
+		if (apply_rule(p, half * RULES + lowest(mask), flags))
+			break;
+		mask &= mask - 1;
+	}
+	return 0;
 }
 
 /* ---- headers above IP -------------------------------------------------- */
@@ -599,6 +975,16 @@ static __always_inline __u32 protocol_of(__u32 next)
 	return PROTOCOL_OTHER;
 }
 
+/* broken keeps the ports, with which TCP and UDP headers begin, of one that is no
+ * good otherwise. */
+static __always_inline void broken(struct packet *p, void *cur, void *end, __u32 len)
+{
+	if (len < sizeof(__u32) || cur + sizeof(__u32) > end)
+		return;
+	p->ports = *(__u32 *)cur;
+	p->broken = 1;
+}
+
 /*
  * transport reads the header at cur, of which len bytes belong to the IP
  * packet; more says that other fragments follow. It returns the malformed
@@ -611,12 +997,17 @@ static __always_inline __u32 transport(struct packet *p, void *cur, void *end, _
 		struct tcp *h = cur;
 		__u32 words;
 
-		if (len < sizeof(*h) || (void *)(h + 1) > end)
+		if (len < sizeof(*h) || (void *)(h + 1) > end) {
+			broken(p, cur, end, len);
 			return MALFORMED_TCP_SHORT;
+		}
 		words = h->offset >> 4;
-		if (words < 5 || (!more && words * 4 > len))
+		if (words < 5 || (!more && words * 4 > len)) {
+			broken(p, cur, end, len);
 			return MALFORMED_TCP_OFFSET;
-		p->port = bpf_ntohs(h->dst);
+		}
+		p->ports = *(__u32 *)h;
+		p->port = bpf_ntohs(p->ports >> 16);
 		p->class = tcp_class(h->flags);
 		if (p->class == CLASS_ODD)
 			p->note = odd_kind(h->flags);
@@ -626,13 +1017,18 @@ static __always_inline __u32 transport(struct packet *p, void *cur, void *end, _
 		struct udp *h = cur;
 		__u32 want;
 
-		if (len < sizeof(*h) || (void *)(h + 1) > end)
+		if (len < sizeof(*h) || (void *)(h + 1) > end) {
+			broken(p, cur, end, len);
 			return MALFORMED_UDP_SHORT;
+		}
 		want = bpf_ntohs(h->len);
 		/* Zero stands for a jumbogram (RFC 2675, section 4). */
-		if (!(want == 0 && p->six) && (want < sizeof(*h) || (!more && want > len)))
+		if (!(want == 0 && p->six) && (want < sizeof(*h) || (!more && want > len))) {
+			broken(p, cur, end, len);
 			return MALFORMED_UDP_LENGTH;
-		p->port = bpf_ntohs(h->dst);
+		}
+		p->ports = *(__u32 *)h;
+		p->port = bpf_ntohs(p->ports >> 16);
 		p->class = CLASS_UDP;
 		p->note = bpf_ntohs(h->src);
 		if (amplifies(p->note))
@@ -658,7 +1054,8 @@ static __always_inline __u32 transport(struct packet *p, void *cur, void *end, _
 
 /* parse4 returns the malformed reason, or MALFORMED_NONE. *ip tells whether the packet has
  * a source address, *later whether it is a later fragment. */
-static __always_inline __u32 parse4(struct packet *p, void *cur, void *end, __u32 flags, int *ip, int *later)
+static __always_inline __u32 parse4(struct packet *p, void *cur, void *end, const struct settings *set, __u32 flags,
+				    int *ip, int *later)
 {
 	struct ip4 *h = cur;
 	__u32 header, total, fragment;
@@ -672,7 +1069,8 @@ static __always_inline __u32 parse4(struct packet *p, void *cur, void *end, __u3
 	p->src.hi = h->src;
 	p->dst.hi = h->dst;
 	p->protocol = protocol_of(h->protocol);
-	judge4(p, flags);
+	p->hash = hash_address(p->src);
+	judge4(p, set, flags);
 
 	header = (h->version_ihl & 15) * 4;
 	total = bpf_ntohs(h->total_len);
@@ -759,8 +1157,8 @@ __noinline __u32 walk6(struct xdp_md *ctx, struct walk *w)
 	return MALFORMED_NONE;
 }
 
-static __always_inline __u32 parse6(struct xdp_md *ctx, struct packet *p, void *cur, void *end, __u32 flags,
-				  int *ip, int *later)
+static __always_inline __u32 parse6(struct xdp_md *ctx, struct packet *p, void *cur, void *end,
+				    const struct settings *set, __u32 flags, int *ip, int *later)
 {
 	void *data = (void *)(long)ctx->data;
 	struct walk w = {};
@@ -776,7 +1174,8 @@ static __always_inline __u32 parse6(struct xdp_md *ctx, struct packet *p, void *
 	p->src = h->src;
 	p->dst = h->dst;
 	p->protocol = PROTOCOL_OTHER;
-	judge6(p, flags);
+	p->hash = hash_address(p->src);
+	judge6(p, set, flags);
 
 	w.next = h->next;
 	w.left = bpf_ntohs(h->payload_len);
@@ -789,8 +1188,10 @@ static __always_inline __u32 parse6(struct xdp_md *ctx, struct packet *p, void *
 	if (is_extension(w.next)) {
 		w.offset = cur - data;
 		fault = walk6(ctx, &w);
-		if (fault)
+		if (fault) {
+			p->unread = fault == MALFORMED_IP6_EXTENSION_DEEP;
 			return fault;
+		}
 		if (w.offset > MAX_OFFSET)
 			return MALFORMED_IP6_EXTENSION_SHORT;
 		cur = data + w.offset;
@@ -807,21 +1208,82 @@ static __always_inline __u32 parse6(struct xdp_md *ctx, struct packet *p, void *
 
 /* ---- slots ------------------------------------------------------------- */
 
-/*
- * pick_way returns the way that has the tag, else the first that no key took in
- * this epoch, else a way that the hash chooses, whose slot has to be contended for.
- */
-static __always_inline __u32 pick_way(const struct slot_tags *t, __u32 tag, __u64 hash)
+/* LANES repeats 16 bits in each of the four lanes of a word. */
+#define LANES(x) ((x) * 0x0001000100010001ULL)
+
+/* equal_lanes returns a word with the top bit set of the lowest lane of tags that
+ * has the value of lanes, and perhaps of later ones; 0 when none has it. */
+static __always_inline __u64 equal_lanes(__u64 tags, __u64 lanes)
 {
-#pragma unroll
-	for (__u32 i = 0; i < WAYS; i++)
-		if (t->way[i] == tag)
-			return i;
-#pragma unroll
-	for (__u32 i = 0; i < WAYS; i++)
-		if ((t->way[i] ^ tag) >> 16)
-			return i;
-	return (hash >> 48) & (WAYS - 1);
+	__u64 x = tags ^ lanes;
+
+	return (x - LANES(1)) & ~x & LANES(0x8000);
+}
+
+/* lowest_lane returns the number of the lowest lane whose top bit is set: the
+ * product has it in its upper 16 bits. */
+static __always_inline __u32 lowest_lane(__u64 m)
+{
+	return ((m & -m) >> 15) * 0x0000000100020003ULL >> 48;
+}
+
+/* ADMIT is how many packets that find a bucket full there are to one that contends
+ * for a slot, so that a flood of forged sources costs little more than a look at
+ * the bucket. Who sends many packets contends soon. */
+#define ADMIT 32
+
+/* way_of returns the way of a bucket that a hash prefers. */
+static __always_inline __u32 way_of(__u64 hash)
+{
+	return hash >> 29 & (WAYS - 1);
+}
+
+/*
+ * find_way returns the way that has the tag, else one that no key took in this
+ * epoch, the preferred one if it may be, else, for one packet in ADMIT, that one,
+ * whose slot has to be contended for; WAYS otherwise.
+ */
+static __always_inline __u32 find_way(struct slot_use *u, __u32 epoch, __u32 tag, __u64 hash, __u32 weight,
+				     struct table_loss *loss)
+{
+	__u64 m, lanes = LANES((__u64)tag);
+	__u32 way = way_of(hash);
+
+	if (u->epoch != epoch) {
+		u->epoch = epoch;
+		u->used = 1;
+		u->tags[0] = 0;
+		u->tags[1] = 0;
+		return way;
+	}
+	m = equal_lanes(u->tags[0], lanes);
+	if (m)
+		return lowest_lane(m);
+	m = equal_lanes(u->tags[1], lanes);
+	if (m)
+		return 4 + lowest_lane(m);
+	if (u->used < WAYS) {
+		u->used++;
+		if (!((__u16 *)u->tags)[way])
+			return way;
+		m = equal_lanes(u->tags[0], 0);
+		if (m)
+			return lowest_lane(m);
+		m = equal_lanes(u->tags[1], 0);
+		if (m)
+			return 4 + lowest_lane(m);
+	}
+	/* An odd number for either weight, so that everybody's turn comes. */
+	if (((hash >> 20) + loss->missed_packets + loss->missed_packets / DROP_SHARE) & (ADMIT - 1)) {
+		loss->missed_packets += weight;
+		return WAYS;
+	}
+	return way;
+}
+
+static __always_inline void set_tag(struct slot_use *b, __u32 way, __u32 tag)
+{
+	((__u16 *)b->tags)[way & (WAYS - 1)] = tag;
 }
 
 /*
@@ -829,126 +1291,191 @@ static __always_inline __u32 pick_way(const struct slot_tags *t, __u32 tag, __u6
  * does when it was wanted by others as often as it was used, so that who sends
  * much stays.
  */
-#define YIELDS(slot, loss)                                     \
+#define YIELDS(slot, weight, loss)                             \
 	({                                                     \
 		int yields_ = ++(slot)->misses >= (slot)->packets; \
 		if (yields_) {                                 \
 			(loss)->evicted++;                     \
 			(loss)->evicted_packets += (slot)->packets; \
 		} else {                                       \
-			(loss)->missed_packets++;              \
+			(loss)->missed_packets += (weight);    \
 		}                                              \
 		yields_;                                       \
 	})
 
-/* COUNT adds the packet to the counters that both kinds of slot have. */
-#define COUNT(slot, p)                                         \
-	({                                                     \
-		(slot)->packets++;                             \
-		(slot)->bytes += (p)->bytes;                   \
-		if ((p)->class < CLASS_COUNT)                  \
-			(slot)->counts[(p)->class]++;          \
-		if ((p)->class == CLASS_ODD)                   \
-			(slot)->odd |= (p)->note;              \
-		else if ((p)->class == CLASS_REFLECT)          \
-			(slot)->service = (p)->note;           \
-		if ((p)->verdict == VERDICT_DROP)              \
-			(slot)->counts[CLASS_DROPPED]++;       \
-		else if ((p)->verdict == VERDICT_WOULD_DROP)   \
-			(slot)->counts[CLASS_WOULD_DROP]++;    \
-	})
+/* tag_of returns the tag of a hash. No tag is 0. */
+static __always_inline __u32 tag_of(__u64 hash)
+{
+	return hash >> 48 | 1;
+}
+
+/* note_flow adds a destination to what is known of a source. */
+static __always_inline void note_flow(struct source_detail *d, struct address dst, __u32 port)
+{
+	__u64 hash = scatter(port * hash_keys[2]);
+
+	d->peers |= 1ULL << (hash_address(dst) >> 58);
+	d->last_destination = dst;
+	if (!port || (d->ports[(hash >> 56) & 3] & 1ULL << (hash >> 58)))
+		return;
+	d->ports[(hash >> 56) & 3] |= 1ULL << (hash >> 58);
+	if (d->samples < PORT_SAMPLE) {
+		d->sample[d->samples & (PORT_SAMPLE - 1)] = port;
+		d->samples++;
+	}
+}
+
+/* count_detail counts what has no place in the slot of the packet's source, which
+ * has the number key. */
+static __noinline int count_detail(struct source_slot *s, const struct packet *p, __u32 key, __u32 last)
+{
+	struct source_detail *d = bpf_map_lookup_elem(&source_details, &key);
+
+	if (!d)
+		return 0;
+	if (!s->detailed) {
+		s->detailed = 1;
+		__builtin_memset(d, 0, sizeof(*d));
+		if (s->last) {
+			struct address first = { .hi = s->first };
+
+			note_flow(d, first, s->first_port);
+		}
+	}
+	if (p->class >= HOT_CLASSES && p->class < CLASS_COUNT)
+		d->counts[p->class - HOT_CLASSES] += p->weight;
+	if (p->class == CLASS_ODD)
+		d->odd |= p->note;
+	else if (p->class == CLASS_REFLECT)
+		d->service = p->note;
+	if (p->verdict == VERDICT_WOULD_DROP)
+		d->counts[CLASS_WOULD_DROP - HOT_CLASSES]++;
+	if (s->last != last) {
+		s->last = last;
+		note_flow(d, p->dst, p->port);
+	}
+	return 0;
+}
 
 static __always_inline void count_source(struct cpu_state *cpu, __u32 half, __u32 epoch, const struct packet *p,
 					 __u64 src, __u64 dst)
 {
-	__u32 bucket = half * source_buckets + (src & (source_buckets - 1)), key;
-	__u32 owner = epoch << 1 | p->six;
-	__u32 tag = epoch << 16 | ((src >> 32) & 0xffff);
-	__u32 last = (__u32)dst ^ (p->port * 0x9E3779B1U) ^ 1, way;
-	struct slot_tags *tags = bpf_map_lookup_elem(&source_tags, &bucket);
+	__u32 bucket = half * source_buckets + (src >> 32 & (source_buckets - 1));
+	__u32 owner = epoch << 1 | p->six, last = dst >> 32 | 1, tag = tag_of(src), way;
+	struct source_bucket *b = bpf_map_lookup_elem(&sources, &bucket);
 	struct source_slot *s;
-	__u64 bit, hash;
 
-	if (!tags)
+	if (!b)
 		return;
-	way = pick_way(tags, tag, src);
-	key = bucket * WAYS + way;
-	s = bpf_map_lookup_elem(&sources, &key);
-	if (!s)
-		return;
-	if (s->owner != owner || s->addr.hi != p->src.hi || s->addr.lo != p->src.lo) {
-		if (s->owner >> 1 == (epoch & 0x7fffffff) && !YIELDS(s, &cpu->sources))
+	/*
+	 * Most slots are in the way that their hash prefers. That this one is, is a
+	 * guess of the processor's that needs no waiting for the tag.
+	 */
+	way = way_of(src);
+	if (unlikely(b->use.epoch != epoch || ((__u16 *)b->use.tags)[way] != tag)) {
+		way = find_way(&b->use, epoch, tag, src, p->weight, &cpu->sources);
+		if (way >= WAYS)
 			return;
-		tags->way[way & (WAYS - 1)] = tag;
-		/* last_destination and sample are written before they are read. */
-		__builtin_memset(s, 0, __builtin_offsetof(struct source_slot, last_destination));
+	}
+	s = &b->slots[way];
+	if (unlikely((s->owner ^ owner) | (s->addr.hi ^ p->src.hi) | (p->six ? s->addr.lo ^ p->src.lo : 0))) {
+		if (s->owner >> 1 == (epoch & 0x7fffffff) && !YIELDS(s, p->weight, &cpu->sources))
+			return;
+		set_tag(&b->use, way, tag);
+		__builtin_memset(s, 0, sizeof(*s));
 		s->addr = p->src;
 		s->owner = owner;
+		if (!p->six) {
+			s->first = p->dst.hi;
+			s->first_port = p->port;
+			s->last = last;
+		}
 	}
-	COUNT(s, p);
+	s->packets += p->weight;
+	s->bytes += (__u64)p->weight * p->bytes;
+	if (p->verdict == VERDICT_DROP)
+		s->counts[CLASS_DROPPED] += p->weight;
+	if (p->class < HOT_CLASSES)
+		s->counts[p->class] += p->weight;
+	if (unlikely(s->last != last || p->class >= HOT_CLASSES || p->verdict == VERDICT_WOULD_DROP)) {
+		struct packet copy = *p;
 
-	if (s->last == last)
-		return;
-	s->last = last;
-	s->peers |= 1ULL << (dst >> 58);
-	s->last_destination = p->dst;
-	if (!p->port)
-		return;
-	hash = mix(p->port);
-	bit = 1ULL << (hash >> 58);
-	if (s->ports[(hash >> 56) & 3] & bit)
-		return;
-	s->ports[(hash >> 56) & 3] |= bit;
-	if (s->samples < PORT_SAMPLE) {
-		s->sample[s->samples & (PORT_SAMPLE - 1)] = p->port;
-		s->samples++;
+		count_detail(s, &copy, bucket * WAYS + way, last);
 	}
 }
 
 static __always_inline void count_destination(struct cpu_state *cpu, __u32 half, __u32 epoch, const struct packet *p,
 					      __u64 src, __u64 dst)
 {
-	__u64 hash = mix(dst ^ p->port);
-	__u32 bucket = half * destination_buckets + (hash & (destination_buckets - 1)), key;
-	__u32 owner = epoch << 1 | p->six;
-	__u32 tag = epoch << 16 | ((hash >> 32) & 0xffff), way;
-	struct slot_tags *tags = bpf_map_lookup_elem(&destination_tags, &bucket);
+	__u32 bucket = half * destination_buckets + (dst >> 32 & (destination_buckets - 1));
+	__u32 owner = epoch << 1 | p->six, tag = tag_of(dst), way;
+	struct destination_bucket *b = bpf_map_lookup_elem(&destinations, &bucket);
 	struct destination_slot *s;
 
-	if (!tags)
+	if (!b)
 		return;
-	way = pick_way(tags, tag, src);
-	key = bucket * WAYS + way;
-	s = bpf_map_lookup_elem(&destinations, &key);
-	if (!s)
-		return;
-	if (s->owner != owner || s->port != p->port || s->addr.hi != p->dst.hi || s->addr.lo != p->dst.lo) {
-		if (s->owner >> 1 == (epoch & 0x7fffffff) && !YIELDS(s, &cpu->destinations))
+	way = way_of(dst);
+	if (unlikely(b->use.epoch != epoch || ((__u16 *)b->use.tags)[way] != tag)) {
+		way = find_way(&b->use, epoch, tag, dst, p->weight, &cpu->destinations);
+		if (way >= WAYS)
 			return;
-		tags->way[way & (WAYS - 1)] = tag;
+	}
+	s = &b->slots[way];
+	if (unlikely((s->owner ^ owner) | (s->port ^ p->port) | (s->addr.hi ^ p->dst.hi) | (p->six ? s->addr.lo ^ p->dst.lo : 0))) {
+		if (s->owner >> 1 == (epoch & 0x7fffffff) && !YIELDS(s, p->weight, &cpu->destinations))
+			return;
+		set_tag(&b->use, way, tag);
 		__builtin_memset(s, 0, sizeof(*s));
 		s->addr = p->dst;
 		s->owner = owner;
 		s->port = p->port;
 	}
-	COUNT(s, p);
+	s->packets += p->weight;
+	s->bytes += (__u64)p->weight * p->bytes;
+	if (p->class < CLASS_COUNT)
+		s->counts[p->class] += p->weight;
+	if (p->class == CLASS_ODD)
+		s->odd |= p->note;
+	else if (p->class == CLASS_REFLECT)
+		s->service = p->note;
+	if (p->verdict == VERDICT_DROP)
+		s->counts[CLASS_DROPPED] += p->weight;
+	else if (p->verdict == VERDICT_WOULD_DROP)
+		s->counts[CLASS_WOULD_DROP]++;
 	s->peers[(src >> 56) & 3] |= 1ULL << (src >> 58);
 }
 
-/* account counts the packet in the slots of its source and its destination. */
-static __always_inline int account(struct packet *p, __u32 cpu_id, __u32 epoch)
+/*
+ * weigh returns how many packets one that is dropped stands for in the slots, 0 for
+ * one that others stand for. A flood of what is blocked is counted to the packet by
+ * verdict and reason; of whom it comes from, and what it is, a share tells as much,
+ * and leaves the time and the slots to what is not blocked.
+ */
+static __always_inline __u32 weigh(struct cpu_state *cpu, __u32 epoch)
 {
-	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &cpu_id);
-	__u32 half = (epoch & 1) * possible_cpus + cpu_id;
-	__u64 src, dst;
+	__u32 n;
 
-	if (!cpu || !p)
-		return 0;
-	src = mix_address(p->src, p->six);
-	dst = mix_address(p->dst, p->six);
-	count_source(cpu, half, epoch, p, src, dst);
-	count_destination(cpu, half, epoch, p, src, dst);
-	return 0;
+	if (cpu->drop_epoch != epoch) {
+		cpu->drop_epoch = epoch;
+		cpu->epoch_drops = 0;
+	}
+	n = cpu->epoch_drops++;
+	if (n < DROPS_EACH)
+		return 1;
+	return n & (DROP_SHARE - 1) ? 0 : DROP_SHARE;
+}
+
+/* account counts the packet in the slots of its source and its destination. */
+static __always_inline void account(const struct packet *p, struct cpu_state *cpu, __u32 cpu_id, __u32 epoch)
+{
+	__u64 dst = p->dst.hi * hash_keys[0] + p->port * hash_keys[2];
+	__u32 half = cpu_id * 2 + (epoch & 1);
+
+	if (p->six)
+		dst += p->dst.lo * hash_keys[1];
+
+	count_source(cpu, half, epoch, p, p->hash, dst);
+	count_destination(cpu, half, epoch, p, p->hash, dst);
 }
 
 /* show gives a dropped packet to who captures them. */
@@ -968,28 +1495,165 @@ __noinline int show(struct xdp_md *ctx, __u32 length, __u32 verdict, __u32 reaso
 
 /* ---- program ----------------------------------------------------------- */
 
+/*
+ * tally counts the verdict of a packet, and shows it to who captures what is
+ * dropped.
+ */
+static __always_inline void tally(struct xdp_md *ctx, struct cpu_state *cpu, __u32 flags, __u32 bytes, __u64 verdict,
+				  __u64 reason)
+{
+	/* What passed without further ado is the rest of what came. */
+	if (!verdict)
+		return;
+	asm volatile("" : "+r"(verdict));
+	if (verdict >= VERDICT_COUNT)
+		return;
+	add(&cpu->verdicts[verdict], bytes);
+	asm volatile("" : "+r"(reason));
+	if (verdict == VERDICT_DROP && reason < REASON_COUNT)
+		add(&cpu->drops[reason], bytes);
+	else if (verdict == VERDICT_WOULD_DROP && reason < REASON_COUNT)
+		add(&cpu->would_drops[reason], bytes);
+	if ((flags & SETTING_CAPTURE) && verdict >= VERDICT_WOULD_DROP)
+		show(ctx, bytes, verdict, reason);
+}
+
+/* drops tells whether an entry just drops, as most do, and nothing else has a say. */
+static __always_inline int drops(const struct entry *e, __u32 flags)
+{
+	return e->action == ACTION_DROP && !(e->flags & ENTRY_DRY_RUN) &&
+	       !(flags & (SETTING_SIMULATE | SETTING_ALLOW4 | SETTING_CAPTURE)) && alive(e);
+}
+
+/*
+ * plain4 does everything for most packets: IPv4 without options, not in fragments,
+ * with a whole TCP header of a usual kind or a UDP header, of a filter without
+ * rules. It returns -1, and has done nothing, for any other, which the rest of the
+ * program reads from the start. What it does is the same; but it is one straight
+ * line, that keeps in registers what the other keeps in a struct packet.
+ */
+static __always_inline int plain4(struct xdp_md *ctx, const struct settings *set, struct cpu_state *cpu, __u32 cpu_id,
+				  void *data, void *end)
+{
+	struct ethernet *ethernet = data;
+	struct ip4 *h = data + sizeof(*ethernet);
+	struct tcp *t = (void *)(h + 1);
+	struct udp *u = (void *)(h + 1);
+	struct packet p = { .weight = 1 };
+	__u32 total, flags, len, addr, bits = 0;
+	struct entry *e;
+	__u64 bytes;
+
+	/* A UDP header with a little behind it is as long. */
+	if (unlikely((void *)(t + 1) > end || ethernet->type != bpf_htons(ETHERTYPE_IP4)))
+		return -1;
+	total = bpf_ntohs(h->total_len);
+	if (unlikely(h->version_ihl != 0x45 || (h->fragment & bpf_htons(0x3fff)) || total < sizeof(*h) + sizeof(*t) ||
+		     (void *)h + total > end || set->rules))
+		return -1;
+	bytes = end - data;
+	if (h->protocol == IP_TCP) {
+		len = t->offset >> 2 & 60;
+		if (unlikely(len < sizeof(*t) || len > total - sizeof(*h)))
+			return -1;
+		if (detect) {
+			p.class = tcp_class(t->flags);
+			if (unlikely(p.class == CLASS_ODD))
+				return -1;
+			p.port = bpf_ntohs(t->dst);
+		}
+		cpu->protocols[PROTOCOL_TCP].packets++;
+		cpu->protocols[PROTOCOL_TCP].bytes += bytes;
+		/* Or the compiler makes one of both, which takes longer. */
+		asm volatile("");
+	} else if (h->protocol == IP_UDP) {
+		len = bpf_ntohs(u->len);
+		if (len < sizeof(*u) || len > total - sizeof(*h) || amplifies(bpf_ntohs(u->src)))
+			return -1;
+		p.class = CLASS_UDP;
+		p.port = bpf_ntohs(u->dst);
+		cpu->protocols[PROTOCOL_UDP].packets++;
+		cpu->protocols[PROTOCOL_UDP].bytes += bytes;
+	} else {
+		return -1;
+	}
+
+	/* What is plain leaves no note. */
+	__builtin_assume(p.class != CLASS_ODD && p.class != CLASS_REFLECT && p.class < CLASS_COUNT);
+	flags = set->flags;
+	p.bytes = bytes;
+	p.src.hi = h->src;
+	p.dst.hi = h->dst;
+	p.hash = scatter(p.src.hi * hash_keys[0]);
+	if ((flags & SETTING_HOSTS4) && unlikely(may_hold(&host_filter4, set->hosts4_mask, p.hash))) {
+		addr = h->src;
+		e = bpf_map_lookup_elem(&hosts4, &addr);
+		if (e && drops(e, flags)) {
+			cpu->verdicts[VERDICT_DROP].packets++;
+			cpu->verdicts[VERDICT_DROP].bytes += bytes;
+			cpu->drops[REASON_HOST4].packets++;
+			cpu->drops[REASON_HOST4].bytes += bytes;
+			p.verdict = VERDICT_DROP;
+			p.weight = weigh(cpu, set->epoch);
+			if (p.weight) {
+				__sync_fetch_and_add(&e->hits, p.weight);
+				if (detect)
+					account(&p, cpu, cpu_id, set->epoch);
+			}
+			return XDP_DROP;
+		}
+		if (e)
+			bits = FILTER_HOST;
+	}
+	if ((flags & SETTING_NETS4) && may_match_net4(&p))
+		bits |= FILTER_NET;
+	if (unlikely(bits)) {
+		struct packet copy = p;
+
+		search4(&copy, bits, flags);
+		p.verdict = copy.verdict;
+		tally(ctx, cpu, flags, p.bytes, p.verdict, copy.reason);
+		if (detect) {
+			if (p.verdict == VERDICT_DROP)
+				p.weight = weigh(cpu, set->epoch);
+			if (p.weight)
+				account(&p, cpu, cpu_id, set->epoch);
+		}
+		return p.verdict == VERDICT_DROP ? XDP_DROP : XDP_PASS;
+	}
+	if (detect)
+		account(&p, cpu, cpu_id, set->epoch);
+	return XDP_PASS;
+}
+
 SEC("xdp")
 int ironpost_xdp(struct xdp_md *ctx)
 {
 	void *cur = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u32 zero = 0, cpu_id = bpf_get_smp_processor_id();
 	struct ethernet *ethernet = cur;
-	struct packet p = {
-		.bytes = end - cur,
-		.class = CLASS_OTHER,
-		.protocol = PROTOCOL_UNKNOWN,
-	};
+	struct packet p;
 	__u64 fault = MALFORMED_NONE;
-	int ip = 0, later = 0;
+	__u32 rules;
+	int ip = 0, later = 0, done;
 	struct settings *set;
 	struct cpu_state *cpu;
 	__u16 type;
 
 	set = bpf_map_lookup_elem(&settings, &zero);
 	cpu = bpf_map_lookup_elem(&cpus, &cpu_id);
-	if (!set || !cpu)
+	if (unlikely(!set || !cpu))
 		return XDP_PASS;
 
+	done = plain4(ctx, set, cpu, cpu_id, cur, end);
+	if (!unlikely(done < 0))
+		return done;
+
+	p = (struct packet){
+		.bytes = end - cur,
+		.class = CLASS_OTHER,
+		.protocol = PROTOCOL_UNKNOWN,
+	};
 	if ((void *)(ethernet + 1) > end) {
 		fault = MALFORMED_ETHERNET_SHORT;
 		goto parsed;
@@ -1020,10 +1684,10 @@ int ironpost_xdp(struct xdp_md *ctx)
 
 	switch (type) {
 	case ETHERTYPE_IP4:
-		fault = parse4(&p, cur, end, set->flags, &ip, &later);
+		fault = parse4(&p, cur, end, set, set->flags, &ip, &later);
 		break;
 	case ETHERTYPE_IP6:
-		fault = parse6(ctx, &p, cur, end, set->flags, &ip, &later);
+		fault = parse6(ctx, &p, cur, end, set, set->flags, &ip, &later);
 		break;
 	case ETHERTYPE_ARP:
 		p.protocol = PROTOCOL_ARP;
@@ -1033,27 +1697,31 @@ int ironpost_xdp(struct xdp_md *ctx)
 	}
 
 parsed:
-	/* The bound must be checked on the register that is used. */
-	asm volatile("" : "+r"(fault));
-	if (fault && fault < MALFORMED_COUNT)
-		cpu->malformed[fault]++;
+	/* Each bound is a test of its own, on the register that is used: of two tests
+	 * made into one, verifiers as old as that of Linux 6.1 learn nothing. */
+	if (fault) {
+		asm volatile("" : "+r"(fault));
+		if (fault < MALFORMED_COUNT)
+			cpu->malformed[fault]++;
+	}
 	if (later)
 		add(&cpu->fragments, p.bytes);
 	if (p.protocol < PROTOCOL_COUNT)
 		add(&cpu->protocols[p.protocol], p.bytes);
-	/* What passed without further ado is the rest of what came. */
-	if (p.verdict && p.verdict < VERDICT_COUNT) {
-		add(&cpu->verdicts[p.verdict], p.bytes);
-		if (p.verdict == VERDICT_DROP && p.reason < REASON_COUNT)
-			add(&cpu->drops[p.reason], p.bytes);
-		else if (p.verdict == VERDICT_WOULD_DROP && p.reason < REASON_COUNT)
-			add(&cpu->would_drops[p.reason], p.bytes);
-		if ((set->flags & SETTING_CAPTURE) && p.verdict >= VERDICT_WOULD_DROP)
-			show(ctx, p.bytes, p.verdict, p.reason);
-	}
 
-	if (ip)
-		account(&p, cpu_id, set->epoch);
+	/* Read once: it is the half for all of this packet. */
+	rules = *(volatile __u32 *)&set->rules;
+	/* A dry run must not shield from a rule; what the host simulates is final. */
+	if (rules && ip && p.verdict != VERDICT_ALLOWED && p.verdict != VERDICT_DROP &&
+	    !(p.verdict == VERDICT_WOULD_DROP && (set->flags & SETTING_SIMULATE)))
+		judge_rules(&p, rules, set->flags);
+
+	tally(ctx, cpu, set->flags, p.bytes, p.verdict, p.reason);
+	if (ip && detect) {
+		p.weight = p.verdict == VERDICT_DROP ? weigh(cpu, set->epoch) : 1;
+		if (p.weight)
+			account(&p, cpu, cpu_id, set->epoch);
+	}
 	return p.verdict == VERDICT_DROP ? XDP_DROP : XDP_PASS;
 }
 

@@ -12,6 +12,7 @@
 #ifndef IRONPOST_XDP_H
 #define IRONPOST_XDP_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 /* PORT_BITS is the size of the bitmap of destination ports of a source. */
@@ -26,6 +27,24 @@
 #define LINE 64
 /* FILTER6_LINES is the number of lines of the IPv6 filter table, a power of 2. */
 #define FILTER6_LINES 16384
+
+/* RULES is how many rules there can be, one bit of a mask each. */
+#define RULES 64
+/* RULE_RANGES is how many ranges of ports a rule can name, of either kind. */
+#define RULE_RANGES 8
+/* RULE_PREFIXES is how many prefixes all rules together can name. */
+#define RULE_PREFIXES 4096
+/* PORTS is how many ports there are. */
+#define PORTS 65536
+/* LIMIT_WAYS is the associativity of the table of limits, as fits a cache line. */
+#define LIMIT_WAYS 4
+
+/*
+ * DROPS_EACH packets that are dropped in one epoch on one processor are counted in
+ * the slots, each. From there on one in DROP_SHARE is, and stands for as many.
+ */
+#define DROPS_EACH 1024
+#define DROP_SHARE 16
 
 /* CAPTURE_BYTES is how much of a packet is shown: headers and a little more. */
 #define CAPTURE_BYTES 256
@@ -47,7 +66,7 @@ enum protocol {
 enum verdict {
 	VERDICT_PASS = 0,       /* not counted: the rest of what came */
 	VERDICT_ALLOWED = 1,    /* on the block list, and on the allow list */
-	VERDICT_MONITORED = 2,  /* on the block list to be counted only */
+	VERDICT_MONITORED = 2,  /* matched what is to be counted only */
 	VERDICT_WOULD_DROP = 3, /* dropped, were it not for simulate or dry run */
 	VERDICT_DROP = 4,
 	VERDICT_COUNT = 5,
@@ -60,7 +79,9 @@ enum reason {
 	REASON_HOST6 = 2, /* an IPv6 entry of length 128 */
 	REASON_NET6 = 3,  /* a shorter IPv6 entry */
 	REASON_DEEP_VLAN = 4, /* more VLAN tags than are followed, by policy */
-	REASON_COUNT = 5,
+	REASON_LIMIT = 5,     /* over the rate of an entry or a rule */
+	REASON_RULE = 6,
+	REASON_COUNT = 7,
 };
 
 /* What is wrong with a packet. The first fault found is the one counted. */
@@ -87,19 +108,20 @@ enum malformed {
 
 /*
  * The classes of packets that slots count, in the order of their counters.
- * The first four share a cache line with the key.
+ * The first HOT_CLASSES share a cache line with the key.
  */
+#define HOT_CLASSES 4
 enum class {
 	CLASS_ACK = 0, /* TCP: ACK without SYN, FIN, RST */
 	CLASS_SYN = 1, /* TCP: SYN without ACK */
 	CLASS_UDP = 2,
-	CLASS_ICMP = 3,
+	CLASS_DROPPED = 3,
 	CLASS_SYNACK = 4,
 	CLASS_FIN = 5, /* TCP: FIN and ACK */
 	CLASS_RST = 6,
 	CLASS_ODD = 7,   /* TCP: flags that no stack sends together */
 	CLASS_OTHER = 8, /* other protocols, later fragments, broken headers */
-	CLASS_DROPPED = 9,
+	CLASS_ICMP = 9,
 	CLASS_WOULD_DROP = 10,
 	CLASS_ECHO = 11,    /* ICMP and ICMPv6: echo requests; the rest is CLASS_ICMP */
 	CLASS_REFLECT = 12, /* UDP from the port of a service that amplifies */
@@ -115,14 +137,14 @@ enum odd {
 	ODD_OTHER = 16,
 };
 
-/* What an entry of the block list asks for. */
+/* What an entry of the block list, or a rule, asks for. */
 enum action {
 	ACTION_DROP = 1,
 	ACTION_MONITOR = 2,
-	ACTION_LIMIT = 3, /* reserved; counts as ACTION_MONITOR */
+	ACTION_LIMIT = 3, /* drop what is over a rate, for each source alone */
 };
 
-/* Bits of entry.flags. */
+/* Bits of entry.flags and rule.flags. */
 enum entry_flag {
 	ENTRY_DRY_RUN = 1, /* simulate this entry alone */
 };
@@ -130,19 +152,49 @@ enum entry_flag {
 /* Bits of settings.flags. */
 enum setting {
 	SETTING_SIMULATE = 1,       /* drop nothing, count what would be */
-	SETTING_LIST6 = 2,          /* the IPv6 block list has entries */
-	SETTING_WIDE6 = 4,          /* it has prefixes shorter than /32 */
+	SETTING_NETS6 = 2,          /* the block list has IPv6 entries of other lengths than 64 and 128 */
+	SETTING_WIDE6 = 4,          /* of less than 32 */
 	SETTING_DROP_DEEP_VLAN = 8, /* drop what has more tags than are followed */
 	SETTING_ALLOW4 = 16,        /* the IPv4 allow list may have entries */
 	SETTING_ALLOW6 = 32,
-	SETTING_CAPTURE = 64, /* show dropped packets to who captures them */
+	SETTING_CAPTURE = 64,    /* show dropped packets to who captures them */
+	SETTING_HOSTS4 = 128,    /* the block list has IPv4 entries of length 32 */
+	SETTING_NETS4 = 256,     /* of less */
+	SETTING_HOSTS6 = 512,    /* IPv6 entries of length 128 */
+	SETTING_SUBNETS6 = 1024, /* of length 64 */
 };
 
-/* Bits of the filter tables: what kind of entry may match below. */
+/* What kinds of entries may match an address. */
 enum filter {
 	FILTER_HOST = 1,   /* /32 or /128 */
 	FILTER_NET = 2,    /* any other length */
 	FILTER_SUBNET = 4, /* IPv6 only: /64 */
+};
+
+/*
+ * What rules tell apart, in the order of rule_set.classes. A TCP header that
+ * is broken but for its ports counts as RULE_SYN: the rest of it may follow in
+ * another fragment, and what it asks for cannot be read.
+ */
+enum rule_class {
+	RULE_TCP = 0, /* all but RULE_SYN */
+	RULE_SYN = 1, /* SYN without ACK */
+	RULE_UDP = 2,
+	RULE_ICMP = 3,
+	RULE_ICMP6 = 4,
+	RULE_OTHER = 5,
+	RULE_UNREAD = 6, /* behind more IPv6 extension headers than are followed */
+	RULE_CLASSES = 8,
+};
+
+/* Bits of rule_set.needs: which lookups any rule of the set needs. */
+enum rule_need {
+	RULE_FROM4 = 1,
+	RULE_FROM6 = 2, /* RULE_FROM4 << 1 */
+	RULE_TO4 = 4,
+	RULE_TO6 = 8, /* RULE_TO4 << 1 */
+	RULE_PORTS = 16,
+	RULE_SOURCE_PORTS = 32,
 };
 
 /* settings is the one value of the map settings; the host writes it. */
@@ -150,6 +202,11 @@ struct settings {
 	__u32 epoch; /* from 1; its low bit selects the half of the slot tables */
 	__u32 flags;
 	__u64 seed; /* the host's own: hash_seed, which a program that takes the maps over needs */
+	/* How much of the host filters is in use: their words less one, a power of 2 less one. */
+	__u32 hosts4_mask;
+	__u32 hosts6_mask;
+	__u32 rules; /* which half of the maps of rules is in force, from 1; 0: there are no rules */
+	__u32 pad;
 };
 
 /* capture goes before the bytes of a packet that is shown. */
@@ -163,8 +220,12 @@ struct capture {
 
 /* entry is the value of every list. */
 struct entry {
-	__u64 expires; /* CLOCK_MONOTONIC in ns; 0 is never */
-	__u64 hits;    /* packets that this entry decided */
+	__u64 expires;     /* CLOCK_MONOTONIC in ns; 0 is never */
+	__u64 hits;        /* packets that this entry decided */
+	__u64 passes;      /* of those, monitored or within the limit */
+	__u64 would_drops; /* of those, not dropped for the sake of simulate or dry run */
+	__u32 rate;        /* ACTION_LIMIT: packets a second, */
+	__u32 burst;       /* and how many may come at once */
 	__u32 rule;
 	__u8 action;
 	__u8 flags;
@@ -172,9 +233,80 @@ struct entry {
 	__u8 generation; /* the host's own: which list it came with */
 };
 
+/* limit_line holds buckets of sources that have a limit, in one cache line. */
+struct limit_line {
+	struct bpf_spin_lock lock; /* held for writing */
+	__u32 tags[LIMIT_WAYS];    /* of the hash of source and limit */
+	__u32 pad[3];
+	/* When the bucket will be full again, CLOCK_MONOTONIC_COARSE in ns: from then
+	 * on it is idle, and as good as none. */
+	__u64 full[LIMIT_WAYS];
+};
+
+/* A port_range contains its ends. */
+struct port_range {
+	__u16 first;
+	__u16 last;
+};
+
+/*
+ * rule is one rule of a set. What it matches is in rule_set, rule_prefixes and
+ * rule_ports, by its number in the set, the lowest deciding; protocol and ranges
+ * are here for the host, which reads its rules back from the maps.
+ */
+struct rule {
+	__u64 expires;
+	__u32 id;    /* the host's own */
+	__u32 salt;  /* tells the buckets of its sources from those of other limits */
+	__u32 rate;
+	__u32 burst;
+	__u8 action; /* 0: there is no such rule */
+	__u8 flags;
+	__u8 slot; /* of rule_counts; it stays while the rule does, in whatever set */
+	__u8 protocol;
+	__u8 port_count;
+	__u8 source_port_count;
+	__u16 pad;
+	struct port_range ports[RULE_RANGES];
+	struct port_range source_ports[RULE_RANGES];
+};
+
+/* rule_set classifies packets: in each mask, one bit for each rule of the set. */
+struct rule_set {
+	__u64 classes[RULE_CLASSES];
+	__u64 portless; /* rules that name no ports */
+	__u64 from_any; /* rules that name no source */
+	__u64 to_any;   /* rules that name no destination */
+	__u32 needs;
+	__u32 pad[9];
+};
+
+/* rule_key is a prefix that rules name. */
+struct rule_key {
+	__u32 prefix_len; /* 32 more than that of the address */
+	__u32 scope;      /* half | six << 1 | 4 for a destination */
+	__u32 addr[4];
+	__u32 pad; /* as in lpm4 */
+};
+
+struct rule_prefix {
+	__u64 mask; /* the rules that match here: of this prefix, of all around it, and from_any or to_any */
+	__u64 own;  /* the rules that name this very prefix */
+};
+
+/* rule_count belongs to one processor, for one slot of a rule. */
+struct rule_count {
+	__u64 hits;
+	__u64 passes;
+	__u64 would_drops;
+};
+
+/* The addresses in keys of tries are padded to whole 64-bit words: right behind
+ * them the kernel puts the value, whose counters have to be aligned. */
 struct lpm4 {
 	__u32 prefix_len;
 	__u32 addr;
+	__u32 pad;
 };
 
 struct address {
@@ -210,39 +342,57 @@ struct cpu_state {
 	struct counter deep_vlan; /* more VLAN tags than are followed */
 	struct table_loss sources;
 	struct table_loss destinations;
-	__u64 pad[7];
+	struct counter limited;      /* had a limit, and were within it */
+	struct counter limit_missed; /* had a limit, and found no bucket: they passed */
+	__u32 drop_epoch;            /* the epoch of, */
+	__u32 epoch_drops;           /* how many packets were dropped */
+	__u64 pad[2];
 };
 
 /*
- * slot_tags are the tags of the slots of one bucket: the low 16 bits of the epoch
- * in which the slot was taken, above 16 bits of the hash of its key. They lie
- * apart from the slots, closely packed: to find a slot touches one line here
- * and one there, and to find all slots in use is to read through the tags.
+ * slot_use says which slots of a bucket are in use, since the epoch in which the
+ * first of them was taken. The tag of a slot is 16 bits of the hash of its key, 0
+ * while the slot is free.
  */
-struct slot_tags {
-	__u32 way[WAYS];
+struct slot_use {
+	__u32 epoch;
+	__u32 used;           /* how many */
+	__u64 tags[WAYS / 4]; /* four each, the first in the lowest bits */
+	__u64 pad[5];
 };
 
 /*
- * source_slot sums up one source address in one epoch. A packet of the same
- * flow as the one before touches the first cache line alone.
+ * source_slot sums up one source address in one epoch. Of an IPv4 source whose
+ * packets are of a usual kind and of one flow, as of a forged one, it is all there
+ * is, one cache line.
  */
 struct source_slot {
 	struct address addr;
+	__u64 bytes;
 	__u32 owner; /* epoch << 1 | 1 for IPv6 */
 	__u32 packets;
-	__u64 bytes;
-	__u64 peers;  /* bitmap of destination addresses */
 	__u32 last;   /* hash of the last destination and port */
 	__u32 misses; /* packets of others that wanted this slot */
-	__u32 counts[CLASS_COUNT];
+	__u32 first;  /* the first destination, if there is no detail */
+	__u16 first_port;
+	__u16 detailed; /* 1: the rest is in source_detail */
+	__u32 counts[HOT_CLASSES];
+};
+
+struct source_bucket {
+	struct slot_use use;
+	struct source_slot slots[WAYS];
+};
+
+struct source_detail {
+	__u64 ports[PORT_BITS / 64];
+	struct address last_destination;
+	__u32 counts[CLASS_COUNT - HOT_CLASSES];
 	__u16 service; /* source port of the last packet of CLASS_REFLECT */
 	__u8 odd;      /* bits of enum odd */
 	__u8 samples;  /* used elements of sample */
-	__u64 ports[PORT_BITS / 64];
-	struct address last_destination;
 	__u16 sample[PORT_SAMPLE];
-	__u64 pad;
+	__u64 peers; /* bitmap of destination addresses */
 };
 
 /* destination_slot sums up one destination address and port in one epoch. */
@@ -253,16 +403,21 @@ struct destination_slot {
 	__u64 bytes;
 	__u32 misses;
 	__u16 port; /* 0 for what has no port */
-	__u16 service; /* as in source_slot */
+	__u16 service; /* as in source_detail */
 	__u32 counts[CLASS_COUNT];
 	__u8 odd; /* bits of enum odd */
 	__u8 pad[3];
 	__u64 peers[PEER_BITS / 64]; /* bitmap of source addresses */
 };
 
-/* filter_line is one cache line of a filter table. */
+struct destination_bucket {
+	struct slot_use use;
+	struct destination_slot slots[WAYS];
+};
+
+/* filter_line has a bit for each /24 of a /16. */
 struct filter_line {
-	__u64 words[LINE / 8];
+	__u64 words[256 / 64];
 };
 
 struct filter6_line {

@@ -42,13 +42,13 @@ const (
 	XDPClassCLASS_ACK        XDPClass = 0
 	XDPClassCLASS_SYN        XDPClass = 1
 	XDPClassCLASS_UDP        XDPClass = 2
-	XDPClassCLASS_ICMP       XDPClass = 3
+	XDPClassCLASS_DROPPED    XDPClass = 3
 	XDPClassCLASS_SYNACK     XDPClass = 4
 	XDPClassCLASS_FIN        XDPClass = 5
 	XDPClassCLASS_RST        XDPClass = 6
 	XDPClassCLASS_ODD        XDPClass = 7
 	XDPClassCLASS_OTHER      XDPClass = 8
-	XDPClassCLASS_DROPPED    XDPClass = 9
+	XDPClassCLASS_ICMP       XDPClass = 9
 	XDPClassCLASS_WOULD_DROP XDPClass = 10
 	XDPClassCLASS_ECHO       XDPClass = 11
 	XDPClassCLASS_REFLECT    XDPClass = 12
@@ -65,14 +65,24 @@ type XDPCpuState struct {
 	_            structs.HostLayout
 	Protocols    [8]XDPCounter
 	Verdicts     [5]XDPCounter
-	Drops        [5]XDPCounter
-	WouldDrops   [5]XDPCounter
+	Drops        [7]XDPCounter
+	WouldDrops   [7]XDPCounter
 	Malformed    [17]uint64
 	Fragments    XDPCounter
 	DeepVlan     XDPCounter
 	Sources      XDPTableLoss
 	Destinations XDPTableLoss
-	Pad          [7]uint64
+	Limited      XDPCounter
+	LimitMissed  XDPCounter
+	DropEpoch    uint32
+	EpochDrops   uint32
+	Pad          [2]uint64
+}
+
+type XDPDestinationBucket struct {
+	_     structs.HostLayout
+	Use   XDPSlotUse
+	Slots [8]XDPDestinationSlot
 }
 
 type XDPDestinationSlot struct {
@@ -94,6 +104,10 @@ type XDPEntry struct {
 	_          structs.HostLayout
 	Expires    uint64
 	Hits       uint64
+	Passes     uint64
+	WouldDrops uint64
+	Rate       uint32
+	Burst      uint32
 	Rule       uint32
 	Action     uint8
 	Flags      uint8
@@ -122,13 +136,25 @@ type XDPFilter6Line struct {
 
 type XDPFilterLine struct {
 	_     structs.HostLayout
-	Words [8]uint64
+	Words [4]uint64
+}
+
+type XDPLimitLine struct {
+	_    structs.HostLayout
+	Lock struct {
+		_   structs.HostLayout
+		Val uint32
+	}
+	Tags [4]uint32
+	Pad  [3]uint32
+	Full [4]uint64
 }
 
 type XDPLpm4 struct {
 	_         structs.HostLayout
 	PrefixLen uint32
 	Addr      uint32
+	Pad       uint32
 }
 
 type XDPLpm6 struct {
@@ -170,6 +196,12 @@ const (
 	XDPOddODD_OTHER   XDPOdd = 16
 )
 
+type XDPPortRange struct {
+	_     structs.HostLayout
+	First uint16
+	Last  uint16
+}
+
 type XDPProtocol uint32
 
 const (
@@ -192,50 +224,149 @@ const (
 	XDPReasonREASON_HOST6     XDPReason = 2
 	XDPReasonREASON_NET6      XDPReason = 3
 	XDPReasonREASON_DEEP_VLAN XDPReason = 4
-	XDPReasonREASON_COUNT     XDPReason = 5
+	XDPReasonREASON_LIMIT     XDPReason = 5
+	XDPReasonREASON_RULE      XDPReason = 6
+	XDPReasonREASON_COUNT     XDPReason = 7
 )
+
+type XDPRule struct {
+	_               structs.HostLayout
+	Expires         uint64
+	Id              uint32
+	Salt            uint32
+	Rate            uint32
+	Burst           uint32
+	Action          uint8
+	Flags           uint8
+	Slot            uint8
+	Protocol        uint8
+	PortCount       uint8
+	SourcePortCount uint8
+	Pad             uint16
+	Ports           [8]XDPPortRange
+	SourcePorts     [8]XDPPortRange
+}
+
+type XDPRuleClass uint32
+
+const (
+	XDPRuleClassRULE_TCP     XDPRuleClass = 0
+	XDPRuleClassRULE_SYN     XDPRuleClass = 1
+	XDPRuleClassRULE_UDP     XDPRuleClass = 2
+	XDPRuleClassRULE_ICMP    XDPRuleClass = 3
+	XDPRuleClassRULE_ICMP6   XDPRuleClass = 4
+	XDPRuleClassRULE_OTHER   XDPRuleClass = 5
+	XDPRuleClassRULE_UNREAD  XDPRuleClass = 6
+	XDPRuleClassRULE_CLASSES XDPRuleClass = 8
+)
+
+type XDPRuleCount struct {
+	_          structs.HostLayout
+	Hits       uint64
+	Passes     uint64
+	WouldDrops uint64
+}
+
+type XDPRuleKey struct {
+	_         structs.HostLayout
+	PrefixLen uint32
+	Scope     uint32
+	Addr      [4]uint32
+	Pad       uint32
+}
+
+type XDPRuleNeed uint32
+
+const (
+	XDPRuleNeedRULE_FROM4        XDPRuleNeed = 1
+	XDPRuleNeedRULE_FROM6        XDPRuleNeed = 2
+	XDPRuleNeedRULE_TO4          XDPRuleNeed = 4
+	XDPRuleNeedRULE_TO6          XDPRuleNeed = 8
+	XDPRuleNeedRULE_PORTS        XDPRuleNeed = 16
+	XDPRuleNeedRULE_SOURCE_PORTS XDPRuleNeed = 32
+)
+
+type XDPRulePrefix struct {
+	_    structs.HostLayout
+	Mask uint64
+	Own  uint64
+}
+
+type XDPRuleSet struct {
+	_        structs.HostLayout
+	Classes  [8]uint64
+	Portless uint64
+	FromAny  uint64
+	ToAny    uint64
+	Needs    uint32
+	Pad      [9]uint32
+}
 
 type XDPSetting uint32
 
 const (
 	XDPSettingSETTING_SIMULATE       XDPSetting = 1
-	XDPSettingSETTING_LIST6          XDPSetting = 2
+	XDPSettingSETTING_NETS6          XDPSetting = 2
 	XDPSettingSETTING_WIDE6          XDPSetting = 4
 	XDPSettingSETTING_DROP_DEEP_VLAN XDPSetting = 8
 	XDPSettingSETTING_ALLOW4         XDPSetting = 16
 	XDPSettingSETTING_ALLOW6         XDPSetting = 32
 	XDPSettingSETTING_CAPTURE        XDPSetting = 64
+	XDPSettingSETTING_HOSTS4         XDPSetting = 128
+	XDPSettingSETTING_NETS4          XDPSetting = 256
+	XDPSettingSETTING_HOSTS6         XDPSetting = 512
+	XDPSettingSETTING_SUBNETS6       XDPSetting = 1024
 )
 
 type XDPSettings struct {
+	_          structs.HostLayout
+	Epoch      uint32
+	Flags      uint32
+	Seed       uint64
+	Hosts4Mask uint32
+	Hosts6Mask uint32
+	Rules      uint32
+	Pad        uint32
+}
+
+type XDPSlotUse struct {
 	_     structs.HostLayout
 	Epoch uint32
-	Flags uint32
-	Seed  uint64
+	Used  uint32
+	Tags  [2]uint64
+	Pad   [5]uint64
 }
 
-type XDPSlotTags struct {
-	_   structs.HostLayout
-	Way [8]uint32
+type XDPSourceBucket struct {
+	_     structs.HostLayout
+	Use   XDPSlotUse
+	Slots [8]XDPSourceSlot
 }
 
-type XDPSourceSlot struct {
+type XDPSourceDetail struct {
 	_               structs.HostLayout
-	Addr            XDPAddress
-	Owner           uint32
-	Packets         uint32
-	Bytes           uint64
-	Peers           uint64
-	Last            uint32
-	Misses          uint32
-	Counts          [13]uint32
+	Ports           [4]uint64
+	LastDestination XDPAddress
+	Counts          [9]uint32
 	Service         uint16
 	Odd             uint8
 	Samples         uint8
-	Ports           [4]uint64
-	LastDestination XDPAddress
 	Sample          [16]uint16
-	Pad             uint64
+	Peers           uint64
+}
+
+type XDPSourceSlot struct {
+	_         structs.HostLayout
+	Addr      XDPAddress
+	Bytes     uint64
+	Owner     uint32
+	Packets   uint32
+	Last      uint32
+	Misses    uint32
+	First     uint32
+	FirstPort uint16
+	Detailed  uint16
+	Counts    [4]uint32
 }
 
 type XDPTableLoss struct {
@@ -264,24 +395,33 @@ const (
 	XDPMapAllow6             = "allow6"
 	XDPMapCaptures           = "captures"
 	XDPMapCpus               = "cpus"
-	XDPMapDestinationTags    = "destination_tags"
 	XDPMapDestinations       = "destinations"
 	XDPMapFilter16           = "filter16"
 	XDPMapFilter24           = "filter24"
 	XDPMapFilter6            = "filter6"
+	XDPMapHostFilter4        = "host_filter4"
+	XDPMapHostFilter6        = "host_filter6"
 	XDPMapHosts4             = "hosts4"
 	XDPMapHosts6             = "hosts6"
+	XDPMapLimits             = "limits"
 	XDPMapNets4              = "nets4"
 	XDPMapNets6              = "nets6"
+	XDPMapRuleCounts         = "rule_counts"
+	XDPMapRulePorts          = "rule_ports"
+	XDPMapRulePrefixes       = "rule_prefixes"
+	XDPMapRuleSets           = "rule_sets"
+	XDPMapRules              = "rules"
 	XDPMapSettings           = "settings"
-	XDPMapSourceTags         = "source_tags"
+	XDPMapSourceDetails      = "source_details"
 	XDPMapSources            = "sources"
 	XDPMapSubnets6           = "subnets6"
 	XDPProgIronpostXdp       = "ironpost_xdp"
 	XDPVarDestinationBuckets = "destination_buckets"
+	XDPVarDetect             = "detect"
+	XDPVarHashKeys           = "hash_keys"
 	XDPVarHashSeed           = "hash_seed"
+	XDPVarLimitLines         = "limit_lines"
 	XDPVarNumbers            = "numbers"
-	XDPVarPossibleCpus       = "possible_cpus"
 	XDPVarSourceBuckets      = "source_buckets"
 )
 
@@ -334,23 +474,30 @@ type XDPProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type XDPMapSpecs struct {
-	Allow4          *ebpf.MapSpec `ebpf:"allow4"`
-	Allow6          *ebpf.MapSpec `ebpf:"allow6"`
-	Captures        *ebpf.MapSpec `ebpf:"captures"`
-	Cpus            *ebpf.MapSpec `ebpf:"cpus"`
-	DestinationTags *ebpf.MapSpec `ebpf:"destination_tags"`
-	Destinations    *ebpf.MapSpec `ebpf:"destinations"`
-	Filter16        *ebpf.MapSpec `ebpf:"filter16"`
-	Filter24        *ebpf.MapSpec `ebpf:"filter24"`
-	Filter6         *ebpf.MapSpec `ebpf:"filter6"`
-	Hosts4          *ebpf.MapSpec `ebpf:"hosts4"`
-	Hosts6          *ebpf.MapSpec `ebpf:"hosts6"`
-	Nets4           *ebpf.MapSpec `ebpf:"nets4"`
-	Nets6           *ebpf.MapSpec `ebpf:"nets6"`
-	Settings        *ebpf.MapSpec `ebpf:"settings"`
-	SourceTags      *ebpf.MapSpec `ebpf:"source_tags"`
-	Sources         *ebpf.MapSpec `ebpf:"sources"`
-	Subnets6        *ebpf.MapSpec `ebpf:"subnets6"`
+	Allow4        *ebpf.MapSpec `ebpf:"allow4"`
+	Allow6        *ebpf.MapSpec `ebpf:"allow6"`
+	Captures      *ebpf.MapSpec `ebpf:"captures"`
+	Cpus          *ebpf.MapSpec `ebpf:"cpus"`
+	Destinations  *ebpf.MapSpec `ebpf:"destinations"`
+	Filter16      *ebpf.MapSpec `ebpf:"filter16"`
+	Filter24      *ebpf.MapSpec `ebpf:"filter24"`
+	Filter6       *ebpf.MapSpec `ebpf:"filter6"`
+	HostFilter4   *ebpf.MapSpec `ebpf:"host_filter4"`
+	HostFilter6   *ebpf.MapSpec `ebpf:"host_filter6"`
+	Hosts4        *ebpf.MapSpec `ebpf:"hosts4"`
+	Hosts6        *ebpf.MapSpec `ebpf:"hosts6"`
+	Limits        *ebpf.MapSpec `ebpf:"limits"`
+	Nets4         *ebpf.MapSpec `ebpf:"nets4"`
+	Nets6         *ebpf.MapSpec `ebpf:"nets6"`
+	RuleCounts    *ebpf.MapSpec `ebpf:"rule_counts"`
+	RulePorts     *ebpf.MapSpec `ebpf:"rule_ports"`
+	RulePrefixes  *ebpf.MapSpec `ebpf:"rule_prefixes"`
+	RuleSets      *ebpf.MapSpec `ebpf:"rule_sets"`
+	Rules         *ebpf.MapSpec `ebpf:"rules"`
+	Settings      *ebpf.MapSpec `ebpf:"settings"`
+	SourceDetails *ebpf.MapSpec `ebpf:"source_details"`
+	Sources       *ebpf.MapSpec `ebpf:"sources"`
+	Subnets6      *ebpf.MapSpec `ebpf:"subnets6"`
 }
 
 // XDPVariableSpecs contains global variables before they are loaded into the kernel.
@@ -358,9 +505,11 @@ type XDPMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type XDPVariableSpecs struct {
 	DestinationBuckets *ebpf.VariableSpec `ebpf:"destination_buckets"`
+	Detect             *ebpf.VariableSpec `ebpf:"detect"`
+	HashKeys           *ebpf.VariableSpec `ebpf:"hash_keys"`
 	HashSeed           *ebpf.VariableSpec `ebpf:"hash_seed"`
+	LimitLines         *ebpf.VariableSpec `ebpf:"limit_lines"`
 	Numbers            *ebpf.VariableSpec `ebpf:"numbers"`
-	PossibleCpus       *ebpf.VariableSpec `ebpf:"possible_cpus"`
 	SourceBuckets      *ebpf.VariableSpec `ebpf:"source_buckets"`
 }
 
@@ -384,23 +533,30 @@ func (o *XDPObjects) Close() error {
 //
 // It can be passed to LoadXDPObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XDPMaps struct {
-	Allow4          *ebpf.Map `ebpf:"allow4"`
-	Allow6          *ebpf.Map `ebpf:"allow6"`
-	Captures        *ebpf.Map `ebpf:"captures"`
-	Cpus            *ebpf.Map `ebpf:"cpus"`
-	DestinationTags *ebpf.Map `ebpf:"destination_tags"`
-	Destinations    *ebpf.Map `ebpf:"destinations"`
-	Filter16        *ebpf.Map `ebpf:"filter16"`
-	Filter24        *ebpf.Map `ebpf:"filter24"`
-	Filter6         *ebpf.Map `ebpf:"filter6"`
-	Hosts4          *ebpf.Map `ebpf:"hosts4"`
-	Hosts6          *ebpf.Map `ebpf:"hosts6"`
-	Nets4           *ebpf.Map `ebpf:"nets4"`
-	Nets6           *ebpf.Map `ebpf:"nets6"`
-	Settings        *ebpf.Map `ebpf:"settings"`
-	SourceTags      *ebpf.Map `ebpf:"source_tags"`
-	Sources         *ebpf.Map `ebpf:"sources"`
-	Subnets6        *ebpf.Map `ebpf:"subnets6"`
+	Allow4        *ebpf.Map `ebpf:"allow4"`
+	Allow6        *ebpf.Map `ebpf:"allow6"`
+	Captures      *ebpf.Map `ebpf:"captures"`
+	Cpus          *ebpf.Map `ebpf:"cpus"`
+	Destinations  *ebpf.Map `ebpf:"destinations"`
+	Filter16      *ebpf.Map `ebpf:"filter16"`
+	Filter24      *ebpf.Map `ebpf:"filter24"`
+	Filter6       *ebpf.Map `ebpf:"filter6"`
+	HostFilter4   *ebpf.Map `ebpf:"host_filter4"`
+	HostFilter6   *ebpf.Map `ebpf:"host_filter6"`
+	Hosts4        *ebpf.Map `ebpf:"hosts4"`
+	Hosts6        *ebpf.Map `ebpf:"hosts6"`
+	Limits        *ebpf.Map `ebpf:"limits"`
+	Nets4         *ebpf.Map `ebpf:"nets4"`
+	Nets6         *ebpf.Map `ebpf:"nets6"`
+	RuleCounts    *ebpf.Map `ebpf:"rule_counts"`
+	RulePorts     *ebpf.Map `ebpf:"rule_ports"`
+	RulePrefixes  *ebpf.Map `ebpf:"rule_prefixes"`
+	RuleSets      *ebpf.Map `ebpf:"rule_sets"`
+	Rules         *ebpf.Map `ebpf:"rules"`
+	Settings      *ebpf.Map `ebpf:"settings"`
+	SourceDetails *ebpf.Map `ebpf:"source_details"`
+	Sources       *ebpf.Map `ebpf:"sources"`
+	Subnets6      *ebpf.Map `ebpf:"subnets6"`
 }
 
 func (m *XDPMaps) Close() error {
@@ -409,17 +565,24 @@ func (m *XDPMaps) Close() error {
 		m.Allow6,
 		m.Captures,
 		m.Cpus,
-		m.DestinationTags,
 		m.Destinations,
 		m.Filter16,
 		m.Filter24,
 		m.Filter6,
+		m.HostFilter4,
+		m.HostFilter6,
 		m.Hosts4,
 		m.Hosts6,
+		m.Limits,
 		m.Nets4,
 		m.Nets6,
+		m.RuleCounts,
+		m.RulePorts,
+		m.RulePrefixes,
+		m.RuleSets,
+		m.Rules,
 		m.Settings,
-		m.SourceTags,
+		m.SourceDetails,
 		m.Sources,
 		m.Subnets6,
 	)
@@ -430,9 +593,11 @@ func (m *XDPMaps) Close() error {
 // It can be passed to LoadXDPObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XDPVariables struct {
 	DestinationBuckets *ebpf.Variable `ebpf:"destination_buckets"`
+	Detect             *ebpf.Variable `ebpf:"detect"`
+	HashKeys           *ebpf.Variable `ebpf:"hash_keys"`
 	HashSeed           *ebpf.Variable `ebpf:"hash_seed"`
+	LimitLines         *ebpf.Variable `ebpf:"limit_lines"`
 	Numbers            *ebpf.Variable `ebpf:"numbers"`
-	PossibleCpus       *ebpf.Variable `ebpf:"possible_cpus"`
 	SourceBuckets      *ebpf.Variable `ebpf:"source_buckets"`
 }
 

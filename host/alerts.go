@@ -24,6 +24,8 @@ type alertBook struct {
 	stats   *pipeline.Stats
 	// remember is told of every alert before it is safe, for the responder.
 	remember func(*pb.AlertEvent)
+	// attribute completes an alert that is new. Several may be under way.
+	attribute func(*pb.AlertEvent)
 
 	raised atomic.Uint64
 
@@ -34,7 +36,7 @@ type alertBook struct {
 }
 
 func newAlertBook() *alertBook {
-	return &alertBook{seen: make(map[string]uint64), ring: make([]string, rememberedAlerts), remember: func(*pb.AlertEvent) {}}
+	return &alertBook{seen: make(map[string]uint64), ring: make([]string, rememberedAlerts), remember: func(*pb.AlertEvent) {}, attribute: func(*pb.AlertEvent) {}}
 }
 
 // visit learns from an entry that the journal held already.
@@ -67,6 +69,10 @@ func (b *alertBook) Take(a *pb.AlertEvent) (uint64, error) {
 		b.stats.Drop("alert", "no_id", 1)
 		return 0, nil
 	}
+	if index, known := b.known(a.Id); known {
+		return index, nil
+	}
+	b.attribute(a)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if index, known := b.seen[a.Id]; known {
@@ -84,6 +90,13 @@ func (b *alertBook) Take(a *pb.AlertEvent) (uint64, error) {
 	b.remember(a)
 	b.raised.Add(1)
 	return index, nil
+}
+
+func (b *alertBook) known(id string) (index uint64, known bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	index, known = b.seen[id]
+	return index, known
 }
 
 // Alert is Take for one alert of the host's own; it returns when the alert is on

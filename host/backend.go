@@ -25,7 +25,7 @@ func (d *daemon) backend() control.Backend {
 	return control.Backend{
 		Status: d, Plugins: d, Logs: d, Changer: d, Remover: d, Trust: d, Rules: d, Events: d, Store: d, Config: d,
 		Quarantine: d, Filters: d,
-		Blocks: d.responder.Blocks(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
+		Blocks: d.responder.Blocks(), BlockRules: d.responder.Rules(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
 	}
 }
 
@@ -74,6 +74,7 @@ func (d *daemon) Status(context.Context) (*pb.StatusResponse, error) {
 	for _, s := range stats.Streams() {
 		r.Streams = append(r.Streams, &pb.StreamStatus{Name: s.Name, Plugin: s.Plugin, Parser: s.Parser, Records: s.Records.Load()})
 	}
+	r.Attributions = attributions(d.residents.Stats())
 	for _, g := range d.pipeline.Gaps() {
 		gap := &pb.CoverageGap{Plugin: g.Plugin, From: timestamppb.New(g.From), Events: g.Events, Reason: g.Reason}
 		if !g.To.IsZero() {
@@ -96,6 +97,9 @@ func (d *daemon) warnings() []string {
 			text += fmt.Sprintf(" Did you mean [%s]?", s.Nearest)
 		}
 		out = append(out, text)
+	}
+	if err := d.residents.Visible(); err != nil && len(d.settings().EBPF.Interfaces) > 0 {
+		out = append(out, fmt.Sprintf("Alerts do not name the processes and containers behind addresses: %v.", err))
 	}
 	d.network.each(func(name string, filter *xdp.Filter, err error) {
 		switch {

@@ -20,6 +20,7 @@ import (
 	"github.com/ironpost/ironpost/host/internal/control"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/quarantine"
+	"github.com/ironpost/ironpost/host/internal/resident"
 	"github.com/ironpost/ironpost/host/internal/respond"
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 	"github.com/ironpost/ironpost/host/internal/roster"
@@ -62,6 +63,7 @@ type daemon struct {
 	journal    *state.Journal
 	pool       *pb.Pool
 	alerts     *alertBook
+	residents  *resident.Finder
 	responder  *respond.Responder
 	pipeline   *pipeline.Pipeline
 	launcher   *sandbox.Launcher
@@ -170,6 +172,8 @@ func (d *daemon) openState(s config.Host) (err error) {
 		return err
 	}
 	d.alerts = newAlertBook()
+	d.residents = resident.System()
+	d.alerts.attribute = attribution{d.residents}.add
 	history := &respond.History{}
 	d.journal, err = state.OpenJournal(filepath.Join(d.dataDir, "journal"), journalBytes, func(e state.Entry) {
 		d.alerts.visit(e)

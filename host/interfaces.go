@@ -56,7 +56,7 @@ type network struct {
 		Attach(respond.Filter) error
 		Detach(name string)
 	}
-	publish func(ctx context.Context, name string, sequence uint64, events []*pb.PacketEvent) error
+	publish func(ctx context.Context, name string, events []event.PacketEvent) error
 
 	// change is held by who attaches or detaches, which may take seconds.
 	change sync.Mutex
@@ -191,7 +191,7 @@ func (n *network) start(w *watched) {
 	running.Go(func() {
 		err := filter.Run(ctx, func(events []event.PacketEvent) error {
 			n.tap(events)
-			return n.publish(ctx, w.name, events[0].Sequence, packets(events))
+			return n.publish(ctx, w.name, events)
 		})
 		if err != nil && ctx.Err() == nil {
 			n.log.Error("the interface is no longer watched", "interface", w.name, "error", err)

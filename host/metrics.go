@@ -18,7 +18,7 @@ type exporter struct {
 	daemon *daemon
 
 	events, dropped, unparsed, alerts, packets, packetDrops      *prometheus.Desc
-	inMemory                                                     *prometheus.Desc
+	inMemory, attributions                                       *prometheus.Desc
 	pluginUp, pluginCPU, pluginRSS, pluginRestarts, pluginEvents *prometheus.Desc
 	pluginEventsTotal, pluginBytes, pluginAlerts, pluginLogLines *prometheus.Desc
 	pluginState, pluginDropped, pluginHeapObjects, gapEvents     *prometheus.Desc
@@ -35,6 +35,7 @@ func newExporter(d *daemon) *exporter {
 		unparsed:       desc("unparsed_total", "Records that could not be parsed, by reason.", "reason"),
 		alerts:         desc("alerts_total", "Alerts raised since the start."),
 		inMemory:       desc("batches_in_memory_total", "Large batches that waited in memory, since no pipe was to be had."),
+		attributions:   desc("attributions_total", "Looks for who is behind an address or a process of an alert, by how they ended.", "result"),
 		packets:        desc("packets_total", "Packets seen on an interface.", "interface"),
 		packetDrops:    desc("packets_dropped_total", "Packets that were dropped, or would have been.", "interface", "verdict"),
 		pluginUp:       desc("plugin_running", "1 while the plugin runs.", "plugin"),
@@ -76,6 +77,9 @@ func (m *exporter) Collect(out chan<- prometheus.Metric) {
 	counter(m.events, float64(status.Unparsed), "unparsed")
 	counter(m.alerts, float64(status.Alerts))
 	counter(m.inMemory, float64(m.daemon.roster.BatchesInMemory()))
+	for _, c := range status.Attributions {
+		counter(m.attributions, float64(c.Value), c.Name)
+	}
 	for _, d := range status.Dropped {
 		counter(m.dropped, float64(d.Count), d.Stage, d.Reason)
 	}

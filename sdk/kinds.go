@@ -125,9 +125,14 @@ type PolicyEnforcer interface {
 // Intent is an answer that an enforcer proposes. The host checks mode, rails
 // and limits, writes it to its journal, and only then has it carried out.
 type Intent struct {
-	// Action is "block" (the host blocks the address Target), "notify" (a
+	// Action is "block" (the host blocks the address Target), "limit" (it lets
+	// pass so many packets a second from it as the detail limit says), "notify" (a
 	// decision worth recording, with no effect), or a verb that the enforcer
 	// itself carries out through Executor.
+	//
+	// A block with the detail forgeable = "limit" becomes a limit, of the details
+	// limit and limit_ttl_seconds, where the evidence may be forged and the operator
+	// did not allow blocks for that.
 	Action string
 	Target string
 	// Reason is one sentence for people.

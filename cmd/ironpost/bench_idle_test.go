@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
+	"github.com/ironpost/ironpost/host/benchtest"
 )
 
 const (
@@ -44,22 +45,22 @@ func TestBenchIdle(t *testing.T) {
 	<-time.After(idleSpan)
 	seconds := time.Since(began).Seconds()
 
-	r := &benchReport{name: "idle"}
+	r := &benchtest.Report{Name: "idle"}
 	var memory, cpu, wakeups float64
 	for _, name := range sortedKeys(pids) {
 		u := usageOfThreads(t, pids[name])
 		pss := float64(proportionalMemory(t, pids[name])) / (1 << 20)
 		percent := float64(u.cpu-before[name].cpu) / 1e9 / seconds * 100
 		wakes := float64(u.switches-before[name].switches) / seconds
-		r.add(name, "proportional_memory", pss, "MiB")
-		r.add(name, "cpu", percent, "% of a core")
-		r.add(name, "wakeups", wakes, "1/s")
+		r.Add(name, "proportional_memory", pss, "MiB")
+		r.Add(name, "cpu", percent, "% of a core")
+		r.Add(name, "wakeups", wakes, "1/s")
 		memory, cpu, wakeups = memory+pss, cpu+percent, wakeups+wakes
 	}
-	r.target(t, "all", "proportional_memory", memory*(1<<20)/1e6, "MB", memory*(1<<20) <= 150e6, "<= 150")
-	r.target(t, "all", "cpu", cpu, "% of a core", cpu <= 0.5, "<= 0.5")
-	r.add("all", "wakeups", wakeups, "1/s")
-	r.write(t)
+	r.Target(t, "all", "proportional_memory", memory*(1<<20)/1e6, "MB", memory*(1<<20) <= 150e6, "<= 150")
+	r.Target(t, "all", "cpu", cpu, "% of a core", cpu <= 0.5, "<= 0.5")
+	r.Add("all", "wakeups", wakeups, "1/s")
+	r.Write(t)
 }
 
 // addCommands adds what the host runs for its plugins, such as journalctl.

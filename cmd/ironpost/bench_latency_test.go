@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
+	"github.com/ironpost/ironpost/host/benchtest"
 )
 
 // latencyLines is how many lines are measured; each raises an alert.
@@ -138,30 +139,30 @@ func TestBenchLatency(t *testing.T) {
 		h.JSON(&all, "alerts", "list", "--limit", "5000")
 		whole = append(whole, float64(time.Since(began).Microseconds())/1000)
 	}
-	r := &benchReport{name: "latency"}
+	r := &benchtest.Report{Name: "latency"}
 	const c = "line appended -> alert journaled and shown"
-	r.add(c, "p50", benchQuantile(journal, 0.50), "ms")
-	p99 := benchQuantile(journal, 0.99)
-	r.target(t, c, "p99", p99, "ms", p99 <= 100, "<= 100")
-	r.add(c, "lines", latencyLines, "")
+	r.Add(c, "p50", benchtest.Quantile(journal, 0.50), "ms")
+	p99 := benchtest.Quantile(journal, 0.99)
+	r.Target(t, c, "p99", p99, "ms", p99 <= 100, "<= 100")
+	r.Add(c, "lines", latencyLines, "")
 	const through = "line read -> alert received, 200 lines/s"
-	r.add(through, "p50", benchQuantile(hops, 0.50), "ms")
-	p99 = benchQuantile(hops, 0.99)
-	r.target(t, through, "p99", p99, "ms", p99 <= 1, "<= 1")
+	r.Add(through, "p50", benchtest.Quantile(hops, 0.50), "ms")
+	p99 = benchtest.Quantile(hops, 0.99)
+	r.Target(t, through, "p99", p99, "ms", p99 <= 1, "<= 1")
 	const least = "a byte through as many relays, between the lines"
-	r.add(least, "p50", benchQuantile(floor, 0.50), "ms")
-	r.add(least, "p99", benchQuantile(floor, 0.99), "ms")
-	r.add("200 lines/s : relays", "p50_ratio", benchQuantile(hops, 0.50)/benchQuantile(floor, 0.50), "x")
-	r.add("200 lines/s : relays", "p99_ratio", p99/benchQuantile(floor, 0.99), "x")
+	r.Add(least, "p50", benchtest.Quantile(floor, 0.50), "ms")
+	r.Add(least, "p99", benchtest.Quantile(floor, 0.99), "ms")
+	r.Add("200 lines/s : relays", "p50_ratio", benchtest.Quantile(hops, 0.50)/benchtest.Quantile(floor, 0.50), "x")
+	r.Add("200 lines/s : relays", "p99_ratio", p99/benchtest.Quantile(floor, 0.99), "x")
 	const listed = "line appended -> ironpost alerts list prints it"
-	r.add(listed, "p50", benchQuantile(sink, 0.50), "ms")
-	p99 = benchQuantile(sink, 0.99)
-	r.target(t, listed, "p99", p99, "ms", p99 <= 100, "<= 100")
+	r.Add(listed, "p50", benchtest.Quantile(sink, 0.50), "ms")
+	p99 = benchtest.Quantile(sink, 0.99)
+	r.Target(t, listed, "p99", p99, "ms", p99 <= 100, "<= 100")
 	const everything = "ironpost alerts list of every alert"
-	r.add(everything, "p50", benchQuantile(whole, 0.50), "ms")
-	r.add(everything, "p99", benchQuantile(whole, 0.99), "ms")
-	r.add(everything, "alerts", float64(len(all)), "")
-	r.write(t)
+	r.Add(everything, "p50", benchtest.Quantile(whole, 0.50), "ms")
+	r.Add(everything, "p99", benchtest.Quantile(whole, 0.99), "ms")
+	r.Add(everything, "alerts", float64(len(all)), "")
+	r.Write(t)
 }
 
 // listedAlert is what is read of an alert.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
+	"github.com/ironpost/ironpost/host/benchtest"
 	"github.com/ironpost/ironpost/cmd/ironpost/testdata/bench/lines"
 )
 
@@ -59,44 +60,44 @@ func TestBenchPipeline(t *testing.T) {
 	attack := p.round(t, benchLines/4, " attack")
 	attackedObjects := p.pluginObjects(t)
 
-	r := &benchReport{name: "pipeline"}
-	m := func(key string) float64 { return benchMedian(values[key]) }
+	r := &benchtest.Report{Name: "pipeline"}
+	m := func(key string) float64 { return benchtest.Median(values[key]) }
 	const processes = "processes (gRPC)"
-	r.add(processes, "events_per_second", m("processes/rate"), "1/s")
-	r.add(processes, "cpu_total", m("processes/cpu"), "ns/event")
+	r.Add(processes, "events_per_second", m("processes/rate"), "1/s")
+	r.Add(processes, "cpu_total", m("processes/cpu"), "ns/event")
 	for _, name := range []string{"source", "host", "parser", "detector"} {
-		r.add(processes, "cpu_"+name, m("processes/"+name), "ns/event")
+		r.Add(processes, "cpu_"+name, m("processes/"+name), "ns/event")
 	}
-	r.target(t, processes, "host_allocations", m("processes/allocations"), "objects/event", m("processes/allocations") <= 0.1, "<= 0.1")
+	r.Target(t, processes, "host_allocations", m("processes/allocations"), "objects/event", m("processes/allocations") <= 0.1, "<= 0.1")
 	for _, name := range benchPlugins {
 		v := float64(undisturbed[name]-objects[name]) / (benchRounds * benchLines)
-		r.target(t, processes, name+"_allocations", v, "objects/event", v <= 0.05, "<= 0.05")
+		r.Target(t, processes, name+"_allocations", v, "objects/event", v <= 0.05, "<= 0.05")
 	}
 	const attacked = "processes (gRPC), one line in four a failed login"
-	r.add(attacked, "events_per_second", attack.rate, "1/s")
-	r.add(attacked, "host_allocations", attack.allocations, "objects/event")
+	r.Add(attacked, "events_per_second", attack.rate, "1/s")
+	r.Add(attacked, "host_allocations", attack.allocations, "objects/event")
 	for _, name := range benchPlugins {
-		r.add(attacked, name+"_allocations", float64(attackedObjects[name]-undisturbed[name])/(benchLines/4), "objects/event")
+		r.Add(attacked, name+"_allocations", float64(attackedObjects[name]-undisturbed[name])/(benchLines/4), "objects/event")
 	}
 	for _, name := range []string{"source", "host", "parser", "detector"} {
-		r.add(attacked, "cpu_"+name, attack.cpu[name], "ns/event")
+		r.Add(attacked, "cpu_"+name, attack.cpu[name], "ns/event")
 	}
 	names := map[string]string{
 		"single": "channel, one event a send", "recycled": "channel, one event a send, memory used again", "batch": "channel, batches of 1024",
 	}
 	for _, mode := range inProcess {
-		r.add(names[mode], "events_per_second", m(mode+"/rate"), "1/s")
-		r.add(names[mode], "cpu_total", m(mode+"/cpu"), "ns/event")
+		r.Add(names[mode], "events_per_second", m(mode+"/rate"), "1/s")
+		r.Add(names[mode], "cpu_total", m(mode+"/cpu"), "ns/event")
 	}
 	for _, mode := range inProcess {
-		r.add("processes : "+names[mode], "cpu_ratio", m("ratio "+mode+"/cpu"), "x")
+		r.Add("processes : "+names[mode], "cpu_ratio", m("ratio "+mode+"/cpu"), "x")
 	}
 	for mode, least := range map[string]float64{"single": 1.1, "batch": 0.30} {
 		ratio := m("ratio " + mode + "/rate")
-		r.target(t, "processes : "+names[mode], "rate_ratio", ratio, "x", ratio >= least, fmt.Sprintf(">= %.2f", least))
+		r.Target(t, "processes : "+names[mode], "rate_ratio", ratio, "x", ratio >= least, fmt.Sprintf(">= %.2f", least))
 	}
-	r.add("processes : "+names["recycled"], "rate_ratio", m("ratio recycled/rate"), "x")
-	r.write(t)
+	r.Add("processes : "+names["recycled"], "rate_ratio", m("ratio recycled/rate"), "x")
+	r.Write(t)
 }
 
 // channelRun is a run of an in-process contestant.

@@ -42,6 +42,7 @@ var directions = map[string][]string{
 var testOnly = map[string]string{
 	"cmd/ironpost/internal/hosttest": "runs the real program for the end-to-end tests",
 	"sdk/sdktest":                    "a fake host and the conformance suite of every kind",
+	"host/benchtest":                 "the tables and files that benchmarks leave",
 	"host/nettest":                   "network namespaces, veth pairs and bounded floods",
 	"plugins/internal/corpus":        "the files of the public log collections",
 }
@@ -52,7 +53,7 @@ var standardOnly = []string{"sdk/event"}
 
 // restricted says which packages alone may import something.
 var restricted = map[string][]string{
-	"github.com/cilium/ebpf": {"bpf", "host/internal/xdp"},
+	"github.com/cilium/ebpf": {"bpf", "host/internal/xdp", "host/nettest"},
 	module + "/bpf":          {"bpf", "host/internal/xdp"},
 }
 

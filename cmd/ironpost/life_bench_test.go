@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
+	"github.com/ironpost/ironpost/host/benchtest"
 )
 
 // restartRounds is how often each plugin of TestBenchRestart is killed.
@@ -48,7 +49,7 @@ func TestBenchRestart(t *testing.T) {
 	h.WriteConfig(string(config) + fmt.Sprintf("[source_file]\npaths = [%q]\nstart = \"beginning\"\n[rules]\npaths = [%q]\n", log, rules))
 	h.Start()
 
-	r := &benchReport{name: "restart"}
+	r := &benchtest.Report{Name: "restart"}
 	for _, c := range []struct{ plugin, kind string }{{"parser-syslog", "log"}, {"detector-rules", "alert"}, {"source-file", "log"}} {
 		events := followMessages(t, h, c.kind)
 		n := 0
@@ -80,17 +81,17 @@ func TestBenchRestart(t *testing.T) {
 			took = append(took, float64(time.Since(began).Microseconds())/1000)
 		}
 		name := "SIGKILL of " + c.plugin + " -> first event through its next process"
-		p50 := benchQuantile(took, 0.50)
+		p50 := benchtest.Quantile(took, 0.50)
 		if c.kind == "log" {
-			r.target(t, name, "p50", p50, "ms", p50 <= 25, "<= 25")
+			r.Target(t, name, "p50", p50, "ms", p50 <= 25, "<= 25")
 		} else { // what is seen is an alert, once it is flushed to the journal
-			r.add(name, "p50", p50, "ms")
+			r.Add(name, "p50", p50, "ms")
 		}
-		r.add(name, "p90", benchQuantile(took, 0.90), "ms")
-		r.add(name, "max", took[len(took)-1], "ms")
-		r.add(name, "p50 without a kill", benchQuantile(undisturbed, 0.50), "ms")
+		r.Add(name, "p90", benchtest.Quantile(took, 0.90), "ms")
+		r.Add(name, "max", took[len(took)-1], "ms")
+		r.Add(name, "p50 without a kill", benchtest.Quantile(undisturbed, 0.50), "ms")
 	}
-	r.write(t)
+	r.Write(t)
 }
 
 func appendBench(t *testing.T, path, line string) {
@@ -196,10 +197,10 @@ func TestBenchStart(t *testing.T) {
 		}
 		took = append(took, float64(d.Microseconds())/1000)
 	}
-	r := &benchReport{name: "start"}
+	r := &benchtest.Report{Name: "start"}
 	c := fmt.Sprintf("start of a host -> %d plugins run", startPlugins)
-	p50 := benchQuantile(took, 0.5)
-	r.target(t, c, "p50", p50, "ms", p50 < 1000, "< 1000")
-	r.add(c, "max", took[len(took)-1], "ms")
-	r.write(t)
+	p50 := benchtest.Quantile(took, 0.5)
+	r.Target(t, c, "p50", p50, "ms", p50 < 1000, "< 1000")
+	r.Add(c, "max", took[len(took)-1], "ms")
+	r.Write(t)
 }

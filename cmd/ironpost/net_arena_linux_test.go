@@ -191,6 +191,7 @@ type block struct {
 	AlertID string    `json:"alert_id"`
 	Effect  string    `json:"effect"`
 	Hits    uint64    `json:"hits"`
+	Action  string    `json:"action"`
 }
 
 func (a *arena) blocks() []block {

@@ -107,16 +107,25 @@ block_forgeable = false
 	// they were decoys of each other.
 	a.flood("--rand-source", "-p", "80", a.Victim.IP4.String())
 	flood := a.alertOf("syn_flood", "dst_ip", a.Victim.IP4.String())
-	if got := a.actionOn(first, "refused"); got.Details["code"] != "forgeable_evidence" || !strings.Contains(got.Reason, "block_forgeable") {
-		t.Errorf("got action %+v on %v, want a refusal that names the option", got, first)
+	if got := a.actionOn(first, "applied"); got.Action != "limit" || got.Details["limit"] != "100" || !strings.Contains(got.Reason, "may be forged") {
+		t.Errorf("got action %+v on %v, want a limit, and why it is no block", got, first)
+	}
+	if !a.reaches(first, patience) {
+		t.Errorf("%v is cut off, want it limited", first)
+	}
+	before := a.dropped()
+	a.flood("-a", first.String(), "-p", "83", a.Victim.IP4.String())
+	if got := a.dropped() - before; got < 1000 {
+		t.Errorf("a flood from %v lost %d packets to its limit, want most of them", first, got)
 	}
 	a.Wait(20*time.Second, "a notice about the flood", func() bool {
 		return slices.ContainsFunc(a.actions(), func(x action) bool {
 			return x.AlertID == flood.ID && x.Action == "notify" && strings.Contains(x.Reason, "names no source address")
 		})
 	})
-	if got := a.blocks(); len(got) != 0 {
-		t.Errorf("got blocks %+v on evidence that may be forged, want none", got)
+	limited := func(b block) bool { return b.Action == "limit" }
+	if got := a.blocks(); slices.ContainsFunc(got, func(b block) bool { return !limited(b) }) {
+		t.Errorf("got blocks %+v on evidence that may be forged, want limits alone", got)
 	}
 
 	// The operator opts in: the gateway still is never blocked.
@@ -146,7 +155,7 @@ block_forgeable = false
 			return x.RuleID == "port_scan" && x.Entities["src_ip"] == "" && x.Entities["dst_ip"] == a.Victim.IP4.String()
 		})
 	})
-	if got := a.blocks(); len(got) != 1 || got[0].Prefix != second.String()+"/32" {
+	if got := slices.DeleteFunc(a.blocks(), limited); len(got) != 1 || got[0].Prefix != second.String()+"/32" {
 		t.Errorf("got blocks %+v, want %v alone", got, second)
 	}
 	if a.reaches(second, silence) {

@@ -3,9 +3,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +34,7 @@ type backend struct {
 	state  map[string]string
 	blocks addressStore
 	allows addressStore
+	rules  ruleStore
 }
 
 func newBackend() *backend {
@@ -40,7 +44,7 @@ func newBackend() *backend {
 func (b *backend) parts() control.Backend {
 	return control.Backend{
 		Status: b, Plugins: b, Logs: b, Changer: b, Remover: b, Trust: b, Rules: b, Events: b, Store: b,
-		Blocks: &b.blocks, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b, Filters: b,
+		Blocks: &b.blocks, BlockRules: &b.rules, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b, Filters: b,
 	}
 }
 
@@ -245,7 +249,10 @@ func (l *addressStore) Add(_ context.Context, e control.Entry) (*ironpostv1.Bloc
 			return &ironpostv1.BlockResponse{Block: have}, nil
 		}
 	}
-	b := &ironpostv1.Block{Prefix: e.Prefix.String(), Reason: e.Reason, Source: "operator", Created: timestamppb.New(began), Effect: "simulated"}
+	b := &ironpostv1.Block{Prefix: e.Prefix.String(), Reason: e.Reason, Source: "operator", Created: timestamppb.New(began), Effect: "simulated", Action: "block", Limit: e.Limit, Burst: e.Burst, DryRun: e.DryRun}
+	if e.Limit > 0 {
+		b.Action = "limit"
+	}
 	if e.TTL > 0 {
 		b.Expires = timestamppb.New(began.Add(e.TTL))
 	}
@@ -265,11 +272,46 @@ func (l *addressStore) Remove(_ context.Context, p netip.Prefix) (*ironpostv1.Bl
 	return &ironpostv1.BlockResponse{}, nil
 }
 
-func (l *addressStore) List(_ context.Context, skip, limit int) ([]*ironpostv1.Block, uint64, error) {
+// List filters nothing but by After, which it takes for a place.
+func (l *addressStore) List(_ context.Context, q control.Page) (*ironpostv1.ListBlocksResponse, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	total := len(l.entries)
-	return l.entries[min(skip, total):min(skip+limit, total)], uint64(total), nil
+	resp := &ironpostv1.ListBlocksResponse{Total: uint64(len(l.entries))}
+	from := slices.IndexFunc(l.entries, func(b *ironpostv1.Block) bool { return b.GetPrefix() == q.After.String() }) + 1
+	to := min(from+q.Limit, len(l.entries))
+	if resp.Blocks = l.entries[from:to]; to < len(l.entries) && to > from {
+		resp.Next = l.entries[to-1].GetPrefix()
+	}
+	return resp, nil
+}
+
+func (l *addressStore) Import(ctx context.Context, in control.Import) (*ironpostv1.ImportResponse, error) {
+	resp := &ironpostv1.ImportResponse{DryRun: in.DryRun, List: &ironpostv1.BlockList{Name: cmp.Or(in.List, control.DefaultList)}}
+	for addr, bits := range in.Networks.All4() {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, addr))), int(bits))
+		switch added, err := l.Add(ctx, control.Entry{Prefix: p, TTL: in.TTL, Reason: in.Reason}); {
+		case err != nil:
+			resp.Refused++
+			resp.Problems = append(resp.Problems, &ironpostv1.BlockProblem{Prefix: p.String(), Reason: err.Error()})
+		case added.GetChanged():
+			resp.Added++
+		default:
+			resp.Unchanged++
+		}
+	}
+	resp.List.Networks = resp.Added + resp.Unchanged
+	return resp, nil
+}
+
+func (l *addressStore) Lists(context.Context) ([]*ironpostv1.BlockList, error) {
+	return []*ironpostv1.BlockList{{Name: "spamhaus", Networks: 1000, Created: timestamppb.New(began), Expires: timestamppb.New(began.Add(time.Hour)), Reason: "DROP" + hostile}}, nil
+}
+
+func (l *addressStore) RemoveList(_ context.Context, name string) (*ironpostv1.BlockList, error) {
+	if name != "spamhaus" {
+		return nil, fmt.Errorf("%w: no list is called %s", control.ErrNotFound, name)
+	}
+	return &ironpostv1.BlockList{Name: name, Networks: 1000}, nil
 }
 
 // acme is the description of a plugin that is not there yet.

@@ -13,9 +13,11 @@ func (c *cli) doctorCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "What this machine offers, what is missing, and how to mend it",
-		Long: `Looks at the kernel, its BTF, the privileges of the caller, the sandbox (Landlock,
-seccomp), Docker, journald, clang and the plugin directories. Needs no host and
-changes nothing; run it as the user that will run the host.
+		Long: `Looks at the kernel (5.15 or newer), the privileges of the caller, the compiler of
+BPF programs, where filters are pinned, which interfaces have native XDP and why
+others have not, the sandbox (Landlock, seccomp), Docker, journald, clang and the
+plugin directories. Needs no host and changes nothing; run it as the user that will
+run the host.
 
   ok       it is there
   warn     Ironpost works with less

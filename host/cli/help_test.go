@@ -41,7 +41,7 @@ func TestVerbs(t *testing.T) {
 		"plugin list", "plugin info", "plugin enable", "plugin disable", "plugin reload",
 		"plugin install", "plugin remove", "plugin describe", "plugin verify",
 		"rules list", "rules validate", "events tail", "alerts list", "alerts show", "alerts ack", "alerts close", "actions list",
-		"block add", "block remove", "block list", "block import", "allow add", "allow remove", "allow list", "allow check",
+		"block add", "block remove", "block list", "block import", "block rule add", "block rule list", "block rule remove", "allow add", "allow remove", "allow list", "allow check",
 		"quarantine list", "quarantine show", "quarantine replay", "quarantine drop",
 		"ebpf status", "ebpf attach", "ebpf detach", "ebpf dump", "ebpf capture",
 		"config show", "config validate", "config reload", "completion",

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -39,7 +41,7 @@ blocked. Every block expires.`,
 		remove: func(h *control.Client) listChange { return h.RemoveBlock },
 		list:   func(h *control.Client) listPage { return h.ListBlocks },
 	}
-	cmd.AddCommand(c.listAddCmd(l), c.listRemoveCmd(l), c.listListCmd(l), c.blockImportCmd())
+	cmd.AddCommand(c.listAddCmd(l), c.listRemoveCmd(l), c.listListCmd(l), c.blockImportCmd(), c.blockListsCmd(), c.blockRuleCmd())
 	return cmd
 }
 
@@ -62,7 +64,8 @@ configuration file are listed here and changed there.`,
 }
 
 func (c *cli) listAddCmd(l addressList) *cobra.Command {
-	var ttl, reason string
+	var ttl, reason, limit string
+	what := &ironpostv1.BlockRequest{}
 	cmd := &cobra.Command{
 		Use:   "add ADDRESS...",
 		Short: map[string]string{"block": "Block addresses or networks", "allow": "Allow addresses or networks"}[l.name],
@@ -76,27 +79,68 @@ when one of them is wrong.`,
 			if err != nil {
 				return err
 			}
+			if what.Limit, err = packetRate(limit); err != nil {
+				return err
+			}
+			for _, r := range requests {
+				r.Limit, r.Burst, r.Monitor, r.DryRun = what.Limit, what.Burst, what.Monitor, what.DryRun
+			}
 			return c.changeList(cmd.Context(), l, "add", l.add, requests)
 		},
 	}
-	ttlHelp := "how long it stays blocked, as 30m, 24h or 7d (default: what the host is configured to)"
+	ttlHelp := "how long it stays blocked, as 30m, 24h or 7d (default 1h; at most [respond] max_ttl)"
 	if l.name == "allow" {
 		ttlHelp = "how long it stays allowed, as 24h or 7d (default: until it is removed)"
 	}
-	cmd.Flags().StringVar(&ttl, "ttl", "", ttlHelp)
-	cmd.Flags().StringVar(&reason, "reason", "", "why; it is shown in the list and kept in the audit log")
+	flags := cmd.Flags()
+	flags.StringVar(&ttl, "ttl", "", ttlHelp)
+	flags.StringVar(&reason, "reason", "", "why; it is shown in the list and kept in the audit log")
+	if l.name == "block" {
+		cmd.Long += `
+
+With --limit only what each source sends over a rate is dropped, a source being an
+IPv4 address or an IPv6 /64. Where entries contain each other the longest network
+decides. Blocks by port or protocol are rules: ironpost block rule.`
+		cmd.Example += "\n  ironpost block add 203.0.113.0/24 --limit 100/s --burst 200 --ttl 10m"
+		flags.StringVar(&limit, "limit", "", "let each source send so many packets a second, as 100/s")
+		flags.Uint32Var(&what.Burst, "burst", 0, "with --limit, how many packets may come at once (default: a tenth of a second's)")
+		flags.BoolVar(&what.Monitor, "monitor", false, "drop nothing, count the packets")
+		flags.BoolVar(&what.DryRun, "dry-run", false, "drop nothing, count what would be dropped")
+	}
 	return cmd
 }
 
+// packetRate reads 100 or 100/s; "" is 0.
+func packetRate(text string) (uint32, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(text, "/s"), 10, 32)
+	if err != nil || n == 0 {
+		return 0, invalid("--limit %s: give packets a second, as 100/s", text)
+	}
+	return uint32(n), nil
+}
+
 func (c *cli) listRemoveCmd(l addressList) *cobra.Command {
-	return &cobra.Command{
+	imported := ""
+	cmd := &cobra.Command{
 		Use:   "remove ADDRESS...",
 		Short: map[string]string{"block": "Take addresses off the block list", "allow": "Take addresses off the allow list"}[l.name],
 		Long: `Removes entries exactly as they are listed: removing 192.0.2.7 cuts no hole into
 192.0.2.0/24.`,
 		Example: fmt.Sprintf(`  ironpost %s remove 192.0.2.7`, l.name),
-		Args:    between(1, -1, "ADDRESS"),
+		Args:    between(0, -1, ""),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case imported != "" && len(args) > 0:
+				return usage(cmd, "%s: give addresses or --list, not both", cmd.CommandPath())
+			case imported != "":
+				return c.removeBlockList(cmd.Context(), imported)
+			}
+			if err := between(1, -1, "ADDRESS")(cmd, args); err != nil {
+				return err
+			}
 			requests, err := addresses(args, "", "")
 			if err != nil {
 				return err
@@ -104,20 +148,21 @@ func (c *cli) listRemoveCmd(l addressList) *cobra.Command {
 			return c.changeList(cmd.Context(), l, "remove", l.remove, requests)
 		},
 	}
+	if l.name == "block" {
+		cmd.Use = "remove ADDRESS... | --list NAME"
+		cmd.Long += ` An address that is on an imported list is taken off that too, until
+the list is imported again. With --list a whole list ends.`
+		cmd.Example += "\n  ironpost block remove --list spamhaus"
+		cmd.Flags().StringVar(&imported, "list", "", "an imported list to remove whole; see: ironpost block lists")
+	}
+	return cmd
 }
 
 // addresses checks everything that was given before anything is sent.
 func addresses(args []string, ttl, reason string) ([]*ironpostv1.BlockRequest, error) {
-	var seconds float64
-	if ttl != "" {
-		d, err := parseSpan(ttl)
-		if err != nil {
-			return nil, fmt.Errorf("--ttl: %w", err)
-		}
-		if d == 0 {
-			return nil, invalid("--ttl %s: it has to be longer than nothing", ttl)
-		}
-		seconds = d.Seconds()
+	seconds, err := ttlSeconds(ttl)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]*ironpostv1.BlockRequest, 0, len(args))
 	for _, arg := range args {
@@ -128,6 +173,21 @@ func addresses(args []string, ttl, reason string) ([]*ironpostv1.BlockRequest, e
 		out = append(out, &ironpostv1.BlockRequest{Prefix: p.String(), TtlSeconds: seconds, Reason: reason})
 	}
 	return out, nil
+}
+
+// ttlSeconds reads the flag --ttl; "" is 0.
+func ttlSeconds(ttl string) (float64, error) {
+	if ttl == "" {
+		return 0, nil
+	}
+	d, err := parseSpan(ttl)
+	if err != nil {
+		return 0, fmt.Errorf("--ttl: %w", err)
+	}
+	if d == 0 {
+		return 0, invalid("--ttl %s: it has to be longer than nothing", ttl)
+	}
+	return d.Seconds(), nil
 }
 
 // changeList prints what became of each entry; the first that fails ends it.
@@ -176,64 +236,6 @@ func changeText(name, verb string, resp *ironpostv1.BlockResponse) string {
 		text += ": " + b.GetEffect()
 	}
 	return text
-}
-
-func (c *cli) listListCmd(l addressList) *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: map[string]string{"block": "What is blocked", "allow": "What is allowed"}[l.name],
-		Long: map[string]string{
-			"block": `Lists every block with who asked for it, until when it lasts, how many packets it
-stopped, and its effect: enforced, simulated, or why it has none.`,
-			"allow": `Lists every allowed address and network with where it comes from.`,
-		}[l.name],
-		Example: fmt.Sprintf(`  ironpost %[1]s list
-  ironpost %[1]s list -o json | jq -r '.[].prefix'`, l.name),
-		Args: between(0, 0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.host(cmd.Context(), readTimeout, func(ctx context.Context, h *control.Client) error {
-				entries, err := allPages(ctx, l.list(h))
-				if err != nil {
-					return fmt.Errorf("%s list: %w", l.name, err)
-				}
-				return c.showList(l, entries)
-			})
-		},
-	}
-}
-
-// allPages asks until it has everything.
-func allPages(ctx context.Context, page listPage) ([]*ironpostv1.Block, error) {
-	var all []*ironpostv1.Block
-	for {
-		resp, err := page(ctx, &ironpostv1.ListBlocksRequest{Limit: control.MaxPage, Skip: uint32(len(all))})
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, resp.GetBlocks()...)
-		if len(resp.GetBlocks()) == 0 || uint64(len(all)) >= resp.GetTotal() {
-			return all, nil
-		}
-	}
-}
-
-func (c *cli) showList(l addressList, entries []*ironpostv1.Block) error {
-	if c.json() {
-		return list(c, entries)
-	}
-	if l.name == "allow" {
-		t := newTable("ADDRESS", "SOURCE", "SINCE", "EXPIRES", "REASON")
-		for _, b := range entries {
-			t.row(b.GetPrefix(), dash(b.GetSource()), stamp(b.GetCreated()), stamp(b.GetExpires()), dash(b.GetReason()))
-		}
-		return c.printTable(t, "nothing is allowed by name")
-	}
-	t := newTable("ADDRESS", "SOURCE", "SINCE", "EXPIRES", "HITS", "EFFECT", "ALERT", "REASON")
-	for _, b := range entries {
-		t.row(b.GetPrefix(), dash(b.GetSource()), stamp(b.GetCreated()), stamp(b.GetExpires()), count(b.GetHits()),
-			dash(b.GetEffect()), dash(cut(b.GetAlertId(), 13)), dash(b.GetReason()))
-	}
-	return c.printTable(t, "nothing is blocked")
 }
 
 func (c *cli) allowCheckCmd() *cobra.Command {

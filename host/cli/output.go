@@ -67,11 +67,28 @@ func list[M proto.Message](c *cli, l []M) error { return c.document(view.AppendL
 // table collects rows and aligns them. Cells are made printable.
 type table struct {
 	rows [][]string
+	// least is how wide columns are at least.
+	least []int
 }
 
 func newTable(header ...string) *table { return &table{rows: [][]string{header}} }
 
 func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+
+// widen makes the columns at least as wide as those of an earlier part of the
+// table were, and returns how wide they are.
+func (t *table) widen(least []int) []int {
+	for _, row := range t.rows {
+		for len(least) < len(row) {
+			least = append(least, 0)
+		}
+		for i, cell := range row {
+			least[i] = max(least[i], utf8.RuneCountInString(view.Printable(cell)))
+		}
+	}
+	t.least = least
+	return least
+}
 
 func (t *table) bytes() []byte {
 	var b bytes.Buffer
@@ -81,7 +98,11 @@ func (t *table) bytes() []byte {
 			if i > 0 {
 				fmt.Fprint(w, "\t")
 			}
-			fmt.Fprint(w, view.Printable(cell))
+			cell = view.Printable(cell)
+			fmt.Fprint(w, cell)
+			if i < len(t.least) {
+				fmt.Fprint(w, strings.Repeat(" ", max(t.least[i]-utf8.RuneCountInString(cell), 0)))
+			}
 		}
 		fmt.Fprintln(w)
 	}

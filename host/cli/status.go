@@ -57,6 +57,9 @@ func (c *cli) statusText(s *ironpostv1.StatusResponse) []byte {
 	line("plugins", "%s", dash(strings.Join(plugins, ", ")))
 	line("events", "%d received, %d parsed, %d unparsed%s", s.GetReceived(), s.GetParsed(), s.GetUnparsed(), reasons(s.GetUnparsedReasons()))
 	line("answers", "%d alerts, %d actions", s.GetAlerts(), s.GetActions())
+	if a := reasons(s.GetAttributions()); a != "" {
+		line("attributed", "%s", strings.Trim(a, " ()"))
+	}
 	if n := s.GetQuarantined(); n > 0 {
 		line("quarantine", "%d records; see: ironpost quarantine list", n)
 	}

@@ -157,7 +157,7 @@ func HostSections() []Section {
 			{Key: "mode", Type: String, Enum: []string{"auto", "native", "generic"}, Default: "auto", Help: "How XDP is attached; auto is native with a reported fall-back to generic."},
 			{Key: "flush_interval", Type: Duration, Min: "10ms", Max: "10s", Default: "100ms", Help: "How often packet summaries leave the kernel."},
 			{Key: "allow", Type: Strings, Format: CIDR, Max: "65536", Live: true, Help: "Addresses and networks that XDP always passes."},
-			{Key: "max_entries", Type: Int, Min: "1024", Max: "4194304", Default: "131072", Help: "Size of the block list in the kernel."},
+			{Key: "max_entries", Type: Int, Min: "1024", Max: "4194304", Default: "1048576", Help: "Size of the block list in the kernel."},
 			{Key: "pin_dir", Type: String, Max: "255", Default: "/sys/fs/bpf/ironpost", Help: "A directory in a bpffs that keeps the filter, so that it goes on while the host is away; empty ends it with the host."},
 		}},
 		{Name: "respond", Owner: HostOwner, Fields: []Field{

@@ -31,7 +31,7 @@ func TestDefaults(t *testing.T) {
 			RetainedBytes: 64 << 20, CheckpointInterval: 100 * time.Millisecond,
 		},
 		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 2048, FlushInterval: 2 * time.Millisecond},
-		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 131072, PinDir: "/sys/fs/bpf/ironpost"},
+		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 1 << 20, PinDir: "/sys/fs/bpf/ironpost"},
 		Respond:     Respond{Allow: []netip.Prefix{}, TrustedProxies: []netip.Prefix{}, MaxBlocksPerMinute: 30, MaxTTL: 24 * time.Hour},
 		Control:     Control{Socket: "/run/ironpost/ironpost.sock", Group: "ironpost"},
 	}

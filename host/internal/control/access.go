@@ -44,8 +44,13 @@ func actions() map[string]string {
 		"ImportBlocks":  "block import",
 		"AddAllow":      "allow add",
 		"RemoveAllow":   "allow remove",
-		"SetMode":       "mode set",
-		"ReloadConfig":  "config reload",
+
+		"RemoveBlockList": "block remove list",
+		"AddBlockRule":    "block rule add",
+		"RemoveBlockRule": "block rule remove",
+
+		"SetMode":      "mode set",
+		"ReloadConfig": "config reload",
 
 		"AttachFilters": "ebpf attach",
 		"DetachFilters": "ebpf detach",
@@ -60,7 +65,7 @@ func actions() map[string]string {
 func readers() map[string]bool {
 	return map[string]bool{
 		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true, "PluginLogs": true,
-		"Query": true, "ListBlocks": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
+		"Query": true, "ListBlocks": true, "ListBlockLists": true, "ListBlockRules": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
 		"ShowConfig": true, "PluginTrust": true, "ListQuarantine": true, "ShowQuarantine": true,
 		"Filters": true, "DumpFilter": true,
 	}

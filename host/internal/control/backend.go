@@ -36,6 +36,8 @@ type Backend struct {
 	Quarantine Quarantine
 	// Filters are the packet filters.
 	Filters Filters
+	// BlockRules are the rules of the packet filters.
+	BlockRules BlockRules
 }
 
 // Status sums up the running host.
@@ -124,23 +126,59 @@ type Entry struct {
 	// TTL is how long it stays; 0 leaves that to the list.
 	TTL    time.Duration
 	Reason string
+	// Of the block list alone: Limit is how many packets a second each source may
+	// send, Burst how many of them at once; 0 drops all, or leaves the burst to the
+	// list. Monitor drops none and counts them, DryRun counts what would be dropped.
+	Limit, Burst    uint32
+	Monitor, DryRun bool
 }
 
 // AddressList is the block list or the allow list.
 type AddressList interface {
 	Add(ctx context.Context, e Entry) (*ironpostv1.BlockResponse, error)
 	Remove(ctx context.Context, p netip.Prefix) (*ironpostv1.BlockResponse, error)
-	// List returns at most limit entries after the first skip, in a stable
-	// order, and how many there are in all.
-	List(ctx context.Context, skip, limit int) (entries []*ironpostv1.Block, total uint64, err error)
+	// List returns a page, in the order of the networks.
+	List(ctx context.Context, p Page) (*ironpostv1.ListBlocksResponse, error)
 }
 
-// BulkAdder is an AddressList that takes many entries in one transaction.
-type BulkAdder interface {
-	// AddMany adds at most MaxBulk entries. Those that it refuses are named in
-	// the response and do not stop the others; an error says that none of them
-	// was added.
-	AddMany(ctx context.Context, entries []Entry) (*ironpostv1.ImportResponse, error)
+// Page says what of a list is wanted. The zero value of a field asks for no less.
+type Page struct {
+	// After is the network before the first one; Skip leaves so many more out.
+	After netip.Prefix
+	Skip  int
+	// Limit is how many at most; with 0 only the total is asked for.
+	Limit int
+	// Within is a network that those wanted lie in, or contain.
+	Within netip.Prefix
+	// Source is who asked for them, List the imported list that they are on.
+	Source, List string
+}
+
+// Importer is an AddressList that takes lists of millions.
+type Importer interface {
+	// Import puts networks on a list. Those that are never blocked are named in
+	// the response, at most MaxProblems, and do not stop the others. When it
+	// returns they are in force and on the disk; an error says that nothing was
+	// changed.
+	Import(ctx context.Context, in Import) (*ironpostv1.ImportResponse, error)
+	// Lists returns the lists, by name.
+	Lists(ctx context.Context) ([]*ironpostv1.BlockList, error)
+	// RemoveList ends a list and returns what it was.
+	RemoveList(ctx context.Context, name string) (*ironpostv1.BlockList, error)
+}
+
+// Import is what is to be put on a list.
+type Import struct {
+	// List will hold the networks and no others; "" adds them to DefaultList.
+	List string
+	// TTL is how long they stay; 0 leaves that to the list.
+	TTL    time.Duration
+	Reason string
+	// DryRun says what would be done.
+	DryRun bool
+	// Networks are in no order, some perhaps more than once, and checked for
+	// nothing. They belong to the Importer.
+	Networks Networks
 }
 
 // Checker says what would happen to the packets of an address.

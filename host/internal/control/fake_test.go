@@ -19,6 +19,8 @@ type fake struct {
 	mu      sync.Mutex
 	entries []control.Entry
 	updates []*ironpostv1.UpdateRequest
+	pages   []control.Page
+	imports []control.Import
 	callers []control.Caller
 	err     error
 	tail    func(ctx context.Context, emit func(*ironpostv1.Frame)) error
@@ -81,14 +83,30 @@ func (f *fake) Remove(context.Context, netip.Prefix) (*ironpostv1.BlockResponse,
 	return &ironpostv1.BlockResponse{Changed: true}, f.err
 }
 
-func (f *fake) List(_ context.Context, skip, limit int) ([]*ironpostv1.Block, uint64, error) {
+func (f *fake) List(_ context.Context, q control.Page) (*ironpostv1.ListBlocksResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []*ironpostv1.Block
-	for _, e := range f.entries[min(skip, len(f.entries)):min(skip+limit, len(f.entries))] {
-		out = append(out, &ironpostv1.Block{Prefix: e.Prefix.String()})
+	f.pages = append(f.pages, q)
+	out := &ironpostv1.ListBlocksResponse{Total: uint64(len(f.entries))}
+	for _, e := range f.entries[min(q.Skip, len(f.entries)):min(q.Skip+q.Limit, len(f.entries))] {
+		out.Blocks = append(out.Blocks, &ironpostv1.Block{Prefix: e.Prefix.String()})
 	}
-	return out, uint64(len(f.entries)), f.err
+	return out, f.err
+}
+
+func (f *fake) Import(_ context.Context, in control.Import) (*ironpostv1.ImportResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.imports = append(f.imports, in)
+	return &ironpostv1.ImportResponse{Added: uint64(in.Networks.Len()), List: &ironpostv1.BlockList{Name: in.List}}, f.err
+}
+
+func (f *fake) Lists(context.Context) ([]*ironpostv1.BlockList, error) {
+	return []*ironpostv1.BlockList{{Name: "drop", Networks: 2}}, f.err
+}
+
+func (f *fake) RemoveList(_ context.Context, name string) (*ironpostv1.BlockList, error) {
+	return &ironpostv1.BlockList{Name: name}, f.err
 }
 
 func (f *fake) GetMode(context.Context) (*ironpostv1.ModeResponse, error) {

@@ -2,22 +2,16 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
+	"net/netip"
 	"time"
-
-	"google.golang.org/grpc"
 
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
 // maxTTL is the longest time that a request may name: ten years.
 const maxTTL = 10 * 365 * 24 * time.Hour
-
-// maxProblems bounds the refused entries that an import names.
-const maxProblems = 100
 
 // defaultPage is the page of a list when the request names none.
 const defaultPage = 1000
@@ -83,13 +77,29 @@ func page(ctx context.Context, verb string, list AddressList, req *ironpostv1.Li
 	if list == nil {
 		return nil, unsupported(verb + " list")
 	}
-	limit := int(min(req.GetLimit(), MaxPage))
-	if limit == 0 {
-		limit = defaultPage
+	p := Page{
+		Skip: int(min(req.GetSkip(), math.MaxInt32)), Limit: int(min(req.GetLimit(), MaxPage)),
+		Source: req.GetSource(), List: req.GetList(),
 	}
-	skip := int(min(req.GetSkip(), math.MaxInt32))
-	entries, total, err := list.List(ctx, skip, limit)
-	return &ironpostv1.ListBlocksResponse{Blocks: entries, Total: total}, err
+	if p.Limit == 0 {
+		p.Limit = defaultPage
+	}
+	if req.GetCount() {
+		p.Limit = 0
+	}
+	for _, network := range []struct {
+		text string
+		to   *netip.Prefix
+	}{{req.GetAfter(), &p.After}, {req.GetWithin(), &p.Within}} {
+		if network.text == "" {
+			continue
+		}
+		var err error
+		if *network.to, err = ParsePrefix(network.text); err != nil {
+			return nil, err
+		}
+	}
+	return list.List(ctx, p)
 }
 
 // entryOf checks a request and turns it into an Entry.
@@ -105,7 +115,10 @@ func entryOf(req *ironpostv1.BlockRequest) (Entry, error) {
 	if n := len(req.GetReason()); n > maxNote {
 		return Entry{}, fmt.Errorf("%w: the reason has %d bytes, at most %d are allowed", ErrInvalid, n, maxNote)
 	}
-	return Entry{Prefix: p, TTL: ttl, Reason: req.GetReason()}, nil
+	return Entry{
+		Prefix: p, TTL: ttl, Reason: req.GetReason(),
+		Limit: req.GetLimit(), Burst: req.GetBurst(), Monitor: req.GetMonitor(), DryRun: req.GetDryRun(),
+	}, nil
 }
 
 // seconds turns a number of the wire into a duration, 0 to maxTTL.
@@ -114,78 +127,4 @@ func seconds(name string, s float64) (time.Duration, error) {
 		return 0, fmt.Errorf("%w: %s of %v seconds; allowed are 0 to %.0f", ErrInvalid, name, s, maxTTL.Seconds())
 	}
 	return time.Duration(s * float64(time.Second)), nil
-}
-
-// ImportBlocks adds the entries of the stream, chunk by chunk.
-func (h *handlers) ImportBlocks(stream grpc.ClientStreamingServer[ironpostv1.BlockChunk, ironpostv1.ImportResponse]) error {
-	if h.Blocks == nil {
-		return unsupported("block import")
-	}
-	total := &ironpostv1.ImportResponse{}
-	for {
-		chunk, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return stream.SendAndClose(total)
-		}
-		if err != nil {
-			return err
-		}
-		if n := len(chunk.GetBlocks()); n > MaxBulk {
-			return fmt.Errorf("%w: a chunk of %d blocks, at most %d are allowed", ErrInvalid, n, MaxBulk)
-		}
-		if err := addChunk(stream.Context(), h.Blocks, chunk, total); err != nil {
-			return fmt.Errorf("after %d blocks were added: %w", total.GetAdded(), err)
-		}
-	}
-}
-
-func addChunk(ctx context.Context, list AddressList, chunk *ironpostv1.BlockChunk, total *ironpostv1.ImportResponse) error {
-	entries := make([]Entry, 0, len(chunk.GetBlocks()))
-	for _, req := range chunk.GetBlocks() {
-		e, err := entryOf(req)
-		if err != nil {
-			refuse(total, req.GetPrefix(), err.Error())
-			continue
-		}
-		entries = append(entries, e)
-	}
-	if bulk, ok := list.(BulkAdder); ok {
-		resp, err := bulk.AddMany(ctx, entries)
-		if err != nil {
-			return err
-		}
-		total.Added += resp.GetAdded()
-		total.Unchanged += resp.GetUnchanged()
-		total.Refused += resp.GetRefused()
-		room := maxProblems - len(total.GetProblems())
-		total.Problems = append(total.Problems, resp.GetProblems()[:min(room, len(resp.GetProblems()))]...)
-		return nil
-	}
-	return addEach(ctx, list, entries, total)
-}
-
-// addEach is for lists that take one entry at a time. What is wrong with one
-// entry is its own affair; any other error ends the import.
-func addEach(ctx context.Context, list AddressList, entries []Entry, total *ironpostv1.ImportResponse) error {
-	for _, e := range entries {
-		resp, err := list.Add(ctx, e)
-		switch {
-		case errors.Is(err, ErrInvalid), errors.Is(err, ErrConflict):
-			refuse(total, e.Prefix.String(), err.Error())
-		case err != nil:
-			return fmt.Errorf("add %s: %w", e.Prefix.String(), err)
-		case resp.GetChanged():
-			total.Added++
-		default:
-			total.Unchanged++
-		}
-	}
-	return nil
-}
-
-func refuse(total *ironpostv1.ImportResponse, prefix, reason string) {
-	total.Refused++
-	if len(total.GetProblems()) < maxProblems {
-		total.Problems = append(total.Problems, &ironpostv1.BlockProblem{Prefix: prefix, Reason: reason})
-	}
 }

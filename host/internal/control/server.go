@@ -30,8 +30,6 @@ const (
 	MaxCalls = 32
 	// MaxTails bounds the tails at a time; further ones get ErrBusy.
 	MaxTails = 16
-	// MaxBulk bounds the entries of one chunk of an import.
-	MaxBulk = 1024
 	// MaxQuery bounds the events that one query asks for.
 	MaxQuery = 100_000
 	// MaxPage bounds the entries of one page of a list.
@@ -80,6 +78,7 @@ type Server struct {
 	closeErr  error
 	tails     atomic.Int32
 	dropped   atomic.Uint64
+	importing chan struct{} // holds a token while an import is under way
 }
 
 // Listen binds the socket with mode 0660, owned by the control group, creating
@@ -92,7 +91,7 @@ func Listen(ctx context.Context, config Config) (*Server, error) {
 		config.TailBytes = defaultTailBytes
 	}
 	s := &Server{
-		config: config, log: config.Logger, quit: make(chan struct{}),
+		config: config, log: config.Logger, quit: make(chan struct{}), importing: make(chan struct{}, 1),
 		actions: actions(), readers: readers(), uid: uint32(max(os.Geteuid(), 0)),
 	}
 	if s.log == nil {

@@ -60,17 +60,22 @@ func TestMissingPartsAreNotSupported(t *testing.T) {
 	block := &ironpostv1.BlockRequest{Prefix: "192.0.2.1"}
 	plugin := &ironpostv1.PluginRequest{Name: "x"}
 	calls := map[string]func() error{
-		"Status":           func() error { _, err := client.Status(ctx, nil); return err },
-		"ListPlugins":      func() error { _, err := client.ListPlugins(ctx, nil); return err },
-		"PluginInfo":       func() error { _, err := client.PluginInfo(ctx, plugin); return err },
-		"EnablePlugin":     func() error { _, err := client.EnablePlugin(ctx, plugin); return err },
-		"DisablePlugin":    func() error { _, err := client.DisablePlugin(ctx, plugin); return err },
-		"ReloadPlugin":     func() error { _, err := client.ReloadPlugin(ctx, plugin); return err },
-		"RemovePlugin":     func() error { _, err := client.RemovePlugin(ctx, plugin); return err },
-		"PluginTrust":      func() error { _, err := client.PluginTrust(ctx, nil); return err },
-		"ListRules":        func() error { _, err := client.ListRules(ctx, nil); return err },
-		"UpdateAlert":      func() error { _, err := client.UpdateAlert(ctx, nil); return err },
-		"AddBlock":         func() error { _, err := client.AddBlock(ctx, block); return err },
+		"Status":         func() error { _, err := client.Status(ctx, nil); return err },
+		"ListPlugins":    func() error { _, err := client.ListPlugins(ctx, nil); return err },
+		"PluginInfo":     func() error { _, err := client.PluginInfo(ctx, plugin); return err },
+		"EnablePlugin":   func() error { _, err := client.EnablePlugin(ctx, plugin); return err },
+		"DisablePlugin":  func() error { _, err := client.DisablePlugin(ctx, plugin); return err },
+		"ReloadPlugin":   func() error { _, err := client.ReloadPlugin(ctx, plugin); return err },
+		"RemovePlugin":   func() error { _, err := client.RemovePlugin(ctx, plugin); return err },
+		"PluginTrust":    func() error { _, err := client.PluginTrust(ctx, nil); return err },
+		"ListRules":      func() error { _, err := client.ListRules(ctx, nil); return err },
+		"UpdateAlert":    func() error { _, err := client.UpdateAlert(ctx, nil); return err },
+		"AddBlock":       func() error { _, err := client.AddBlock(ctx, block); return err },
+		"ListBlockLists": func() error { _, err := client.ListBlockLists(ctx, nil); return err },
+		"RemoveBlockList": func() error {
+			_, err := client.RemoveBlockList(ctx, &ironpostv1.BlockListRequest{Name: "x"})
+			return err
+		},
 		"RemoveBlock":      func() error { _, err := client.RemoveBlock(ctx, block); return err },
 		"ListBlocks":       func() error { _, err := client.ListBlocks(ctx, nil); return err },
 		"AddAllow":         func() error { _, err := client.AddAllow(ctx, block); return err },
@@ -218,7 +223,11 @@ func TestChangesAreAudited(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = client.AddBlock(ctx, &ironpostv1.BlockRequest{Prefix: "nonsense"})
-	importAll(t, client, "192.0.2.7", "192.0.2.8")
+	chunk := chunkOf("192.0.2.7/32", "192.0.2.8/32")
+	chunk.Options, chunk.Total = &ironpostv1.ImportOptions{List: "drop"}, 2
+	if _, err := importAll(t, client, chunk); err != nil {
+		t.Fatal(err)
+	}
 	mu.Lock()
 	defer mu.Unlock()
 	var got []string
@@ -229,43 +238,12 @@ func TestChangesAreAudited(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %v", c.Action, c.Request, errors.Is(c.Err, control.ErrInvalid)))
 	}
 	want := []string{
-		`block add {"prefix":"192.0.2.7","ttl_seconds":0,"reason":"r"} false`,
-		`block add {"prefix":"nonsense","ttl_seconds":0,"reason":""} true`,
-		`block import {"added":1,"unchanged":1,"refused":0,"problems":[]} false`,
+		`block add {"prefix":"192.0.2.7","ttl_seconds":0,"reason":"r","limit":0,"burst":0,"monitor":false,"dry_run":false} false`,
+		`block add {"prefix":"nonsense","ttl_seconds":0,"reason":"","limit":0,"burst":0,"monitor":false,"dry_run":false} true`,
+		`block import {"added":2,"unchanged":0,"refused":0,"problems":[],"removed":0,"skipped":0,"dry_run":false,"list":{"name":"drop","networks":0,"reason":"","created":"","expires":""}} false`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("audit log differs (-want +got):\n%s", diff)
-	}
-}
-
-func importAll(t *testing.T, client *control.Client, prefixes ...string) *ironpostv1.ImportResponse {
-	t.Helper()
-	stream, err := client.ImportBlocks(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunk := &ironpostv1.BlockChunk{}
-	for _, p := range prefixes {
-		chunk.Blocks = append(chunk.Blocks, &ironpostv1.BlockRequest{Prefix: p})
-	}
-	if err := stream.Send(chunk); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := stream.CloseAndRecv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp
-}
-
-func TestImportNamesWhatItRefuses(t *testing.T) {
-	_, client := serve(t, control.Config{Backend: (&fake{}).backend()})
-	resp := importAll(t, client, "192.0.2.1", "bad", "192.0.2.1", "10.0.0.1/8")
-	if resp.GetAdded() != 1 || resp.GetUnchanged() != 1 || resp.GetRefused() != 2 {
-		t.Errorf("got %v, want 1 added, 1 unchanged, 2 refused", resp)
-	}
-	if len(resp.GetProblems()) != 2 || resp.GetProblems()[0].GetPrefix() != "bad" {
-		t.Errorf("got problems %v", resp.GetProblems())
 	}
 }
 

@@ -7,12 +7,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/ironpost/ironpost/host/internal/bus"
 	"github.com/ironpost/ironpost/host/internal/state"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
-	"github.com/ironpost/ironpost/sdk/event"
 )
 
 // HostPlugin is the name under which the host itself opens streams.
@@ -285,33 +283,3 @@ func (p *Pipeline) origin(stream uint64, encoded []byte) []byte {
 
 // maxOrigins bounds the origins remembered; past it they are learnt again.
 const maxOrigins = 8192
-
-// PublishPackets publishes packet summaries of an interface, whose offsets count
-// from the sequence first. It never waits: a
-// consumer that is behind misses them, counted.
-func (p *Pipeline) PublishPackets(ctx context.Context, iface string, first uint64, packets []*pb.PacketEvent) error {
-	name := "xdp:" + iface
-	id := event.StreamID(HostPlugin, name)
-	encoded, err := proto.Marshal(&pb.Origin{Name: name, Plugin: HostPlugin, Format: "packet"})
-	if err != nil {
-		return fmt.Errorf("encode the origin of %s: %w", name, err)
-	}
-	for next := first; len(packets) > 0; {
-		n := min(len(packets), max(p.config.BatchEvents, 1))
-		payload, err := proto.Marshal(&pb.Batch{Packets: packets[:n]})
-		if err != nil {
-			return fmt.Errorf("encode packet summaries: %w", err)
-		}
-		f := pb.NewFrame(pb.Header{
-			Stream: id, FirstSequence: first, Kind: pb.Kind_KIND_PACKET, Count: uint32(n),
-			Provenance: pb.Provenance_PROVENANCE_NETWORK, ObservedTime: time.Now().UnixNano(), Origin: p.origin(id, encoded),
-		}, &payload, nil)
-		p.Stats.Packets.Add(uint64(n))
-		next += uint64(n)
-		if err := p.Packets.Publish(ctx, f, next, nil); err != nil {
-			return err
-		}
-		packets = packets[n:]
-	}
-	return nil
-}

@@ -15,6 +15,17 @@ import (
 // Add allows a network, for ever when the entry names no time. Blocks within it
 // are removed; wider ones stay, and it passes.
 func (l Allows) Add(_ context.Context, e control.Entry) (*pb.BlockResponse, error) {
+	resp, err := l.add(e)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.r.releaseListed(); err != nil {
+		return nil, fmt.Errorf("allow %s: it passes, but: %w", resp.Block.Prefix, err)
+	}
+	return resp, nil
+}
+
+func (l Allows) add(e control.Entry) (*pb.BlockResponse, error) {
 	r := l.r
 	p, ok := canonical(e.Prefix)
 	if !ok || e.TTL < 0 {
@@ -66,7 +77,7 @@ func (l Allows) Remove(_ context.Context, p netip.Prefix) (*pb.BlockResponse, er
 
 // List returns what is allowed, by the operator or by the file, in the order of
 // the networks.
-func (l Allows) List(_ context.Context, skip, limit int) ([]*pb.Block, uint64, error) {
+func (l Allows) List(_ context.Context, q control.Page) (*pb.ListBlocksResponse, error) {
 	r := l.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,13 +90,28 @@ func (l Allows) List(_ context.Context, skip, limit int) ([]*pb.Block, uint64, e
 			all[p] = true
 		}
 	}
-	sorted := sortedPrefixes(all)
-	from := min(max(skip, 0), len(sorted))
-	var out []*pb.Block
-	for _, p := range sorted[from : from+min(max(limit, 0), len(sorted)-from)] {
-		out = append(out, r.showAllow(p, r.allows[p]))
+	out := &pb.ListBlocksResponse{}
+	for _, p := range sortedPrefixes(all) {
+		b := r.showAllow(p, r.allows[p])
+		switch {
+		case q.List != "", q.Source != "" && b.Source != q.Source, q.Within.IsValid() && !q.Within.Overlaps(p):
+			continue
+		}
+		if !q.After.IsValid() {
+			out.Total++
+		} else if comparePrefixes(p, q.After) <= 0 {
+			continue
+		}
+		switch {
+		case q.Skip > 0:
+			q.Skip--
+		case len(out.Blocks) < q.Limit:
+			out.Blocks = append(out.Blocks, b)
+		case q.Limit > 0:
+			out.Next = out.Blocks[q.Limit-1].Prefix
+		}
 	}
-	return out, uint64(len(sorted)), nil
+	return out, nil
 }
 
 // showAllow shows an entry of the allow list; e is nil for one of the file.

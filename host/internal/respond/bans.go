@@ -134,8 +134,11 @@ func (r *Responder) rebuild() {
 
 // banned returns the error for a block of p, nil when no rail forbids it; r.mu
 // is held.
-func (r *Responder) banned(p netip.Prefix) *RailError {
-	rule, b, found := covering(r.never, p)
+func (r *Responder) banned(p netip.Prefix) *RailError { return banIn(r.never, p) }
+
+// banIn is banned with rails that do not change.
+func banIn(never map[netip.Prefix]ban, p netip.Prefix) *RailError {
+	rule, b, found := covering(never, p)
 	if !found {
 		return nil
 	}

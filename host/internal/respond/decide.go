@@ -27,9 +27,14 @@ func (r *Responder) Remember(a *pb.AlertEvent) {
 		if err != nil || addr.Zone() != "" {
 			continue
 		}
-		addr = addr.Unmap()
-		if _, e, ok := covering(r.blocks, host(addr)); ok && a.GetTime() > uint64(e.Created.Add(hitGrace).UnixNano()) {
-			e.alerts++
+		book := r.book()
+		p, by := book.covering(host(addr.Unmap()))
+		switch {
+		case by.entry == nil || a.GetTime() <= uint64(by.entry.Created.Add(hitGrace).UnixNano()):
+		case by.list == nil:
+			by.entry.alerts++
+		case len(r.heard) < maxHeard || r.heard[p] > 0:
+			r.heard[p]++
 		}
 	}
 }
@@ -89,7 +94,7 @@ func (r *Responder) describe(a *pb.ActionEvent, p plan) {
 	a.Target = p.prefix.Addr().String()
 	a.Expires = uint64(r.clock.Wall().Add(p.ttl).UnixNano())
 	set(a, "prefix", p.prefix.String())
-	set(a, "ttl_seconds", seconds(p.ttl))
+	set(a, detailTTL, seconds(p.ttl))
 	set(a, "interfaces", strings.Join(r.interfaces(), ","))
 	for _, n := range p.notes {
 		a.Reason = note(a.Reason, n)
@@ -167,10 +172,10 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 	if err := r.banned(p.prefix); err != nil {
 		return err
 	}
-	if old := r.blocks[p.prefix]; old != nil && r.clock.remaining(old.Stamp) >= p.ttl {
-		a.Expires = uint64(r.clock.Wall().Add(r.clock.remaining(old.Stamp)).UnixNano())
-		if old.Stamp.TTL == 0 {
-			a.Expires = 0
+	if left, ok := r.suffices(p); ok {
+		a.Expires = 0
+		if left != forever {
+			a.Expires = uint64(r.clock.Wall().Add(left).UnixNano())
 		}
 		return nil
 	}
@@ -179,13 +184,16 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 	}
 	e := &entry{
 		Reason: a.Reason, Source: a.Enforcer, Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.stamp(p.ttl),
-		AlertID: a.AlertId, Intent: a.Id, Trace: a.TraceId, Proxy: p.proxy,
+		AlertID: a.AlertId, Intent: a.Id, Trace: a.TraceId, Proxy: p.proxy, deed: p.deed,
+	}
+	if old := r.blocks[p.prefix]; old != nil {
+		e.Under = r.outlasting(old, p.ttl)
 	}
 	if err := r.blockTable.Put(p.prefix.String(), *e); err != nil {
 		return err
 	}
 	r.blocks[p.prefix] = e
-	failed := r.put(p.prefix, e)
+	failed := r.put(p.prefix)
 	r.nudge()
 	if len(failed) > 0 && len(failed) == len(r.filters) {
 		// It stays on the list, and filters that recover get it: who asks for it
@@ -193,6 +201,42 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 		a.Reason = note(a.Reason, "it has no effect yet: no packet filter takes it, and that is tried again")
 	}
 	return nil
+}
+
+// suffices reports whether a plan adds nothing to what is in force, and for how
+// long that is: the same block lasts longer, or one that keeps more away, before
+// which the plan would come. r.mu is held.
+func (r *Responder) suffices(p plan) (left time.Duration, ok bool) {
+	if old := r.blocks[p.prefix]; old != nil && old.compare(p.deed) >= 0 {
+		if left = r.clock.remaining(old.Stamp); left >= p.ttl {
+			return left, true
+		}
+	}
+	book := r.book()
+	_, by := book.covering(p.prefix)
+	if old := r.blocks[p.prefix]; old != nil && old.Source != OperatorName && old.Under == nil {
+		// What an enforcer asked for before does not go on keeping a stronger
+		// block off.
+		if _, wider := book.around(p.prefix); wider.entry != nil && (by.entry == nil || wider.entry.compare(by.entry.deed) > 0) {
+			by = wider
+		}
+	}
+	return by.left, by.entry != nil && by.entry.compare(p.deed) > 0
+}
+
+// outlasting returns what of an entry comes back after another that takes its
+// place for a time, nil for nothing: an operator's longer limit does not end with
+// an enforcer's block. r.mu is held.
+func (r *Responder) outlasting(old *entry, ttl time.Duration) *entry {
+	if old.Source != OperatorName {
+		old = old.Under
+	}
+	if old == nil || r.clock.remaining(old.Stamp) <= ttl {
+		return nil
+	}
+	kept := *old
+	kept.Under, kept.alerts = nil, 0
+	return &kept
 }
 
 func clone(a *pb.ActionEvent) *pb.ActionEvent {

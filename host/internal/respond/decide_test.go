@@ -165,7 +165,7 @@ func TestPlan(t *testing.T) {
 	if got.String() != want.String() {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
-	if blocks, total, _ := w.r.Blocks().List(t.Context(), 0, 10); total != 0 {
+	if blocks := w.blocks(); len(blocks) != 0 {
 		t.Errorf("got %v on the list; in simulate an intent blocks nothing, also later", blocks)
 	}
 }
@@ -317,7 +317,7 @@ func TestReconcile(t *testing.T) {
 					if got.GetOutcome() != tt.want || got.Id != intent.Id || got.AlertId != "a1" {
 						t.Fatalf("got %v, want %v", got, tt.want)
 					}
-					blocks, _, _ := w.r.Blocks().List(t.Context(), 0, 10)
+					blocks := w.page(control.Page{Limit: 10}).Blocks
 					if tt.want == pb.Outcome_OUTCOME_APPLIED {
 						if left := blocks[0].Expires.AsTime().Sub(w.clock.wall); len(blocks) != 1 || left != 59*time.Minute {
 							t.Errorf("got %d blocks with %v left, want one with 59 minutes", len(blocks), left)
@@ -358,11 +358,7 @@ func TestIneffective(t *testing.T) {
 	again := w.raise(bruteForce("a3", "203.0.113.9", func(a *pb.AlertEvent) { a.Time = uint64(w.clock.wall.UnixNano()) }))
 	effects := func() map[string]string {
 		out := make(map[string]string)
-		blocks, _, err := w.r.Blocks().List(t.Context(), 0, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, b := range blocks {
+		for _, b := range w.page(control.Page{Limit: 10}).Blocks {
 			out[b.Prefix] = b.Effect
 		}
 		return out

@@ -39,6 +39,23 @@
 // wins there: an operator may block a network that contains a gateway, and the
 // gateway passes.
 //
+// # Lists
+//
+// An import makes a list: many networks, which share what is said about them.
+// Its networks are a file (state.Blobs) that a document in the state database
+// names; the transaction that stores the document is the moment from which the
+// import counts. Filters are told before it, and put back when it fails, so that
+// an import is in force and on the disk, or has changed nothing. Where blocks by
+// themselves and lists say something about the same network, a ruling is what
+// filters have: the one that keeps most away, of equal ones the one that lasts
+// longest.
+//
+// # Rules
+//
+// Rules of the packet filters are about some of the traffic, and an operator's
+// alone. They are kept as blocks are, expire as blocks do, and are told to a filter
+// as a whole, in the order of their priorities and names.
+//
 // # Time
 //
 // Everything expires by the earlier of two clocks: the wall, and the time since
@@ -56,6 +73,8 @@
 // # Concurrency
 //
 // All methods may be called from any goroutine, Run from one. Decisions are
-// made one at a time. Filters are called with the Responder's lock held: they
-// must not call back.
+// made one at a time, and so are changes of lists. Filters are called with the
+// Responder's lock held: they must not call back. However many networks a list
+// has, a call is about 32,768 at most and the lock is free between two calls; but
+// for a filter that is attached or loaded anew, which gets all at once.
 package respond

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -16,11 +17,19 @@ import (
 type Filter interface {
 	Interface() string
 	Put(xdp.Entry) error
-	// Unblock returns xdp.ErrNotFound when there is no such entry.
-	Unblock(netip.Prefix) error
+	// PutMany stores all the entries or none; PutNew does with those that there are
+	// not yet.
+	PutMany([]xdp.Entry) error
+	PutNew([]xdp.Entry) error
+	// RemoveMany removes those of the prefixes that it has.
+	RemoveMany([]netip.Prefix) error
 	Replace([]xdp.Entry) error
-	Entries() ([]xdp.Entry, error)
+	// Hits returns how many packets each entry decided, 0 where there is none.
+	Hits([]netip.Prefix) ([]uint64, error)
 	ReplaceAllow([]netip.Prefix) error
+	// SetRules makes them all the rules; Rules returns them with their counts.
+	SetRules([]xdp.Rule) error
+	Rules() ([]xdp.Rule, error)
 	SetSimulate(bool) error
 }
 
@@ -35,10 +44,10 @@ type attached struct {
 // mendInterval is how often a filter that failed is loaded anew.
 const mendInterval = 5 * time.Second
 
-// Attach gives a filter the allow list, then every block, and only then lets it
-// drop, if the mode is enforce. The filter must simulate until then. One that
-// cannot take all this keeps its place and is tried again while Run runs; the
-// error says why. A filter of the same interface is replaced.
+// Attach gives a filter the allow list, then every block and every rule, and only
+// then lets it drop, if the mode is enforce. The filter must simulate until then.
+// One that cannot take all this keeps its place and is tried again while Run runs;
+// the error says why. A filter of the same interface is replaced.
 func (r *Responder) Attach(f Filter) error {
 	r.look()
 	r.mu.Lock()
@@ -57,6 +66,9 @@ func (r *Responder) Detach(name string) {
 	delete(r.filters, name)
 }
 
+// manyEntries is from how many entries on memory is given back at once.
+const manyEntries = 100_000
+
 // fill loads everything into a filter; r.mu is held.
 func (r *Responder) fill(a *attached) {
 	a.since, a.failed = r.clock.Boot(), nil
@@ -65,25 +77,39 @@ func (r *Responder) fill(a *attached) {
 		a.failed = errors.Join(fmt.Errorf("load the allow list: %w", err), a.SetSimulate(true))
 		return
 	}
-	entries := make([]xdp.Entry, 0, len(r.blocks))
-	for _, p := range sortedPrefixes(r.blocks) {
-		if left := r.clock.remaining(r.blocks[p].Stamp); left > 0 {
-			entries = append(entries, kernelEntry(p, left))
+	book := r.book()
+	entries := make([]xdp.Entry, 0, book.size())
+	walk := book.walk(netip.Prefix{})
+	for p, ok := walk.next(); ok; p, ok = walk.next() {
+		if by := book.rule(p); by.entry != nil {
+			entries = append(entries, kernelEntry(p, by))
 		}
 	}
 	blocksErr := a.Replace(entries)
+	if len(entries) >= manyEntries {
+		// What was needed for them is many times what is kept, and would stay with
+		// an idle process for long. They are not used below.
+		debug.FreeOSMemory()
+	}
 	if blocksErr != nil {
 		blocksErr = fmt.Errorf("load the block list: %w", blocksErr)
 	}
+	rulesErr := a.SetRules(r.kernelRules())
+	if rulesErr != nil {
+		rulesErr = fmt.Errorf("load the rules: %w", rulesErr)
+	}
 	// What is on the list is right, so it may drop also when something is missing.
-	a.failed = errors.Join(blocksErr, a.SetSimulate(r.mode.Mode != config.Enforce))
+	a.failed = errors.Join(blocksErr, rulesErr, a.SetSimulate(r.mode.Mode != config.Enforce))
 }
 
-func kernelEntry(p netip.Prefix, left time.Duration) xdp.Entry {
-	if left == forever {
-		left = 0
+// kernelEntry is what a filter is told about a network.
+func kernelEntry(p netip.Prefix, by ruling) xdp.Entry {
+	if by.left == forever {
+		by.left = 0
 	}
-	return xdp.Entry{Prefix: p, TTL: left}
+	e := xdp.Entry{Prefix: p, TTL: by.left}
+	by.entry.onto(&e)
+	return e
 }
 
 // each applies a change to every filter and returns the errors by interface.
@@ -101,19 +127,16 @@ func (r *Responder) each(change func(Filter) error) map[string]error {
 	return failed
 }
 
-// put stores a block in every filter; r.mu is held.
-func (r *Responder) put(p netip.Prefix, e *entry) map[string]error {
-	left := r.clock.remaining(e.Stamp)
-	return r.each(func(f Filter) error { return f.Put(kernelEntry(p, max(left, 1))) })
-}
-
-// drop removes a block from every filter; r.mu is held.
-func (r *Responder) drop(p netip.Prefix) {
-	r.each(func(f Filter) error {
-		if err := f.Unblock(p); !errors.Is(err, xdp.ErrNotFound) {
-			return err
+// put makes every filter follow the lists about one network, and returns what
+// went wrong by interface; r.mu is held.
+func (r *Responder) put(p netip.Prefix) map[string]error {
+	book := r.book()
+	by := book.rule(p)
+	return r.each(func(f Filter) error {
+		if by.entry == nil {
+			return f.RemoveMany([]netip.Prefix{p})
 		}
-		return nil
+		return f.Put(kernelEntry(p, by))
 	})
 }
 
@@ -142,17 +165,18 @@ func (r *Responder) mend() time.Duration {
 // interfaces returns the names of the filters, sorted; r.mu is held.
 func (r *Responder) interfaces() []string { return slices.Sorted(maps.Keys(r.filters)) }
 
-// hits returns how many packets each block decided, over all filters; r.mu is
-// held. A filter that cannot say counts nothing.
-func (r *Responder) hits() map[netip.Prefix]uint64 {
-	out := make(map[netip.Prefix]uint64)
+// hitsOf returns how many packets each of some blocks decided, over all filters;
+// r.mu is held. A filter that cannot say counts nothing.
+func (r *Responder) hitsOf(networks []netip.Prefix) []uint64 {
+	out := make([]uint64, len(networks))
 	for name, a := range r.filters {
-		entries, err := a.Entries()
+		hits, err := a.Hits(networks)
 		if err != nil {
 			r.log.Error("cannot read the hits of blocks", "interface", name, "error", err)
+			continue
 		}
-		for _, e := range entries {
-			out[e.Prefix] += e.Hits
+		for i, n := range hits {
+			out[i] += n
 		}
 	}
 	return out

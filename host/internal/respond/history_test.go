@@ -54,18 +54,19 @@ func FuzzSeed(f *testing.F) {
 func FuzzDecide(f *testing.F) {
 	f.Add("203.0.113.9", "203.0.113.9", "block", "600", "", uint8(1))
 	f.Add("x from 8.8.8.8", "8.8.8.8", "block", "", "", uint8(1))
+	f.Add("203.0.113.9", "203.0.113.9", "limit", "600", "", uint8(1))
 	f.Add("192.0.2.1", "192.0.2.1", "block", "1e400", "203.0.113.9:1", uint8(3))
 	f.Add("::ffff:192.0.2.53", "192.0.2.53", "notify", "NaN", "udp:1.2.3.4", uint8(2))
 	f.Fuzz(func(t *testing.T, source, target, action, ttl, peer string, provenance uint8) {
-		r := &Responder{history: &History{}, clock: newHand().clock(), policy: policy(config.Enforce), blocks: make(map[netip.Prefix]*entry), maxBlocks: 1, counts: make(map[string]uint64), wake: make(chan struct{}, 1)}
+		r := &Responder{history: &History{}, clock: newHand().clock(), policy: policy(config.Enforce), blocks: make(map[netip.Prefix]*entry), maxBlocks: 1, breakers: newBreakers(), counts: make(map[string]uint64), wake: make(chan struct{}, 1)}
 		r.system, _ = system().Find()
 		r.rebuild()
 		r.history.remember(bruteForce("a1", source, func(a *pb.AlertEvent) {
 			a.Provenance, a.Peer = pb.Provenance(provenance), peer
 		}))
-		a := bounded(enforcer, &pb.ActionEvent{Id: "i", AlertId: "a1", Action: action, Target: target, Details: []*pb.Field{{Key: "ttl_seconds", Value: ttl}}})
+		a := bounded(enforcer, &pb.ActionEvent{Id: "i", AlertId: "a1", Action: action, Target: target, Details: []*pb.Field{{Key: "ttl_seconds", Value: ttl}, {Key: "limit", Value: ttl}}})
 		p, no := r.judge(a)
-		if no != nil || a.Action != actionBlock {
+		if no != nil || a.Action != actionBlock && a.Action != actionLimit {
 			return
 		}
 		if !p.prefix.IsSingleIP() || p.ttl <= 0 || p.ttl > 24*60*60*1e9 || r.banned(p.prefix) != nil {

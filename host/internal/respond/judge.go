@@ -33,6 +33,8 @@ const (
 	CodeForgeable = "forgeable_evidence"
 	// CodeOrigin: who told may not speak about that address.
 	CodeOrigin = "untrusted_origin"
+	// CodeLimit: the limit makes no sense.
+	CodeLimit = "invalid_limit"
 	// CodeTTL: the time to live makes no sense.
 	CodeTTL = "invalid_ttl"
 	// CodeBreaker: too many blocks within a minute.
@@ -57,13 +59,14 @@ type refusal struct{ code, reason string }
 type plan struct {
 	prefix netip.Prefix
 	ttl    time.Duration
+	deed   deed
 	notes  []string // what else is to be said
 	proxy  string   // the trusted proxy that hides the address from the filter
 }
 
 // judge runs the checks; it fills in what the intent takes from its alert.
 func (r *Responder) judge(a *pb.ActionEvent) (plan, *refusal) {
-	if a.Action != actionBlock && a.Action != actionNotify {
+	if a.Action != actionBlock && a.Action != actionLimit && a.Action != actionNotify {
 		return plan{}, &refusal{CodeAction, fmt.Sprintf("The host does not know how to %q.", a.Action)}
 	}
 	about, intents := r.history.find(a.AlertId)
@@ -87,10 +90,16 @@ func (r *Responder) judge(a *pb.ActionEvent) (plan, *refusal) {
 	r.look()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if no := r.believable(addr, about); no != nil {
+	p := plan{prefix: host(addr)}
+	if no := r.believable(a, addr, about, &p); no != nil {
 		return plan{}, no
 	}
-	p := plan{prefix: host(addr)}
+	if a.Action == actionLimit {
+		var no *refusal
+		if p.deed, no = limitOf(a); no != nil {
+			return plan{}, no
+		}
+	}
 	if err := r.banned(p.prefix); err != nil {
 		return plan{}, &refusal{err.Rail, "It is never blocked: " + ban{err.Rail, err.Source}.sentence(err.Rule) + "."}
 	}
@@ -100,7 +109,7 @@ func (r *Responder) judge(a *pb.ActionEvent) (plan, *refusal) {
 	if _, known := r.blocks[p.prefix]; !known && len(r.blocks) >= r.maxBlocks {
 		return plan{}, &refusal{CodeFull, fmt.Sprintf("The block list has %d entries already.", len(r.blocks))}
 	}
-	if no := r.admit(); no != nil {
+	if no := r.admit(a.Action); no != nil {
 		return plan{}, no
 	}
 	r.foresee(about, &p)
@@ -145,10 +154,18 @@ func unicast(a netip.Addr) bool {
 	return !a.IsLoopback() && !a.IsUnspecified() && !a.IsMulticast()
 }
 
-// believable checks what the alert rests on. r.mu is held.
-func (r *Responder) believable(addr netip.Addr, about *alert) *refusal {
-	if about.evidence != pb.Evidence_EVIDENCE_CONFIRMED && !r.policy.Respond.BlockForgeable {
-		return &refusal{CodeForgeable, "The evidence may be forged; [respond] block_forgeable would allow it."}
+// believable checks what the alert rests on. A block for which that does not
+// suffice becomes a limit where the intent says so. r.mu is held.
+func (r *Responder) believable(a *pb.ActionEvent, addr netip.Addr, about *alert, p *plan) *refusal {
+	if a.Action == actionBlock && about.evidence != pb.Evidence_EVIDENCE_CONFIRMED && !r.policy.Respond.BlockForgeable {
+		if detail(a, detailForgeable) != actionLimit {
+			return &refusal{CodeForgeable, "The evidence may be forged; [respond] block_forgeable would allow it."}
+		}
+		a.Action = actionLimit
+		if ttl := detail(a, detailLimitTTL); ttl != "" {
+			set(a, detailTTL, ttl)
+		}
+		p.notes = append(p.notes, "limited, not blocked: the evidence may be forged")
 	}
 	if about.provenance == pb.Provenance_PROVENANCE_HOST {
 		return nil
@@ -189,14 +206,14 @@ func peerAddr(s string) (netip.Addr, bool) {
 // allows. r.mu is held.
 func (r *Responder) timeOf(a *pb.ActionEvent, p *plan) *refusal {
 	p.ttl = DefaultTTL
-	i := slices.IndexFunc(a.Details, func(f *pb.Field) bool { return f.Key == "ttl_seconds" })
+	text := detail(a, detailTTL)
 	switch {
-	case i >= 0:
-		s, err := strconv.ParseFloat(a.Details[i].Value, 64)
+	case text != "":
+		s, err := strconv.ParseFloat(text, 64)
 		// A part of a nanosecond is nothing, and no end at all to a stamp.
 		p.ttl = time.Duration(min(max(s, 0)*float64(time.Second), math.MaxInt64/2))
 		if err != nil || s != s || p.ttl <= 0 {
-			return &refusal{CodeTTL, fmt.Sprintf("A time to live of %q seconds.", a.Details[i].Value)}
+			return &refusal{CodeTTL, fmt.Sprintf("A time to live of %q seconds.", text)}
 		}
 	case a.Expires != 0:
 		p.ttl = time.Unix(0, int64(a.Expires)).Sub(r.clock.Wall().Round(0))
@@ -211,26 +228,40 @@ func (r *Responder) timeOf(a *pb.ActionEvent, p *plan) *refusal {
 	return nil
 }
 
+// breakers are those of the blocks and of the limits, so that alerts that anybody
+// can provoke do not keep anybody from being blocked.
+type breakers map[string]*breaker
+
+func newBreakers() breakers { return breakers{actionBlock: {}, actionLimit: {}} }
+
 // admit asks the breaker. r.mu is held.
-func (r *Responder) admit() *refusal {
+func (r *Responder) admit(action string) *refusal {
 	now := r.clock.Boot()
-	if r.breaker.closes(now) {
-		r.say(pb.Outcome_OUTCOME_RELEASED, actionBreaker, "", "The breaker is closed: enforcers may block again.")
-	}
-	was, most := r.breaker.open, r.policy.Respond.MaxBlocksPerMinute
+	r.closeBreakers(now)
+	b := r.breakers[action]
+	was, most := b.open, r.policy.Respond.MaxBlocksPerMinute
 	if most <= 0 {
 		most = math.MaxInt
 	}
-	if r.breaker.admit(now, most) {
+	if b.admit(now, most) {
 		return nil
 	}
-	until := r.clock.Wall().Add(r.breaker.until - now).UTC().Format(time.RFC3339)
+	until := r.clock.Wall().Add(b.until - now).UTC().Format(time.RFC3339)
 	if !was {
 		r.nudge()
 		r.say(pb.Outcome_OUTCOME_APPLIED, actionBreaker, "",
-			fmt.Sprintf("The breaker is open: more than [respond] max_blocks_per_minute = %d blocks were proposed within a minute; no enforcer blocks until %s.", most, until))
+			fmt.Sprintf("The breaker is open: more than [respond] max_blocks_per_minute = %d %ss were proposed within a minute; no enforcer %ss until %s.", most, action, action, until))
 	}
-	return &refusal{CodeBreaker, "Too many blocks were proposed within a minute; the breaker is open until " + until + "."}
+	return &refusal{CodeBreaker, fmt.Sprintf("Too many %ss were proposed within a minute; the breaker is open until %s.", action, until)}
+}
+
+// closeBreakers closes those whose pause is over, and says so. r.mu is held.
+func (r *Responder) closeBreakers(now time.Duration) {
+	for action, b := range r.breakers {
+		if b.closes(now) {
+			r.say(pb.Outcome_OUTCOME_RELEASED, actionBreaker, "", "The breaker is closed: enforcers may "+action+" again.")
+		}
+	}
 }
 
 // foresee notes why a block would have no effect. r.mu is held.
@@ -252,13 +283,18 @@ func (r *Responder) foresee(about *alert, p *plan) {
 		}
 	}
 	if e := r.blocks[p.prefix]; e != nil {
-		if e.alerts > 0 && r.mode.Mode == config.Enforce && len(r.filters) > 0 && r.hits()[p.prefix] == 0 {
+		if e.alerts > 0 && r.mode.Mode == config.Enforce && len(r.filters) > 0 && r.hitsOf([]netip.Prefix{p.prefix})[0] == 0 {
 			p.notes = append(p.notes, "the block has no effect: alerts go on and the packet filter has seen none of its packets")
 		}
-		if left := r.clock.remaining(e.Stamp); left > p.ttl { // an operator's longer block is not cut short
-			p.notes = append(p.notes, "it is blocked for longer already")
-		} else if left > 0 {
-			p.notes = append(p.notes, "it was blocked already, and stays so for longer")
+		left, how := r.clock.remaining(e.Stamp), e.compare(p.deed)
+		switch {
+		case left <= 0 || how < 0:
+		case how > 0:
+			p.notes = append(p.notes, "it is "+e.verdict()+" already")
+		case left > p.ttl: // an operator's longer block is not cut short
+			p.notes = append(p.notes, "it is "+e.verdict()+" for longer already")
+		default:
+			p.notes = append(p.notes, "it was "+e.verdict()+" already, and stays so for longer")
 		}
 	}
 }

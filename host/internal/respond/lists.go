@@ -2,9 +2,9 @@ package respond
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -27,6 +27,10 @@ type entry struct {
 	Trace  []byte `json:"trace,omitempty"`
 	// Proxy is the trusted proxy that the address comes through.
 	Proxy string `json:"proxy,omitempty"`
+	deed
+	// Under is the entry whose place this one took and which lasts longer: it comes
+	// back when this one is over.
+	Under *entry `json:"under,omitempty"`
 
 	alerts uint64 // raised about it since, in this life of the host
 }
@@ -39,7 +43,7 @@ type Allows struct{ r *Responder }
 
 var (
 	_ control.AddressList = Blocks{}
-	_ control.BulkAdder   = Blocks{}
+	_ control.Importer    = Blocks{}
 	_ control.AddressList = Allows{}
 	_ control.Checker     = (*Responder)(nil)
 	_ control.Mode        = (*Responder)(nil)
@@ -69,50 +73,15 @@ func (b Blocks) Add(_ context.Context, e control.Entry) (*pb.BlockResponse, erro
 	}
 	changed := r.differs(r.blocks[p], made)
 	if changed {
-		if err := r.store(map[netip.Prefix]*entry{p: made}); err != nil {
+		if err := r.store(p, made); err != nil {
 			return nil, fmt.Errorf("block %s: %w", text(p), err)
 		}
 		r.tellBlock(p, made, pb.Outcome_OUTCOME_APPLIED, e.Reason)
-	}
-	return &pb.BlockResponse{Changed: changed, Block: r.show(p, r.blocks[p], 0)}, nil
-}
-
-// AddMany is Add for many entries in one transaction.
-func (b Blocks) AddMany(_ context.Context, entries []control.Entry) (*pb.ImportResponse, error) {
-	r := b.r
-	r.look()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	resp := &pb.ImportResponse{}
-	fresh := make(map[netip.Prefix]*entry)
-	for _, e := range entries {
-		p, made, err := r.newBlock(e)
-		if err == nil && len(r.blocks)+len(fresh) >= r.maxBlocks && r.blocks[p] == nil && fresh[p] == nil {
-			err = errFull
-		}
-		switch {
-		case err != nil:
-			resp.Refused++
-			resp.Problems = append(resp.Problems, &pb.BlockProblem{Prefix: e.Prefix.String(), Reason: err.Error()})
-		case fresh[p] == nil && r.differs(r.blocks[p], made):
-			resp.Added++
-			fresh[p] = made
-		default:
-			resp.Unchanged++
+		if err := r.releaseCovered(); err != nil {
+			return nil, fmt.Errorf("block %s: it is blocked, but what limits addresses in it stays: %w", text(p), err)
 		}
 	}
-	if len(fresh) == 0 {
-		return resp, nil
-	}
-	if err := r.store(fresh); err != nil {
-		return nil, fmt.Errorf("block %d networks: %w", len(fresh), err)
-	}
-	r.tell(&pb.ActionEvent{
-		Enforcer: OperatorName, Action: actionBlock, Outcome: r.asMode(pb.Outcome_OUTCOME_APPLIED),
-		Reason:  fmt.Sprintf("%d networks were imported.", len(fresh)),
-		Details: []*pb.Field{{Key: "count", Value: strconv.Itoa(len(fresh))}},
-	})
-	return resp, nil
+	return &pb.BlockResponse{Changed: changed, Block: r.show(p, ruling{entry: r.blocks[p]}, 0)}, nil
 }
 
 // newBlock checks an order and makes the entry; r.mu is held.
@@ -124,17 +93,31 @@ func (r *Responder) newBlock(e control.Entry) (netip.Prefix, *entry, error) {
 	if err := r.banned(p); err != nil {
 		return p, nil, err
 	}
-	ttl := e.TTL
-	if ttl == 0 {
-		ttl = min(DefaultTTL, r.maxTTL())
-	}
-	if most := r.maxTTL(); ttl < 0 || ttl > most {
-		return p, nil, fmt.Errorf("%w: a time to live of %v; [respond] max_ttl allows up to %v", control.ErrInvalid, ttl, most)
+	ttl, err := r.blockTTL(e.TTL)
+	if err != nil {
+		return p, nil, err
 	}
 	if r.blocks[p] == nil && len(r.blocks) >= r.maxBlocks {
 		return p, nil, errFull
 	}
-	return p, r.newEntry(e.Reason, ttl), nil
+	made := r.newEntry(e.Reason, ttl)
+	if made.deed, err = deedOf(e); err != nil {
+		return p, nil, err
+	}
+	return p, made, nil
+}
+
+// blockTTL is how long a block lasts that is to last for ttl, 0 where nobody says;
+// r.mu is held.
+func (r *Responder) blockTTL(ttl time.Duration) (time.Duration, error) {
+	most := r.maxTTL()
+	if ttl == 0 {
+		ttl = min(DefaultTTL, most)
+	}
+	if ttl < 0 || ttl > most {
+		return 0, fmt.Errorf("%w: a time to live of %v; [respond] max_ttl allows up to %v", control.ErrInvalid, ttl, most)
+	}
+	return ttl, nil
 }
 
 // maxTTL is the longest that a block lasts; r.mu is held.
@@ -166,77 +149,89 @@ func (r *Responder) network(p netip.Prefix) (netip.Prefix, error) {
 // differs reports whether an entry says anything else than the one there is; an
 // end that moves by less than a second is the same.
 func (r *Responder) differs(old, made *entry) bool {
-	if old == nil || r.clock.remaining(old.Stamp) <= 0 || old.Source != made.Source || old.Reason != made.Reason {
+	if old == nil || r.clock.remaining(old.Stamp) <= 0 || old.Source != made.Source || old.Reason != made.Reason || old.deed != made.deed {
 		return true
 	}
 	d := r.clock.remaining(made.Stamp) - r.clock.remaining(old.Stamp)
 	return d >= time.Second || d <= -time.Second
 }
 
-// store keeps blocks and puts them in force; r.mu is held.
-func (r *Responder) store(blocks map[netip.Prefix]*entry) error {
-	if err := r.freshTick(); err != nil {
+// store keeps a block and puts it in force; r.mu is held.
+func (r *Responder) store(p netip.Prefix, e *entry) error {
+	if err := errors.Join(r.freshTick(), r.blockTable.Put(p.String(), *e)); err != nil {
 		return err
 	}
-	docs := make(map[string]entry, len(blocks))
-	for p, e := range blocks {
-		docs[p.String()] = *e
-	}
-	if err := r.blockTable.PutAll(docs); err != nil {
-		return err
-	}
-	for p, e := range blocks {
-		r.blocks[p] = e
-		r.put(p, e)
-	}
+	r.blocks[p] = e
+	r.put(p)
 	r.nudge()
 	return nil
 }
 
-// Remove ends the block of exactly this network, whoever made it. It returns
-// control.ErrNotFound when there is none.
+// Remove ends the block of exactly this network, whoever made it, and takes it
+// off every list. It returns control.ErrNotFound when there is none.
 func (b Blocks) Remove(_ context.Context, p netip.Prefix) (*pb.BlockResponse, error) {
 	r := b.r
+	r.listing.Lock()
+	defer r.listing.Unlock()
 	p, ok := canonical(p)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e := r.blocks[p]
-	if !ok || e == nil {
-		if at, _, found := covering(r.blocks, p); ok && found {
-			return nil, fmt.Errorf("%w: %s is not blocked by itself, but by %s; remove that, or allow the address", control.ErrNotFound, text(p), at)
-		}
-		return nil, fmt.Errorf("%w: %s is not blocked", control.ErrNotFound, text(p))
+	shown, e, err := r.unblock(p, ok)
+	if err != nil {
+		return nil, err
 	}
-	shown := r.show(p, e, r.hits()[p])
-	if err := r.blockTable.Delete(p.String()); err != nil {
+	err = r.thin(func(s nets) nets {
+		at, found := s.seek(p)
+		if !found {
+			return nets{}
+		}
+		return s.keep(func(i int, origin uint32) (uint32, bool) { return origin, i == at })
+	})
+	if err != nil {
 		return nil, fmt.Errorf("unblock %s: %w", text(p), err)
 	}
-	delete(r.blocks, p)
-	r.drop(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.tellBlock(p, e, pb.Outcome_OUTCOME_RELEASED, "An operator removed the block.")
 	return &pb.BlockResponse{Changed: true, Block: shown}, nil
 }
 
-// List returns blocks in the order of their networks.
-func (b Blocks) List(_ context.Context, skip, limit int) ([]*pb.Block, uint64, error) {
-	r := b.r
+// unblock ends the block of a network that was asked for by itself, if there is
+// one, and returns what decided about the network.
+func (r *Responder) unblock(p netip.Prefix, valid bool) (*pb.Block, *entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	sorted := sortedPrefixes(r.blocks)
-	hits := r.hits()
-	from := min(max(skip, 0), len(sorted))
-	var out []*pb.Block
-	for _, p := range sorted[from : from+min(max(limit, 0), len(sorted)-from)] {
-		out = append(out, r.show(p, r.blocks[p], hits[p]))
+	book := r.book()
+	var found ruling
+	if valid {
+		found = book.rule(p)
 	}
-	return out, uint64(len(sorted)), nil
+	if found.entry == nil {
+		if at, by := book.covering(p); valid && by.entry != nil {
+			return nil, nil, fmt.Errorf("%w: %s is not blocked by itself, but by %s; remove that, or allow the address", control.ErrNotFound, text(p), at)
+		}
+		return nil, nil, fmt.Errorf("%w: %s is not blocked", control.ErrNotFound, text(p))
+	}
+	shown := r.show(p, found, r.hitsOf([]netip.Prefix{p})[0])
+	if r.blocks[p] == nil {
+		return shown, found.entry, nil
+	}
+	if err := r.blockTable.Delete(p.String()); err != nil {
+		return nil, nil, fmt.Errorf("unblock %s: %w", text(p), err)
+	}
+	delete(r.blocks, p)
+	r.put(p)
+	return shown, found.entry, nil
 }
 
 // show is a block as the control API has it; r.mu is held.
-func (r *Responder) show(p netip.Prefix, e *entry, hits uint64) *pb.Block {
+func (r *Responder) show(p netip.Prefix, by ruling, hits uint64) *pb.Block {
+	e := by.entry
 	out := &pb.Block{
 		Prefix: p.String(), Reason: e.Reason, Source: e.Source, Created: timestamppb.New(e.Created),
 		AlertId: e.AlertID, Effect: r.effect(p, e, hits), Hits: hits,
+		Action: e.action(), Limit: e.Limit, Burst: e.Burst, DryRun: e.DryRun,
+	}
+	if by.list != nil {
+		out.List = by.list.name
 	}
 	if left := r.clock.remaining(e.Stamp); left != forever {
 		out.Expires = timestamppb.New(r.clock.Wall().Add(left))
@@ -265,10 +260,14 @@ func (r *Responder) effect(p netip.Prefix, e *entry, hits uint64) string {
 		return "none: " + ban.Error()
 	case failed == len(r.filters):
 		return "uncertain: " + why.Error()
+	case e.Monitor:
+		return "none: it is monitored"
+	case e.DryRun:
+		return "none: dry run"
 	case e.Proxy != "":
 		return "none: the address comes through the trusted proxy " + e.Proxy
-	case e.alerts > 0 && hits == 0:
-		return fmt.Sprintf("none: %d alerts came since, and the packet filter has seen no packet of it", e.alerts)
+	case e.alerts+r.heard[p] > 0 && hits == 0:
+		return fmt.Sprintf("none: %d alerts came since, and the packet filter has seen no packet of it", e.alerts+r.heard[p])
 	}
 	if but := r.exceptions(p); but != "" {
 		return "enforced, except " + but
@@ -288,7 +287,7 @@ func (r *Responder) asMode(o pb.Outcome) pb.Outcome {
 // tellBlock records what became of a block; r.mu is held.
 func (r *Responder) tellBlock(p netip.Prefix, e *entry, outcome pb.Outcome, reason string) {
 	a := &pb.ActionEvent{
-		Id: e.Intent, AlertId: e.AlertID, TraceId: e.Trace, Enforcer: e.Source, Action: actionBlock,
+		Id: e.Intent, AlertId: e.AlertID, TraceId: e.Trace, Enforcer: e.Source, Action: e.action(),
 		Target: text(p), Outcome: r.asMode(outcome), Reason: reason,
 		Details: []*pb.Field{{Key: "prefix", Value: p.String()}},
 	}
@@ -299,7 +298,8 @@ func (r *Responder) tellBlock(p netip.Prefix, e *entry, outcome pb.Outcome, reas
 }
 
 // Check says what becomes of the packets of a network: allowed with the rule,
-// blocked with the block's network and effect, or none.
+// blocked with the block's network and effect, or none; and which rules of the
+// filters may decide about some of them.
 func (r *Responder) Check(_ context.Context, p netip.Prefix) (*pb.CheckResponse, error) {
 	p, ok := canonical(p)
 	if !ok {
@@ -313,11 +313,19 @@ func (r *Responder) Check(_ context.Context, p netip.Prefix) (*pb.CheckResponse,
 		out.Verdict, out.Reason = "allowed", ban.Error()
 		return out, nil
 	}
-	if at, e, found := covering(r.blocks, p); found && r.clock.remaining(e.Stamp) > 0 {
-		out.Verdict = "blocked"
-		out.Reason = fmt.Sprintf("%s, by %s: %s (%s)", text(at), e.Source, e.Reason, r.effect(at, e, r.hits()[at]))
+	book := r.book()
+	if at, by := book.covering(p); by.entry != nil {
+		out.Verdict = by.entry.verdict()
+		who := by.entry.Source
+		if by.list != nil {
+			who = "the list " + by.list.name
+		}
+		out.Reason = fmt.Sprintf("%s, by %s: %s (%s)", text(at), who, by.entry.Reason, r.effect(at, by.entry, r.hitsOf([]netip.Prefix{at})[0]))
 	} else if but := r.exceptions(p); but != "" {
 		out.Reason = "never blocked in it: " + but
+	}
+	if also := r.rulesAbout(p); also != "" && out.Verdict != "blocked" {
+		out.Reason = note(out.Reason, also)
 	}
 	return out, nil
 }

@@ -28,14 +28,20 @@ func line(b *pb.Block, now time.Time) string {
 	return strings.Join([]string{b.Prefix, left, b.Source, b.Reason, b.Effect}, "; ")
 }
 
-func (w *world) blocks() []string {
+// page returns a page of the block list.
+func (w *world) page(q control.Page) *pb.ListBlocksResponse {
 	w.t.Helper()
-	list, _, err := w.r.Blocks().List(w.t.Context(), 0, 1000)
+	page, err := w.r.Blocks().List(w.t.Context(), q)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return page
+}
+
+func (w *world) blocks() []string {
+	w.t.Helper()
 	var out []string
-	for _, b := range list {
+	for _, b := range w.page(control.Page{Limit: control.MaxPage}).Blocks {
 		out = append(out, line(b, w.clock.wall))
 	}
 	return out
@@ -115,12 +121,12 @@ func TestOperatorList(t *testing.T) {
 			t.Errorf("%s is dropped: %v, want %v", addr, got, want)
 		}
 	}
-	list, total, _ := w.r.Blocks().List(t.Context(), 1, 1)
-	if total != 3 || len(list) != 1 || list[0].Prefix != "203.0.113.9/32" {
-		t.Errorf("got %v of %d, want the second of 3", list, total)
+	page, _ := w.r.Blocks().List(t.Context(), control.Page{Skip: 1, Limit: 1})
+	if page.Total != 3 || len(page.Blocks) != 1 || page.Blocks[0].Prefix != "203.0.113.9/32" {
+		t.Errorf("got %v, want the second of 3", page)
 	}
-	if list, total, _ := w.r.Blocks().List(t.Context(), 9, 9); total != 3 || len(list) != 0 {
-		t.Errorf("got %v of %d past the end", list, total)
+	if page, _ := w.r.Blocks().List(t.Context(), control.Page{Skip: 9, Limit: 9}); page.Total != 3 || len(page.Blocks) != 0 || page.Next != "" {
+		t.Errorf("got %v past the end", page)
 	}
 	for p, want := range map[string]string{
 		"203.0.113.9/32": "blocked; 203.0.113.9, by operator: test (enforced)",
@@ -173,42 +179,6 @@ func TestSimulatedOrders(t *testing.T) {
 	}
 }
 
-func TestImport(t *testing.T) {
-	w := newWorld(t, config.Enforce)
-	w.config.MaxBlocks = 1002
-	w.restart()
-	f := newFilter("eth0")
-	if err := w.r.Attach(f); err != nil {
-		t.Fatal(err)
-	}
-	var entries []control.Entry
-	for i := range 1000 {
-		entries = append(entries, order(fmt.Sprintf("203.%d.%d.0/24", i/250, i%250), 0))
-	}
-	entries = append(entries, entries[0], order("192.0.2.1/32", 0), order("0.0.0.0/0", 0), order("10.0.0.0/8", 0), order("11.0.0.0/8", 0), order("12.0.0.0/8", 0))
-	resp, err := w.r.Blocks().AddMany(t.Context(), entries)
-	if err != nil || resp.Added != 1002 || resp.Unchanged != 1 || resp.Refused != 3 {
-		t.Fatalf("got %d added, %d unchanged, %d refused, %v; want 1002, 1, 3", resp.GetAdded(), resp.GetUnchanged(), resp.GetRefused(), err)
-	}
-	if got := resp.Problems[0]; got.Prefix != "192.0.2.1/32" || !strings.Contains(got.Reason, "gateway") {
-		t.Errorf("got %v, want the gateway refused", got)
-	}
-	if n := len(w.journal.all()); n != 1 || len(f.entries) != 1002 {
-		t.Errorf("got %d actions and %d entries in the filter, want 1 and 1002", n, len(f.entries))
-	}
-	if _, err := w.r.Blocks().Add(t.Context(), order("13.0.0.0/8", 0)); !errors.Is(err, control.ErrConflict) {
-		t.Errorf("got %v, want that the list is full", err)
-	}
-	if got := w.decide(block(w.raise(bruteForce("a1", "203.0.113.9")), "203.0.113.9")); detailCode(got) != CodeFull {
-		t.Errorf("got %v, want that the list is full", got)
-	}
-	w.clock.pass(2 * time.Hour)
-	w.r.step()
-	if n := len(w.journal.all()); len(w.blocks()) != 0 || len(f.entries) != 0 || n > 2+maxTold+1 {
-		t.Errorf("got %d blocks, %d entries and %d actions after their time", len(w.blocks()), len(f.entries), n)
-	}
-}
-
 func TestAllow(t *testing.T) {
 	w := newWorld(t, config.Enforce)
 	f := newFilter("eth0")
@@ -235,8 +205,8 @@ func TestAllow(t *testing.T) {
 	}
 	w.restart()
 	var allowed []string
-	list, total, _ := w.r.Allows().List(t.Context(), 0, 10)
-	for _, b := range list {
+	page, _ := w.r.Allows().List(t.Context(), control.Page{Limit: 10})
+	for _, b := range page.Blocks {
 		allowed = append(allowed, line(b, w.clock.wall))
 	}
 	want = []string{
@@ -244,8 +214,8 @@ func TestAllow(t *testing.T) {
 		"198.51.100.64/28; for ever; configuration; [ebpf] allow; allowed",
 		"203.0.113.0/24; for ever; operator; test; allowed",
 	}
-	if diff := cmp.Diff(want, allowed); diff != "" || total != 3 {
-		t.Errorf("allowed, %d in all (-want +got):\n%s", total, diff)
+	if diff := cmp.Diff(want, allowed); diff != "" || page.Total != 3 {
+		t.Errorf("allowed, %d in all (-want +got):\n%s", page.Total, diff)
 	}
 	if _, err := w.r.Allows().Remove(t.Context(), netip.MustParsePrefix("198.51.100.0/28")); !errors.Is(err, control.ErrConflict) || !strings.Contains(err.Error(), "config reload") {
 		t.Errorf("got %v, want a conflict with the file", err)

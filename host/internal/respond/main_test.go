@@ -2,6 +2,7 @@ package respond
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -84,6 +85,10 @@ type filter struct {
 	mu       sync.Mutex
 	entries  map[netip.Prefix]xdp.Entry
 	allow    []netip.Prefix
+	rules    []xdp.Rule
+	largest  int // of a call with many
+	room     int // for entries; 0 is without end
+	ends     map[netip.Prefix]time.Time
 	simulate bool
 	calls    []string
 	fail     map[string]error // by call
@@ -111,19 +116,6 @@ func (f *filter) Put(e xdp.Entry) error {
 	return nil
 }
 
-func (f *filter) Unblock(p netip.Prefix) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.called("unblock"); err != nil {
-		return err
-	}
-	if _, ok := f.entries[p]; !ok {
-		return xdp.ErrNotFound
-	}
-	delete(f.entries, p)
-	return nil
-}
-
 func (f *filter) Replace(entries []xdp.Entry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,14 +129,57 @@ func (f *filter) Replace(entries []xdp.Entry) error {
 	return nil
 }
 
-func (f *filter) Entries() ([]xdp.Entry, error) {
+func (f *filter) PutMany(entries []xdp.Entry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []xdp.Entry
-	for _, e := range f.entries {
-		out = append(out, e)
+	if err := f.called("put many"); err != nil {
+		return err
 	}
-	return out, f.fail["entries"]
+	if f.room > 0 && len(f.entries)+len(entries) > f.room {
+		return xdp.ErrFull
+	}
+	for _, e := range entries {
+		e.Hits = f.entries[e.Prefix].Hits
+		f.entries[e.Prefix] = e
+	}
+	f.largest = max(f.largest, len(entries))
+	return nil
+}
+
+func (f *filter) PutNew(entries []xdp.Entry) error {
+	for _, e := range entries {
+		if f.hasCounted(e.Prefix) {
+			return fmt.Errorf("%s is not new", e.Prefix)
+		}
+	}
+	return f.PutMany(entries)
+}
+
+// hasCounted reports whether an entry is there whose counts would be lost.
+func (f *filter) hasCounted(p netip.Prefix) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.entries[p].Hits > 0
+}
+
+func (f *filter) RemoveMany(prefixes []netip.Prefix) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range prefixes {
+		delete(f.entries, p)
+	}
+	f.largest = max(f.largest, len(prefixes))
+	return f.called("remove")
+}
+
+func (f *filter) Hits(prefixes []netip.Prefix) ([]uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]uint64, len(prefixes))
+	for i, p := range prefixes {
+		out[i] = f.entries[p].Hits
+	}
+	return out, f.fail["hits"]
 }
 
 func (f *filter) ReplaceAllow(p []netip.Prefix) error {
@@ -155,6 +190,22 @@ func (f *filter) ReplaceAllow(p []netip.Prefix) error {
 	}
 	f.allow = slices.Clone(p)
 	return nil
+}
+
+func (f *filter) SetRules(rules []xdp.Rule) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.called("rules"); err != nil {
+		return err
+	}
+	f.rules = slices.Clone(rules)
+	return nil
+}
+
+func (f *filter) Rules() ([]xdp.Rule, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.rules), f.fail["read rules"]
 }
 
 func (f *filter) SetSimulate(on bool) error {

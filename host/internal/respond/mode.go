@@ -212,6 +212,11 @@ func (r *Responder) Reconfigure(p Policy) error {
 	if !validMode(p.Mode) {
 		return fmt.Errorf("%q is no mode; allowed are detect, simulate, enforce", p.Mode)
 	}
+	return errors.Join(r.adopt(p), r.releaseListed())
+}
+
+// adopt is Reconfigure but for what was imported.
+func (r *Responder) adopt(p Policy) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	changed := p.Mode != r.policy.Mode

@@ -48,10 +48,10 @@ func (r *Responder) finish(ctx context.Context, a *pb.ActionEvent) error {
 		return r.record(ctx, a)
 	}
 	for _, f := range a.Details {
-		if s, err := strconv.ParseFloat(f.Value, 64); f.Key == "ttl_seconds" && err == nil {
+		if s, err := strconv.ParseFloat(f.Value, 64); f.Key == detailTTL && err == nil {
 			left = min(left, time.Duration(s*float64(time.Second)))
 		}
 	}
-	set(a, "ttl_seconds", seconds(left))
+	set(a, detailTTL, seconds(left))
 	return r.Decide(ctx, a.Enforcer, a)
 }

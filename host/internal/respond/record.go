@@ -20,6 +20,9 @@ const (
 	HostName      = "host"
 	OperatorName  = "operator"
 	actionBlock   = "block"
+	actionLimit   = "limit"
+	actionMonitor = "monitor"
+	actionRule    = "rule"
 	actionNotify  = "notify"
 	actionMode    = "mode"
 	actionBreaker = "breaker"
@@ -57,6 +60,24 @@ func bounded(enforcer string, in *pb.ActionEvent) *pb.ActionEvent {
 		out.Details = append(out.Details, &pb.Field{Key: cut(f.GetKey(), maxText), Value: cut(f.GetValue(), maxText)})
 	}
 	return out
+}
+
+// The details of intents that the host reads.
+const (
+	detailTTL       = "ttl_seconds"
+	detailLimit     = "limit"             // packets a second
+	detailForgeable = "forgeable"         // what to do instead of a block that the evidence does not allow
+	detailLimitTTL  = "limit_ttl_seconds" // ttl_seconds of that
+)
+
+// detail returns the value of a detail, "" when there is none.
+func detail(a *pb.ActionEvent, key string) string {
+	for _, f := range a.Details {
+		if f.Key == key {
+			return f.Value
+		}
+	}
+	return ""
 }
 
 // set gives a detail one value, whatever it had.

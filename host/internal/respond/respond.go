@@ -31,6 +31,8 @@ const (
 	TickInterval = 30 * time.Second
 	// DefaultMaxBlocks bounds the block list when Config does not.
 	DefaultMaxBlocks = 131072
+	// maxHeard bounds the networks of lists of which alerts are counted.
+	maxHeard = 4096
 	// MaxAllows bounds the operator's allow list.
 	MaxAllows = 65536
 	// railAge is for how long what was found of the system is good for decisions.
@@ -88,9 +90,13 @@ type Responder struct {
 
 	blockTable *state.Table[entry]
 	allowTable *state.Table[entry]
+	listTable  *state.Table[listDoc]
+	ruleTable  *state.Table[packetRule]
+	blobs      *state.Blobs // of the networks of lists
 	modeTable  *state.Table[modeDoc]
 	tickTable  *state.Table[tick]
 
+	listing  sync.Mutex // one change of the lists at a time; taken before mu
 	deciding sync.Mutex // one decision at a time; taken before mu
 	looking  sync.Mutex // one look at the system at a time; taken before mu
 
@@ -99,9 +105,13 @@ type Responder struct {
 	mode     modeDoc
 	fellBack bool // at the start, and not yet said
 	blocks   map[netip.Prefix]*entry
+	lists    map[string]*blockList   // changes while listing is held too
+	heard    map[netip.Prefix]uint64 // alerts about networks of lists, as entry.alerts
+	coming   *blockList              // is put in force, and will be in lists; nil when none is
 	allows   map[netip.Prefix]*entry
+	rules    map[string]*packetRule // by name
 	filters  map[string]*attached
-	breaker  breaker
+	breakers breakers
 	refusals breaker // of recorded refusals; only its count is used
 	lastTick time.Duration
 	counts   map[string]uint64
@@ -138,12 +148,16 @@ func New(c Config) (*Responder, error) {
 	}
 	r := &Responder{
 		log: c.Logger, journal: c.Journal, finder: c.Finder, clock: c.Clock, history: c.History, maxBlocks: c.MaxBlocks,
-		policy:  c.Policy,
-		blocks:  make(map[netip.Prefix]*entry),
-		allows:  make(map[netip.Prefix]*entry),
-		filters: make(map[string]*attached),
-		counts:  make(map[string]uint64),
-		wake:    make(chan struct{}, 1),
+		policy:   c.Policy,
+		blocks:   make(map[netip.Prefix]*entry),
+		lists:    make(map[string]*blockList),
+		heard:    make(map[netip.Prefix]uint64),
+		allows:   make(map[netip.Prefix]*entry),
+		rules:    make(map[string]*packetRule),
+		filters:  make(map[string]*attached),
+		counts:   make(map[string]uint64),
+		breakers: newBreakers(),
+		wake:     make(chan struct{}, 1),
 	}
 	if r.log == nil {
 		r.log = hclog.NewNullLogger()
@@ -181,6 +195,15 @@ func (r *Responder) open(s *state.Store) (err error) {
 	if r.allowTable, err = state.NewTable[entry](s, "allows"); err != nil {
 		return err
 	}
+	if r.listTable, err = state.NewTable[listDoc](s, "block_lists"); err != nil {
+		return err
+	}
+	if r.ruleTable, err = state.NewTable[packetRule](s, "block_rules"); err != nil {
+		return err
+	}
+	if r.blobs, err = state.NewBlobs(s, "lists"); err != nil {
+		return err
+	}
 	if r.modeTable, err = state.NewTable[modeDoc](s, "mode"); err != nil {
 		return err
 	}
@@ -195,6 +218,12 @@ func (r *Responder) open(s *state.Store) (err error) {
 		return err
 	}
 	if err := r.load(r.allowTable, r.allows, last); err != nil {
+		return err
+	}
+	if err := r.loadLists(last); err != nil {
+		return err
+	}
+	if err := r.loadRules(last); err != nil {
 		return err
 	}
 	return r.tick(false)
@@ -219,6 +248,9 @@ func (r *Responder) load(t *state.Table[entry], list map[netip.Prefix]*entry, la
 				err = errors.New("it is no network")
 			}
 		}
+		if err == nil {
+			err = e.check() // a filter would refuse the whole list for it
+		}
 		if err != nil {
 			r.problem("an entry cannot be read and is left out", fmt.Errorf("%q: %w", name, err))
 			continue
@@ -227,12 +259,68 @@ func (r *Responder) load(t *state.Table[entry], list map[netip.Prefix]*entry, la
 			e.Stamp = s
 			moved[name] = e
 		}
+		if u := e.Under; u != nil {
+			if s := r.clock.rebase(u.Stamp, last); s != u.Stamp {
+				u.Stamp = s
+				moved[name] = e
+			}
+		}
 		list[p] = &e
 	}
 	if len(moved) == 0 {
 		return nil
 	}
 	return t.PutAll(moved)
+}
+
+// loadLists reads what was imported, as load does, and removes networks that no
+// list has.
+func (r *Responder) loadLists(last tick) error {
+	docs, err := r.listTable.All()
+	if err != nil && docs == nil {
+		return err
+	}
+	whole := err == nil
+	if !whole {
+		r.problem("a list cannot be read and is left out", err)
+	}
+	wanted := make(map[uint64]bool, len(docs))
+	moved := make(map[string]listDoc)
+	for name, doc := range docs {
+		wanted[doc.Blob] = true
+		l := &blockList{name: name, blob: doc.Blob}
+		changed := false
+		for i := range doc.Origins {
+			e := &doc.Origins[i]
+			if s := r.clock.rebase(e.Stamp, last); s != e.Stamp {
+				e.Stamp, changed = s, true
+			}
+			l.origins = append(l.origins, e)
+		}
+		raw, err := r.blobs.Get(doc.Blob)
+		if err == nil {
+			err = doc.check()
+		}
+		if err == nil {
+			l.nets, err = readNets(raw, len(l.origins))
+		}
+		if err != nil {
+			r.problem("the list "+name+" cannot be read and is left out; import it anew", err)
+			continue
+		}
+		if r.lists[name] = l; changed {
+			moved[name] = doc
+		}
+	}
+	if whole {
+		if err := r.blobs.Keep(func(n uint64) bool { return wanted[n] }); err != nil {
+			r.log.Warn("networks of lists that ended are left on the disk", "error", err)
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	return r.listTable.PutAll(moved)
 }
 
 func (r *Responder) problem(what string, err error) {
@@ -295,6 +383,7 @@ func (r *Responder) nudge() {
 
 // step does what is due and returns how long nothing else will be.
 func (r *Responder) step() time.Duration {
+	listed := r.expireLists()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.freshTick(); err != nil {
@@ -304,13 +393,13 @@ func (r *Responder) step() time.Duration {
 	if wait <= 0 {
 		wait = TickInterval // the note failed; not at once again
 	}
-	wait = min(wait, r.expire(), r.expireMode())
+	wait = min(wait, listed, r.expire(), r.expireRules(), r.expireMode())
 	now := r.clock.Boot()
-	if r.breaker.closes(now) {
-		r.say(pb.Outcome_OUTCOME_RELEASED, actionBreaker, "", "The breaker is closed: enforcers may block again.")
-	}
-	if r.breaker.open {
-		wait = min(wait, r.breaker.until-now)
+	r.closeBreakers(now)
+	for _, b := range r.breakers {
+		if b.open {
+			wait = min(wait, b.until-now)
+		}
 	}
 	return max(min(wait, r.mend()), time.Millisecond)
 }
@@ -323,8 +412,10 @@ func (r *Responder) Warnings() []string {
 	if r.findErr != "" {
 		out = append(out, "Some addresses that must not be blocked may be unknown: "+r.findErr)
 	}
-	if r.breaker.open {
-		out = append(out, "The breaker is open: enforcers proposed too many blocks, and none is made for now.")
+	for _, action := range slices.Sorted(maps.Keys(r.breakers)) {
+		if r.breakers[action].open {
+			out = append(out, fmt.Sprintf("The breaker is open: enforcers proposed too many %ss, and none is made for now.", action))
+		}
 	}
 	if p := r.mode.Pending; p != nil {
 		out = append(out, fmt.Sprintf("The mode %s is not confirmed and falls back to %s.", r.mode.Mode, r.mode.Previous))

@@ -159,7 +159,7 @@ func TestConfirm(t *testing.T) {
 
 // TestMend: a filter that cannot follow is loaded anew.
 func TestMend(t *testing.T) {
-	for _, call := range []string{"allow", "replace", "put", "simulate", "unblock"} {
+	for _, call := range []string{"allow", "replace", "put", "simulate", "remove"} {
 		t.Run(call, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, stop := running(t, config.Enforce)
@@ -399,7 +399,7 @@ func TestAttachOrder(t *testing.T) {
 	if err := w.r.Attach(f); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"allow", "replace", "simulate"}, f.calls); diff != "" {
+	if diff := cmp.Diff([]string{"allow", "replace", "rules", "simulate"}, f.calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 	w.r.Detach("eth0")

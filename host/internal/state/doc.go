@@ -10,6 +10,11 @@
 // Records that come again because they lie behind that moment are recognised
 // by their position. Everything else (pins, mode, blocks) is written at once.
 //
+// # Blobs
+//
+// Values of megabytes are files of their own, each written once, with a checksum,
+// and named by a document of a Table: what no document names does not count.
+//
 // # Journal
 //
 // Alerts and actions are appended and flushed to the disk before Append's

@@ -39,7 +39,11 @@ func attach(program *ebpf.Program, index int, config Config) (link.Link, Mode, e
 		if err == nil {
 			return l, ModeNative, nil
 		}
-		if config.Mode == ModeNative || !nativeLacking(err) {
+		lacking := nativeLacking(err)
+		if why := whyGeneric(index); lacking && why != "" {
+			err = fmt.Errorf("%s: %w", why, err)
+		}
+		if config.Mode == ModeNative || !lacking {
 			return nil, "", attachError(err, index, config)
 		}
 		config.Logger.Warn("driver has no native XDP for this interface, using the slower generic mode",
@@ -95,21 +99,23 @@ func attachedProgram(index int) (uint32, Mode, error) {
 	return x.ProgId, "", nil
 }
 
-// busy asks the kernel who is attached; what it does not tell stays empty.
+// busy asks the kernel who is attached, to the interface or to one that is stacked
+// on it; what it does not tell stays empty.
 func busy(index int, config Config) *BusyError {
 	e := &BusyError{Interface: config.Interface, Pins: pinsOn(config.PinDir, index)}
 	l, err := netlink.LinkByIndex(index)
-	if err != nil || l.Attrs().Xdp == nil {
-		return e
-	}
-	e.ProgramID = l.Attrs().Xdp.ProgId
-	program, err := ebpf.NewProgramFromID(ebpf.ProgramID(e.ProgramID))
 	if err != nil {
 		return e
 	}
-	defer program.Close()
-	if info, err := program.Info(); err == nil {
-		e.ProgramName = info.Name
+	if x := l.Attrs().Xdp; x == nil || !x.Attached {
+		upper := upperWithProgram(index)
+		if upper == nil {
+			return e
+		}
+		l = upper
+		e.Interface, e.Pins = l.Attrs().Name, pinsOn(config.PinDir, l.Attrs().Index)
 	}
+	e.ProgramID = l.Attrs().Xdp.ProgId
+	e.ProgramName = programNamed(e.ProgramID)
 	return e
 }

@@ -61,28 +61,47 @@ func (f *Filter) collectLoop(ctx context.Context) error {
 		if err := f.enter(); err != nil {
 			return nil
 		}
-		f.lists.Lock()
-		clock := now()
-		err := f.collect(func(e *bpf.XDPEntry) bool { return e.Expires == 0 || e.Expires > clock })
-		f.lists.Unlock()
+		err := f.collectExpired()
 		f.leave()
 		if err != nil {
-			return fmt.Errorf("remove expired entries: %w", err)
+			return err
 		}
 		rest = max(shortest, 20*time.Since(start))
 	}
+}
+
+// collectExpired removes the entries and the rules that have expired.
+func (f *Filter) collectExpired() error {
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	if err := f.forgetRules(); err != nil {
+		return fmt.Errorf("remove expired rules: %w", err)
+	}
+	if err := f.collect(live(now())); err != nil {
+		return fmt.Errorf("remove expired entries: %w", err)
+	}
+	return nil
+}
+
+// live keeps what has not expired at a time.
+func live(clock uint64) func(*bpf.XDPEntry) bool {
+	return func(e *bpf.XDPEntry) bool { return e.Expires == 0 || e.Expires > clock }
 }
 
 // collect removes the entries that keep refuses and builds the filter tables
 // anew; lists is held.
 func (f *Filter) collect(keep func(*bpf.XDPEntry) bool) error {
 	fresh := f.memory.filters.blank()
-	var expiry uint64
+	var (
+		expiry uint64
+		sizes  [tableCount]int
+	)
 	err := f.each(func(prefix netip.Prefix, e *bpf.XDPEntry) bool {
 		if !keep(e) {
 			return false
 		}
 		fresh.mark(prefix)
+		sizes[tableOf(prefix)]++
 		if e.Expires != 0 && (expiry == 0 || e.Expires < expiry) {
 			expiry = e.Expires
 		}
@@ -91,8 +110,10 @@ func (f *Filter) collect(keep func(*bpf.XDPEntry) bool) error {
 	if err != nil {
 		return err
 	}
-	f.memory.filters.store(fresh)
+	resized := f.memory.filters.store(fresh)
 	f.storeFlags()
-	f.expiry, f.stale = expiry, false
+	// Words that a packet may be reading by the mask before are cleared next time.
+	f.sizes, f.expiry, f.stale = sizes, expiry, resized
+	f.expects(f.ruleExpiry())
 	return nil
 }

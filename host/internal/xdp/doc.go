@@ -16,12 +16,38 @@
 // # Verdict
 //
 // A packet is judged by its source address. Among the live entries of the block
-// list that contain it the one with the longest prefix decides; if it asks for
-// a drop and any entry of the allow list contains the address, the packet
-// passes. An expired entry decides nothing from its last instant on, whether or
-// not it has been removed yet. Broken packets are counted by reason; they are
-// judged like others as soon as their fixed IP header is whole, and passed to
-// the network stack otherwise.
+// list that contain it the one with the longest prefix decides, unless any entry
+// of the allow list contains the address: then the packet passes. An expired entry
+// decides nothing from its last instant on, whether or not it has been removed
+// yet. Broken packets are counted by reason; they are judged like others as soon as
+// their fixed IP header is whole, and passed to the network stack otherwise.
+//
+// What the block list lets pass - it holds no entry, or one that monitors, limits
+// or is a dry run - the rules judge (Filter.SetRules), of which there are few and
+// which can say more than a source: destination, protocol, ports. Of the live rules
+// that match, the first in their order decides; a dry run counts, and the next
+// decides. The allow list wins over rules too.
+//
+// A rule matches what it can see. A later fragment has no ports and no TCP flags:
+// rules that name ports or tcp-syn do not match it, those of its protocol do. The
+// first fragment is judged by its ports, and without it nothing is put together. A
+// TCP header that is broken behind its ports, as in a first fragment that is too
+// short, counts as a SYN with those ports. Behind more IPv6 extension headers than
+// are followed nothing can be seen: there a rule matches by its addresses alone,
+// whatever else it names. Other broken packets match by addresses and by the
+// protocol that they are counted under.
+//
+// # Limits
+//
+// A limit is a bucket for each source, an IPv4 address or an IPv6 /64, that holds
+// the burst and is filled at the rate; each rule has buckets of its own, and so has
+// each rate and burst. The kernel fills buckets by its coarse clock, which steps by
+// up to 10 ms: a burst is never smaller than what the rate brings within that (see
+// MinBurst), so the rate is kept on the average and not within a step. The buckets
+// that are not full lie in one table for all processors (Config.LimitSlots). A full
+// one gives way to another source's, one in use never does: a source that finds no
+// place among four passes and is counted (Stats.LimitMissed). Buckets are
+// forgotten when maps of another schema are made.
 //
 // # Events
 //
@@ -55,7 +81,7 @@
 // removed by the next.
 //
 // Variables of the program are not pinned: what has to outlive it is in a map.
-// A new list, or a new field of an entry, moves with the others once it is in
+// A new list, or a new field of an entry or a rule, moves with the others once it is in
 // copyLists. What changes the meaning of the maps' content and not its layout
 // has to raise the constant meaning.
 //

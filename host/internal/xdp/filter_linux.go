@@ -20,7 +20,7 @@ import (
 )
 
 // The number of ways of a bucket, WAYS in xdp.h.
-const ways = len(bpf.XDPSlotTags{}.Way)
+const ways = len(bpf.XDPSourceBucket{}.Slots)
 
 // Filter is the packet filter on one interface. Open makes one; Close and Detach
 // end it.
@@ -47,9 +47,10 @@ type Filter struct {
 	closed bool
 	done   chan struct{}
 
-	// lists guards the block and allow lists and what is kept about them.
+	// lists guards the block and allow lists, the rules, and what is kept about them.
 	lists      sync.Mutex
 	generation uint8
+	sizes      [tableCount]int // entries of each table of the block list, or more
 	simulate   bool
 	capture    bool // dropped packets are shown
 	allow4     bool // the allow list has, or has had, an entry of the family
@@ -65,13 +66,16 @@ type Filter struct {
 
 // memory is the part of the maps that is read and written in place.
 type memory struct {
-	settings        []bpf.XDPSettings
-	cpus            []bpf.XDPCpuState
-	sourceTags      []bpf.XDPSlotTags
-	sources         []bpf.XDPSourceSlot
-	destinationTags []bpf.XDPSlotTags
-	destinations    []bpf.XDPDestinationSlot
-	filters         filters
+	settings      []bpf.XDPSettings
+	cpus          []bpf.XDPCpuState
+	sources       []bpf.XDPSourceBucket
+	sourceDetails []bpf.XDPSourceDetail
+	destinations  []bpf.XDPDestinationBucket
+	ruleSets      []bpf.XDPRuleSet
+	rules         []bpf.XDPRule
+	rulePorts     []uint64
+	ruleCounts    []bpf.XDPRuleCount
+	filters       filters
 
 	mapped [][]byte
 }
@@ -109,6 +113,10 @@ func loadWith(config Config, spec *ebpf.CollectionSpec, pinned map[string]*ebpf.
 	if err := spec.Variables[bpf.XDPVarHashSeed].Set(f.seed); err != nil {
 		return nil, fmt.Errorf("set %s: %w", bpf.XDPVarHashSeed, err)
 	}
+	if err := spec.Variables[bpf.XDPVarHashKeys].Set(hashKeys(f.seed)); err != nil {
+		return nil, fmt.Errorf("set %s: %w", bpf.XDPVarHashKeys, err)
+	}
+	direct(spec, bpf.XDPMapSettings)
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
 	if err != nil {
 		return nil, loadError(err)
@@ -144,6 +152,12 @@ func buckets(slots, cpus int) int {
 	return 1 << bits.Len(uint(each-1))
 }
 
+// limitLines returns how many lines the table of limits gets, a power of two.
+func limitLines(slots int) int {
+	each := len(bpf.XDPLimitLine{}.Full)
+	return 1 << bits.Len(uint((slots+each-1)/each-1))
+}
+
 func loadError(err error) error {
 	var verifier *ebpf.VerifierError
 	switch {
@@ -159,14 +173,19 @@ func loadError(err error) error {
 
 // open maps the tables into memory.
 func (m *memory) open(maps *bpf.XDPMaps, seed uint64) error {
-	m.filters.seed = seed
+	m.filters.seed, m.filters.keys = seed, hashKeys(seed)
 	return errors.Join(
 		view(m, &m.settings, maps.Settings),
 		view(m, &m.cpus, maps.Cpus),
-		view(m, &m.sourceTags, maps.SourceTags),
 		view(m, &m.sources, maps.Sources),
-		view(m, &m.destinationTags, maps.DestinationTags),
+		view(m, &m.sourceDetails, maps.SourceDetails),
 		view(m, &m.destinations, maps.Destinations),
+		view(m, &m.ruleSets, maps.RuleSets),
+		view(m, &m.rules, maps.Rules),
+		view(m, &m.rulePorts, maps.RulePorts),
+		view(m, &m.ruleCounts, maps.RuleCounts),
+		view(m, &m.filters.hosts4.words, maps.HostFilter4),
+		view(m, &m.filters.hosts6.words, maps.HostFilter6),
 		view(m, &m.filters.wide4, maps.Filter16),
 		view(m, &m.filters.nets4, maps.Filter24),
 		view(m, &m.filters.nets6, maps.Filter6),
@@ -253,12 +272,19 @@ func (f *Filter) storeFlags() {
 	if f.allow6 {
 		flags |= bpf.XDPSettingSETTING_ALLOW6
 	}
-	if f.memory.filters.any6 {
-		flags |= bpf.XDPSettingSETTING_LIST6
+	t := &f.memory.filters
+	for setting, on := range map[bpf.XDPSetting]bool{
+		bpf.XDPSettingSETTING_HOSTS4: t.any.hosts4, bpf.XDPSettingSETTING_NETS4: t.any.nets4,
+		bpf.XDPSettingSETTING_HOSTS6: t.any.hosts6, bpf.XDPSettingSETTING_SUBNETS6: t.any.subnets6,
+		bpf.XDPSettingSETTING_NETS6: t.any.nets6, bpf.XDPSettingSETTING_WIDE6: t.any.wide6,
+	} {
+		if on {
+			flags |= setting
+		}
 	}
-	if f.memory.filters.wide6 {
-		flags |= bpf.XDPSettingSETTING_WIDE6
-	}
+	// The words are there before the mask that leads to them.
+	atomic.StoreUint32(&f.memory.settings[0].Hosts4Mask, t.hosts4.mask)
+	atomic.StoreUint32(&f.memory.settings[0].Hosts6Mask, t.hosts6.mask)
 	atomic.StoreUint32(&f.memory.settings[0].Flags, uint32(flags))
 }
 

@@ -32,8 +32,26 @@ func (*Filter) Block(netip.Prefix, time.Duration, uint32) error { return ErrUnsu
 // Put returns ErrUnsupported.
 func (*Filter) Put(Entry) error { return ErrUnsupported }
 
+// PutMany returns ErrUnsupported.
+func (*Filter) PutMany([]Entry) error { return ErrUnsupported }
+
+// PutNew returns ErrUnsupported.
+func (*Filter) PutNew([]Entry) error { return ErrUnsupported }
+
+// SetRules returns ErrUnsupported.
+func (*Filter) SetRules([]Rule) error { return ErrUnsupported }
+
+// Rules returns ErrUnsupported.
+func (*Filter) Rules() ([]Rule, error) { return nil, ErrUnsupported }
+
 // Unblock returns ErrUnsupported.
 func (*Filter) Unblock(netip.Prefix) error { return ErrUnsupported }
+
+// RemoveMany returns ErrUnsupported.
+func (*Filter) RemoveMany([]netip.Prefix) error { return ErrUnsupported }
+
+// Hits returns ErrUnsupported.
+func (*Filter) Hits([]netip.Prefix) ([]uint64, error) { return nil, ErrUnsupported }
 
 // Replace returns ErrUnsupported.
 func (*Filter) Replace([]Entry) error { return ErrUnsupported }

@@ -4,6 +4,8 @@ package xdp
 
 import (
 	"encoding/binary"
+	"math"
+	"math/bits"
 	"net/netip"
 	"sync/atomic"
 	"unsafe"
@@ -17,21 +19,83 @@ import (
 //
 // The tables may lie in the kernel's memory or be a copy in the making.
 type filters struct {
-	wide4 []uint64            // a bit for each /16
-	nets4 []bpf.XDPFilterLine // two bits for each /24
-	nets6 []bpf.XDPFilter6Line
-	any6  bool // there is an IPv6 entry
-	wide6 bool // there is one shorter than /32
-	seed  uint64
+	hosts4 hostFilter
+	hosts6 hostFilter           // of /64s too
+	wide4  []uint64             // a bit for each /16 with an entry of other lengths
+	nets4  []bpf.XDPFilterLine  // a bit for each /24
+	nets6  []bpf.XDPFilter6Line // a byte for each hash of a /48 or /32
+	any    kinds
+	seed   uint64
+	keys   [3]uint64
+}
+
+// kinds says what kinds of entries there are.
+type kinds struct {
+	hosts4, nets4, hosts6, subnets6, nets6 bool
+	wide6                                  bool // an IPv6 entry shorter than /32
+}
+
+// hostFilter is a Bloom filter: for each address two bits in one word. The
+// first mask + 1 words are in use.
+type hostFilter struct {
+	words []uint64
+	mask  uint32
+	// hashes are those of the addresses of a copy in the making, which has no
+	// words: how many it needs is known when all are there.
+	hashes []uint64
+	making bool
+}
+
+// hostWords is how many words hold n addresses with few false answers, one in 100
+// to 300: 32 to 64 bits for each.
+func hostWords(n int) int { return 1 << bits.Len(uint(max(n, 64)-1)/2) }
+
+func (h *hostFilter) mark(hash uint64) {
+	if h.making {
+		h.hashes = append(h.hashes, hash)
+		return
+	}
+	word, set := hostBits(hash, h.mask)
+	atomic.OrUint64(&h.words[word], set)
+}
+
+// hostBits returns the number of the word and its bits for a hash.
+func hostBits(hash uint64, mask uint32) (word uint32, set uint64) {
+	return uint32(hash>>16) & mask, 1<<(hash>>58) | 1<<(hash>>52&63)
+}
+
+// store makes the filter that of a copy, and tells whether it has another size
+// now; then bits that it needs no more are left.
+func (h *hostFilter) store(what *hostFilter) (resized bool) {
+	size := min(hostWords(len(what.hashes)), len(h.words))
+	words := make([]uint64, size)
+	for _, hash := range what.hashes {
+		word, set := hostBits(hash, uint32(size-1))
+		words[word] |= set
+	}
+	if uint32(size-1) == h.mask {
+		store(h.words, words)
+		return false
+	}
+	for i, w := range words {
+		if h.words[i]&w != w {
+			atomic.OrUint64(&h.words[i], w)
+		}
+	}
+	h.mask = uint32(size - 1)
+	return true
 }
 
 // blank returns empty tables of the same size.
 func (t *filters) blank() *filters {
 	return &filters{
-		wide4: make([]uint64, len(t.wide4)),
-		nets4: make([]bpf.XDPFilterLine, len(t.nets4)),
-		nets6: make([]bpf.XDPFilter6Line, len(t.nets6)),
-		seed:  t.seed,
+		hosts4: hostFilter{making: true},
+		hosts6: hostFilter{making: true},
+		wide4:  make([]uint64, len(t.wide4)),
+		nets4:  make([]bpf.XDPFilterLine, len(t.nets4)),
+		nets6:  make([]bpf.XDPFilter6Line, len(t.nets6)),
+		seed:   t.seed,
+		keys:   t.keys,
 	}
 }
 
@@ -46,11 +110,13 @@ func (t *filters) mark(prefix netip.Prefix) {
 
 func (t *filters) mark4(prefix netip.Prefix) {
 	a := prefix.Addr().As4()
-	first := binary.BigEndian.Uint32(a[:])
-	kind := uint64(bpf.XDPFilterFILTER_NET)
 	if prefix.Bits() == 32 {
-		kind = uint64(bpf.XDPFilterFILTER_HOST)
+		t.hosts4.mark(hashAddress(uint64(binary.NativeEndian.Uint32(a[:])), 0, t.keys))
+		t.any.hosts4 = true
+		return
 	}
+	first := binary.BigEndian.Uint32(a[:])
+	t.any.nets4 = true
 	if prefix.Bits() > 16 {
 		// Some /24s of one /16, or a part of one /24.
 		count := uint32(1)
@@ -59,15 +125,15 @@ func (t *filters) mark4(prefix netip.Prefix) {
 		}
 		line := &t.nets4[first>>16]
 		for i := first >> 8 & 255; count > 0; i, count = i+1, count-1 {
-			atomic.OrUint64(&line.Words[i>>5], kind<<(i&31*2))
+			atomic.OrUint64(&line.Words[i>>6], 1<<(i&63))
 		}
 		t.markWide4(first >> 16)
 		return
 	}
-	// Whole /16s: the same two bits throughout each line.
+	// Whole /16s.
 	for i, n := first>>16, 1<<(16-prefix.Bits()); n > 0; i, n = i+1, n-1 {
 		for w := range t.nets4[i].Words {
-			atomic.OrUint64(&t.nets4[i].Words[w], kind*0x5555555555555555)
+			atomic.StoreUint64(&t.nets4[i].Words[w], math.MaxUint64)
 		}
 		t.markWide4(i)
 	}
@@ -81,15 +147,19 @@ func (t *filters) markWide4(net16 uint32) {
 
 func (t *filters) mark6(prefix netip.Prefix) {
 	a := prefix.Addr().As16()
-	high := binary.BigEndian.Uint64(a[:8])
-	kind := bpf.XDPFilterFILTER_NET
+	hi, lo := binary.NativeEndian.Uint64(a[:8]), binary.NativeEndian.Uint64(a[8:])
 	switch prefix.Bits() {
 	case 128:
-		kind = bpf.XDPFilterFILTER_HOST
+		t.hosts6.mark(hashAddress(hi, lo, t.keys))
+		t.any.hosts6 = true
+		return
 	case 64:
-		kind = bpf.XDPFilterFILTER_SUBNET
+		t.hosts6.mark(hashAddress(hi, 0, t.keys))
+		t.any.subnets6 = true
+		return
 	}
-	t.any6 = true
+	t.any.nets6 = true
+	high := binary.BigEndian.Uint64(a[:8])
 	var hash uint64
 	switch {
 	case prefix.Bits() >= 48:
@@ -97,16 +167,17 @@ func (t *filters) mark6(prefix netip.Prefix) {
 	case prefix.Bits() >= 32:
 		hash = mix(high>>32<<32|1, t.seed)
 	default:
-		t.wide6 = true
+		t.any.wide6 = true
 		return
 	}
 	line := &t.nets6[hash>>6&uint64(len(t.nets6)-1)]
-	line.Flags[hash&63] |= uint8(kind)
+	line.Flags[hash&63] = uint8(bpf.XDPFilterFILTER_NET)
 }
 
 // store makes the tables equal to what, which has no mark that they lack, word
-// by word.
-func (t *filters) store(what *filters) {
+// by word. It tells whether the host filters have another size now.
+func (t *filters) store(what *filters) (resized bool) {
+	resized4, resized6 := t.hosts4.store(&what.hosts4), t.hosts6.store(&what.hosts6)
 	store(t.wide4, what.wide4)
 	for i := range t.nets4 {
 		store(t.nets4[i].Words[:], what.nets4[i].Words[:])
@@ -114,7 +185,8 @@ func (t *filters) store(what *filters) {
 	for i := range t.nets6 {
 		store(words(&t.nets6[i]), words(&what.nets6[i]))
 	}
-	t.any6, t.wide6 = what.any6, what.wide6
+	t.any = what.any
+	return resized4 || resized6
 }
 
 func store(to, from []uint64) {
@@ -140,3 +212,19 @@ func mix(x, seed uint64) uint64 {
 	x ^= x >> 29
 	return x
 }
+
+// hashKeys makes the keys of hashAddress, and one more, from the seed: odd numbers.
+func hashKeys(seed uint64) (keys [3]uint64) {
+	for i := range keys {
+		keys[i] = mix(uint64(i)+1, seed) | 1
+	}
+	return keys
+}
+
+// hashAddress is hash_address in xdp.c.
+func hashAddress(hi, lo uint64, keys [3]uint64) uint64 {
+	return scatter(hi*keys[0] + lo*keys[1])
+}
+
+// scatter is the function of that name in xdp.c.
+func scatter(hash uint64) uint64 { return (hash ^ hash>>32) * 0xD6E8FEB86659FD93 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"path/filepath"
 	"time"
@@ -90,18 +91,47 @@ func (f *Filter) describeMap(name string, m *ebpf.Map) (Map, error) {
 	if bytes, ok := info.Memlock(); ok {
 		out.Bytes = bytes
 	}
-	count := func(tags []bpf.XDPSlotTags) {
+	// Of slots, in the half that is in use; the other is being read.
+	count := func(buckets iter.Seq2[int, *bpf.XDPSlotUse]) {
 		out.Entries = 0
-		for range takenSlots(tags, f.memory.settings[0].Epoch) {
-			out.Entries++
+		for _, use := range buckets {
+			for range taken(use) {
+				out.Entries++
+			}
 		}
-		out.MaxEntries /= 2 // the other half is being read
+		out.MaxEntries = out.MaxEntries / 2 * ways
 	}
+	epoch := f.memory.settings[0].Epoch
 	switch name {
 	case bpf.XDPMapSources:
-		count(f.memory.sourceTags)
+		count(used(f.memory.sources, len(f.memory.cpus), epoch))
 	case bpf.XDPMapDestinations:
-		count(f.memory.destinationTags)
+		count(used(f.memory.destinations, len(f.memory.cpus), epoch))
+	case bpf.XDPMapLimits:
+		clock := now()
+		out.Entries = 0
+		out.MaxEntries *= len(bpf.XDPLimitLine{}.Full)
+		err = eachOf(m, func(_ uint32, l *bpf.XDPLimitLine) bool {
+			for _, full := range l.Full {
+				if full > clock {
+					out.Entries++
+				}
+			}
+			return true
+		})
+	case bpf.XDPMapRules:
+		out.MaxEntries /= 2 // the next set is written into the other half
+		out.Entries = f.ruleCount()
+	case bpf.XDPMapRulePrefixes:
+		out.MaxEntries /= 2
+		out.Entries = 0
+		half := f.memory.settings[0].Rules
+		err = eachOf(m, func(k bpf.XDPRuleKey, _ *bpf.XDPRulePrefix) bool {
+			if k.Scope&1+1 == half {
+				out.Entries++
+			}
+			return true
+		})
 	case bpf.XDPMapHosts4:
 		out.Entries, err = countKeys[[4]byte](m)
 	case bpf.XDPMapHosts6:
@@ -136,9 +166,9 @@ func (f *Filter) Current() ([]event.PacketEvent, error) {
 		return nil, fmt.Errorf("read the tables: %w", err)
 	}
 	defer f.leave()
-	s := summary{config: &f.config, sequence: 1, index: make(map[slotKey]int)}
-	s.reset(time.Now(), time.Now())
-	s.read(&f.memory, f.memory.settings[0].Epoch)
+	s := summary{config: &f.config, sequence: 1}
+	s.start, s.end = time.Now(), time.Now()
+	_ = s.read(&f.memory, f.memory.settings[0].Epoch, func() error { return nil }) // it is that of the function
 	s.finish()
 	return s.events, nil
 }

@@ -7,13 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"reflect"
-	"strings"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 
 	"github.com/ironpost/ironpost/bpf"
 )
@@ -25,7 +21,13 @@ func (f *Filter) inherit(before bpf.XDPSettings) error {
 	defer f.lists.Unlock()
 	has := func(s bpf.XDPSetting) bool { return bpf.XDPSetting(before.Flags)&s != 0 }
 	f.allow4, f.allow6 = has(bpf.XDPSettingSETTING_ALLOW4), has(bpf.XDPSettingSETTING_ALLOW6)
-	f.memory.filters.any6, f.memory.filters.wide6 = has(bpf.XDPSettingSETTING_LIST6), has(bpf.XDPSettingSETTING_WIDE6)
+	t := &f.memory.filters
+	t.any = kinds{
+		hosts4: has(bpf.XDPSettingSETTING_HOSTS4), nets4: has(bpf.XDPSettingSETTING_NETS4),
+		hosts6: has(bpf.XDPSettingSETTING_HOSTS6), subnets6: has(bpf.XDPSettingSETTING_SUBNETS6),
+		nets6: has(bpf.XDPSettingSETTING_NETS6), wide6: has(bpf.XDPSettingSETTING_WIDE6),
+	}
+	t.hosts4.mask, t.hosts6.mask = before.Hosts4Mask, before.Hosts6Mask
 	f.storeFlags()
 	// What was counted while nobody looked is in the totals. As one summary it
 	// would say that all of it came within one interval.
@@ -47,8 +49,8 @@ func (f *Filter) inherit(before bpf.XDPSettings) error {
 	return nil
 }
 
-// copyLists copies the live entries of pinned lists, with their expiries and
-// hits, into the filter's own. What cannot be copied is an error that holds up
+// copyLists copies the live entries of pinned lists and the live rules, with their
+// expiries and counts, into the filter's own. What cannot be copied is an error that holds up
 // nothing else.
 func (f *Filter) copyLists(from *pinSet) error {
 	f.lists.Lock()
@@ -60,6 +62,7 @@ func (f *Filter) copyLists(from *pinSet) error {
 			return nil
 		}
 		e.Generation = f.generation
+		f.note(p, e.Expires)
 		return w.block(p, e)
 	}
 	err := errors.Join(
@@ -75,6 +78,7 @@ func (f *Filter) copyLists(from *pinSet) error {
 		copyList(from, bpf.XDPMapSubnets6, prefix64, block),
 		copyList(from, bpf.XDPMapNets6, prefix6, block),
 		w.flush(),
+		f.copyRules(from, clock),
 	)
 	f.storeFlags()
 	return err
@@ -91,15 +95,15 @@ func copyList[K any](from *pinSet, name string, prefix func(K) netip.Prefix, put
 		return fmt.Errorf("open the pinned list %s: %w", name, err)
 	}
 	defer m.Close()
-	var key K
-	if int(m.KeySize()) != int(unsafe.Sizeof(key)) {
-		return fmt.Errorf("copy list %s: its keys have %d bytes, not %d", name, m.KeySize(), unsafe.Sizeof(key))
-	}
-	read, err := entryReader(m)
+	readKey, err := keyReader[K](m)
 	if err != nil {
 		return fmt.Errorf("copy list %s: %w", name, err)
 	}
-	if read == nil {
+	read, err := valueReader[bpf.XDPEntry](m, "entry")
+	if err != nil {
+		return fmt.Errorf("copy list %s: %w", name, err)
+	}
+	if read == nil && readKey == nil {
 		var putErr error
 		err := eachOf(m, func(k K, e *bpf.XDPEntry) bool {
 			if putErr == nil {
@@ -112,10 +116,16 @@ func copyList[K any](from *pinSet, name string, prefix func(K) netip.Prefix, put
 		}
 		return nil
 	}
-	value := make([]byte, m.ValueSize())
+	if read == nil {
+		read = asIs
+	}
+	if readKey == nil {
+		readKey = asIs
+	}
+	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 	all := m.Iterate()
 	for all.Next(&key, &value) {
-		if err := put(prefix(key), read(value)); err != nil {
+		if err := put(prefix(readKey(key)), read(value)); err != nil {
 			return fmt.Errorf("copy list %s: %w", name, err)
 		}
 	}
@@ -123,57 +133,4 @@ func copyList[K any](from *pinSet, name string, prefix func(K) netip.Prefix, put
 		return fmt.Errorf("copy list %s: %w", name, err)
 	}
 	return nil
-}
-
-// entryReader returns what turns a value of a list, of whatever build, into an
-// entry of this one. The fields find each other by their names, which the map
-// carries with it in the kernel. It returns nil when the layouts are the same.
-func entryReader(m *ebpf.Map) (func([]byte) bpf.XDPEntry, error) {
-	handle, err := m.Handle()
-	if err != nil {
-		return nil, fmt.Errorf("read its type: %w", err)
-	}
-	defer func() { _ = handle.Close() }()
-	types, err := handle.Spec(nil)
-	if err != nil {
-		return nil, fmt.Errorf("read its type: %w", err)
-	}
-	var old *btf.Struct
-	if err := types.TypeByName("entry", &old); err != nil {
-		return nil, fmt.Errorf("read its type: %w", err)
-	}
-	if old.Size != m.ValueSize() {
-		return nil, fmt.Errorf("its values have %d bytes, its type %d", m.ValueSize(), old.Size)
-	}
-	type move struct{ from, to, size int }
-	var moves []move
-	for field := range reflect.TypeFor[bpf.XDPEntry]().Fields() {
-		for _, member := range old.Members {
-			// bpf2go leaves the underscores out.
-			if !strings.EqualFold(strings.ReplaceAll(member.Name, "_", ""), field.Name) || member.BitfieldSize != 0 {
-				continue
-			}
-			size, err := btf.Sizeof(member.Type)
-			if err != nil {
-				return nil, fmt.Errorf("read its type: %w", err)
-			}
-			// A number that has grown or shrunk: the low bytes, which come first.
-			moves = append(moves, move{int(member.Offset.Bytes()), int(field.Offset), min(size, int(field.Type.Size()))})
-		}
-	}
-	same := int(old.Size) == int(unsafe.Sizeof(bpf.XDPEntry{})) && len(moves) == len(old.Members)
-	for _, m := range moves {
-		same = same && m.from == m.to
-	}
-	if same {
-		return nil, nil
-	}
-	return func(b []byte) bpf.XDPEntry {
-		var e bpf.XDPEntry
-		out := unsafe.Slice((*byte)(unsafe.Pointer(&e)), unsafe.Sizeof(e))
-		for _, m := range moves {
-			copy(out[m.to:m.to+m.size], b[m.from:m.from+m.size])
-		}
-		return e
-	}, nil
 }

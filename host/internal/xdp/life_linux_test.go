@@ -172,8 +172,8 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
-// TestEntryReader reads the entries of a build whose structure is another.
-func TestEntryReader(t *testing.T) {
+// TestValueReader reads the entries of a build whose structure is another.
+func TestValueReader(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("making maps needs root")
 	}
@@ -193,7 +193,7 @@ func TestEntryReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	read, err := entryReader(m)
+	read, err := valueReader[bpf.XDPEntry](m, "entry")
 	if err != nil || read == nil {
 		t.Fatalf("got %v, want a reader", err)
 	}

@@ -35,15 +35,13 @@ func (f *Filter) Put(e Entry) error {
 	defer f.lists.Unlock()
 
 	m, key := f.blockTable(e.Prefix)
-	var old bpf.XDPEntry
-	if err := m.Lookup(key, &old); err == nil && old.PrefixLen == uint8(e.Prefix.Bits()) {
-		e.Hits = old.Hits
-	} else {
-		e.Hits = 0
-	}
-	value := f.value(e)
+	value := f.value(e, now())
+	known := keepCounts(m, key, &value)
 	if err := m.Put(key, &value); err != nil {
 		return fmt.Errorf("block %v: %w", e.Prefix, listError(err))
+	}
+	if !known {
+		f.sizes[tableOf(e.Prefix)]++
 	}
 	f.memory.filters.mark(e.Prefix)
 	f.storeFlags()
@@ -68,46 +66,9 @@ func (f *Filter) Unblock(prefix netip.Prefix) error {
 	if err := m.Delete(key); err != nil {
 		return fmt.Errorf("unblock %v: %w", prefix, listError(err))
 	}
+	f.sizes[tableOf(prefix)]--
 	f.stale = true
 	f.nudge()
-	return nil
-}
-
-// Replace makes entries the whole block list. An entry that is in the old and
-// in the new list is in force throughout. An error that wraps ErrInvalid changes
-// nothing; after any other the old list is in force with a part of the new one.
-// Of entries with equal prefixes the last counts. Hits start anew.
-func (f *Filter) Replace(entries []Entry) error {
-	for _, e := range entries {
-		if _, err := e.check(); err != nil {
-			return fmt.Errorf("replace the block list: %w", err)
-		}
-	}
-	if err := f.enter(); err != nil {
-		return fmt.Errorf("replace the block list: %w", err)
-	}
-	defer f.leave()
-	f.lists.Lock()
-	defer f.lists.Unlock()
-
-	f.generation++
-	w := f.writer()
-	for _, e := range entries {
-		e, _ := e.check()
-		e.Hits = 0
-		if err := w.block(e.Prefix, f.value(e)); err != nil {
-			return fmt.Errorf("replace the block list: %w", err)
-		}
-	}
-	err := w.flush()
-	f.storeFlags()
-	if err != nil {
-		return fmt.Errorf("replace the block list: %w", err)
-	}
-	keep := f.generation
-	if err := f.collect(func(e *bpf.XDPEntry) bool { return e.Generation == keep }); err != nil {
-		return fmt.Errorf("replace the block list: %w", err)
-	}
 	return nil
 }
 
@@ -126,7 +87,8 @@ func (f *Filter) Entries() ([]Entry, error) {
 			return true
 		}
 		entry := Entry{
-			Prefix: prefix, Action: Action(e.Action), Rule: e.Rule, Hits: e.Hits,
+			Prefix: prefix, Action: Action(e.Action), Limit: e.Rate, Burst: e.Burst, Rule: e.Rule,
+			Hits: e.Hits, Drops: dropped(e.Hits, e.Passes, e.WouldDrops), WouldDrops: e.WouldDrops,
 			DryRun: e.Flags&uint8(bpf.XDPEntryFlagENTRY_DRY_RUN) != 0,
 		}
 		if e.Expires != 0 {
@@ -234,17 +196,35 @@ func (f *Filter) Allowed() ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// value makes the kernel's form of an entry; lists is held.
-func (f *Filter) value(e Entry) bpf.XDPEntry {
+// value makes the kernel's form of a checked entry that is stored at a time; lists
+// is held.
+func (f *Filter) value(e Entry, clock uint64) bpf.XDPEntry {
 	value := bpf.XDPEntry{
-		Hits: e.Hits, Rule: e.Rule, Action: uint8(e.Action),
+		Expires: expiryOf(e.TTL, clock), Rate: e.Limit, Burst: e.Burst, Rule: e.Rule, Action: uint8(e.Action),
 		PrefixLen: uint8(e.Prefix.Bits()), Generation: f.generation,
 	}
 	if e.DryRun {
 		value.Flags |= uint8(bpf.XDPEntryFlagENTRY_DRY_RUN)
 	}
-	if e.TTL > 0 {
-		value.Expires = now() + uint64(e.TTL)
-	}
 	return value
+}
+
+// expiryOf returns when what is stored at a time expires, 0 for never.
+func expiryOf(ttl time.Duration, clock uint64) uint64 {
+	if ttl <= 0 {
+		return 0
+	}
+	return clock + uint64(ttl)
+}
+
+// keepCounts gives a new entry the counts of the one that it replaces, and tells
+// whether there is one.
+func keepCounts(m *ebpf.Map, key any, e *bpf.XDPEntry) bool {
+	var old bpf.XDPEntry
+	// A trie gives the entry of a wider prefix as well.
+	if m.Lookup(key, &old) != nil || old.PrefixLen != e.PrefixLen {
+		return false
+	}
+	e.Hits, e.Passes, e.WouldDrops = old.Hits, old.Passes, old.WouldDrops
+	return true
 }

@@ -347,6 +347,22 @@ func TestReplace(t *testing.T) {
 	if !slices.Equal(fresh.nets4, f.memory.filters.nets4) || !slices.Equal(fresh.nets6, f.memory.filters.nets6) {
 		t.Error("the filter tables differ from those of the list")
 	}
+	// Host filters shrink in two steps, the second when no packet can be under way.
+	if err := f.collect(func(*bpf.XDPEntry) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	for name, h := range map[string][2]*hostFilter{
+		"IPv4": {&fresh.hosts4, &f.memory.filters.hosts4}, "IPv6": {&fresh.hosts6, &f.memory.filters.hosts6},
+	} {
+		size := hostWords(len(h[0].hashes))
+		want := hostFilter{words: make([]uint64, size), mask: uint32(size - 1)}
+		for _, hash := range h[0].hashes {
+			want.mark(hash)
+		}
+		if h[1].mask != want.mask || !slices.Equal(want.words, h[1].words[:size]) {
+			t.Errorf("%s: the host filter differs from that of the list, which needs %d words", name, size)
+		}
+	}
 }
 
 func TestReplaceAllow(t *testing.T) {

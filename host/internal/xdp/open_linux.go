@@ -255,30 +255,39 @@ func specify(config Config) (*ebpf.CollectionSpec, schema, error) {
 	if err != nil {
 		return nil, schema{}, fmt.Errorf("count processors: %w", err)
 	}
+	var detect uint32
+	if !config.NoDetection {
+		detect = 1
+	}
 	sources := buckets(config.SourceSlots, cpus)
 	destinations := buckets(config.DestinationSlots, cpus)
+	limits := limitLines(config.LimitSlots)
 	for name, value := range map[string]any{
-		bpf.XDPVarPossibleCpus:       uint32(cpus),
 		bpf.XDPVarSourceBuckets:      uint32(sources),
 		bpf.XDPVarDestinationBuckets: uint32(destinations),
+		bpf.XDPVarLimitLines:         uint32(limits),
+		bpf.XDPVarDetect:             detect,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, schema{}, fmt.Errorf("set %s: %w", name, err)
 		}
 	}
 	for name, entries := range map[string]int{
-		bpf.XDPMapCpus:            cpus,
-		bpf.XDPMapSourceTags:      2 * cpus * sources,
-		bpf.XDPMapSources:         2 * cpus * sources * ways,
-		bpf.XDPMapDestinationTags: 2 * cpus * destinations,
-		bpf.XDPMapDestinations:    2 * cpus * destinations * ways,
-		bpf.XDPMapHosts4:          config.MaxEntries,
-		bpf.XDPMapNets4:           config.MaxEntries,
-		bpf.XDPMapAllow4:          config.MaxEntries,
-		bpf.XDPMapHosts6:          config.MaxEntries,
-		bpf.XDPMapSubnets6:        config.MaxEntries,
-		bpf.XDPMapNets6:           config.MaxEntries,
-		bpf.XDPMapAllow6:          config.MaxEntries,
+		bpf.XDPMapCpus:          cpus,
+		bpf.XDPMapSources:       2 * cpus * sources,
+		bpf.XDPMapSourceDetails: 2 * cpus * sources * ways,
+		bpf.XDPMapDestinations:  2 * cpus * destinations,
+		bpf.XDPMapLimits:        limits,
+		bpf.XDPMapRuleCounts:    cpus * ruleSlots,
+		bpf.XDPMapHostFilter4:   hostWords(config.MaxEntries),
+		bpf.XDPMapHostFilter6:   hostWords(2 * config.MaxEntries),
+		bpf.XDPMapHosts4:        config.MaxEntries,
+		bpf.XDPMapNets4:         config.MaxEntries,
+		bpf.XDPMapAllow4:        config.MaxEntries,
+		bpf.XDPMapHosts6:        config.MaxEntries,
+		bpf.XDPMapSubnets6:      config.MaxEntries,
+		bpf.XDPMapNets6:         config.MaxEntries,
+		bpf.XDPMapAllow6:        config.MaxEntries,
 	} {
 		spec.Maps[name].MaxEntries = uint32(entries)
 	}

@@ -10,42 +10,49 @@ import (
 // reference says what the filter has to see in a frame: a second parser,
 // written from the standards that it names, without regard to speed.
 func reference(frame []byte) observed {
-	o := observed{Protocol: "unknown", Verdict: "passed"}
+	o, _ := dissect(frame)
+	return o
+}
+
+// dissect is reference and returns what follows the IP headers as well, nil when
+// that is not the start of a transport header.
+func dissect(frame []byte) (o observed, transport []byte) {
+	o = observed{Protocol: "unknown", Verdict: "passed"}
 	etherType := binary.BigEndian.Uint16(frame[12:])
 	rest := frame[14:]
 	for tags := 0; etherType == 0x8100 || etherType == 0x88a8 || etherType == 0x9100; tags++ {
 		if tags == 2 {
 			o.DeepVLAN, o.Protocol = true, "non_ip"
-			return o
+			return o, nil
 		}
 		if len(rest) < 4 {
 			o.Malformed = "vlan_short"
-			return o
+			return o, nil
 		}
 		etherType, rest = binary.BigEndian.Uint16(rest[2:]), rest[4:]
 	}
 	switch etherType {
 	case 0x0800:
-		referenceIP4(&o, rest)
+		transport = referenceIP4(&o, rest)
 	case 0x86dd:
-		referenceIP6(&o, rest)
+		transport = referenceIP6(&o, rest)
 	case 0x0806:
 		o.Protocol = "arp"
 	default:
 		o.Protocol = "non_ip"
 	}
-	return o
+	return o, transport
 }
 
 // referenceIP4 reads RFC 791, section 3.1.
-func referenceIP4(o *observed, b []byte) {
+func referenceIP4(o *observed, b []byte) []byte {
 	if len(b) < 20 {
 		o.Malformed = "ip4_short"
-		return
+		return nil
 	}
 	if b[0]>>4 != 4 {
 		o.Malformed = "ip4_version"
-		return
+		return nil
 	}
 	o.Source, o.Destination = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
 	o.Class = "other"
@@ -57,33 +64,34 @@ func referenceIP4(o *observed, b []byte) {
 	header, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
 	if header < 20 || header > total {
 		o.Malformed = "ip4_header_length"
-		return
+		return nil
 	}
 	if total > len(b) {
 		o.Malformed = "ip4_total_length"
-		return
+		return nil
 	}
 	fragment := binary.BigEndian.Uint16(b[6:])
 	if fragment&0x1fff != 0 {
 		o.Fragment = true
-		return
+		return nil
 	}
 	if b[9] == 58 {
 		o.Protocol = "other"
-		return
+		return nil
 	}
 	referenceTransport(o, b[header:total], fragment&0x2000 != 0, false)
+	return b[header:total]
 }
 
 // referenceIP6 reads RFC 8200, sections 3 and 4.
-func referenceIP6(o *observed, b []byte) {
+func referenceIP6(o *observed, b []byte) []byte {
 	if len(b) < 40 {
 		o.Malformed = "ip6_short"
-		return
+		return nil
 	}
 	if b[0]>>4 != 6 {
 		o.Malformed = "ip6_version"
-		return
+		return nil
 	}
 	o.Source, o.Destination = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 	o.Class, o.Protocol = "other", "other"
@@ -94,7 +102,7 @@ func referenceIP6(o *observed, b []byte) {
 	}
 	if length > len(b) {
 		o.Malformed = "ip6_payload_length"
-		return
+		return nil
 	}
 	b = b[:length]
 	more := false
@@ -118,11 +126,11 @@ func referenceIP6(o *observed, b []byte) {
 		}
 		if headers == 8 {
 			o.Malformed = "ip6_extension_deep"
-			return
+			return nil
 		}
 		if len(b) < 8 {
 			o.Malformed = "ip6_extension_short"
-			return
+			return nil
 		}
 		if next == 44 {
 			field := binary.BigEndian.Uint16(b[2:])
@@ -135,7 +143,7 @@ func referenceIP6(o *observed, b []byte) {
 		}
 		if size > len(b) {
 			o.Malformed = "ip6_extension_short"
-			return
+			return nil
 		}
 		b = b[size:]
 	}
@@ -143,9 +151,10 @@ func referenceIP6(o *observed, b []byte) {
 		o.Protocol = name
 	}
 	if o.Fragment {
-		return
+		return nil
 	}
 	referenceTransport(o, b, more, true)
+	return b
 }
 
 // referenceTransport reads RFC 9293, RFC 768, RFC 792 and RFC 4443.

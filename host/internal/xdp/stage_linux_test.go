@@ -106,6 +106,7 @@ func (s *stage) sets() []string {
 
 var someEntries = []Entry{
 	{Prefix: netip.MustParsePrefix("192.0.2.7/32"), Action: ActionDrop, TTL: time.Hour, Rule: 7},
+	{Prefix: netip.MustParsePrefix("198.18.0.0/15"), Action: ActionLimit, Limit: 100, Burst: 7},
 	{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Action: ActionDrop, Rule: 8},
 	{Prefix: netip.MustParsePrefix("203.0.112.0/20"), Action: ActionMonitor, TTL: 2 * time.Hour},
 	{Prefix: netip.MustParsePrefix("2001:db8::7/128"), Action: ActionDrop, DryRun: true},
@@ -116,7 +117,23 @@ var someEntries = []Entry{
 
 var someAllowed = []netip.Prefix{netip.MustParsePrefix("198.51.100.9/32"), netip.MustParsePrefix("2400:1::/48")}
 
-// fillSome gives a filter lists of every kind and has each entry decide once.
+// someRules are in the order of decision. No source of someEntries matches.
+var someRules = []Rule{
+	{
+		ID: 3, From: []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16"), netip.MustParsePrefix("2001:dbb::/32")},
+		To: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:ffff::/48")}, Protocol: ProtocolTCPSYN,
+		Ports: []PortRange{{First: 22, Last: 22}, {First: 8000, Last: 8100}}, SourcePorts: []PortRange{{First: 1024, Last: 65535}},
+		Action: ActionDrop, TTL: time.Hour,
+	},
+	{ID: 4, From: []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16")}, Protocol: ProtocolUDP, Action: ActionLimit, Limit: 1000, Burst: 2000},
+	{ID: 5, From: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16")}, Action: ActionDrop, DryRun: true},
+	{ID: 6, From: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}, Action: ActionMonitor, TTL: 2 * time.Hour},
+}
+
+// someSources match someRules, as SYNs to port 22.
+var someSources = map[uint32]string{3: "10.7.1.1", 5: "10.8.1.1", 6: "10.9.1.1"}
+
+// fillSome gives a filter lists of every kind, and rules, and has each decide once.
 func fillSome(t *testing.T, f *Filter) {
 	t.Helper()
 	for _, e := range someEntries {
@@ -129,9 +146,15 @@ func fillSome(t *testing.T, f *Filter) {
 			t.Fatal(err)
 		}
 	}
+	if err := f.SetRules(someRules); err != nil {
+		t.Fatal(err)
+	}
 	for _, e := range someEntries {
 		drops(t, f, e.Prefix.Addr().Next())
 		drops(t, f, e.Prefix.Addr())
+	}
+	for _, src := range someSources {
+		drops(t, f, netip.MustParseAddr(src))
 	}
 }
 
@@ -150,10 +173,28 @@ func checkSome(t *testing.T, f *Filter) {
 		if want := someEntries[i].TTL; got[i].TTL > want || got[i].TTL < want-time.Minute {
 			t.Errorf("%v: got %v left, want little less than %v", got[i].Prefix, got[i].TTL, want)
 		}
-		got[i].Hits, got[i].TTL = 0, someEntries[i].TTL
+		got[i].Hits, got[i].Drops, got[i].WouldDrops, got[i].TTL = 0, 0, 0, someEntries[i].TTL
 	}
 	if diff := cmp.Diff(someEntries, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("block list, -want +got:\n%s", diff)
+	}
+	rules, err := f.Rules()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rules {
+		r := &rules[i]
+		if _, matched := someSources[r.ID]; (r.Hits > 0) != matched {
+			t.Errorf("rule %d: got %d hits, want some of before: %v", r.ID, r.Hits, matched)
+		}
+		want := someRules[min(i, len(someRules)-1)].TTL
+		if r.TTL > want || r.TTL < want-time.Minute {
+			t.Errorf("rule %d: got %v left, want little less than %v", r.ID, r.TTL, want)
+		}
+		r.Hits, r.Drops, r.WouldDrops, r.TTL = 0, 0, 0, want
+	}
+	if diff := cmp.Diff(someRules, rules, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("rules, -want +got:\n%s", diff)
 	}
 	allowed, err := f.Allowed()
 	if err != nil {
@@ -167,6 +208,7 @@ func checkSome(t *testing.T, f *Filter) {
 		"192.0.2.7": true, "192.0.2.8": false, "198.51.100.1": true, "198.51.100.9": false, "203.0.112.1": false,
 		"2001:db8::7": false, "2001:db8:1:2::9": true, "2001:db8:1:3::9": false, "2001:db9::1": true, "2400::1": true,
 		"2400:1::1": false, "2001:dba::1": false,
+		"10.7.1.1": true, "10.8.1.1": false, "10.9.1.1": false, "2001:dbb::1": true, "2001:dbc::1": false, "198.18.0.1": false,
 	} {
 		if got := drops(t, f, netip.MustParseAddr(src)); got != want {
 			t.Errorf("%s: got dropped %v, want %v", src, got, want)

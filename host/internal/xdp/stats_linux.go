@@ -34,6 +34,8 @@ var (
 		bpf.XDPReasonREASON_HOST6:     "block_host6",
 		bpf.XDPReasonREASON_NET6:      "block_net6",
 		bpf.XDPReasonREASON_DEEP_VLAN: "deep_vlan",
+		bpf.XDPReasonREASON_LIMIT:     "limit",
+		bpf.XDPReasonREASON_RULE:      "rule",
 	}
 	malformedNames = [...]string{
 		bpf.XDPMalformedMALFORMED_ETHERNET_SHORT:     "ethernet_short",
@@ -91,6 +93,8 @@ func (f *Filter) Stats() (Stats, error) {
 		}
 		s.Fragments = plus(s.Fragments, &c.Fragments)
 		s.DeepVLAN = plus(s.DeepVLAN, &c.DeepVlan)
+		s.Limited = plus(s.Limited, &c.Limited)
+		s.LimitMissed = plus(s.LimitMissed, &c.LimitMissed)
 		addLoss(&s.Sources, &c.Sources)
 		addLoss(&s.Destinations, &c.Destinations)
 	}

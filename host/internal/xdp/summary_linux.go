@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sync/errgroup"
 
@@ -56,9 +57,12 @@ var errStop = errors.New("stop")
 func (f *Filter) flushLoop(ctx context.Context, emit func([]event.PacketEvent) error) error {
 	ticker := time.NewTicker(f.config.FlushInterval)
 	defer ticker.Stop()
-	s := summary{config: &f.config, sequence: f.config.FirstSequence, index: make(map[slotKey]int)}
+	s := summary{config: &f.config, sequence: f.config.FirstSequence}
 	start := time.Now()
-	for {
+	// A packet that is counted may still be on its way into its slots: after the
+	// last there is one interval more.
+	var seen uint64
+	for under := true; ; {
 		var last bool
 		select {
 		case <-ticker.C:
@@ -67,54 +71,61 @@ func (f *Filter) flushLoop(ctx context.Context, emit func([]event.PacketEvent) e
 		case <-f.done:
 			return errStop
 		}
-		if f.active() {
-			end := time.Now()
-			if err := f.flush(&s, start, end); err != nil {
+		total, err := f.packets()
+		if err != nil {
+			return errStop
+		}
+		end := time.Now()
+		if under || total != seen {
+			under, seen = total != seen, total
+			if err := f.flush(&s, start, end, emit); err != nil {
 				if errors.Is(err, ErrClosed) {
 					return errStop
 				}
 				return err
 			}
-			start = end
-			for batch := range slices.Chunk(s.events, MaxBatch) {
-				if err := emit(batch); err != nil {
-					return fmt.Errorf("emit packet events: %w", err)
-				}
-				f.summaries.Add(uint64(len(batch)))
-			}
-		} else {
-			start = time.Now()
 		}
+		start = end
 		if last {
 			return nil
 		}
 	}
 }
 
-// active tells whether a slot was taken in the current epoch.
-func (f *Filter) active() bool {
-	if f.enter() != nil {
-		return false
+// packets returns how many packets have come that are counted in slots.
+func (f *Filter) packets() (total uint64, err error) {
+	if err := f.enter(); err != nil {
+		return 0, err
 	}
 	defer f.leave()
-	epoch := f.memory.settings[0].Epoch
-	// A packet that is in a slot of sources is in one of destinations, or the
-	// other way about, unless the tables are full.
-	for range takenSlots(f.memory.sourceTags, epoch) {
-		return true
+	for i := range f.memory.cpus {
+		for protocol := range f.memory.cpus[i].Protocols {
+			switch bpf.XDPProtocol(protocol) {
+			case bpf.XDPProtocolPROTOCOL_ARP, bpf.XDPProtocolPROTOCOL_NON_IP:
+			default:
+				total += atomic.LoadUint64(&f.memory.cpus[i].Protocols[protocol].Packets)
+			}
+		}
 	}
-	return false
+	return total, nil
 }
 
-// takenSlots yields the numbers of the slots that were taken in an epoch, by
-// their tags; a slot's owner has the last word.
-func takenSlots(tags []bpf.XDPSlotTags, epoch uint32) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		half := len(tags) / 2
-		first := int(epoch&1) * half
-		for i := range tags[first : first+half] {
-			for way, tag := range tags[first+i].Way {
-				if tag>>16 == epoch&0xffff && !yield((first+i)*ways+way) {
+// bucket is one of either table.
+type bucket interface {
+	bpf.XDPSourceBucket | bpf.XDPDestinationBucket
+}
+
+// used yields the buckets of an epoch in groups: one of each processor, which are
+// those of the same keys. A group's slots are to be had from taken.
+func used[B bucket](buckets []B, cpus int, epoch uint32) iter.Seq2[int, *bpf.XDPSlotUse] {
+	return func(yield func(int, *bpf.XDPSlotUse) bool) {
+		half := len(buckets) / (2 * cpus)
+		for b := range half {
+			for cpu := range cpus {
+				i := (2*cpu+int(epoch&1))*half + b
+				// Both kinds begin with it.
+				use := (*bpf.XDPSlotUse)(unsafe.Pointer(&buckets[i]))
+				if use.Epoch == epoch && !yield(i, use) {
 					return
 				}
 			}
@@ -122,8 +133,21 @@ func takenSlots(tags []bpf.XDPSlotTags, epoch uint32) iter.Seq[int] {
 	}
 }
 
-// flush swaps the halves of the tables and reads the one that was in use.
-func (f *Filter) flush(s *summary, start, end time.Time) error {
+// taken yields the ways of the slots of a bucket that were taken; a slot's owner
+// has the last word.
+func taken(use *bpf.XDPSlotUse) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for way := range ways {
+			if tag := use.Tags[way/4] >> (way % 4 * 16); uint16(tag) != 0 && !yield(way) {
+				return
+			}
+		}
+	}
+}
+
+// flush swaps the halves of the tables and emits what was counted in the one that
+// was in use.
+func (f *Filter) flush(s *summary, start, end time.Time, emit func([]event.PacketEvent) error) error {
 	if err := f.enter(); err != nil {
 		return err
 	}
@@ -137,10 +161,28 @@ func (f *Filter) flush(s *summary, start, end time.Time) error {
 	if err := f.enter(); err != nil {
 		return err
 	}
-	defer f.leave()
-	s.reset(start, end)
-	s.read(&f.memory, epoch)
-	s.finish()
+	s.start, s.end = start, end
+	s.reset()
+	full := func() error {
+		// Who closes the filter does not wait for the one that takes the events.
+		f.leave()
+		s.finish()
+		for batch := range slices.Chunk(s.events, MaxBatch) {
+			if err := emit(batch); err != nil {
+				return fmt.Errorf("emit packet events: %w", err)
+			}
+			f.summaries.Add(uint64(len(batch)))
+		}
+		s.reset()
+		return f.enter()
+	}
+	if err := s.read(&f.memory, epoch, full); err != nil {
+		return err
+	}
+	if err := full(); err != nil {
+		return err
+	}
+	f.leave()
 	return nil
 }
 
@@ -161,42 +203,75 @@ type summary struct {
 	end      time.Time
 
 	events []event.PacketEvent
-	index  map[slotKey]int
+	// keys are those of the events, and index finds the event of a key: by its
+	// hash, or behind it, the number of the event and one, 0 where there is none.
+	keys  []slotKey
+	index []int32
 	// By event: the bitmaps, and the memory of PortSample.
 	ports   [][bpfPortWords]uint64
 	peers   [][bpfPortWords]uint64
 	samples [][]uint16
 }
 
-const bpfPortWords = len(bpf.XDPSourceSlot{}.Ports)
+const bpfPortWords = len(bpf.XDPSourceDetail{}.Ports)
 
-func (s *summary) reset(start, end time.Time) {
-	s.start, s.end = start, end
-	s.events, s.ports, s.peers = s.events[:0], s.ports[:0], s.peers[:0]
+// reset forgets the events.
+func (s *summary) reset() {
+	s.events, s.keys, s.ports, s.peers = s.events[:0], s.keys[:0], s.ports[:0], s.peers[:0]
 	clear(s.index)
 }
 
-// read adds the slots that were taken in an epoch.
-func (s *summary) read(m *memory, epoch uint32) {
-	for i := range takenSlots(m.sourceTags, epoch) {
-		if slot := &m.sources[i]; slot.Owner>>1 == epoch&0x7fffffff {
-			s.addSource(slot)
+// read adds the slots that were taken in an epoch. When there are MaxBatch events,
+// or nearly, it calls full, which may take them and reset the summary: they are
+// complete, since what different processors know of a key is in buckets of the same
+// group. It returns what full returns, if that is an error.
+func (s *summary) read(m *memory, epoch uint32, full func() error) error {
+	room := MaxBatch - ways*len(m.cpus)
+	group, size := -1, len(m.sources)/(2*len(m.cpus))
+	for i, use := range used(m.sources, len(m.cpus), epoch) {
+		if i%size != group && len(s.events) > room {
+			if err := full(); err != nil {
+				return err
+			}
+		}
+		group = i % size
+		for way := range taken(use) {
+			if slot := &m.sources[i].Slots[way]; slot.Owner>>1 == epoch&0x7fffffff {
+				s.addSource(slot, &m.sourceDetails[i*ways+way], m.filters.keys)
+			}
 		}
 	}
-	for i := range takenSlots(m.destinationTags, epoch) {
-		if slot := &m.destinations[i]; slot.Owner>>1 == epoch&0x7fffffff {
-			s.addDestination(slot)
+	group, size = -1, len(m.destinations)/(2*len(m.cpus))
+	for i, use := range used(m.destinations, len(m.cpus), epoch) {
+		if i%size != group && len(s.events) > room {
+			if err := full(); err != nil {
+				return err
+			}
+		}
+		group = i % size
+		for way := range taken(use) {
+			if slot := &m.destinations[i].Slots[way]; slot.Owner>>1 == epoch&0x7fffffff {
+				s.addDestination(slot, m.filters.keys)
+			}
 		}
 	}
+	return nil
 }
 
 // event returns the number of the event of a key, a new one if need be.
-func (s *summary) event(key slotKey) int {
-	if i, ok := s.index[key]; ok {
-		return i
+func (s *summary) event(key slotKey, secret [3]uint64) int {
+	if 2*len(s.events) >= len(s.index) {
+		s.grow(secret)
+	}
+	at := key.hash(secret) & uint64(len(s.index)-1)
+	for ; s.index[at] != 0; at = (at + 1) & uint64(len(s.index)-1) {
+		if i := int(s.index[at]) - 1; s.keys[i] == key {
+			return i
+		}
 	}
 	i := len(s.events)
-	s.index[key] = i
+	s.index[at] = int32(i) + 1
+	s.keys = append(s.keys, key)
 	s.events = append(s.events, event.PacketEvent{
 		Stream: s.config.Stream, Sequence: s.sequence, Time: s.end, Interval: s.end.Sub(s.start),
 		Interface: s.config.Interface, Scope: key.scope, DestinationPort: key.port,
@@ -205,35 +280,81 @@ func (s *summary) event(key slotKey) int {
 	s.ports = append(s.ports, [bpfPortWords]uint64{})
 	s.peers = append(s.peers, [bpfPortWords]uint64{})
 	if i == len(s.samples) {
-		s.samples = append(s.samples, make([]uint16, 0, len(bpf.XDPSourceSlot{}.Sample)))
+		s.samples = append(s.samples, make([]uint16, 0, len(bpf.XDPSourceDetail{}.Sample)))
 	}
 	s.samples[i] = s.samples[i][:0]
 	return i
 }
 
-func (s *summary) addSource(slot *bpf.XDPSourceSlot) {
-	six := slot.Owner&1 != 0
-	i := s.event(slotKey{addr: slot.Addr, scope: event.ScopeSource, six: six})
-	e := &s.events[i]
-	e.Source = address(slot.Addr, six)
-	e.Destination = address(slot.LastDestination, six)
-	e.Packets += uint64(slot.Packets)
-	e.Bytes += slot.Bytes
-	addClasses(e, &slot.Counts, slot.Service, slot.Odd)
-	s.peers[i][0] |= slot.Peers
-	for w, word := range slot.Ports {
-		s.ports[i][w] |= word
-	}
-	for _, port := range slot.Sample[:min(int(slot.Samples), len(slot.Sample))] {
-		if sample := s.samples[i]; len(sample) < cap(sample) && !slices.Contains(sample, port) {
-			s.samples[i] = append(sample, port)
+// grow doubles the index.
+func (s *summary) grow(secret [3]uint64) {
+	s.index = make([]int32, max(1024, 2*len(s.index)))
+	mask := uint64(len(s.index) - 1)
+	for i, key := range s.keys {
+		at := key.hash(secret) & mask
+		for s.index[at] != 0 {
+			at = (at + 1) & mask
 		}
+		s.index[at] = int32(i) + 1
 	}
 }
 
-func (s *summary) addDestination(slot *bpf.XDPDestinationSlot) {
+// hash is one that who sends packets cannot choose, as long as secret is one.
+func (k *slotKey) hash(secret [3]uint64) uint64 {
+	h := hashAddress(k.addr.Hi, k.addr.Lo, secret) + (uint64(k.port)<<8|uint64(k.scope))*secret[2]
+	return h ^ h>>32
+}
+
+// addSource adds a slot of sources; keys are those of the hashes in the kernel.
+func (s *summary) addSource(slot *bpf.XDPSourceSlot, detail *bpf.XDPSourceDetail, keys [3]uint64) {
 	six := slot.Owner&1 != 0
-	i := s.event(slotKey{addr: slot.Addr, port: slot.Port, scope: event.ScopeDestination, six: six})
+	i := s.event(slotKey{addr: slot.Addr, scope: event.ScopeSource, six: six}, keys)
+	e := &s.events[i]
+	e.Source = address(slot.Addr, six)
+	e.Packets += uint64(slot.Packets)
+	e.Bytes += slot.Bytes
+	var counts classCounts
+	rest := counts[copy(counts[:], slot.Counts[:]):]
+	if slot.Detailed == 0 {
+		to := bpf.XDPAddress{Hi: uint64(slot.First)}
+		e.Destination = address(to, false)
+		addClasses(e, &counts, 0, 0)
+		s.addFlow(i, to, slot.FirstPort, keys)
+		return
+	}
+	copy(rest, detail.Counts[:])
+	e.Destination = address(detail.LastDestination, six)
+	addClasses(e, &counts, detail.Service, detail.Odd)
+	s.peers[i][0] |= detail.Peers
+	for w, word := range detail.Ports {
+		s.ports[i][w] |= word
+	}
+	for _, port := range detail.Sample[:min(int(detail.Samples), len(detail.Sample))] {
+		s.addPort(i, port)
+	}
+}
+
+// addFlow adds a destination to the event of a source, as note_flow does in xdp.c.
+func (s *summary) addFlow(i int, to bpf.XDPAddress, port uint16, keys [3]uint64) {
+	s.peers[i][0] |= 1 << (hashAddress(to.Hi, to.Lo, keys) >> 58)
+	if port == 0 {
+		return
+	}
+	hash := scatter(uint64(port) * keys[2])
+	s.ports[i][hash>>56&3] |= 1 << (hash >> 58)
+	s.addPort(i, port)
+}
+
+// addPort adds a port to the sample of an event, if it has room.
+func (s *summary) addPort(i int, port uint16) {
+	if sample := s.samples[i]; len(sample) < cap(sample) && !slices.Contains(sample, port) {
+		s.samples[i] = append(sample, port)
+	}
+}
+
+func (s *summary) addDestination(slot *bpf.XDPDestinationSlot, keys [3]uint64) {
+	six := slot.Owner&1 != 0
+	i := s.event(slotKey{addr: slot.Addr, port: slot.Port, scope: event.ScopeDestination, six: six}, keys)
 	e := &s.events[i]
 	e.Destination = address(slot.Addr, six)
 	e.Packets += uint64(slot.Packets)
@@ -244,7 +365,10 @@ func (s *summary) addDestination(slot *bpf.XDPDestinationSlot) {
 	}
 }
 
-func addClasses(e *event.PacketEvent, counts *[len(bpf.XDPSourceSlot{}.Counts)]uint32, service uint16, odd uint8) {
+// classCounts are the counters of every class.
+type classCounts = [len(bpf.XDPDestinationSlot{}.Counts)]uint32
+
+func addClasses(e *event.PacketEvent, counts *classCounts, service uint16, odd uint8) {
 	e.ACK += uint64(counts[bpf.XDPClassCLASS_ACK])
 	e.SYN += uint64(counts[bpf.XDPClassCLASS_SYN])
 	reflected, echo := uint64(counts[bpf.XDPClassCLASS_REFLECT]), uint64(counts[bpf.XDPClassCLASS_ECHO])
@@ -287,6 +411,9 @@ func distinct(bitmap []uint64) uint32 {
 	m, zero := 64*len(bitmap), 0
 	for _, w := range bitmap {
 		zero += 64 - bits.OnesCount64(w)
+	}
+	if zero >= m-1 {
+		return uint32(m - zero) // most bitmaps are of one thing
 	}
 	z := math.Max(float64(zero), 1)
 	return uint32(math.Round(float64(m) * math.Log(float64(m)/z)))

@@ -51,9 +51,13 @@ func Supports() ([]Support, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ask the driver of %s for native XDP: %w", i.Name, err)
 		}
-		out = append(out, Support{
+		s := Support{
 			Interface: i.Name, Index: i.Index, Up: i.Flags&net.FlagUp != 0, Loopback: i.Flags&net.FlagLoopback != 0, Native: native,
-		})
+		}
+		if !native {
+			s.Why = whyGeneric(i.Index)
+		}
+		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b Support) int { return cmp.Compare(a.Index, b.Index) })
 	return out, nil
@@ -63,7 +67,7 @@ func Supports() ([]Support, error) {
 // and who reads them stops at the first.
 func nativeXDP(family uint16, index int) (bool, error) {
 	request := nl.NewNetlinkRequest(int(family), 0)
-	request.AddData(&nl.Genlmsg{Command: netdevGet, Version: netdevVersion})
+	request.AddData(genericHeader{netdevGet, netdevVersion})
 	request.AddData(nl.NewRtAttr(netdevIndex, nl.Uint32Attr(uint32(index))))
 	answers, err := request.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil {
@@ -85,3 +89,11 @@ func nativeXDP(family uint16, index int) (bool, error) {
 	}
 	return false, nil
 }
+
+// genericHeader begins a request of generic netlink: command, version and two
+// bytes that have to be zero. The library's own, nl.Genlmsg, takes those from
+// whatever lies behind it in memory.
+type genericHeader [nl.SizeofGenlmsg]byte
+
+func (h genericHeader) Len() int          { return len(h) }
+func (h genericHeader) Serialize() []byte { return h[:] }

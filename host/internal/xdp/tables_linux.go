@@ -14,6 +14,31 @@ import (
 	"github.com/ironpost/ironpost/bpf"
 )
 
+// The tables of the block list.
+const (
+	tableHosts4 = iota
+	tableNets4
+	tableHosts6
+	tableSubnets6
+	tableNets6
+	tableCount
+)
+
+// tableOf returns the table that holds a canonical prefix.
+func tableOf(p netip.Prefix) int {
+	switch {
+	case p.Addr().Is4() && p.Bits() == 32:
+		return tableHosts4
+	case p.Addr().Is4():
+		return tableNets4
+	case p.Bits() == 128:
+		return tableHosts6
+	case p.Bits() == 64:
+		return tableSubnets6
+	}
+	return tableNets6
+}
+
 // batch is how many entries go to the kernel or come from it in one call.
 const batch = 4096
 
@@ -35,11 +60,11 @@ func (f *Filter) each(keep func(netip.Prefix, *bpf.XDPEntry) bool) error {
 
 // eachOf is each for one map. Nothing is removed before all has been read: a
 // removal would move the cursor.
-func eachOf[K any](m *ebpf.Map, keep func(K, *bpf.XDPEntry) bool) error {
+func eachOf[K, V any](m *ebpf.Map, keep func(K, *V) bool) error {
 	var (
 		cursor  ebpf.MapBatchCursor
 		keys    = make([]K, batch)
-		values  = make([]bpf.XDPEntry, batch)
+		values  = make([]V, batch)
 		doomed  []K
 		readErr error
 	)
@@ -89,7 +114,7 @@ func (w *writer[K]) flush() error {
 	return nil
 }
 
-// listWriter stores entries of every kind in batches, with their marks.
+// listWriter stores entries of every kind in batches.
 type listWriter struct {
 	f             *Filter
 	hosts4        writer[[4]byte]
@@ -113,24 +138,29 @@ func (f *Filter) writer() *listWriter {
 	}
 }
 
-// block stores an entry of the block list under a canonical prefix.
+// note prepares the filter for an entry that is about to be stored; lists is held.
+func (f *Filter) note(p netip.Prefix, expires uint64) {
+	f.memory.filters.mark(p)
+	f.expects(expires)
+	f.sizes[tableOf(p)]++
+}
+
+// block stores an entry of the block list under a canonical prefix, which has been
+// noted.
 func (w *listWriter) block(p netip.Prefix, value bpf.XDPEntry) (err error) {
-	a := p.Addr()
-	switch {
-	case a.Is4() && p.Bits() == 32:
-		err = w.hosts4.put(a.As4(), value)
-	case a.Is4():
+	switch tableOf(p) {
+	case tableHosts4:
+		err = w.hosts4.put(p.Addr().As4(), value)
+	case tableNets4:
 		err = w.nets4.put(lpm4(p), value)
-	case p.Bits() == 128:
-		err = w.hosts6.put(a.As16(), value)
-	case p.Bits() == 64:
-		full := a.As16()
+	case tableHosts6:
+		err = w.hosts6.put(p.Addr().As16(), value)
+	case tableSubnets6:
+		full := p.Addr().As16()
 		err = w.subnets6.put([8]byte(full[:8]), value)
 	default:
 		err = w.nets6.put(lpm6(p), value)
 	}
-	w.f.memory.filters.mark(p)
-	w.f.expects(value.Expires)
 	return err
 }
 
@@ -152,14 +182,14 @@ func (w *listWriter) flush() error {
 
 // blockTable returns the map that holds a canonical prefix, and its key there.
 func (f *Filter) blockTable(p netip.Prefix) (*ebpf.Map, any) {
-	switch {
-	case p.Addr().Is4() && p.Bits() == 32:
+	switch tableOf(p) {
+	case tableHosts4:
 		return f.maps.Hosts4, p.Addr().As4()
-	case p.Addr().Is4():
+	case tableNets4:
 		return f.maps.Nets4, lpm4(p)
-	case p.Bits() == 128:
+	case tableHosts6:
 		return f.maps.Hosts6, p.Addr().As16()
-	case p.Bits() == 64:
+	case tableSubnets6:
 		full := p.Addr().As16()
 		return f.maps.Subnets6, [8]byte(full[:8])
 	}

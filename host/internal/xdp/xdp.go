@@ -3,7 +3,6 @@ package xdp
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -40,6 +39,8 @@ var (
 
 // BusyError names who owns an interface. It unwraps to ErrBusy.
 type BusyError struct {
+	// Interface is the one with the program: that of Config, or a bond or VLAN
+	// device that is stacked on it, for the kernel lets no other below it then.
 	Interface string
 	// ProgramID and ProgramName are those of the attached program; zero and
 	// empty when the kernel does not tell.
@@ -92,10 +93,11 @@ const (
 	DefaultFlushInterval    = 200 * time.Millisecond
 	MinFlushInterval        = 10 * time.Millisecond
 	MaxFlushInterval        = 10 * time.Second
-	DefaultMaxEntries       = 1 << 18
+	DefaultMaxEntries       = 1 << 20
 	MaxMaxEntries           = 1 << 24
 	DefaultSourceSlots      = 1 << 15
 	DefaultDestinationSlots = 1 << 14
+	DefaultLimitSlots       = 1 << 16
 	maxSlots                = 1 << 20
 )
 
@@ -141,7 +143,9 @@ type Config struct {
 	// FlushInterval is the length of one summary, 200 ms by default.
 	FlushInterval time.Duration
 	// MaxEntries bounds each part of the lists: hosts, and networks, of each
-	// family, and the allow lists. 262,144 by default.
+	// family, and the allow lists. 1,048,576 by default. Each costs 48 bytes of
+	// kernel memory whether it is used or not, 48 MiB for the default, and an entry
+	// 128 more: the kernel keeps a bucket for each host, IPv6 host and IPv6 /64.
 	MaxEntries int
 	// SourceSlots and DestinationSlots bound the sources, and the destinations with
 	// their ports, that one summary tells apart, over all processors together.
@@ -149,6 +153,14 @@ type Config struct {
 	// and 16,384 by default, which take 17 MiB of kernel memory: 384 bytes for a
 	// source, 256 for a destination.
 	SourceSlots, DestinationSlots int
+	// LimitSlots bounds the sources that have used some of their limit at one
+	// time, a bucket each; a source that needs one more passes, and is counted. It
+	// is rounded up to a power of two. 65,536 by default, which takes 1 MiB.
+	LimitSlots int
+	// NoDetection leaves the summaries out: packets are judged, and counted in
+	// Stats, and Run has no events. The kernel removes that part of the program
+	// when it loads it, so that it costs nothing.
+	NoDetection bool
 	// DropDeepVLAN drops frames with more than two VLAN tags. By default they
 	// pass unread; either way they are counted.
 	DropDeepVLAN bool
@@ -196,6 +208,7 @@ func (c *Config) Validate() error {
 		{"max entries", &c.MaxEntries, DefaultMaxEntries, MaxMaxEntries},
 		{"source slots", &c.SourceSlots, DefaultSourceSlots, maxSlots},
 		{"destination slots", &c.DestinationSlots, DefaultDestinationSlots, maxSlots},
+		{"limit slots", &c.LimitSlots, DefaultLimitSlots, maxSlots},
 	} {
 		if *n.value == 0 {
 			*n.value = n.standard
@@ -211,77 +224,6 @@ func (c *Config) Validate() error {
 		c.Logger = hclog.NewNullLogger()
 	}
 	return nil
-}
-
-// Action is what an entry of the block list asks for.
-type Action uint8
-
-// The actions; the zero value of an Entry's action means ActionDrop.
-const (
-	ActionDrop    Action = 1
-	ActionMonitor Action = 2
-)
-
-// String returns "drop" or "monitor".
-func (a Action) String() string {
-	switch a {
-	case ActionDrop, 0:
-		return "drop"
-	case ActionMonitor:
-		return "monitor"
-	}
-	return fmt.Sprintf("action(%d)", uint8(a))
-}
-
-// Entry is one line of the block list.
-type Entry struct {
-	// Prefix is what the entry is about. Bits past its length are ignored, and
-	// an IPv4 prefix in IPv6 form means the IPv4 one.
-	Prefix netip.Prefix
-	Action Action
-	// Rule is the caller's own number.
-	Rule uint32
-	// TTL is how long the entry is in force, from the call that stores it; what
-	// remains when it is read back. Zero is for ever.
-	TTL time.Duration
-	// DryRun counts what this entry would drop and drops nothing.
-	DryRun bool
-	// Hits is how many packets the entry decided. It is read, never stored;
-	// storing a prefix again keeps its hits, replacing the list does not.
-	Hits uint64
-}
-
-// canonical returns the prefix in the form that lists use.
-func canonical(p netip.Prefix) (netip.Prefix, error) {
-	if !p.IsValid() || p.Addr().Zone() != "" {
-		return p, fmt.Errorf("prefix %v: %w", p, ErrInvalid)
-	}
-	if p.Addr().Is4In6() {
-		// ::ffff:0:0/96 and longer is IPv4; a shorter one is all of IPv4 and more.
-		if p.Bits() < 96 {
-			return p, fmt.Errorf("prefix %v covers more than IPv4 in IPv6 form: %w", p, ErrInvalid)
-		}
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
-}
-
-func (e Entry) check() (Entry, error) {
-	var err error
-	if e.Prefix, err = canonical(e.Prefix); err != nil {
-		return e, err
-	}
-	if e.TTL < 0 {
-		return e, fmt.Errorf("ttl %v of %v: %w", e.TTL, e.Prefix, ErrInvalid)
-	}
-	switch e.Action {
-	case 0:
-		e.Action = ActionDrop
-	case ActionDrop, ActionMonitor:
-	default:
-		return e, fmt.Errorf("%v of %v: %w", e.Action, e.Prefix, ErrInvalid)
-	}
-	return e, nil
 }
 
 // Counter counts packets and the bytes of their frames.
@@ -307,13 +249,16 @@ type Stats struct {
 	// Verdicts: passed, allowed, monitored, would_drop, dropped.
 	Verdicts map[string]Counter
 	// Drops and WouldDrops by reason: block_host4, block_net4, block_host6,
-	// block_net6, deep_vlan.
+	// block_net6, rule, limit (over the rate of an entry or of a rule), deep_vlan.
 	Drops, WouldDrops map[string]Counter
 	// Malformed counts packets by what is wrong with them.
 	Malformed map[string]uint64
 	// Fragments counts fragments past the first; DeepVLAN frames with more than
 	// two VLAN tags.
 	Fragments, DeepVLAN Counter
+	// Limited counts packets that had a limit and were within it, LimitMissed
+	// those that passed since their source found no bucket; see Config.LimitSlots.
+	Limited, LimitMissed Counter
 	// Sources and Destinations say what the summaries lost.
 	Sources, Destinations Loss
 	// Summaries counts the events emitted.
@@ -380,6 +325,9 @@ type Support struct {
 	Up, Loopback bool
 	// Native tells whether the driver runs XDP programs itself.
 	Native bool
+	// Why says why it does not, of an interface that is stacked on others, as bonds
+	// and VLAN devices are; "" of others.
+	Why string
 }
 
 // MaxCaptured is how many bytes of a packet Capture shows at most,

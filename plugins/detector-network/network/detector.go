@@ -10,15 +10,16 @@ import (
 
 // Detector finds attacks in packet summaries. Make one with New.
 type Detector struct {
-	cfg      Config
-	services map[uint16]metric // by login port
-	isLogin  [65536 / 64]uint64
-	disabled map[string]bool
+	cfg          Config
+	loginMetrics map[uint16]metric // by login port
+	isLogin      [65536 / 64]uint64
+	disabled     map[string]bool
 
 	sources      table[netip.Addr]
 	destinations table[netip.AddrPort] // port 0: the address as a whole
 	logins       table[netip.AddrPort] // a source, and the port where it logs in
 	listeners    table[netip.AddrPort] // port 0: since when the address is known
+	services     map[uint16]int        // by port, at how many addresses one is known to listen
 	bases        map[string]*baseline  // by interface
 	base         *baseline             // the one used last
 	open         interval
@@ -38,8 +39,8 @@ type Stats struct {
 	// Evicted groups were forgotten to make room for others.
 	Evicted uint64
 	// Suppressed counts crossings of a bound that raised no alert: the group had
-	// its alert already, they belong to the attack of another group, or the rule
-	// is disabled.
+	// its alert already, they belong to the attack of another group, the ports are
+	// those of services that are away, or the rule is disabled.
 	Suppressed uint64
 	// Corrupt entries of saved state were left out by Restore.
 	Corrupt uint64
@@ -59,12 +60,12 @@ func New(cfg Config) (*Detector, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Detector{cfg: cfg.complete(), bases: make(map[string]*baseline), disabled: make(map[string]bool)}
+	d := &Detector{cfg: cfg.complete(), bases: make(map[string]*baseline), disabled: make(map[string]bool), services: make(map[uint16]int)}
 	var err error
-	if d.services, err = d.cfg.services(); err != nil {
+	if d.loginMetrics, err = d.cfg.services(); err != nil {
 		return nil, err
 	}
-	for port := range d.services {
+	for port := range d.loginMetrics {
 		d.isLogin[port/64] |= 1 << (port % 64)
 	}
 	for _, rule := range d.cfg.Disabled {
@@ -74,6 +75,7 @@ func New(cfg Config) (*Detector, error) {
 	d.destinations.init(prefixDestination, d.cfg.MaxDestinations)
 	d.logins.init(prefixLogin, d.cfg.MaxDestinations)
 	d.listeners.init(prefixListener, d.cfg.MaxListeners)
+	d.listeners.removed = d.unlearn
 	return d, nil
 }
 
@@ -127,7 +129,7 @@ func (d *Detector) loginPort(port uint16) (metric, bool) {
 	if d.isLogin[port/64]>>(port%64)&1 == 0 {
 		return 0, false
 	}
-	return d.services[port], true
+	return d.loginMetrics[port], true
 }
 
 func (d *Detector) source(e *event.PacketEvent, base *baseline, raise func(*event.AlertEvent)) {
@@ -149,13 +151,16 @@ func (d *Detector) source(e *event.PacketEvent, base *baseline, raise func(*even
 		g = add(d, &d.sources, addr)
 	}
 	now := advance(d, g, e)
-	if to := e.Destination; usable(to) && !to.IsMulticast() {
+	// Of a summary with ICMP the last address may be that of neighbour discovery.
+	if to := e.Destination; usable(to) && !to.IsMulticast() && (e.ICMP == 0 || !g.aim.IsValid()) {
 		g.aim = to.Unmap()
 	}
 	g.scan.add(&d.cfg, e, seen, now)
 	d.sources.touch(g)
 
-	if f, ok := g.scan.verdict(&d.cfg, now); ok {
+	if f, ok := g.scan.verdict(&d.cfg, now); ok && d.familiar(&f) {
+		d.stats.suppressed.Add(1)
+	} else if ok {
 		d.scanned(e, g, f, now)
 		g.scan, g.crossed = scan{}, now
 		g.cited = nil

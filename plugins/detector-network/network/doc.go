@@ -14,7 +14,9 @@
 // but for five seconds after a SYN of the same source. Replies to connections and
 // queries of this host arrive at ephemeral ports, with SYN+ACK or in datagrams,
 // and are taken off. So are as many ports as the source completed handshakes with
-// in one interval before. Sources that probe the same address at the same time
+// in one interval before. Who probes mostly ports that are known to listen (see
+// new_listener) looks for services that are away, as while they are deployed: then
+// those ports do not count. Sources that probe the same address at the same time
 // are one attack: at most one of them is real, so the alert names the address and
 // no source.
 //
@@ -39,14 +41,17 @@
 // amplify (DNS, NTP, SSDP, memcached, ...).
 //
 // brute_force: one source opens and closes at least Config.LoginRate connections
-// to one of Config.LoginPorts within Config.LoginWindow, each with little in it, or
+// to one of Config.LoginPorts within Config.LoginWindow, each with little in it but
+// more than a handshake, which is all that a check of health sends, or
 // Config.DatabaseRate to one of Config.DatabasePorts; all sources together five
 // times as many, less those of sources that have an alert for them. Of one source,
 // only summaries count in which it sent to that port alone.
 //
 // new_listener: a local port up to Config.ListenerMaxPort that was never seen to
 // answer gets a SYN and at least twice as many segments with ACK within ten
-// seconds. A scanner sends one at the most. Ten are told in an hour; the others
+// seconds, or three handshakes with nothing behind them, as of checks of health. A
+// scanner comes once, and sends one segment with ACK at the most. To learn a port
+// a SYN that is followed by an ACK or a RST is enough. Ten are told in an hour; the others
 // are told when somebody comes again in a later one.
 //
 // # Bounds of rates

@@ -133,7 +133,9 @@ func addVisit(window []visit, one visit, now int64, length time.Duration) []visi
 }
 
 // logins returns the sum of the window, and how many of its connections were
-// short: opened, answered, closed, and little sent.
+// short: opened, answered, closed, and little sent, but more than the handshake.
+// Who logs in sends one segment with ACK at least besides that of the handshake;
+// a check of health sends none.
 func logins(window []visit) (sum visit, short uint64) {
 	for _, v := range window {
 		sum.syn += v.syn
@@ -144,5 +146,5 @@ func logins(window []visit) (sum visit, short uint64) {
 	if sum.ack < sum.syn || 2*sum.closed < sum.syn || sum.bytes > shortVisit*sum.syn {
 		return sum, 0
 	}
-	return sum, sum.syn
+	return sum, min(sum.syn, sum.ack-sum.syn)
 }

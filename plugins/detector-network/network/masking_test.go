@@ -14,12 +14,12 @@ import (
 
 // logins sends n short connections of a source within an interval.
 func (f *feed) logins(at time.Duration, src netip.Addr, n uint64) {
-	f.source(at, src, event.PacketEvent{Packets: 3 * n, Bytes: 180 * n, SYN: n, ACK: n, RST: n, PortSample: []uint16{22}})
+	f.source(at, src, event.PacketEvent{Packets: 7 * n, Bytes: 900 * n, SYN: n, ACK: 5 * n, RST: n, PortSample: []uint16{22}})
 }
 
 // received sends the summary of what all sources sent to SSH.
 func (f *feed) received(at time.Duration, n uint64) {
-	f.destination(at, host4, 22, event.PacketEvent{Packets: 3 * n, Bytes: 180 * n, SYN: n, ACK: n, RST: n, Peers: uint32(n)})
+	f.destination(at, host4, 22, event.PacketEvent{Packets: 7 * n, Bytes: 900 * n, SYN: n, ACK: 5 * n, RST: n, Peers: uint32(n)})
 }
 
 func TestOneLoginSourceHidesNoOthers(t *testing.T) {

@@ -254,6 +254,20 @@ func (f *finding) technique() string {
 	return "syn"
 }
 
+// familiar reports whether what a source probed are services of this host that
+// are away, as while they are deployed or after a restart: of the ports that are
+// known of it at least half are known to listen, at whatever address, and what is
+// left is no scan. Who has to look for what listens finds less.
+func (d *Detector) familiar(f *finding) bool {
+	known := 0
+	for _, port := range f.numbers {
+		if d.services[port] > 0 {
+			known++
+		}
+	}
+	return known > 0 && 2*known >= len(f.numbers) && f.observed()-known < f.bound
+}
+
 // verdict reports whether the source scans.
 func (s *scan) verdict(cfg *Config, now int64) (finding, bool) {
 	if max(len(s.ports), s.most) < min(cfg.ScanPorts, cfg.SlowScanPorts) {

@@ -56,7 +56,9 @@ func (d *Detector) Restore(entries iter.Seq2[string, []byte]) error {
 		case prefixLogin:
 			err = restore(d, &d.logins, name, e.value, netip.ParseAddrPort)
 		case prefixListener:
-			err = restore(d, &d.listeners, name, e.value, netip.ParseAddrPort)
+			if err = restore(d, &d.listeners, name, e.value, netip.ParseAddrPort); err == nil {
+				d.recall(name)
+			}
 		case prefixBaseline:
 			err = d.restoreBaseline(name, e.value)
 		default:
@@ -88,6 +90,15 @@ func restore[K key](d *Detector, t *table[K], name string, value []byte, parse f
 	g.saved, g.seen = true, true
 	d.newest = max(d.newest, g.last)
 	return nil
+}
+
+// recall takes up the port of a listener that was restored.
+func (d *Detector) recall(name string) {
+	if k, err := netip.ParseAddrPort(name); err == nil {
+		if g := d.listeners.get(k); g != nil && g.known {
+			d.learn(g)
+		}
+	}
 }
 
 // Save reports the groups that changed, and the ones that are gone.

@@ -125,6 +125,7 @@ type table[K key] struct {
 	probation list[K]
 	protected list[K]
 	dirty     []*group[K]
+	removed   func(*group[K]) // when set, is told of each group that goes
 }
 
 func (t *table[K]) init(prefix string, limit int) {
@@ -201,6 +202,9 @@ func (t *table[K]) remove(g *group[K]) {
 	t.list(g).remove(g)
 	delete(t.groups, g.key)
 	g.gone = true
+	if t.removed != nil {
+		t.removed(g)
+	}
 }
 
 func (t *table[K]) list(g *group[K]) *list[K] {

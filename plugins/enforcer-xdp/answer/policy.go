@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk"
@@ -13,6 +14,7 @@ import (
 // The actions that a Policy proposes.
 const (
 	ActionBlock  = "block"
+	ActionLimit  = "limit"
 	ActionNotify = "notify"
 )
 
@@ -21,20 +23,24 @@ type Config struct {
 	MinSeverity string        `config:"min_severity" oneof:"informational,low,medium,high,critical" help:"alerts below this are left alone"`
 	TTL         time.Duration `config:"ttl" min:"1s" max:"8760h" help:"how long an address stays blocked"`
 	Rules       []string      `config:"rules" help:"ids of the rules whose alerts are answered; empty: all"`
-	Action      string        `config:"action" oneof:"block,notify" help:"what to propose: block the source address, or notify alone"`
+	Action      string        `config:"action" oneof:"block,limit,notify" help:"what to propose: block the source address, limit its packets, or notify alone"`
+	Forgeable   string        `config:"forgeable" oneof:"limit,notify" help:"what to propose instead of a block when the evidence may be forged and [respond] block_forgeable is not set"`
+	Limit       int           `config:"limit" min:"1" max:"1000000" help:"packets per second that a limited address may send"`
+	LimitTTL    time.Duration `config:"limit_ttl" min:"1s" max:"8760h" help:"how long an address stays limited"`
 }
 
 // Default returns the configuration that holds where the section is silent.
 func Default() Config {
-	return Config{MinSeverity: event.SeverityHigh.String(), TTL: time.Hour, Action: ActionBlock}
+	return Config{
+		MinSeverity: event.SeverityHigh.String(), TTL: time.Hour, Action: ActionBlock,
+		Forgeable: ActionLimit, Limit: 100, LimitTTL: 10 * time.Minute,
+	}
 }
 
 // Policy decides about alerts.
 type Policy struct {
-	least  event.Severity
-	ttl    int64 // seconds
-	rules  []string
-	action string
+	least event.Severity
+	cfg   Config
 }
 
 // New returns the Policy of a configuration; its error names the key that is
@@ -46,16 +52,23 @@ func New(cfg Config) (*Policy, error) {
 		return nil, fmt.Errorf("min_severity = %q: want informational, low, medium, high or critical", cfg.MinSeverity)
 	case cfg.TTL < time.Second || cfg.TTL > 8760*time.Hour:
 		return nil, fmt.Errorf("ttl = %s: want 1s to 8760h", cfg.TTL)
-	case cfg.Action != ActionBlock && cfg.Action != ActionNotify:
-		return nil, fmt.Errorf("action = %q: want block or notify", cfg.Action)
+	case !slices.Contains([]string{ActionBlock, ActionLimit, ActionNotify}, cfg.Action):
+		return nil, fmt.Errorf("action = %q: want block, limit or notify", cfg.Action)
+	case !slices.Contains([]string{ActionLimit, ActionNotify}, cfg.Forgeable):
+		return nil, fmt.Errorf("forgeable = %q: want limit or notify", cfg.Forgeable)
+	case cfg.Limit < 1 || cfg.Limit > 1_000_000:
+		return nil, fmt.Errorf("limit = %d: want 1 to 1000000 packets per second", cfg.Limit)
+	case cfg.LimitTTL < time.Second || cfg.LimitTTL > 8760*time.Hour:
+		return nil, fmt.Errorf("limit_ttl = %s: want 1s to 8760h", cfg.LimitTTL)
 	}
-	return &Policy{least: least, ttl: int64(cfg.TTL / time.Second), rules: slices.Clone(cfg.Rules), action: cfg.Action}, nil
+	cfg.Rules = slices.Clone(cfg.Rules)
+	return &Policy{least: least, cfg: cfg}, nil
 }
 
 // Decide returns what to propose about an alert. It reports false for an alert
 // that the configuration leaves alone.
 func (p *Policy) Decide(a *event.AlertEvent) (sdk.Intent, bool) {
-	if a.Severity < p.least || len(p.rules) > 0 && !slices.Contains(p.rules, a.RuleID) {
+	if a.Severity < p.least || len(p.cfg.Rules) > 0 && !slices.Contains(p.cfg.Rules, a.RuleID) {
 		return sdk.Intent{}, false
 	}
 	intent := sdk.Intent{
@@ -73,14 +86,32 @@ func (p *Policy) Decide(a *event.AlertEvent) (sdk.Intent, bool) {
 	switch {
 	case why != "":
 		intent.Reason = fmt.Sprintf("%s is not blocked: %s.", title(a), why)
-	case p.action != ActionBlock:
+	case p.cfg.Action == ActionNotify:
 		intent.Reason = fmt.Sprintf("%s: the configuration asks for notices alone.", title(a))
 	default:
-		intent.Action = ActionBlock
-		intent.TTLSeconds = p.ttl
+		intent.Action = p.cfg.Action
 		intent.Reason = fmt.Sprintf("%s from %s.", title(a), source)
+		p.bound(&intent)
 	}
 	return intent, true
+}
+
+// bound says how long an answer lasts. Whether evidence suffices for a block is
+// for the host to say: one that does not is told what to do instead.
+func (p *Policy) bound(intent *sdk.Intent) {
+	limits := []event.Field{
+		{Key: "limit", Value: strconv.Itoa(p.cfg.Limit)},
+		{Key: "limit_ttl_seconds", Value: strconv.FormatInt(int64(p.cfg.LimitTTL/time.Second), 10)},
+	}
+	intent.TTLSeconds = int64(p.cfg.TTL / time.Second)
+	switch {
+	case intent.Action == ActionLimit:
+		intent.TTLSeconds = int64(p.cfg.LimitTTL / time.Second)
+		intent.Details = append(intent.Details, limits[0])
+	case p.cfg.Forgeable == ActionLimit:
+		intent.Details = append(intent.Details, event.Field{Key: "forgeable", Value: ActionLimit})
+		intent.Details = append(intent.Details, limits...)
+	}
 }
 
 // source returns the address that the alert is about, and why no block of it is

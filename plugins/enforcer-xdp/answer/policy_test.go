@@ -2,6 +2,7 @@ package answer
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,13 +142,52 @@ func TestConfig(t *testing.T) {
 		{func(c *Config) { c.MinSeverity = "bad" }, `min_severity = "bad": want informational, low, medium, high or critical`},
 		{func(c *Config) { c.TTL = 0 }, "ttl = 0s: want 1s to 8760h"},
 		{func(c *Config) { c.TTL = 9000 * time.Hour }, "ttl = 9000h0m0s: want 1s to 8760h"},
-		{func(c *Config) { c.Action = "isolate" }, `action = "isolate": want block or notify`},
+		{func(c *Config) { c.Action = "isolate" }, `action = "isolate": want block, limit or notify`},
+		{func(c *Config) { c.Forgeable = "block" }, `forgeable = "block": want limit or notify`},
+		{func(c *Config) { c.Limit = 0 }, "limit = 0: want 1 to 1000000 packets per second"},
+		{func(c *Config) { c.Limit = 1_000_001 }, "limit = 1000001: want 1 to 1000000 packets per second"},
+		{func(c *Config) { c.LimitTTL = time.Millisecond }, "limit_ttl = 1ms: want 1s to 8760h"},
 	} {
 		cfg := Default()
 		tt.change(&cfg)
 		if _, err := New(cfg); err == nil || err.Error() != tt.want {
 			t.Errorf("got %v, want %s", err, tt.want)
 		}
+	}
+}
+
+// TestAnswerToForgeableEvidence checks what the host is told to do when the
+// evidence does not suffice for a block.
+func TestAnswerToForgeableEvidence(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		change  func(*Config)
+		action  string
+		ttl     int64
+		details string
+	}{
+		{"a limit", func(*Config) {}, "block", 3600, "forgeable=limit limit=100 limit_ttl_seconds=600"},
+		{"a notice", func(c *Config) { c.Forgeable = "notify" }, "block", 3600, ""},
+		{"always a limit", func(c *Config) { c.Action, c.Limit, c.LimitTTL = "limit", 7, time.Minute }, "limit", 60, "limit=7"},
+		{"never more than a notice", func(c *Config) { c.Action = "notify" }, "notify", 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := Default()
+			tt.change(&cfg)
+			p, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			intent, _ := p.Decide(bruteForce(packets(event.ScopeSource, "203.0.113.9")))
+			var details []string
+			for _, f := range intent.Details[3:] { // what it rests on comes first
+				details = append(details, f.Key+"="+f.Value)
+			}
+			if got := strings.Join(details, " "); intent.Action != tt.action || intent.TTLSeconds != tt.ttl || got != tt.details {
+				t.Errorf("got %s for %d s with %q, want %s for %d s with %q",
+					intent.Action, intent.TTLSeconds, got, tt.action, tt.ttl, tt.details)
+			}
+		})
 	}
 }
 

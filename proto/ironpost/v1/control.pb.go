@@ -85,7 +85,10 @@ type StatusResponse struct {
 	// Objects allocated on the host's heap since the start.
 	HeapObjectsAllocated uint64 `protobuf:"varint,20,opt,name=heap_objects_allocated,json=heapObjectsAllocated,proto3" json:"heap_objects_allocated,omitempty"`
 	// Records in quarantine.
-	Quarantined   uint32 `protobuf:"varint,21,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Quarantined uint32 `protobuf:"varint,21,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	// Looks for who of this machine is behind an address or a process that an alert
+	// names, by how they ended.
+	Attributions  []*Count `protobuf:"bytes,22,rep,name=attributions,proto3" json:"attributions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -265,6 +268,13 @@ func (x *StatusResponse) GetQuarantined() uint32 {
 		return x.Quarantined
 	}
 	return 0
+}
+
+func (x *StatusResponse) GetAttributions() []*Count {
+	if x != nil {
+		return x.Attributions
+	}
+	return nil
 }
 
 type Drop struct {
@@ -1926,10 +1936,18 @@ func (x *TailRequest) GetKinds() []Kind {
 }
 
 type BlockRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	TtlSeconds    float64                `protobuf:"fixed64,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Prefix     string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	TtlSeconds float64                `protobuf:"fixed64,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	Reason     string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of blocks alone. Packets a second that each source may send, and at once; 0
+	// drops all, or leaves the burst to the host.
+	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Burst uint32 `protobuf:"varint,5,opt,name=burst,proto3" json:"burst,omitempty"`
+	// Count the packets and drop none.
+	Monitor bool `protobuf:"varint,6,opt,name=monitor,proto3" json:"monitor,omitempty"`
+	// Count what would be dropped.
+	DryRun        bool `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1985,6 +2003,34 @@ func (x *BlockRequest) GetReason() string {
 	return ""
 }
 
+func (x *BlockRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *BlockRequest) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *BlockRequest) GetMonitor() bool {
+	if x != nil {
+		return x.Monitor
+	}
+	return false
+}
+
+func (x *BlockRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type BlockResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Changed       bool                   `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
@@ -2037,10 +2083,19 @@ func (x *BlockResponse) GetBlock() *Block {
 	return nil
 }
 
-// BlockChunk is a part of an import, at most 1024 blocks.
+// BlockChunk is a part of an import. The first one brings the options, the last
+// one the total.
 type BlockChunk struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Blocks        []*BlockRequest        `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Options *ImportOptions         `protobuf:"bytes,2,opt,name=options,proto3" json:"options,omitempty"`
+	// IPv4 networks, five bytes each: the address, the highest byte first, and the
+	// length of the prefix.
+	V4 []byte `protobuf:"bytes,3,opt,name=v4,proto3" json:"v4,omitempty"`
+	// IPv6 networks, seventeen bytes each.
+	V6 []byte `protobuf:"bytes,4,opt,name=v6,proto3" json:"v6,omitempty"`
+	// How many networks all chunks hold; an import that ends without it, or with
+	// another number of them, was cut off and changes nothing.
+	Total         uint64 `protobuf:"varint,5,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2075,27 +2130,129 @@ func (*BlockChunk) Descriptor() ([]byte, []int) {
 	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *BlockChunk) GetBlocks() []*BlockRequest {
+func (x *BlockChunk) GetOptions() *ImportOptions {
 	if x != nil {
-		return x.Blocks
+		return x.Options
 	}
 	return nil
 }
 
+func (x *BlockChunk) GetV4() []byte {
+	if x != nil {
+		return x.V4
+	}
+	return nil
+}
+
+func (x *BlockChunk) GetV6() []byte {
+	if x != nil {
+		return x.V6
+	}
+	return nil
+}
+
+func (x *BlockChunk) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+type ImportOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The list that is to hold the networks of this import and no others. Empty:
+	// they are added to the list "import".
+	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
+	// 0 is what the host is configured to.
+	TtlSeconds float64 `protobuf:"fixed64,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	Reason     string  `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Say what would be done, and do nothing.
+	DryRun        bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportOptions) Reset() {
+	*x = ImportOptions{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportOptions) ProtoMessage() {}
+
+func (x *ImportOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportOptions.ProtoReflect.Descriptor instead.
+func (*ImportOptions) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ImportOptions) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
+func (x *ImportOptions) GetTtlSeconds() float64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *ImportOptions) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ImportOptions) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type ImportResponse struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Added     uint64                 `protobuf:"varint,1,opt,name=added,proto3" json:"added,omitempty"`
-	Unchanged uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Refused   uint64                 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Added uint64                 `protobuf:"varint,1,opt,name=added,proto3" json:"added,omitempty"`
+	// On the list before and after; they last as long as the list says now.
+	Unchanged uint64 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Refused   uint64 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
 	// The first 100 of those that were refused.
-	Problems      []*BlockProblem `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []*BlockProblem `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
+	// No longer on the list.
+	Removed uint64 `protobuf:"varint,5,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Lines that were left out because they are wrong, by the account of who read
+	// them.
+	Skipped uint64 `protobuf:"varint,6,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	DryRun  bool   `protobuf:"varint,7,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The list as it is after the import.
+	List          *BlockList `protobuf:"bytes,8,opt,name=list,proto3" json:"list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2264,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2277,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ImportResponse) GetAdded() uint64 {
@@ -2151,6 +2308,762 @@ func (x *ImportResponse) GetProblems() []*BlockProblem {
 	return nil
 }
 
+func (x *ImportResponse) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *ImportResponse) GetSkipped() uint64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *ImportResponse) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ImportResponse) GetList() *BlockList {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+type BlockListsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockListsRequest) Reset() {
+	*x = BlockListsRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockListsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockListsRequest) ProtoMessage() {}
+
+func (x *BlockListsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockListsRequest.ProtoReflect.Descriptor instead.
+func (*BlockListsRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+type BlockListsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lists         []*BlockList           `protobuf:"bytes,1,rep,name=lists,proto3" json:"lists,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockListsResponse) Reset() {
+	*x = BlockListsResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockListsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockListsResponse) ProtoMessage() {}
+
+func (x *BlockListsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockListsResponse.ProtoReflect.Descriptor instead.
+func (*BlockListsResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *BlockListsResponse) GetLists() []*BlockList {
+	if x != nil {
+		return x.Lists
+	}
+	return nil
+}
+
+type BlockListRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockListRequest) Reset() {
+	*x = BlockListRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockListRequest) ProtoMessage() {}
+
+func (x *BlockListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockListRequest.ProtoReflect.Descriptor instead.
+func (*BlockListRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *BlockListRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// BlockList is a list of networks that was imported.
+type BlockList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Networks      uint64                 `protobuf:"varint,2,opt,name=networks,proto3" json:"networks,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`   // of the last import
+	Created       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created,proto3" json:"created,omitempty"` // the last import
+	Expires       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"` // when the last network ends
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockList) Reset() {
+	*x = BlockList{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockList) ProtoMessage() {}
+
+func (x *BlockList) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockList.ProtoReflect.Descriptor instead.
+func (*BlockList) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *BlockList) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BlockList) GetNetworks() uint64 {
+	if x != nil {
+		return x.Networks
+	}
+	return 0
+}
+
+func (x *BlockList) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockList) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *BlockList) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+type BlockRuleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// 0 to 65535, lower ones first; of equal ones the order of the names counts.
+	Priority uint32 `protobuf:"varint,2,opt,name=priority,proto3" json:"priority,omitempty"`
+	// Addresses or networks of the source and of the destination; none is any.
+	From []string `protobuf:"bytes,3,rep,name=from,proto3" json:"from,omitempty"`
+	To   []string `protobuf:"bytes,4,rep,name=to,proto3" json:"to,omitempty"`
+	// tcp, tcp-syn, udp, icmp, icmpv6 or other; empty or any is any.
+	Protocol string `protobuf:"bytes,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Ports of TCP and UDP, as 22 or 8000-8100.
+	Ports       []string `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"`
+	SourcePorts []string `protobuf:"bytes,7,rep,name=source_ports,json=sourcePorts,proto3" json:"source_ports,omitempty"`
+	// drop, monitor or limit; empty is limit where there is one, else drop.
+	Action string `protobuf:"bytes,8,opt,name=action,proto3" json:"action,omitempty"`
+	// Packets a second of each source, and at once; a burst of 0 is left to the host.
+	Limit uint32 `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`
+	Burst uint32 `protobuf:"varint,10,opt,name=burst,proto3" json:"burst,omitempty"`
+	// Count what would be dropped.
+	DryRun bool `protobuf:"varint,11,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// 0 is what the host is configured to.
+	TtlSeconds float64 `protobuf:"fixed64,12,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	Reason     string  `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Also a rule that drops everything of a protocol from everywhere.
+	Force         bool `protobuf:"varint,14,opt,name=force,proto3" json:"force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockRuleRequest) Reset() {
+	*x = BlockRuleRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockRuleRequest) ProtoMessage() {}
+
+func (x *BlockRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockRuleRequest.ProtoReflect.Descriptor instead.
+func (*BlockRuleRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *BlockRuleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BlockRuleRequest) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *BlockRuleRequest) GetFrom() []string {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *BlockRuleRequest) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *BlockRuleRequest) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *BlockRuleRequest) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *BlockRuleRequest) GetSourcePorts() []string {
+	if x != nil {
+		return x.SourcePorts
+	}
+	return nil
+}
+
+func (x *BlockRuleRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *BlockRuleRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *BlockRuleRequest) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *BlockRuleRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *BlockRuleRequest) GetTtlSeconds() float64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *BlockRuleRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockRuleRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type BlockRuleResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Changed bool                   `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	Rule    *BlockRule             `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	// What may not have been meant, one sentence each.
+	Warnings      []string `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockRuleResponse) Reset() {
+	*x = BlockRuleResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockRuleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockRuleResponse) ProtoMessage() {}
+
+func (x *BlockRuleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockRuleResponse.ProtoReflect.Descriptor instead.
+func (*BlockRuleResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BlockRuleResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *BlockRuleResponse) GetRule() *BlockRule {
+	if x != nil {
+		return x.Rule
+	}
+	return nil
+}
+
+func (x *BlockRuleResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+type RemoveBlockRuleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveBlockRuleRequest) Reset() {
+	*x = RemoveBlockRuleRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveBlockRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveBlockRuleRequest) ProtoMessage() {}
+
+func (x *RemoveBlockRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveBlockRuleRequest.ProtoReflect.Descriptor instead.
+func (*RemoveBlockRuleRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RemoveBlockRuleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListBlockRulesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockRulesRequest) Reset() {
+	*x = ListBlockRulesRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockRulesRequest) ProtoMessage() {}
+
+func (x *ListBlockRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockRulesRequest.ProtoReflect.Descriptor instead.
+func (*ListBlockRulesRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
+}
+
+type ListBlockRulesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         []*BlockRule           `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockRulesResponse) Reset() {
+	*x = ListBlockRulesResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockRulesResponse) ProtoMessage() {}
+
+func (x *ListBlockRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockRulesResponse.ProtoReflect.Descriptor instead.
+func (*ListBlockRulesResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListBlockRulesResponse) GetRules() []*BlockRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// BlockRule is a rule as it is kept; its conditions as in BlockRuleRequest, joined
+// and sorted, its action, limit and burst as they are in force.
+type BlockRule struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Priority    uint32                 `protobuf:"varint,2,opt,name=priority,proto3" json:"priority,omitempty"`
+	From        []string               `protobuf:"bytes,3,rep,name=from,proto3" json:"from,omitempty"`
+	To          []string               `protobuf:"bytes,4,rep,name=to,proto3" json:"to,omitempty"`
+	Protocol    string                 `protobuf:"bytes,5,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Ports       []string               `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"`
+	SourcePorts []string               `protobuf:"bytes,7,rep,name=source_ports,json=sourcePorts,proto3" json:"source_ports,omitempty"`
+	Action      string                 `protobuf:"bytes,8,opt,name=action,proto3" json:"action,omitempty"`
+	Limit       uint32                 `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`
+	Burst       uint32                 `protobuf:"varint,10,opt,name=burst,proto3" json:"burst,omitempty"`
+	DryRun      bool                   `protobuf:"varint,11,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Reason      string                 `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	Created     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created,proto3" json:"created,omitempty"`
+	Expires     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=expires,proto3" json:"expires,omitempty"`
+	// enforced, simulated, or why it has no effect.
+	Effect string `protobuf:"bytes,15,opt,name=effect,proto3" json:"effect,omitempty"`
+	// How many packets it decided, and of those how many were dropped, or would have
+	// been but for the mode or a dry run.
+	Hits          uint64 `protobuf:"varint,16,opt,name=hits,proto3" json:"hits,omitempty"`
+	Dropped       uint64 `protobuf:"varint,17,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	WouldDrop     uint64 `protobuf:"varint,18,opt,name=would_drop,json=wouldDrop,proto3" json:"would_drop,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockRule) Reset() {
+	*x = BlockRule{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockRule) ProtoMessage() {}
+
+func (x *BlockRule) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockRule.ProtoReflect.Descriptor instead.
+func (*BlockRule) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *BlockRule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BlockRule) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *BlockRule) GetFrom() []string {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *BlockRule) GetTo() []string {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *BlockRule) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *BlockRule) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *BlockRule) GetSourcePorts() []string {
+	if x != nil {
+		return x.SourcePorts
+	}
+	return nil
+}
+
+func (x *BlockRule) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *BlockRule) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *BlockRule) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *BlockRule) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *BlockRule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockRule) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *BlockRule) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *BlockRule) GetEffect() string {
+	if x != nil {
+		return x.Effect
+	}
+	return ""
+}
+
+func (x *BlockRule) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
+func (x *BlockRule) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *BlockRule) GetWouldDrop() uint64 {
+	if x != nil {
+		return x.WouldDrop
+	}
+	return 0
+}
+
 type BlockProblem struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
@@ -2161,7 +3074,7 @@ type BlockProblem struct {
 
 func (x *BlockProblem) Reset() {
 	*x = BlockProblem{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +3086,7 @@ func (x *BlockProblem) String() string {
 func (*BlockProblem) ProtoMessage() {}
 
 func (x *BlockProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +3099,7 @@ func (x *BlockProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockProblem.ProtoReflect.Descriptor instead.
 func (*BlockProblem) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BlockProblem) GetPrefix() string {
@@ -2204,16 +3117,26 @@ func (x *BlockProblem) GetReason() string {
 }
 
 type ListBlocksRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Limit         uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	Skip          uint32                 `protobuf:"varint,2,opt,name=skip,proto3" json:"skip,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Limit uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Skip  uint32                 `protobuf:"varint,2,opt,name=skip,proto3" json:"skip,omitempty"`
+	// Only what comes after this network in the order of the list.
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// Only what lies in this network, or contains it.
+	Within string `protobuf:"bytes,4,opt,name=within,proto3" json:"within,omitempty"`
+	// Only what this source asked for.
+	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	// Only what is on this imported list.
+	List string `protobuf:"bytes,6,opt,name=list,proto3" json:"list,omitempty"`
+	// Only the total.
+	Count         bool `protobuf:"varint,7,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListBlocksRequest) Reset() {
 	*x = ListBlocksRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +3148,7 @@ func (x *ListBlocksRequest) String() string {
 func (*ListBlocksRequest) ProtoMessage() {}
 
 func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +3161,7 @@ func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
 func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListBlocksRequest) GetLimit() uint32 {
@@ -2255,17 +3178,55 @@ func (x *ListBlocksRequest) GetSkip() uint32 {
 	return 0
 }
 
+func (x *ListBlocksRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListBlocksRequest) GetWithin() string {
+	if x != nil {
+		return x.Within
+	}
+	return ""
+}
+
+func (x *ListBlocksRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ListBlocksRequest) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
+func (x *ListBlocksRequest) GetCount() bool {
+	if x != nil {
+		return x.Count
+	}
+	return false
+}
+
 type ListBlocksResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Blocks        []*Block               `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
-	Total         uint64                 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Blocks []*Block               `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	// How many there are on all pages; 0 in the answer to a request with after.
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// The after of the next page; empty when this is the last one.
+	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListBlocksResponse) Reset() {
 	*x = ListBlocksResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2277,7 +3238,7 @@ func (x *ListBlocksResponse) String() string {
 func (*ListBlocksResponse) ProtoMessage() {}
 
 func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2290,7 +3251,7 @@ func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
 func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListBlocksResponse) GetBlocks() []*Block {
@@ -2307,6 +3268,13 @@ func (x *ListBlocksResponse) GetTotal() uint64 {
 	return 0
 }
 
+func (x *ListBlocksResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type Block struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Prefix  string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
@@ -2316,15 +3284,22 @@ type Block struct {
 	Expires *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"`
 	AlertId string                 `protobuf:"bytes,6,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
 	// enforced, simulated, or why it has no effect.
-	Effect        string `protobuf:"bytes,7,opt,name=effect,proto3" json:"effect,omitempty"`
-	Hits          uint64 `protobuf:"varint,8,opt,name=hits,proto3" json:"hits,omitempty"`
+	Effect string `protobuf:"bytes,7,opt,name=effect,proto3" json:"effect,omitempty"`
+	Hits   uint64 `protobuf:"varint,8,opt,name=hits,proto3" json:"hits,omitempty"`
+	// The imported list that it is on; empty for one that was asked for by itself.
+	List string `protobuf:"bytes,9,opt,name=list,proto3" json:"list,omitempty"`
+	// block, limit or monitor; limit and burst as in BlockRequest.
+	Action        string `protobuf:"bytes,10,opt,name=action,proto3" json:"action,omitempty"`
+	Limit         uint32 `protobuf:"varint,11,opt,name=limit,proto3" json:"limit,omitempty"`
+	Burst         uint32 `protobuf:"varint,12,opt,name=burst,proto3" json:"burst,omitempty"`
+	DryRun        bool   `protobuf:"varint,13,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +3311,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +3324,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Block) GetPrefix() string {
@@ -2408,10 +3383,45 @@ func (x *Block) GetHits() uint64 {
 	return 0
 }
 
+func (x *Block) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
+func (x *Block) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Block) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Block) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *Block) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type CheckResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Prefix string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// allowed, blocked or none
+	// allowed, blocked, limited, monitored or none
 	Verdict       string `protobuf:"bytes,2,opt,name=verdict,proto3" json:"verdict,omitempty"`
 	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2420,7 +3430,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +3442,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +3455,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CheckResponse) GetPrefix() string {
@@ -2483,7 +3493,7 @@ type ModeRequest struct {
 
 func (x *ModeRequest) Reset() {
 	*x = ModeRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +3505,7 @@ func (x *ModeRequest) String() string {
 func (*ModeRequest) ProtoMessage() {}
 
 func (x *ModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +3518,7 @@ func (x *ModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeRequest.ProtoReflect.Descriptor instead.
 func (*ModeRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ModeRequest) GetMode() string {
@@ -2543,7 +3553,7 @@ type ModeResponse struct {
 
 func (x *ModeResponse) Reset() {
 	*x = ModeResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +3565,7 @@ func (x *ModeResponse) String() string {
 func (*ModeResponse) ProtoMessage() {}
 
 func (x *ModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +3578,7 @@ func (x *ModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeResponse.ProtoReflect.Descriptor instead.
 func (*ModeResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ModeResponse) GetMode() string {
@@ -2600,7 +3610,7 @@ type ListQuarantineRequest struct {
 
 func (x *ListQuarantineRequest) Reset() {
 	*x = ListQuarantineRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2612,7 +3622,7 @@ func (x *ListQuarantineRequest) String() string {
 func (*ListQuarantineRequest) ProtoMessage() {}
 
 func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2625,7 +3635,7 @@ func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 type ListQuarantineResponse struct {
@@ -2638,7 +3648,7 @@ type ListQuarantineResponse struct {
 
 func (x *ListQuarantineResponse) Reset() {
 	*x = ListQuarantineResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +3660,7 @@ func (x *ListQuarantineResponse) String() string {
 func (*ListQuarantineResponse) ProtoMessage() {}
 
 func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +3673,7 @@ func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListQuarantineResponse) GetRecords() []*QuarantinedRecord {
@@ -2682,7 +3692,7 @@ type QuarantineRequest struct {
 
 func (x *QuarantineRequest) Reset() {
 	*x = QuarantineRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +3704,7 @@ func (x *QuarantineRequest) String() string {
 func (*QuarantineRequest) ProtoMessage() {}
 
 func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +3717,7 @@ func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineRequest.ProtoReflect.Descriptor instead.
 func (*QuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *QuarantineRequest) GetId() string {
@@ -2745,7 +3755,7 @@ type QuarantinedRecord struct {
 
 func (x *QuarantinedRecord) Reset() {
 	*x = QuarantinedRecord{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2757,7 +3767,7 @@ func (x *QuarantinedRecord) String() string {
 func (*QuarantinedRecord) ProtoMessage() {}
 
 func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2770,7 +3780,7 @@ func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRecord.ProtoReflect.Descriptor instead.
 func (*QuarantinedRecord) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *QuarantinedRecord) GetId() string {
@@ -2865,7 +3875,7 @@ type ShowConfigRequest struct {
 
 func (x *ShowConfigRequest) Reset() {
 	*x = ShowConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +3887,7 @@ func (x *ShowConfigRequest) String() string {
 func (*ShowConfigRequest) ProtoMessage() {}
 
 func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3900,7 @@ func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigRequest.ProtoReflect.Descriptor instead.
 func (*ShowConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 type ShowConfigResponse struct {
@@ -2902,7 +3912,7 @@ type ShowConfigResponse struct {
 
 func (x *ShowConfigResponse) Reset() {
 	*x = ShowConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[38]
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2914,7 +3924,7 @@ func (x *ShowConfigResponse) String() string {
 func (*ShowConfigResponse) ProtoMessage() {}
 
 func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[38]
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2927,7 +3937,7 @@ func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigResponse.ProtoReflect.Descriptor instead.
 func (*ShowConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ShowConfigResponse) GetValues() []*ConfigValue {
@@ -2948,7 +3958,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[39]
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3970,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[39]
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3983,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -3005,7 +4015,7 @@ type ReloadConfigRequest struct {
 
 func (x *ReloadConfigRequest) Reset() {
 	*x = ReloadConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[40]
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +4027,7 @@ func (x *ReloadConfigRequest) String() string {
 func (*ReloadConfigRequest) ProtoMessage() {}
 
 func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[40]
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +4040,7 @@ func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
 func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 type ReloadConfigResponse struct {
@@ -3043,7 +4053,7 @@ type ReloadConfigResponse struct {
 
 func (x *ReloadConfigResponse) Reset() {
 	*x = ReloadConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[41]
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3055,7 +4065,7 @@ func (x *ReloadConfigResponse) String() string {
 func (*ReloadConfigResponse) ProtoMessage() {}
 
 func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[41]
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3068,7 +4078,7 @@ func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
 func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReloadConfigResponse) GetApplied() []string {
@@ -3096,7 +4106,7 @@ type FiltersRequest struct {
 
 func (x *FiltersRequest) Reset() {
 	*x = FiltersRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +4118,7 @@ func (x *FiltersRequest) String() string {
 func (*FiltersRequest) ProtoMessage() {}
 
 func (x *FiltersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +4131,7 @@ func (x *FiltersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FiltersRequest.ProtoReflect.Descriptor instead.
 func (*FiltersRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *FiltersRequest) GetInterfaces() []string {
@@ -3155,7 +4165,7 @@ type FiltersResponse struct {
 
 func (x *FiltersResponse) Reset() {
 	*x = FiltersResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	mi := &file_ironpost_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +4177,7 @@ func (x *FiltersResponse) String() string {
 func (*FiltersResponse) ProtoMessage() {}
 
 func (x *FiltersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	mi := &file_ironpost_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +4190,7 @@ func (x *FiltersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FiltersResponse.ProtoReflect.Descriptor instead.
 func (*FiltersResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *FiltersResponse) GetKernel() string {
@@ -3260,7 +4270,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	mi := &file_ironpost_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3272,7 +4282,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	mi := &file_ironpost_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3285,7 +4295,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Filter) GetInterface() string {
@@ -3445,7 +4455,7 @@ type FilterMap struct {
 
 func (x *FilterMap) Reset() {
 	*x = FilterMap{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	mi := &file_ironpost_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3457,7 +4467,7 @@ func (x *FilterMap) String() string {
 func (*FilterMap) ProtoMessage() {}
 
 func (x *FilterMap) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	mi := &file_ironpost_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3470,7 +4480,7 @@ func (x *FilterMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterMap.ProtoReflect.Descriptor instead.
 func (*FilterMap) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FilterMap) GetName() string {
@@ -3538,7 +4548,7 @@ type DumpFilterRequest struct {
 
 func (x *DumpFilterRequest) Reset() {
 	*x = DumpFilterRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	mi := &file_ironpost_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +4560,7 @@ func (x *DumpFilterRequest) String() string {
 func (*DumpFilterRequest) ProtoMessage() {}
 
 func (x *DumpFilterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	mi := &file_ironpost_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +4573,7 @@ func (x *DumpFilterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpFilterRequest.ProtoReflect.Descriptor instead.
 func (*DumpFilterRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DumpFilterRequest) GetInterface() string {
@@ -3619,7 +4629,7 @@ type DumpFilterResponse struct {
 
 func (x *DumpFilterResponse) Reset() {
 	*x = DumpFilterResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	mi := &file_ironpost_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3631,7 +4641,7 @@ func (x *DumpFilterResponse) String() string {
 func (*DumpFilterResponse) ProtoMessage() {}
 
 func (x *DumpFilterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	mi := &file_ironpost_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3644,7 +4654,7 @@ func (x *DumpFilterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpFilterResponse.ProtoReflect.Descriptor instead.
 func (*DumpFilterResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DumpFilterResponse) GetInterface() string {
@@ -3709,7 +4719,7 @@ type TopSource struct {
 
 func (x *TopSource) Reset() {
 	*x = TopSource{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	mi := &file_ironpost_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3721,7 +4731,7 @@ func (x *TopSource) String() string {
 func (*TopSource) ProtoMessage() {}
 
 func (x *TopSource) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	mi := &file_ironpost_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3734,7 +4744,7 @@ func (x *TopSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopSource.ProtoReflect.Descriptor instead.
 func (*TopSource) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TopSource) GetAddress() string {
@@ -3784,7 +4794,7 @@ type TopPort struct {
 
 func (x *TopPort) Reset() {
 	*x = TopPort{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	mi := &file_ironpost_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3796,7 +4806,7 @@ func (x *TopPort) String() string {
 func (*TopPort) ProtoMessage() {}
 
 func (x *TopPort) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	mi := &file_ironpost_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3809,7 +4819,7 @@ func (x *TopPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopPort.ProtoReflect.Descriptor instead.
 func (*TopPort) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TopPort) GetPort() uint32 {
@@ -3849,7 +4859,7 @@ type FilterEntry struct {
 
 func (x *FilterEntry) Reset() {
 	*x = FilterEntry{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	mi := &file_ironpost_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +4871,7 @@ func (x *FilterEntry) String() string {
 func (*FilterEntry) ProtoMessage() {}
 
 func (x *FilterEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	mi := &file_ironpost_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3874,7 +4884,7 @@ func (x *FilterEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterEntry.ProtoReflect.Descriptor instead.
 func (*FilterEntry) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *FilterEntry) GetPrefix() string {
@@ -3932,7 +4942,7 @@ type CaptureRequest struct {
 
 func (x *CaptureRequest) Reset() {
 	*x = CaptureRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	mi := &file_ironpost_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3944,7 +4954,7 @@ func (x *CaptureRequest) String() string {
 func (*CaptureRequest) ProtoMessage() {}
 
 func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	mi := &file_ironpost_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3957,7 +4967,7 @@ func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
 func (*CaptureRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CaptureRequest) GetInterface() string {
@@ -3993,7 +5003,7 @@ type CaptureResponse struct {
 
 func (x *CaptureResponse) Reset() {
 	*x = CaptureResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	mi := &file_ironpost_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4005,7 +5015,7 @@ func (x *CaptureResponse) String() string {
 func (*CaptureResponse) ProtoMessage() {}
 
 func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	mi := &file_ironpost_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4018,7 +5028,7 @@ func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
 func (*CaptureResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CaptureResponse) GetPackets() []*CapturedPacket {
@@ -4057,7 +5067,7 @@ type CapturedPacket struct {
 
 func (x *CapturedPacket) Reset() {
 	*x = CapturedPacket{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	mi := &file_ironpost_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4069,7 +5079,7 @@ func (x *CapturedPacket) String() string {
 func (*CapturedPacket) ProtoMessage() {}
 
 func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	mi := &file_ironpost_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4082,7 +5092,7 @@ func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
 func (*CapturedPacket) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CapturedPacket) GetTime() *timestamppb.Timestamp {
@@ -4125,7 +5135,7 @@ var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
-	"\rStatusRequest\"\xeb\x06\n" +
+	"\rStatusRequest\"\xa3\a\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x17\n" +
@@ -4151,7 +5161,8 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"cpuSeconds\x12\x1b\n" +
 	"\trss_bytes\x18\x13 \x01(\x04R\brssBytes\x124\n" +
 	"\x16heap_objects_allocated\x18\x14 \x01(\x04R\x14heapObjectsAllocated\x12 \n" +
-	"\vquarantined\x18\x15 \x01(\rR\vquarantined\x1a:\n" +
+	"\vquarantined\x18\x15 \x01(\rR\vquarantined\x126\n" +
+	"\fattributions\x18\x16 \x03(\v2\x12.ironpost.v1.CountR\fattributions\x1a:\n" +
 	"\fPluginsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"J\n" +
@@ -4299,32 +5310,113 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\"6\n" +
 	"\vTailRequest\x12'\n" +
-	"\x05kinds\x18\x01 \x03(\x0e2\x11.ironpost.v1.KindR\x05kinds\"_\n" +
+	"\x05kinds\x18\x01 \x03(\x0e2\x11.ironpost.v1.KindR\x05kinds\"\xbe\x01\n" +
 	"\fBlockRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1f\n" +
 	"\vttl_seconds\x18\x02 \x01(\x01R\n" +
 	"ttlSeconds\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"S\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05burst\x18\x05 \x01(\rR\x05burst\x12\x18\n" +
+	"\amonitor\x18\x06 \x01(\bR\amonitor\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\"S\n" +
 	"\rBlockResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\bR\achanged\x12(\n" +
-	"\x05block\x18\x02 \x01(\v2\x12.ironpost.v1.BlockR\x05block\"?\n" +
+	"\x05block\x18\x02 \x01(\v2\x12.ironpost.v1.BlockR\x05block\"\x86\x01\n" +
 	"\n" +
-	"BlockChunk\x121\n" +
-	"\x06blocks\x18\x01 \x03(\v2\x19.ironpost.v1.BlockRequestR\x06blocks\"\x95\x01\n" +
+	"BlockChunk\x124\n" +
+	"\aoptions\x18\x02 \x01(\v2\x1a.ironpost.v1.ImportOptionsR\aoptions\x12\x0e\n" +
+	"\x02v4\x18\x03 \x01(\fR\x02v4\x12\x0e\n" +
+	"\x02v6\x18\x04 \x01(\fR\x02v6\x12\x14\n" +
+	"\x05total\x18\x05 \x01(\x04R\x05totalJ\x04\b\x01\x10\x02R\x06blocks\"u\n" +
+	"\rImportOptions\x12\x12\n" +
+	"\x04list\x18\x01 \x01(\tR\x04list\x12\x1f\n" +
+	"\vttl_seconds\x18\x02 \x01(\x01R\n" +
+	"ttlSeconds\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\"\x8e\x02\n" +
 	"\x0eImportResponse\x12\x14\n" +
 	"\x05added\x18\x01 \x01(\x04R\x05added\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x04R\tunchanged\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\x04R\arefused\x125\n" +
-	"\bproblems\x18\x04 \x03(\v2\x19.ironpost.v1.BlockProblemR\bproblems\">\n" +
+	"\bproblems\x18\x04 \x03(\v2\x19.ironpost.v1.BlockProblemR\bproblems\x12\x18\n" +
+	"\aremoved\x18\x05 \x01(\x04R\aremoved\x12\x18\n" +
+	"\askipped\x18\x06 \x01(\x04R\askipped\x12\x17\n" +
+	"\adry_run\x18\a \x01(\bR\x06dryRun\x12*\n" +
+	"\x04list\x18\b \x01(\v2\x16.ironpost.v1.BlockListR\x04list\"\x13\n" +
+	"\x11BlockListsRequest\"B\n" +
+	"\x12BlockListsResponse\x12,\n" +
+	"\x05lists\x18\x01 \x03(\v2\x16.ironpost.v1.BlockListR\x05lists\"&\n" +
+	"\x10BlockListRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xbf\x01\n" +
+	"\tBlockList\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bnetworks\x18\x02 \x01(\x04R\bnetworks\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x124\n" +
+	"\acreated\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\aexpires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\xe7\x02\n" +
+	"\x10BlockRuleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bpriority\x18\x02 \x01(\rR\bpriority\x12\x12\n" +
+	"\x04from\x18\x03 \x03(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x03(\tR\x02to\x12\x1a\n" +
+	"\bprotocol\x18\x05 \x01(\tR\bprotocol\x12\x14\n" +
+	"\x05ports\x18\x06 \x03(\tR\x05ports\x12!\n" +
+	"\fsource_ports\x18\a \x03(\tR\vsourcePorts\x12\x16\n" +
+	"\x06action\x18\b \x01(\tR\x06action\x12\x14\n" +
+	"\x05limit\x18\t \x01(\rR\x05limit\x12\x14\n" +
+	"\x05burst\x18\n" +
+	" \x01(\rR\x05burst\x12\x17\n" +
+	"\adry_run\x18\v \x01(\bR\x06dryRun\x12\x1f\n" +
+	"\vttl_seconds\x18\f \x01(\x01R\n" +
+	"ttlSeconds\x12\x16\n" +
+	"\x06reason\x18\r \x01(\tR\x06reason\x12\x14\n" +
+	"\x05force\x18\x0e \x01(\bR\x05force\"u\n" +
+	"\x11BlockRuleResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12*\n" +
+	"\x04rule\x18\x02 \x01(\v2\x16.ironpost.v1.BlockRuleR\x04rule\x12\x1a\n" +
+	"\bwarnings\x18\x03 \x03(\tR\bwarnings\",\n" +
+	"\x16RemoveBlockRuleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
+	"\x15ListBlockRulesRequest\"F\n" +
+	"\x16ListBlockRulesResponse\x12,\n" +
+	"\x05rules\x18\x01 \x03(\v2\x16.ironpost.v1.BlockRuleR\x05rules\"\xfa\x03\n" +
+	"\tBlockRule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bpriority\x18\x02 \x01(\rR\bpriority\x12\x12\n" +
+	"\x04from\x18\x03 \x03(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x03(\tR\x02to\x12\x1a\n" +
+	"\bprotocol\x18\x05 \x01(\tR\bprotocol\x12\x14\n" +
+	"\x05ports\x18\x06 \x03(\tR\x05ports\x12!\n" +
+	"\fsource_ports\x18\a \x03(\tR\vsourcePorts\x12\x16\n" +
+	"\x06action\x18\b \x01(\tR\x06action\x12\x14\n" +
+	"\x05limit\x18\t \x01(\rR\x05limit\x12\x14\n" +
+	"\x05burst\x18\n" +
+	" \x01(\rR\x05burst\x12\x17\n" +
+	"\adry_run\x18\v \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06reason\x18\f \x01(\tR\x06reason\x124\n" +
+	"\acreated\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\aexpires\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x16\n" +
+	"\x06effect\x18\x0f \x01(\tR\x06effect\x12\x12\n" +
+	"\x04hits\x18\x10 \x01(\x04R\x04hits\x12\x18\n" +
+	"\adropped\x18\x11 \x01(\x04R\adropped\x12\x1d\n" +
+	"\n" +
+	"would_drop\x18\x12 \x01(\x04R\twouldDrop\">\n" +
 	"\fBlockProblem\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"=\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xad\x01\n" +
 	"\x11ListBlocksRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\x12\x12\n" +
-	"\x04skip\x18\x02 \x01(\rR\x04skip\"V\n" +
+	"\x04skip\x18\x02 \x01(\rR\x04skip\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\x12\x16\n" +
+	"\x06within\x18\x04 \x01(\tR\x06within\x12\x16\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\x12\x12\n" +
+	"\x04list\x18\x06 \x01(\tR\x04list\x12\x14\n" +
+	"\x05count\x18\a \x01(\bR\x05count\"j\n" +
 	"\x12ListBlocksResponse\x12*\n" +
 	"\x06blocks\x18\x01 \x03(\v2\x12.ironpost.v1.BlockR\x06blocks\x12\x14\n" +
-	"\x05total\x18\x02 \x01(\x04R\x05total\"\x82\x02\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\"\xf3\x02\n" +
 	"\x05Block\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -4333,7 +5425,13 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\aexpires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x19\n" +
 	"\balert_id\x18\x06 \x01(\tR\aalertId\x12\x16\n" +
 	"\x06effect\x18\a \x01(\tR\x06effect\x12\x12\n" +
-	"\x04hits\x18\b \x01(\x04R\x04hits\"Y\n" +
+	"\x04hits\x18\b \x01(\x04R\x04hits\x12\x12\n" +
+	"\x04list\x18\t \x01(\tR\x04list\x12\x16\n" +
+	"\x06action\x18\n" +
+	" \x01(\tR\x06action\x12\x14\n" +
+	"\x05limit\x18\v \x01(\rR\x05limit\x12\x14\n" +
+	"\x05burst\x18\f \x01(\rR\x05burst\x12\x17\n" +
+	"\adry_run\x18\r \x01(\bR\x06dryRun\"Y\n" +
 	"\rCheckResponse\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x16\n" +
@@ -4467,7 +5565,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x06length\x18\x02 \x01(\rR\x06length\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
 	"\averdict\x18\x04 \x01(\tR\averdict\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\x81\x14\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\x98\x17\n" +
 	"\aControl\x12A\n" +
 	"\x06Status\x12\x1a.ironpost.v1.StatusRequest\x1a\x1b.ironpost.v1.StatusResponse\x12P\n" +
 	"\vListPlugins\x12\x1f.ironpost.v1.ListPluginsRequest\x1a .ironpost.v1.ListPluginsResponse\x12I\n" +
@@ -4489,7 +5587,12 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\vRemoveBlock\x12\x19.ironpost.v1.BlockRequest\x1a\x1a.ironpost.v1.BlockResponse\x12M\n" +
 	"\n" +
 	"ListBlocks\x12\x1e.ironpost.v1.ListBlocksRequest\x1a\x1f.ironpost.v1.ListBlocksResponse\x12F\n" +
-	"\fImportBlocks\x12\x17.ironpost.v1.BlockChunk\x1a\x1b.ironpost.v1.ImportResponse(\x01\x12A\n" +
+	"\fImportBlocks\x12\x17.ironpost.v1.BlockChunk\x1a\x1b.ironpost.v1.ImportResponse(\x01\x12Q\n" +
+	"\x0eListBlockLists\x12\x1e.ironpost.v1.BlockListsRequest\x1a\x1f.ironpost.v1.BlockListsResponse\x12H\n" +
+	"\x0fRemoveBlockList\x12\x1d.ironpost.v1.BlockListRequest\x1a\x16.ironpost.v1.BlockList\x12M\n" +
+	"\fAddBlockRule\x12\x1d.ironpost.v1.BlockRuleRequest\x1a\x1e.ironpost.v1.BlockRuleResponse\x12N\n" +
+	"\x0fRemoveBlockRule\x12#.ironpost.v1.RemoveBlockRuleRequest\x1a\x16.ironpost.v1.BlockRule\x12Y\n" +
+	"\x0eListBlockRules\x12\".ironpost.v1.ListBlockRulesRequest\x1a#.ironpost.v1.ListBlockRulesResponse\x12A\n" +
 	"\bAddAllow\x12\x19.ironpost.v1.BlockRequest\x1a\x1a.ironpost.v1.BlockResponse\x12D\n" +
 	"\vRemoveAllow\x12\x19.ironpost.v1.BlockRequest\x1a\x1a.ironpost.v1.BlockResponse\x12M\n" +
 	"\n" +
@@ -4523,7 +5626,7 @@ func file_ironpost_v1_control_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_control_proto_rawDescData
 }
 
-var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_ironpost_v1_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: ironpost.v1.StatusRequest
 	(*StatusResponse)(nil),         // 1: ironpost.v1.StatusResponse
@@ -4550,168 +5653,198 @@ var file_ironpost_v1_control_proto_goTypes = []any{
 	(*BlockRequest)(nil),           // 22: ironpost.v1.BlockRequest
 	(*BlockResponse)(nil),          // 23: ironpost.v1.BlockResponse
 	(*BlockChunk)(nil),             // 24: ironpost.v1.BlockChunk
-	(*ImportResponse)(nil),         // 25: ironpost.v1.ImportResponse
-	(*BlockProblem)(nil),           // 26: ironpost.v1.BlockProblem
-	(*ListBlocksRequest)(nil),      // 27: ironpost.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),     // 28: ironpost.v1.ListBlocksResponse
-	(*Block)(nil),                  // 29: ironpost.v1.Block
-	(*CheckResponse)(nil),          // 30: ironpost.v1.CheckResponse
-	(*ModeRequest)(nil),            // 31: ironpost.v1.ModeRequest
-	(*ModeResponse)(nil),           // 32: ironpost.v1.ModeResponse
-	(*ListQuarantineRequest)(nil),  // 33: ironpost.v1.ListQuarantineRequest
-	(*ListQuarantineResponse)(nil), // 34: ironpost.v1.ListQuarantineResponse
-	(*QuarantineRequest)(nil),      // 35: ironpost.v1.QuarantineRequest
-	(*QuarantinedRecord)(nil),      // 36: ironpost.v1.QuarantinedRecord
-	(*ShowConfigRequest)(nil),      // 37: ironpost.v1.ShowConfigRequest
-	(*ShowConfigResponse)(nil),     // 38: ironpost.v1.ShowConfigResponse
-	(*ConfigValue)(nil),            // 39: ironpost.v1.ConfigValue
-	(*ReloadConfigRequest)(nil),    // 40: ironpost.v1.ReloadConfigRequest
-	(*ReloadConfigResponse)(nil),   // 41: ironpost.v1.ReloadConfigResponse
-	(*FiltersRequest)(nil),         // 42: ironpost.v1.FiltersRequest
-	(*FiltersResponse)(nil),        // 43: ironpost.v1.FiltersResponse
-	(*Filter)(nil),                 // 44: ironpost.v1.Filter
-	(*FilterMap)(nil),              // 45: ironpost.v1.FilterMap
-	(*DumpFilterRequest)(nil),      // 46: ironpost.v1.DumpFilterRequest
-	(*DumpFilterResponse)(nil),     // 47: ironpost.v1.DumpFilterResponse
-	(*TopSource)(nil),              // 48: ironpost.v1.TopSource
-	(*TopPort)(nil),                // 49: ironpost.v1.TopPort
-	(*FilterEntry)(nil),            // 50: ironpost.v1.FilterEntry
-	(*CaptureRequest)(nil),         // 51: ironpost.v1.CaptureRequest
-	(*CaptureResponse)(nil),        // 52: ironpost.v1.CaptureResponse
-	(*CapturedPacket)(nil),         // 53: ironpost.v1.CapturedPacket
-	nil,                            // 54: ironpost.v1.StatusResponse.PluginsEntry
-	(*timestamppb.Timestamp)(nil),  // 55: google.protobuf.Timestamp
-	(*Count)(nil),                  // 56: ironpost.v1.Count
-	(*Description)(nil),            // 57: ironpost.v1.Description
-	(*Permissions)(nil),            // 58: ironpost.v1.Permissions
-	(Kind)(0),                      // 59: ironpost.v1.Kind
-	(*ListRulesRequest)(nil),       // 60: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),           // 61: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),          // 62: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),      // 63: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                  // 64: ironpost.v1.Batch
-	(*UpdateResponse)(nil),         // 65: ironpost.v1.UpdateResponse
+	(*ImportOptions)(nil),          // 25: ironpost.v1.ImportOptions
+	(*ImportResponse)(nil),         // 26: ironpost.v1.ImportResponse
+	(*BlockListsRequest)(nil),      // 27: ironpost.v1.BlockListsRequest
+	(*BlockListsResponse)(nil),     // 28: ironpost.v1.BlockListsResponse
+	(*BlockListRequest)(nil),       // 29: ironpost.v1.BlockListRequest
+	(*BlockList)(nil),              // 30: ironpost.v1.BlockList
+	(*BlockRuleRequest)(nil),       // 31: ironpost.v1.BlockRuleRequest
+	(*BlockRuleResponse)(nil),      // 32: ironpost.v1.BlockRuleResponse
+	(*RemoveBlockRuleRequest)(nil), // 33: ironpost.v1.RemoveBlockRuleRequest
+	(*ListBlockRulesRequest)(nil),  // 34: ironpost.v1.ListBlockRulesRequest
+	(*ListBlockRulesResponse)(nil), // 35: ironpost.v1.ListBlockRulesResponse
+	(*BlockRule)(nil),              // 36: ironpost.v1.BlockRule
+	(*BlockProblem)(nil),           // 37: ironpost.v1.BlockProblem
+	(*ListBlocksRequest)(nil),      // 38: ironpost.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),     // 39: ironpost.v1.ListBlocksResponse
+	(*Block)(nil),                  // 40: ironpost.v1.Block
+	(*CheckResponse)(nil),          // 41: ironpost.v1.CheckResponse
+	(*ModeRequest)(nil),            // 42: ironpost.v1.ModeRequest
+	(*ModeResponse)(nil),           // 43: ironpost.v1.ModeResponse
+	(*ListQuarantineRequest)(nil),  // 44: ironpost.v1.ListQuarantineRequest
+	(*ListQuarantineResponse)(nil), // 45: ironpost.v1.ListQuarantineResponse
+	(*QuarantineRequest)(nil),      // 46: ironpost.v1.QuarantineRequest
+	(*QuarantinedRecord)(nil),      // 47: ironpost.v1.QuarantinedRecord
+	(*ShowConfigRequest)(nil),      // 48: ironpost.v1.ShowConfigRequest
+	(*ShowConfigResponse)(nil),     // 49: ironpost.v1.ShowConfigResponse
+	(*ConfigValue)(nil),            // 50: ironpost.v1.ConfigValue
+	(*ReloadConfigRequest)(nil),    // 51: ironpost.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),   // 52: ironpost.v1.ReloadConfigResponse
+	(*FiltersRequest)(nil),         // 53: ironpost.v1.FiltersRequest
+	(*FiltersResponse)(nil),        // 54: ironpost.v1.FiltersResponse
+	(*Filter)(nil),                 // 55: ironpost.v1.Filter
+	(*FilterMap)(nil),              // 56: ironpost.v1.FilterMap
+	(*DumpFilterRequest)(nil),      // 57: ironpost.v1.DumpFilterRequest
+	(*DumpFilterResponse)(nil),     // 58: ironpost.v1.DumpFilterResponse
+	(*TopSource)(nil),              // 59: ironpost.v1.TopSource
+	(*TopPort)(nil),                // 60: ironpost.v1.TopPort
+	(*FilterEntry)(nil),            // 61: ironpost.v1.FilterEntry
+	(*CaptureRequest)(nil),         // 62: ironpost.v1.CaptureRequest
+	(*CaptureResponse)(nil),        // 63: ironpost.v1.CaptureResponse
+	(*CapturedPacket)(nil),         // 64: ironpost.v1.CapturedPacket
+	nil,                            // 65: ironpost.v1.StatusResponse.PluginsEntry
+	(*timestamppb.Timestamp)(nil),  // 66: google.protobuf.Timestamp
+	(*Count)(nil),                  // 67: ironpost.v1.Count
+	(*Description)(nil),            // 68: ironpost.v1.Description
+	(*Permissions)(nil),            // 69: ironpost.v1.Permissions
+	(Kind)(0),                      // 70: ironpost.v1.Kind
+	(*ListRulesRequest)(nil),       // 71: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),           // 72: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),          // 73: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),      // 74: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                  // 75: ironpost.v1.Batch
+	(*UpdateResponse)(nil),         // 76: ironpost.v1.UpdateResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
-	55, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	54, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
+	66, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	65, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
 	2,  // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
 	3,  // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
 	4,  // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
-	56, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
+	67, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
 	5,  // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
-	56, // 7: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
-	55, // 8: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
-	55, // 9: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
-	8,  // 10: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
-	8,  // 11: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
-	57, // 12: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
-	58, // 13: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
-	56, // 14: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
-	14, // 15: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
-	55, // 16: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
-	58, // 17: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
-	57, // 18: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
-	58, // 19: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
-	20, // 20: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
-	55, // 21: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
-	59, // 22: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
-	29, // 23: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
-	22, // 24: ironpost.v1.BlockChunk.blocks:type_name -> ironpost.v1.BlockRequest
-	26, // 25: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
-	29, // 26: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
-	55, // 27: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
-	55, // 28: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
-	55, // 29: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
-	36, // 30: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
-	55, // 31: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
-	55, // 32: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
-	39, // 33: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
-	44, // 34: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
-	55, // 35: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
-	56, // 36: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
-	45, // 37: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
-	55, // 38: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
-	55, // 39: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
-	48, // 40: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
-	49, // 41: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
-	50, // 42: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
-	55, // 43: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
-	53, // 44: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
-	55, // 45: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
-	0,  // 46: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	6,  // 47: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	9,  // 48: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	9,  // 49: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 50: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 51: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 52: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	12, // 53: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	18, // 54: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	60, // 55: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	21, // 56: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	61, // 57: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	62, // 58: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	22, // 59: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	22, // 60: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	27, // 61: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	24, // 62: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	22, // 63: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	22, // 64: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	27, // 65: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	22, // 66: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	31, // 67: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	31, // 68: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	33, // 69: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
-	35, // 70: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	35, // 71: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	35, // 72: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	42, // 73: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
-	42, // 74: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
-	42, // 75: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
-	46, // 76: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
-	51, // 77: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
-	37, // 78: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	40, // 79: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	1,  // 80: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	7,  // 81: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	10, // 82: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 83: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 84: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 85: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11, // 86: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	13, // 87: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	19, // 88: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	63, // 89: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	64, // 90: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	64, // 91: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	65, // 92: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	23, // 93: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	23, // 94: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	28, // 95: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	25, // 96: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	23, // 97: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	23, // 98: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	28, // 99: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	30, // 100: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	32, // 101: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	32, // 102: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	34, // 103: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
-	36, // 104: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	36, // 105: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	36, // 106: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	43, // 107: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
-	43, // 108: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
-	43, // 109: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
-	47, // 110: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
-	52, // 111: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
-	38, // 112: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	41, // 113: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	80, // [80:114] is the sub-list for method output_type
-	46, // [46:80] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	67, // 7: ironpost.v1.StatusResponse.attributions:type_name -> ironpost.v1.Count
+	67, // 8: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
+	66, // 9: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
+	66, // 10: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
+	8,  // 11: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
+	8,  // 12: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
+	68, // 13: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
+	69, // 14: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
+	67, // 15: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
+	14, // 16: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
+	66, // 17: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
+	69, // 18: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
+	68, // 19: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
+	69, // 20: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
+	20, // 21: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
+	66, // 22: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
+	70, // 23: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
+	40, // 24: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
+	25, // 25: ironpost.v1.BlockChunk.options:type_name -> ironpost.v1.ImportOptions
+	37, // 26: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
+	30, // 27: ironpost.v1.ImportResponse.list:type_name -> ironpost.v1.BlockList
+	30, // 28: ironpost.v1.BlockListsResponse.lists:type_name -> ironpost.v1.BlockList
+	66, // 29: ironpost.v1.BlockList.created:type_name -> google.protobuf.Timestamp
+	66, // 30: ironpost.v1.BlockList.expires:type_name -> google.protobuf.Timestamp
+	36, // 31: ironpost.v1.BlockRuleResponse.rule:type_name -> ironpost.v1.BlockRule
+	36, // 32: ironpost.v1.ListBlockRulesResponse.rules:type_name -> ironpost.v1.BlockRule
+	66, // 33: ironpost.v1.BlockRule.created:type_name -> google.protobuf.Timestamp
+	66, // 34: ironpost.v1.BlockRule.expires:type_name -> google.protobuf.Timestamp
+	40, // 35: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
+	66, // 36: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
+	66, // 37: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
+	66, // 38: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
+	47, // 39: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
+	66, // 40: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
+	66, // 41: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
+	50, // 42: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
+	55, // 43: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
+	66, // 44: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
+	67, // 45: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
+	56, // 46: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
+	66, // 47: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
+	66, // 48: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
+	59, // 49: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
+	60, // 50: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
+	61, // 51: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
+	66, // 52: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
+	64, // 53: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
+	66, // 54: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
+	0,  // 55: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	6,  // 56: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	9,  // 57: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	9,  // 58: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 59: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 60: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 61: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	12, // 62: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	18, // 63: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	71, // 64: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	21, // 65: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	72, // 66: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	73, // 67: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	22, // 68: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	22, // 69: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	38, // 70: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	24, // 71: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	27, // 72: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
+	29, // 73: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
+	31, // 74: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
+	33, // 75: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
+	34, // 76: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
+	22, // 77: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	22, // 78: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	38, // 79: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	22, // 80: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	42, // 81: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	42, // 82: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	44, // 83: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	46, // 84: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	46, // 85: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	46, // 86: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	53, // 87: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
+	53, // 88: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
+	53, // 89: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
+	57, // 90: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
+	62, // 91: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
+	48, // 92: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	51, // 93: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	1,  // 94: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	7,  // 95: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	10, // 96: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 97: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 98: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 99: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11, // 100: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	13, // 101: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	19, // 102: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	74, // 103: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	75, // 104: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	75, // 105: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	76, // 106: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	23, // 107: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	23, // 108: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	39, // 109: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	26, // 110: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	28, // 111: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
+	30, // 112: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
+	32, // 113: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
+	36, // 114: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
+	35, // 115: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
+	23, // 116: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	23, // 117: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	39, // 118: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	41, // 119: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	43, // 120: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	43, // 121: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	45, // 122: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	47, // 123: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	47, // 124: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	47, // 125: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	54, // 126: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
+	54, // 127: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
+	54, // 128: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
+	58, // 129: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
+	63, // 130: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
+	49, // 131: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	52, // 132: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	94, // [94:133] is the sub-list for method output_type
+	55, // [55:94] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
@@ -4727,7 +5860,7 @@ func file_ironpost_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_control_proto_rawDesc), len(file_ironpost_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   55,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -36,6 +36,11 @@ const (
 	Control_RemoveBlock_FullMethodName      = "/ironpost.v1.Control/RemoveBlock"
 	Control_ListBlocks_FullMethodName       = "/ironpost.v1.Control/ListBlocks"
 	Control_ImportBlocks_FullMethodName     = "/ironpost.v1.Control/ImportBlocks"
+	Control_ListBlockLists_FullMethodName   = "/ironpost.v1.Control/ListBlockLists"
+	Control_RemoveBlockList_FullMethodName  = "/ironpost.v1.Control/RemoveBlockList"
+	Control_AddBlockRule_FullMethodName     = "/ironpost.v1.Control/AddBlockRule"
+	Control_RemoveBlockRule_FullMethodName  = "/ironpost.v1.Control/RemoveBlockRule"
+	Control_ListBlockRules_FullMethodName   = "/ironpost.v1.Control/ListBlockRules"
 	Control_AddAllow_FullMethodName         = "/ironpost.v1.Control/AddAllow"
 	Control_RemoveAllow_FullMethodName      = "/ironpost.v1.Control/RemoveAllow"
 	Control_ListAllows_FullMethodName       = "/ironpost.v1.Control/ListAllows"
@@ -88,9 +93,20 @@ type ControlClient interface {
 	AddBlock(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
 	RemoveBlock(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
 	ListBlocks(ctx context.Context, in *ListBlocksRequest, opts ...grpc.CallOption) (*ListBlocksResponse, error)
-	// ImportBlocks adds many blocks; what cannot be added is named in the answer
-	// and stops nothing.
+	// ImportBlocks puts networks on a list, all of them or, after an error, none.
+	// Those that are never blocked are named in the answer and stop nothing. It is
+	// done when it answers: in force, and on the disk.
 	ImportBlocks(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[BlockChunk, ImportResponse], error)
+	// ListBlockLists names the lists that were imported.
+	ListBlockLists(ctx context.Context, in *BlockListsRequest, opts ...grpc.CallOption) (*BlockListsResponse, error)
+	// RemoveBlockList ends every block of a list.
+	RemoveBlockList(ctx context.Context, in *BlockListRequest, opts ...grpc.CallOption) (*BlockList, error)
+	// AddBlockRule adds a rule about some of the traffic of some addresses, or puts
+	// it in the place of the one of that name.
+	AddBlockRule(ctx context.Context, in *BlockRuleRequest, opts ...grpc.CallOption) (*BlockRuleResponse, error)
+	RemoveBlockRule(ctx context.Context, in *RemoveBlockRuleRequest, opts ...grpc.CallOption) (*BlockRule, error)
+	// ListBlockRules returns the rules in the order in which they are asked.
+	ListBlockRules(ctx context.Context, in *ListBlockRulesRequest, opts ...grpc.CallOption) (*ListBlockRulesResponse, error)
 	AddAllow(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
 	RemoveAllow(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
 	ListAllows(ctx context.Context, in *ListBlocksRequest, opts ...grpc.CallOption) (*ListBlocksResponse, error)
@@ -327,6 +343,56 @@ func (c *controlClient) ImportBlocks(ctx context.Context, opts ...grpc.CallOptio
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Control_ImportBlocksClient = grpc.ClientStreamingClient[BlockChunk, ImportResponse]
 
+func (c *controlClient) ListBlockLists(ctx context.Context, in *BlockListsRequest, opts ...grpc.CallOption) (*BlockListsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BlockListsResponse)
+	err := c.cc.Invoke(ctx, Control_ListBlockLists_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) RemoveBlockList(ctx context.Context, in *BlockListRequest, opts ...grpc.CallOption) (*BlockList, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BlockList)
+	err := c.cc.Invoke(ctx, Control_RemoveBlockList_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) AddBlockRule(ctx context.Context, in *BlockRuleRequest, opts ...grpc.CallOption) (*BlockRuleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BlockRuleResponse)
+	err := c.cc.Invoke(ctx, Control_AddBlockRule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) RemoveBlockRule(ctx context.Context, in *RemoveBlockRuleRequest, opts ...grpc.CallOption) (*BlockRule, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BlockRule)
+	err := c.cc.Invoke(ctx, Control_RemoveBlockRule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ListBlockRules(ctx context.Context, in *ListBlockRulesRequest, opts ...grpc.CallOption) (*ListBlockRulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBlockRulesResponse)
+	err := c.cc.Invoke(ctx, Control_ListBlockRules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlClient) AddAllow(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BlockResponse)
@@ -539,9 +605,20 @@ type ControlServer interface {
 	AddBlock(context.Context, *BlockRequest) (*BlockResponse, error)
 	RemoveBlock(context.Context, *BlockRequest) (*BlockResponse, error)
 	ListBlocks(context.Context, *ListBlocksRequest) (*ListBlocksResponse, error)
-	// ImportBlocks adds many blocks; what cannot be added is named in the answer
-	// and stops nothing.
+	// ImportBlocks puts networks on a list, all of them or, after an error, none.
+	// Those that are never blocked are named in the answer and stop nothing. It is
+	// done when it answers: in force, and on the disk.
 	ImportBlocks(grpc.ClientStreamingServer[BlockChunk, ImportResponse]) error
+	// ListBlockLists names the lists that were imported.
+	ListBlockLists(context.Context, *BlockListsRequest) (*BlockListsResponse, error)
+	// RemoveBlockList ends every block of a list.
+	RemoveBlockList(context.Context, *BlockListRequest) (*BlockList, error)
+	// AddBlockRule adds a rule about some of the traffic of some addresses, or puts
+	// it in the place of the one of that name.
+	AddBlockRule(context.Context, *BlockRuleRequest) (*BlockRuleResponse, error)
+	RemoveBlockRule(context.Context, *RemoveBlockRuleRequest) (*BlockRule, error)
+	// ListBlockRules returns the rules in the order in which they are asked.
+	ListBlockRules(context.Context, *ListBlockRulesRequest) (*ListBlockRulesResponse, error)
 	AddAllow(context.Context, *BlockRequest) (*BlockResponse, error)
 	RemoveAllow(context.Context, *BlockRequest) (*BlockResponse, error)
 	ListAllows(context.Context, *ListBlocksRequest) (*ListBlocksResponse, error)
@@ -628,6 +705,21 @@ func (UnimplementedControlServer) ListBlocks(context.Context, *ListBlocksRequest
 }
 func (UnimplementedControlServer) ImportBlocks(grpc.ClientStreamingServer[BlockChunk, ImportResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportBlocks not implemented")
+}
+func (UnimplementedControlServer) ListBlockLists(context.Context, *BlockListsRequest) (*BlockListsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBlockLists not implemented")
+}
+func (UnimplementedControlServer) RemoveBlockList(context.Context, *BlockListRequest) (*BlockList, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveBlockList not implemented")
+}
+func (UnimplementedControlServer) AddBlockRule(context.Context, *BlockRuleRequest) (*BlockRuleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddBlockRule not implemented")
+}
+func (UnimplementedControlServer) RemoveBlockRule(context.Context, *RemoveBlockRuleRequest) (*BlockRule, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveBlockRule not implemented")
+}
+func (UnimplementedControlServer) ListBlockRules(context.Context, *ListBlockRulesRequest) (*ListBlockRulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBlockRules not implemented")
 }
 func (UnimplementedControlServer) AddAllow(context.Context, *BlockRequest) (*BlockResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddAllow not implemented")
@@ -974,6 +1066,96 @@ func _Control_ImportBlocks_Handler(srv interface{}, stream grpc.ServerStream) er
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Control_ImportBlocksServer = grpc.ClientStreamingServer[BlockChunk, ImportResponse]
+
+func _Control_ListBlockLists_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BlockListsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListBlockLists(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListBlockLists_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListBlockLists(ctx, req.(*BlockListsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_RemoveBlockList_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BlockListRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).RemoveBlockList(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_RemoveBlockList_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).RemoveBlockList(ctx, req.(*BlockListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_AddBlockRule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BlockRuleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).AddBlockRule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_AddBlockRule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).AddBlockRule(ctx, req.(*BlockRuleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_RemoveBlockRule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveBlockRuleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).RemoveBlockRule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_RemoveBlockRule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).RemoveBlockRule(ctx, req.(*RemoveBlockRuleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ListBlockRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBlockRulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListBlockRules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListBlockRules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListBlockRules(ctx, req.(*ListBlockRulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Control_AddAllow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(BlockRequest)
@@ -1332,6 +1514,26 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListBlocks",
 			Handler:    _Control_ListBlocks_Handler,
+		},
+		{
+			MethodName: "ListBlockLists",
+			Handler:    _Control_ListBlockLists_Handler,
+		},
+		{
+			MethodName: "RemoveBlockList",
+			Handler:    _Control_RemoveBlockList_Handler,
+		},
+		{
+			MethodName: "AddBlockRule",
+			Handler:    _Control_AddBlockRule_Handler,
+		},
+		{
+			MethodName: "RemoveBlockRule",
+			Handler:    _Control_RemoveBlockRule_Handler,
+		},
+		{
+			MethodName: "ListBlockRules",
+			Handler:    _Control_ListBlockRules_Handler,
 		},
 		{
 			MethodName: "AddAllow",

@@ -109,16 +109,32 @@ const (
 	capSetUID        = 7
 	capNetAdmin      = 12
 	capSysAdmin      = 21
+	capPerfmon       = 38
 	capBPF           = 39
 )
 
 // privileges judges a set of effective capabilities.
 func privileges(set uint64) []Check {
 	has := func(bit int) bool { return set>>bit&1 == 1 }
-	xdp := Check{Name: "xdp privileges", Verdict: OK, Found: "CAP_BPF and CAP_NET_ADMIN", Needed: "watching interfaces and blocking"}
-	if !has(capNetAdmin) || !has(capBPF) && !has(capSysAdmin) {
-		xdp.Verdict, xdp.Found = Missing, "no CAP_BPF or no CAP_NET_ADMIN"
-		xdp.Mend = "run as root, or grant AmbientCapabilities=CAP_BPF CAP_NET_ADMIN in the systemd unit"
+	xdp := Check{Name: "xdp privileges", Verdict: OK, Found: "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN", Needed: "watching interfaces and blocking"}
+	// CAP_SYS_ADMIN stands for the two that were once a part of it. Without
+	// CAP_PERFMON the kernel's verifier refuses the program.
+	var lacks []string
+	for _, need := range []struct {
+		name string
+		has  bool
+	}{
+		{"CAP_BPF", has(capBPF) || has(capSysAdmin)},
+		{"CAP_PERFMON", has(capPerfmon) || has(capSysAdmin)},
+		{"CAP_NET_ADMIN", has(capNetAdmin)},
+	} {
+		if !need.has {
+			lacks = append(lacks, need.name)
+		}
+	}
+	if len(lacks) > 0 {
+		xdp.Verdict, xdp.Found = Missing, "no "+strings.Join(lacks, ", no ")
+		xdp.Mend = "run as root, or grant AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN in the systemd unit"
 	}
 	users := Check{Name: "plugin users", Verdict: OK, Found: "CAP_SETUID and CAP_SETGID", Needed: "running every plugin as a user of its own"}
 	if !has(capSetUID) || !has(capSetGID) {

@@ -53,7 +53,8 @@ func TestPrivileges(t *testing.T) {
 	}{
 		{"nothing", 0, []Verdict{Missing, Warn, Warn}},
 		{"root", 0x1ffffffffff, []Verdict{OK, OK, OK}},
-		{"bpf and net", 1<<capBPF | 1<<capNetAdmin, []Verdict{OK, Warn, Warn}},
+		{"bpf, perfmon and net", 1<<capBPF | 1<<capPerfmon | 1<<capNetAdmin, []Verdict{OK, Warn, Warn}},
+		{"without perfmon", 1<<capBPF | 1<<capNetAdmin, []Verdict{Missing, Warn, Warn}},
 		{"bpf alone", 1 << capBPF, []Verdict{Missing, Warn, Warn}},
 		{"older kernels: sys_admin", 1<<capSysAdmin | 1<<capNetAdmin, []Verdict{OK, Warn, Warn}},
 	}

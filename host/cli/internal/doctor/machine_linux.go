@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -16,12 +17,12 @@ func writable(path string) bool { return unix.Access(path, unix.R_OK|unix.W_OK) 
 
 // machine makes the checks that only Linux has.
 func machine() []Check {
-	checks := []Check{kernelCheck(release()), btf("/sys/kernel/btf/vmlinux")}
+	checks := []Check{kernelCheck(release())}
 	status, err := os.ReadFile("/proc/self/status")
 	if set, ok := capabilities(string(status)); err == nil && ok {
-		checks = append(checks, privileges(set)...)
+		checks = append(append(checks, privileges(set)...), processes(set))
 	}
-	return append(checks, bpffs("/sys/fs/bpf"), native(xdp.Supports()), landlock(), seccomp("/proc/sys/kernel/seccomp/actions_avail"))
+	return append(checks, jit("/proc/sys/net/core/bpf_jit_enable"), bpffs("/sys/fs/bpf"), native(xdp.Supports()), landlock(), seccomp("/proc/sys/kernel/seccomp/actions_avail"))
 }
 
 func release() string {
@@ -33,11 +34,22 @@ func release() string {
 	return string(name)
 }
 
-func btf(path string) Check {
-	c := Check{Name: "btf", Verdict: OK, Found: path, Needed: "loading the kernel program on any kernel"}
-	if _, err := os.Stat(path); err != nil {
-		c.Verdict, c.Found = Missing, "no "+path
-		c.Mend = "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian and Ubuntu are"
+// jit looks whether the kernel compiles programs, in a file that holds 0 when it
+// interprets them. There is none in a kernel without the compiler.
+func jit(path string) Check {
+	c := Check{Name: "bpf jit", Verdict: OK, Found: "on", Needed: "filtering packets at full speed"}
+	value, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		c.Found = "not to be seen by this user" // some distributions hide it; all have it on
+	case errors.Is(err, fs.ErrNotExist):
+		c.Verdict, c.Found = Warn, "not in this kernel: the packet filter is interpreted, many times slower"
+		c.Mend = "use a kernel built with CONFIG_BPF_JIT=y, as those of Debian and Ubuntu are"
+	case err != nil:
+		c.Verdict, c.Found, c.Mend = Warn, "unknown: "+err.Error(), "look at "+path
+	case strings.TrimSpace(string(value)) == "0":
+		c.Verdict, c.Found = Warn, "off: the packet filter is interpreted, many times slower"
+		c.Mend = "sysctl -w net.core.bpf_jit_enable=1"
 	}
 	return c
 }
@@ -66,6 +78,8 @@ func native(all []xdp.Support, err error) Check {
 		case s.Loopback || !s.Up:
 		case s.Native:
 			can = append(can, s.Interface)
+		case s.Why != "":
+			cannot = append(cannot, s.Interface+" ("+s.Why+")")
 		default:
 			cannot = append(cannot, s.Interface)
 		}
@@ -75,7 +89,7 @@ func native(all []xdp.Support, err error) Check {
 		found = append(found, strings.Join(can, " "))
 	}
 	if len(cannot) > 0 {
-		found = append(found, "generic, slower: "+strings.Join(cannot, " "))
+		found = append(found, "generic, slower: "+strings.Join(cannot, ", "))
 	}
 	c.Found = strings.Join(found, "; ")
 	if len(can) == 0 {

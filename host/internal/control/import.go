@@ -1,0 +1,125 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"google.golang.org/grpc"
+
+	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Limits of imports.
+const (
+	// MaxImport bounds the networks of one import, before what occurs twice is
+	// left out.
+	MaxImport = 1 << 22
+	// MaxProblems bounds the refused networks that an import names.
+	MaxProblems = 100
+)
+
+// DefaultList is the list that an import adds to when it names none.
+const DefaultList = "import"
+
+// listName is what a list may be called.
+var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// CheckListName returns an error that wraps ErrInvalid when no list can have the
+// name.
+func CheckListName(name string) error {
+	if !listName.MatchString(name) {
+		return fmt.Errorf("%w: %.80q is no name of a list: 1 to 64 of the letters, digits, and . _ -, not beginning with one of these", ErrInvalid, name)
+	}
+	return nil
+}
+
+// ImportBlocks collects an import and hands it over when it is whole. There is
+// one at a time, which bounds the memory that networks on their way take.
+func (h *handlers) ImportBlocks(stream grpc.ClientStreamingServer[ironpostv1.BlockChunk, ironpostv1.ImportResponse]) error {
+	importer, ok := h.Blocks.(Importer)
+	if !ok {
+		return unsupported("block import")
+	}
+	select {
+	case h.server.importing <- struct{}{}:
+		defer func() { <-h.server.importing }()
+	case <-stream.Context().Done():
+		return context.Cause(stream.Context())
+	}
+	in, err := receiveImport(stream)
+	if err != nil {
+		return err
+	}
+	resp, err := importer.Import(stream.Context(), in)
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(resp)
+}
+
+func receiveImport(stream grpc.ClientStreamingServer[ironpostv1.BlockChunk, ironpostv1.ImportResponse]) (in Import, err error) {
+	var total uint64
+	for first := true; ; first = false {
+		chunk, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return in, err
+		}
+		if first {
+			if err := in.options(chunk.GetOptions()); err != nil {
+				return in, err
+			}
+		}
+		if total != 0 {
+			return in, fmt.Errorf("%w: an import that goes on after its end", ErrInvalid)
+		}
+		if err := in.Networks.append(chunk.GetV4(), chunk.GetV6()); err != nil {
+			return in, err
+		}
+		total = chunk.GetTotal()
+	}
+	if n := in.Networks.Len(); uint64(n) != total {
+		return in, fmt.Errorf("%w: the import was cut off: %d networks came of %d; nothing was imported", ErrInvalid, n, total)
+	}
+	return in, nil
+}
+
+// options checks the options of an import and takes them over.
+func (in *Import) options(o *ironpostv1.ImportOptions) (err error) {
+	if in.List = o.GetList(); in.List != "" {
+		if err := CheckListName(in.List); err != nil {
+			return err
+		}
+	}
+	if n := len(o.GetReason()); n > maxNote {
+		return fmt.Errorf("%w: the reason has %d bytes, at most %d are allowed", ErrInvalid, n, maxNote)
+	}
+	in.Reason, in.DryRun = o.GetReason(), o.GetDryRun()
+	in.TTL, err = seconds("ttl", o.GetTtlSeconds())
+	return err
+}
+
+func (h *handlers) ListBlockLists(ctx context.Context, _ *ironpostv1.BlockListsRequest) (*ironpostv1.BlockListsResponse, error) {
+	importer, ok := h.Blocks.(Importer)
+	if !ok {
+		return nil, unsupported("block lists")
+	}
+	lists, err := importer.Lists(ctx)
+	return &ironpostv1.BlockListsResponse{Lists: lists}, err
+}
+
+func (h *handlers) RemoveBlockList(ctx context.Context, req *ironpostv1.BlockListRequest) (*ironpostv1.BlockList, error) {
+	importer, ok := h.Blocks.(Importer)
+	if !ok {
+		return nil, unsupported("block remove --list")
+	}
+	if err := CheckListName(req.GetName()); err != nil {
+		return nil, err
+	}
+	return importer.RemoveList(ctx, req.GetName())
+}
