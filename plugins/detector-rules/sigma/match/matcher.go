@@ -1,0 +1,96 @@
+package match
+
+import (
+	"net/netip"
+	"regexp"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
+)
+
+// Matcher is a compiled set of rules. It is immutable and may be shared; what
+// changes from event to event is in a Scratch.
+type Matcher struct {
+	rules []*sigma.Rule
+	// sources are the log sources that rules name; source is the number of each
+	// rule's.
+	sources []sigma.LogSource
+	source  []int32
+	// roots are where the conditions of the rules start, and programs where those
+	// do that rules share.
+	roots, programs []int32
+	steps           []step
+	atoms           []atom
+	// fields are the numbers of the names of fields. Number 0 is the whole event.
+	fields names
+	index  []fieldIndex
+	// everywhere finds, by source, the needles that its rules look for in the
+	// whole event.
+	everywhere []fieldIndex
+	// anchored has the needles that lie at an end of a value.
+	anchored anchors
+	needles  []needle
+	// postings are the rules that needles, and the presence of fields, nominate.
+	postings []int32
+	// always are, by source, the rules that have no witness, and keyworded says
+	// whether a rule of the source looks at the whole event.
+	always    [][]int32
+	keyworded []bool
+}
+
+// everything is the number of the whole event among the fields.
+const everything = 0
+
+// Len returns the number of rules.
+func (m *Matcher) Len() int { return len(m.rules) }
+
+// Rule returns a rule by the number that Scratch.Match gives.
+func (m *Matcher) Rule(i int32) *sigma.Rule { return m.rules[i] }
+
+// node is a condition over atoms. Equal conditions of all rules are one node.
+type node struct {
+	op sigma.Op
+	// shared says that the result is worth remembering.
+	shared bool
+	subs   []int32
+	// atom is that of a Leaf.
+	atom int32
+}
+
+// atom is a test that all rules share which ask the same. What is needed most
+// comes first, within one cache line.
+type atom struct {
+	kind       sigma.Kind
+	comparison sigma.Comparison
+	part       sigma.TimePart
+	cased      bool
+	// found says that looking for needles decides the atom.
+	found bool
+	shape shape
+	field int32
+	other int32
+	// literal is the text of IsText when its shape is a simple one; complex has
+	// the others.
+	literal string
+	complex *glob
+	number  float64
+	re      *regexp.Regexp
+	// required are folded texts of which one is in every match of re, and shortest
+	// is how many bytes a match has at least.
+	required []string
+	shortest int
+	// sequence are folded texts that every match of re has, one after the other.
+	sequence []string
+	// run is something else that every match has, nil when little is known.
+	run     *bitap
+	network netip.Prefix
+}
+
+// needle is a text whose presence in a field nominates rules.
+type needle struct {
+	text  string
+	field int32
+	// atom is the atom that the needle decides, -1 if it is only a hint.
+	atom int32
+	// from and upto are its postings.
+	from, upto int32
+}
