@@ -1281,6 +1281,14 @@ static __always_inline __u32 find_way(struct slot_use *u, __u32 epoch, __u32 tag
 	return way;
 }
 
+/* BOUND bounds a way for verifiers as old as that of Linux 6.1, which lose what a
+ * test said of it when it is copied. */
+#define BOUND(way)                         \
+	({                                 \
+		asm volatile("" : "+r"(way)); \
+		(way) &= WAYS - 1;         \
+	})
+
 static __always_inline void set_tag(struct slot_use *b, __u32 way, __u32 tag)
 {
 	((__u16 *)b->tags)[way & (WAYS - 1)] = tag;
@@ -1376,6 +1384,7 @@ static __always_inline void count_source(struct cpu_state *cpu, __u32 half, __u3
 		way = find_way(&b->use, epoch, tag, src, p->weight, &cpu->sources);
 		if (way >= WAYS)
 			return;
+		BOUND(way);
 	}
 	s = &b->slots[way];
 	if (unlikely((s->owner ^ owner) | (s->addr.hi ^ p->src.hi) | (p->six ? s->addr.lo ^ p->src.lo : 0))) {
@@ -1419,6 +1428,7 @@ static __always_inline void count_destination(struct cpu_state *cpu, __u32 half,
 		way = find_way(&b->use, epoch, tag, dst, p->weight, &cpu->destinations);
 		if (way >= WAYS)
 			return;
+		BOUND(way);
 	}
 	s = &b->slots[way];
 	if (unlikely((s->owner ^ owner) | (s->port ^ p->port) | (s->addr.hi ^ p->dst.hi) | (p->six ? s->addr.lo ^ p->dst.lo : 0))) {

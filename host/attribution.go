@@ -224,8 +224,11 @@ func name(a *pb.AlertEvent, found map[string]resident.Answer) {
 	if has(a, "container_id") {
 		return
 	}
-	// A container that a user can make up the name of is nobody's target.
-	if len(containers) == 1 && containers[0].Delegate == "" {
+	// A container that a user can make up the name of is nobody's target, nor is one
+	// that only a line of a log leads to: any user can write one with the name and
+	// the number of another's process (logger --id).
+	shown := slices.ContainsFunc(roles, func(role string) bool { return role != roleLog })
+	if len(containers) == 1 && containers[0].Delegate == "" && shown {
 		a.Entities = append(a.Entities, &pb.Field{Key: "container_id", Value: containers[0].ID})
 		a.Details = append(a.Details, &pb.Field{Key: "container_role", Value: strings.Join(roles, ",")})
 	}

@@ -149,7 +149,7 @@ func TestAttribution(t *testing.T) {
 		},
 		{
 			"who wrote the line", &pb.AlertEvent{Entities: fields("process", "sshd"), Logs: sshd, Provenance: host},
-			"process: sshd\ncontainer_id: " + idB + "\n. log_container_id: " + idB + "\n. log_pid: 812\n. log_process: sshd\n. log_executable: /usr/sbin/sshd\n. log_uid: 0\n. log_via: pid\n. container_role: log\n",
+			"process: sshd\n. log_container_id: " + idB + "\n. log_pid: 812\n. log_process: sshd\n. log_executable: /usr/sbin/sshd\n. log_uid: 0\n. log_via: pid\n",
 		},
 		{
 			"who wrote the lines, as far as they live", &pb.AlertEvent{Logs: append(sshd[:1:1], &pb.LogEvent{Pid: 1, Process: "sshd"}), Provenance: host},

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
-	"github.com/ironpost/ironpost/host/benchtest"
 	"github.com/ironpost/ironpost/cmd/ironpost/testdata/bench/lines"
+	"github.com/ironpost/ironpost/host/benchtest"
 )
 
 const (

@@ -38,7 +38,7 @@ var kinds = []traffic{
 	{name: "builds: modules, git", matches: []string{"-s @mirror -p tcp -m multiport --sports 2222,8081,9418"}, run: builds},
 	{name: "backups, in and out", matches: []string{"-s @backup -p tcp --dport 22", "-s @mirror -p tcp --sport 22"}, run: backups},
 	{name: "calls of interfaces", matches: []string{"-s @mirror -p tcp --sport 8082"}, run: calls},
-	{name: "large transfers", matches: []string{"-s @client -p tcp -m multiport --dports 5201,5202", "-s @client -p udp -m multiport --dports 5201,5202", "-s @mirror -p tcp --sport 5201", "-s @mirror -p udp --sport 5201"}, run: transfers},
+	{name: "transfers, telephones", matches: []string{"-s @client -p tcp -m multiport --dports 5201,5202", "-s @client -p udp -m multiport --dports 5004,5201,5202", "-s @mirror -p tcp --sport 5201", "-s @mirror -p udp --sport 5201"}, run: transfers},
 	{name: "Prometheus", matches: []string{"-s @monitor -p tcp -m multiport --dports 9100:9110,9198,9199,9464"}, check: scrapes},
 	{name: "health checks by this host", matches: []string{"-s @mirror -p tcp"}},
 	{name: "health checks", matches: []string{"-s @balancer -p tcp", "-s @balancer"}, run: deployment, check: health},

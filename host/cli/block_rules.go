@@ -93,7 +93,7 @@ nobody else gets in. Try it with --dry-run, or under mode enforce --confirm.`,
 	flags.Uint32Var(&req.Burst, "burst", 0, "with --limit, how many packets may come at once (default: a tenth of a second's)")
 	flags.BoolVar(&req.DryRun, "dry-run", false, "drop nothing, count what would be dropped")
 	flags.Uint16Var(&priority, "priority", defaultPriority, "rules with a lower one are asked first, 0 to 65535")
-	flags.StringVar(&ttl, "ttl", "", "how long it stays, as 30m, 24h or 7d (default: what the host is configured to)")
+	flags.StringVar(&ttl, "ttl", "", "how long it stays, as 30m, 24h or 7d (default 1h; at most [respond] max_ttl)")
 	flags.StringVar(&req.Reason, "reason", "", "why; it is shown in the list and kept in the audit log")
 	flags.BoolVar(&req.Force, "force", false, "also when it drops everything of a protocol from everywhere")
 	for name, words := range map[string][]string{
@@ -241,16 +241,16 @@ func (c *cli) completeBlockRules(cmd *cobra.Command, args []string, _ string) ([
 // ruleMatch says what packets a rule is about: "tcp port 22,8000-8100 from
 // 192.0.2.0/24".
 func ruleMatch(r *ironpostv1.BlockRule) string {
-	text := r.GetProtocol()
+	words := []string{r.GetProtocol()}
 	for _, part := range []struct {
 		name string
 		list []string
 	}{{"port", r.GetPorts()}, {"source-port", r.GetSourcePorts()}, {"from", r.GetFrom()}, {"to", r.GetTo()}} {
 		if len(part.list) > 0 {
-			text += " " + part.name + " " + abridged(part.list)
+			words = append(words, part.name, abridged(part.list))
 		}
 	}
-	return text
+	return strings.Join(words, " ")
 }
 
 // abridged joins the first of a list and says how many more there are.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -49,7 +50,7 @@ func (h *handlers) ImportBlocks(stream grpc.ClientStreamingServer[ironpostv1.Blo
 	case <-stream.Context().Done():
 		return context.Cause(stream.Context())
 	}
-	in, err := receiveImport(stream)
+	in, err := receiveSoon(stream)
 	if err != nil {
 		return err
 	}
@@ -58,6 +59,32 @@ func (h *handlers) ImportBlocks(stream grpc.ClientStreamingServer[ironpostv1.Blo
 		return err
 	}
 	return stream.SendAndClose(resp)
+}
+
+// importPatience is how long an import may take to arrive.
+const importPatience = time.Minute
+
+// receiveSoon is receiveImport for senders that do not stop: others wait for the
+// end of this one. What a sender that did stop has sent goes when its stream ends,
+// which is when the handler returns.
+func receiveSoon(stream grpc.ClientStreamingServer[ironpostv1.BlockChunk, ironpostv1.ImportResponse]) (Import, error) {
+	type received struct {
+		in  Import
+		err error
+	}
+	done := make(chan received, 1)
+	go func() {
+		in, err := receiveImport(stream)
+		done <- received{in, err}
+	}()
+	timer := time.NewTimer(importPatience)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.in, r.err
+	case <-timer.C:
+		return Import{}, fmt.Errorf("%w: the import did not arrive within %v; nothing was imported", ErrInvalid, importPatience)
+	}
 }
 
 func receiveImport(stream grpc.ClientStreamingServer[ironpostv1.BlockChunk, ironpostv1.ImportResponse]) (in Import, err error) {

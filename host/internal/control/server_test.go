@@ -76,6 +76,15 @@ func TestMissingPartsAreNotSupported(t *testing.T) {
 			_, err := client.RemoveBlockList(ctx, &ironpostv1.BlockListRequest{Name: "x"})
 			return err
 		},
+		"AddBlockRule": func() error {
+			_, err := client.AddBlockRule(ctx, &ironpostv1.BlockRuleRequest{Name: "x", Protocol: "udp"})
+			return err
+		},
+		"RemoveBlockRule": func() error {
+			_, err := client.RemoveBlockRule(ctx, &ironpostv1.RemoveBlockRuleRequest{Name: "x"})
+			return err
+		},
+		"ListBlockRules":   func() error { _, err := client.ListBlockRules(ctx, nil); return err },
 		"RemoveBlock":      func() error { _, err := client.RemoveBlock(ctx, block); return err },
 		"ListBlocks":       func() error { _, err := client.ListBlocks(ctx, nil); return err },
 		"AddAllow":         func() error { _, err := client.AddAllow(ctx, block); return err },

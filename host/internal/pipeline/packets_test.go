@@ -13,8 +13,8 @@ import (
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// TestAppendPacket has what is written by hand read as what it has to be.
-func TestAppendPacket(t *testing.T) {
+// TestAppendPackets has what is written by hand read as what it has to be.
+func TestAppendPackets(t *testing.T) {
 	at := time.Unix(1, 5).UTC()
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	for _, test := range []struct {
@@ -26,7 +26,7 @@ func TestAppendPacket(t *testing.T) {
 			Sequence: 7, Time: at, Interval: time.Second, Interface: "eth0", Scope: event.ScopeSource, Source: v4,
 			Destination: v4, Packets: 1, Bytes: 64, SYN: 1, Ports: 1, Peers: 1, PortSample: []uint16{443},
 		}, &pb.PacketEvent{
-			Offset: 2, Time: uint64(at.UnixNano()), IntervalNs: 1e9, Interface: "eth0", Scope: pb.PacketScope(event.ScopeSource),
+			Time: uint64(at.UnixNano()), IntervalNs: 1e9, Interface: "eth0", Scope: pb.PacketScope(event.ScopeSource),
 			Source: v4.AsSlice(), Destination: v4.AsSlice(), Packets: 1, Bytes: 64, Syn: 1, Ports: 1, Peers: 1, PortSample: []uint32{443},
 		}},
 		{"everything", event.PacketEvent{
@@ -44,29 +44,40 @@ func TestAppendPacket(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			payload := appendPacket(nil, &test.in, 5)
+			next := test.in
+			next.Sequence, next.Time, next.Interface = test.in.Sequence+300, at.Add(1), "lo"
+			after := proto.CloneOf(test.want)
+			after.Offset, after.Time, after.Interface = 300, after.Time+1, "lo"
+			payload := appendPackets(nil, []event.PacketEvent{test.in, next})
 			var got pb.Batch
 			if err := proto.Unmarshal(payload, &got); err != nil {
 				t.Fatalf("%v in %x", err, payload)
 			}
-			if diff := cmp.Diff(&pb.Batch{Packets: []*pb.PacketEvent{test.want}}, &got, protocmp.Transform()); diff != "" {
+			if diff := cmp.Diff(&pb.Batch{Packets: []*pb.PacketEvent{test.want, after}}, &got, protocmp.Transform()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
 }
 
-// BenchmarkAppendPacket encodes what a flood of forged sources is made of.
-func BenchmarkAppendPacket(b *testing.B) {
+// BenchmarkAppendPackets encodes what a flood of forged sources is made of.
+func BenchmarkAppendPackets(b *testing.B) {
 	v4 := netip.MustParseAddr("192.0.2.1")
 	e := event.PacketEvent{
 		Sequence: 7, Time: time.Now(), Interval: time.Second, Interface: "eth0", Scope: event.ScopeSource, Source: v4,
 		Destination: v4, Packets: 1, Bytes: 64, SYN: 1, Ports: 1, Peers: 1, PortSample: []uint16{443},
 	}
+	events := make([]event.PacketEvent, 1024)
+	for i := range events {
+		events[i] = e
+		events[i].Sequence += uint64(i)
+	}
 	var payload []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		payload = appendPacket(payload[:0], &e, 5)
+		payload = appendPackets(payload[:0], events)
 	}
-	b.ReportMetric(float64(len(payload)), "bytes")
+	each := float64(len(events))
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/each, "ns/event")
+	b.ReportMetric(float64(len(payload))/each, "bytes/event")
 }

@@ -16,7 +16,10 @@ import (
 //
 // The outermost one counts: it is the one that the engine of this machine knows,
 // where containers run engines of their own. Monitors of containers (conmon) are
-// outside of them. Hierarchies that name different containers name none.
+// outside of them. Hierarchies that name different containers name none. Below the
+// group of a container that has root of its own over its groups (LXC,
+// systemd-nspawn, machines of systemd) that root may choose any name, and what looks
+// like an id there is none.
 func parseCgroup(b []byte) Container {
 	var found Container
 	for line := range bytes.Lines(b) {
@@ -47,6 +50,9 @@ func containerOf(path string) Container {
 		if uid, ok := userOf(name); ok && delegate == "" {
 			delegate = uid
 		}
+		if rooted(name) {
+			return Container{}
+		}
 		base := strings.TrimSuffix(name, ".scope")
 		if len(base) < idLength {
 			continue
@@ -61,6 +67,14 @@ func containerOf(path string) Container {
 		return Container{id, delegate}
 	}
 	return Container{}
+}
+
+// rooted tells the groups of containers that are given their part of the tree:
+// "lxc.payload.NAME" ("lxc" and "lxc.payload" in older versions),
+// "systemd-nspawn@NAME.service", "machine-NAME.scope".
+func rooted(name string) bool {
+	return name == "lxc" || name == "lxc.payload" || strings.HasPrefix(name, "lxc.payload.") ||
+		strings.HasPrefix(name, "systemd-nspawn@") || strings.HasPrefix(name, "machine-") && strings.HasSuffix(name, ".scope")
 }
 
 // idLength is the length of the id of a container: 256 bits in hexadecimal.

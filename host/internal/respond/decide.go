@@ -17,17 +17,24 @@ import (
 // before the alert is appended to the journal, so that no answer comes first.
 func (r *Responder) Remember(a *pb.AlertEvent) {
 	r.history.remember(a)
+	var sources []netip.Addr
+	for _, f := range a.GetEntities() {
+		addr, err := netip.ParseAddr(f.Value)
+		if f.Key != "src_ip" || err != nil || addr.Zone() != "" {
+			continue
+		}
+		// A detector may name as many as fit into an alert, and others wait.
+		if sources = append(sources, addr); len(sources) == maxSources {
+			break
+		}
+	}
+	if len(sources) == 0 {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, f := range a.GetEntities() {
-		if f.Key != "src_ip" {
-			continue
-		}
-		addr, err := netip.ParseAddr(f.Value)
-		if err != nil || addr.Zone() != "" {
-			continue
-		}
-		book := r.book()
+	book := r.book()
+	for _, addr := range sources {
 		p, by := book.covering(host(addr.Unmap()))
 		switch {
 		case by.entry == nil || a.GetTime() <= uint64(by.entry.Created.Add(hitGrace).UnixNano()):

@@ -39,10 +39,17 @@ type attached struct {
 	// failed is why it does not follow the lists or the mode; nil when it does.
 	failed error
 	since  time.Duration
+	// rest is how long after since it is loaded anew, at least mendInterval.
+	rest time.Duration
 }
 
-// mendInterval is how often a filter that failed is loaded anew.
-const mendInterval = 5 * time.Second
+// mendInterval is how often a filter that failed is loaded anew. Where a list is
+// large, loading takes one part of mendShare of the time at most: alerts wait while
+// it goes on.
+const (
+	mendInterval = 5 * time.Second
+	mendShare    = 20
+)
 
 // Attach gives a filter the allow list, then every block and every rule, and only
 // then lets it drop, if the mode is enforce. The filter must simulate until then.
@@ -119,7 +126,10 @@ func (r *Responder) each(change func(Filter) error) map[string]error {
 	for name, a := range r.filters {
 		if err := change(a.Filter); err != nil {
 			failed[name] = err
-			a.failed, a.since = err, r.clock.Boot()
+			if a.failed == nil { // more that fails does not put off its loading
+				a.since = r.clock.Boot()
+			}
+			a.failed = err
 			r.log.Error("the packet filter does not follow", "interface", name, "error", err)
 			r.nudge()
 		}
@@ -148,14 +158,16 @@ func (r *Responder) mend() time.Duration {
 		if a.failed == nil {
 			continue
 		}
-		due := a.since + mendInterval - r.clock.Boot()
+		due := a.since + max(a.rest, mendInterval) - r.clock.Boot()
 		if due <= 0 {
 			if r.fill(a); a.failed == nil {
 				r.log.Info("the packet filter follows again", "interface", name)
+				a.rest = 0
 				continue
 			}
 			r.log.Error("the packet filter does not follow", "interface", name, "error", a.failed)
-			due = mendInterval
+			a.rest = max(mendInterval, mendShare*(r.clock.Boot()-a.since))
+			due = a.rest
 		}
 		wait = min(wait, due)
 	}

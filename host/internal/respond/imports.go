@@ -68,11 +68,10 @@ func (b Blocks) Import(_ context.Context, in control.Import) (*pb.ImportResponse
 				resp.Added+resp.Unchanged, next.name, resp.Added, resp.Removed),
 			Details: []*pb.Field{{Key: "list", Value: next.name}, {Key: "count", Value: strconv.Itoa(next.nets.len())}},
 		})
-		err := r.releaseCovered()
-		r.mu.Unlock()
-		if err != nil {
-			return nil, fmt.Errorf("import %d networks: they are blocked, but what limits addresses in them stays: %w", fresh.len(), err)
+		if err := r.releaseCovered(); err != nil { // the import itself is done
+			r.log.Error("limits of addresses in the networks of a list stay", "list", next.name, "error", err)
 		}
+		r.mu.Unlock()
 	}
 	if next != nil {
 		resp.List = r.showList(next)

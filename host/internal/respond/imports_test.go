@@ -346,6 +346,31 @@ func TestRemoveFromLists(t *testing.T) {
 	}
 }
 
+// TestAlertOfMany: of the sources that an alert names as many are looked up as are
+// kept of it, while others wait.
+func TestAlertOfMany(t *testing.T) {
+	w := newWorld(t, config.Enforce)
+	about := bruteForce("a1", "203.0.113.1")
+	about.Entities = nil
+	for i := range 2 * maxSources {
+		s := fmt.Sprintf("203.0.113.%d", i+1)
+		if _, err := w.r.Blocks().Add(t.Context(), control.Entry{Prefix: netip.MustParsePrefix(s + "/32"), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		about.Entities = append(about.Entities, &pb.Field{Key: "src_ip", Value: s})
+	}
+	w.clock.pass(time.Minute)
+	about.Time = uint64(w.clock.wall.UnixNano())
+	w.r.Remember(about)
+	counted := uint64(0)
+	for _, e := range w.r.blocks {
+		counted += e.alerts
+	}
+	if counted != maxSources {
+		t.Errorf("got %d looked up, want %d", counted, maxSources)
+	}
+}
+
 // TestDamagedDocuments: what nothing wrote is left out, and does not keep filters
 // from taking the rest.
 func TestDamagedDocuments(t *testing.T) {

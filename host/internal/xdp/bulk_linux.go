@@ -110,11 +110,15 @@ const (
 // store writes checked entries, which keep the counts of those that they replace;
 // lists is held.
 func (f *Filter) store(entries []Entry) error {
-	old, err := f.oldCounts(entries)
+	old, known, err := f.oldCounts(entries)
 	if err != nil {
 		return err
 	}
-	return f.write(entries, old)
+	err = f.write(entries, old)
+	for table, n := range known {
+		f.sizes[table] -= n
+	}
+	return err
 }
 
 // write writes checked entries in batches, with the counts in old; lists is held.
@@ -175,14 +179,14 @@ func (f *Filter) few(n int) bool {
 }
 
 // oldCounts returns the counts of those entries that are there and have some, and
-// maybe of others.
-func (f *Filter) oldCounts(entries []Entry) (map[netip.Prefix]kept, error) {
+// maybe of others; and how many of each table are there, or fewer.
+func (f *Filter) oldCounts(entries []Entry) (old map[netip.Prefix]kept, known [tableCount]int, err error) {
 	if f.sizes == [tableCount]int{} {
-		return nil, nil
+		return nil, known, nil
 	}
-	old := make(map[netip.Prefix]kept)
+	old = make(map[netip.Prefix]kept)
 	if !f.few(len(entries)) {
-		return old, f.each(func(p netip.Prefix, e *bpf.XDPEntry) bool {
+		return old, known, f.each(func(p netip.Prefix, e *bpf.XDPEntry) bool {
 			if e.Hits > 0 {
 				old[p] = kept{e.Hits, e.Passes, e.WouldDrops}
 			}
@@ -196,19 +200,30 @@ func (f *Filter) oldCounts(entries []Entry) (map[netip.Prefix]kept, error) {
 	readers := max(1, min(maxWriters, runtime.GOMAXPROCS(0), len(entries)/entriesPerWriter))
 	for part := range slices.Chunk(entries, max(1, (len(entries)+readers-1)/readers)) {
 		group.Go(func() error {
+			var there [tableCount]int
 			for i := range part {
 				m, key := f.blockTable(part[i].Prefix)
 				value := bpf.XDPEntry{PrefixLen: uint8(part[i].Prefix.Bits())}
-				if keepCounts(m, key, &value) && value.Hits > 0 {
+				if !keepCounts(m, key, &value) {
+					continue
+				}
+				there[tableOf(part[i].Prefix)]++
+				if value.Hits > 0 {
 					found.Lock()
 					old[part[i].Prefix] = kept{value.Hits, value.Passes, value.WouldDrops}
 					found.Unlock()
 				}
 			}
+			found.Lock()
+			defer found.Unlock()
+			for table, n := range there {
+				known[table] += n
+			}
 			return nil
 		})
 	}
-	return old, group.Wait()
+	err = group.Wait()
+	return old, known, err
 }
 
 // makeRoom tells whether checked entries find room, of which it makes some where
@@ -221,13 +236,23 @@ func (f *Filter) makeRoom(entries []Entry) error {
 	if f.fits(more) {
 		return nil
 	}
+	// Some may be there already, or be twice among them. A list that is stored again
+	// a part at a time must not be read as a whole for each part.
+	if f.few(len(entries)) {
+		fresh, err := f.fresh(entries)
+		if err != nil {
+			return err
+		}
+		if f.fits(fresh) {
+			return nil
+		}
+	}
 	if err := f.collect(live(now())); err != nil {
 		return err
 	}
 	if f.fits(more) {
 		return nil
 	}
-	// Some may be there already, or be twice among them.
 	fresh, err := f.fresh(entries)
 	if err != nil {
 		return err

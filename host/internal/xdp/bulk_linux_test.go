@@ -114,6 +114,17 @@ func TestPutManyRoom(t *testing.T) {
 			}
 		})
 	}
+	// A list that fills its table is stored again in parts, for which it is not read
+	// as a whole, which would put an end to what has expired.
+	expire(t, f, old[0].Prefix)
+	for part := range slices.Chunk(hosts(100)[1:], 40) {
+		if err := f.PutMany(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := f.sizes[tableHosts4]; n != 100 {
+		t.Errorf("got %d counted after storing the same again, want 100", n)
+	}
 	// What has expired makes room.
 	for _, e := range old[:10] {
 		expire(t, f, e.Prefix)

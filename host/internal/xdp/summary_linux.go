@@ -205,8 +205,9 @@ type summary struct {
 	events []event.PacketEvent
 	// keys are those of the events, and index finds the event of a key: by its
 	// hash, or behind it, the number of the event and one, 0 where there is none.
-	keys  []slotKey
-	index []int32
+	keys   []slotKey
+	index  []int32
+	bucket bpf.XDPSourceBucket // the one at hand
 	// By event: the bitmaps, and the memory of PortSample.
 	ports   [][bpfPortWords]uint64
 	peers   [][bpfPortWords]uint64
@@ -235,8 +236,10 @@ func (s *summary) read(m *memory, epoch uint32, full func() error) error {
 			}
 		}
 		group = i % size
+		// Another processor wrote it: copied at once, its lines come at once.
+		s.bucket = m.sources[i]
 		for way := range taken(use) {
-			if slot := &m.sources[i].Slots[way]; slot.Owner>>1 == epoch&0x7fffffff {
+			if slot := &s.bucket.Slots[way]; slot.Owner>>1 == epoch&0x7fffffff {
 				s.addSource(slot, &m.sourceDetails[i*ways+way], m.filters.keys)
 			}
 		}

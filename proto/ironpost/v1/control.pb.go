@@ -2163,7 +2163,7 @@ type ImportOptions struct {
 	// The list that is to hold the networks of this import and no others. Empty:
 	// they are added to the list "import".
 	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// 0 is what the host is configured to.
+	// 0 is an hour, or [respond] max_ttl where that is less.
 	TtlSeconds float64 `protobuf:"fixed64,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	Reason     string  `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Say what would be done, and do nothing.
@@ -2557,7 +2557,7 @@ type BlockRuleRequest struct {
 	Burst uint32 `protobuf:"varint,10,opt,name=burst,proto3" json:"burst,omitempty"`
 	// Count what would be dropped.
 	DryRun bool `protobuf:"varint,11,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// 0 is what the host is configured to.
+	// 0 is an hour, or [respond] max_ttl where that is less.
 	TtlSeconds float64 `protobuf:"fixed64,12,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	Reason     string  `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Also a rule that drops everything of a protocol from everywhere.

@@ -45,6 +45,14 @@ redis-server /etc/redis.conf >/dev/null &
 prometheus-node-exporter --collector.disable-defaults --collector.cpu --collector.meminfo --collector.netdev --collector.filefd --collector.vmstat --web.listen-address=:9100 --log.level=error &
 iperf3 --server >/dev/null &
 iperf3 --server --port 5202 >/dev/null &
+# A telephone exchange says what it hears.
+/usr/bin/python3 -c '
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 5004))
+while True:
+    s.sendto(*s.recvfrom(2048))
+' &
 printf '[server]\nenable-dbus=no\nallow-interfaces=victim0\n' >/etc/avahi.conf
 avahi-daemon --file /etc/avahi.conf --no-drop-root --no-rlimits --no-chroot --syslog &
 # A balancer here too: of what it asks the mirror, most is not there.
