@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench soak kernels quiet-day demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp soak kernels quiet-day demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ proto-lint: ## Checks the .proto files, and that the wire breaks no plugin of th
 
 bench: ## Measures the path from source to detector, and writes build/bench/*.json
 	@.ci/bench
+
+bench-xdp: ## Measures the packet engine beside xdp-filter, up to the alert and its answer (needs root)
+	@.ci/bench-xdp
 
 soak: ## Follows two files of a million lines while everything is killed (needs root)
 	@go test -tags soak -count=1 -timeout 30m -run OfAMillion -v ./cmd/ironpost

@@ -53,3 +53,23 @@ func TestPair(t *testing.T) {
 		t.Errorf("got %d packets sent, %v; want 100", sent, err)
 	}
 }
+
+// TestStorm has the kernel make packets. Without a program at the other end none
+// arrives, and none is dropped by one.
+func TestStorm(t *testing.T) {
+	pair := NewPair(t)
+	for _, flood := range []Flood{
+		{To: pair.Victim, Port: 9}, {To: pair.Victim, Port: 9, Six: true}, {To: pair.Victim, Port: 9, From: pair.Attacker.IP4},
+	} {
+		sent, err := pair.Attacker.Storm(t.Context(), flood, 10*time.Millisecond)
+		if errors.Is(err, unix.EINVAL) {
+			t.Skipf("the kernel has no live frames (Linux 5.18): %v", err)
+		}
+		if err != nil || sent == 0 {
+			t.Errorf("%+v: got %d packets sent, %v; want some", flood, sent, err)
+		}
+	}
+	if drops, err := pair.Victim.XDPDrops(); err != nil || drops != 0 {
+		t.Errorf("got %d packets dropped by XDP, %v; want none", drops, err)
+	}
+}

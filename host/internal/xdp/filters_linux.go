@@ -46,9 +46,9 @@ type hostFilter struct {
 	making bool
 }
 
-// hostWords is how many words hold n addresses with few false answers, one in 100
-// to 300: 32 to 64 bits for each.
-func hostWords(n int) int { return 1 << bits.Len(uint(max(n, 64)-1)/2) }
+// hostWords is how many words hold n addresses with few false answers, one in 50
+// to 200: 16 to 32 bits for each.
+func hostWords(n int) int { return 1 << bits.Len(uint(max(n, 64)-1)/4) }
 
 func (h *hostFilter) mark(hash uint64) {
 	if h.making {

@@ -55,14 +55,12 @@ func (f *Filter) Run(ctx context.Context, emit func([]event.PacketEvent) error) 
 var errStop = errors.New("stop")
 
 func (f *Filter) flushLoop(ctx context.Context, emit func([]event.PacketEvent) error) error {
-	ticker := time.NewTicker(f.config.FlushInterval)
+	ticker := time.NewTicker(f.config.FlushInterval / 2)
 	defer ticker.Stop()
 	s := summary{config: &f.config, sequence: f.config.FirstSequence}
 	start := time.Now()
-	// A packet that is counted may still be on its way into its slots: after the
-	// last there is one interval more.
-	var seen uint64
-	for under := true; ; {
+	var pace pace
+	for {
 		var last bool
 		select {
 		case <-ticker.C:
@@ -75,9 +73,9 @@ func (f *Filter) flushLoop(ctx context.Context, emit func([]event.PacketEvent) e
 		if err != nil {
 			return errStop
 		}
+		whole, due := pace.tick(total)
 		end := time.Now()
-		if under || total != seen {
-			under, seen = total != seen, total
+		if due || last {
 			if err := f.flush(&s, start, end, emit); err != nil {
 				if errors.Is(err, ErrClosed) {
 					return errStop
@@ -85,11 +83,57 @@ func (f *Filter) flushLoop(ctx context.Context, emit func([]event.PacketEvent) e
 				return err
 			}
 		}
-		start = end
+		if due || whole {
+			start = end
+		}
 		if last {
 			return nil
 		}
 	}
+}
+
+// pace says when an interval ends: every second tick, and for a while every tick
+// when traffic sets in, so that a flood is seen sooner.
+type pace struct {
+	odd    bool
+	early  int    // ticks that are left of the while
+	seen   uint64 // packets by the last tick, and
+	ended  uint64 // by the end of the last interval
+	usual  uint64 // packets of a tick, a mean over the last
+	trails bool   // packets came in the last interval
+}
+
+const (
+	// Traffic sets in when a tick brings onset packets more than twice the usual.
+	onset = 100
+	// onsetTicks is how many intervals are half as long then: a flood that began
+	// within one is two of them later at the latest.
+	onsetTicks = 3
+)
+
+// tick takes the number of packets until now. It returns whether a whole interval
+// is over, or half of one that is taken for whole, and whether there is anything to
+// read in it.
+func (p *pace) tick(total uint64) (whole, due bool) {
+	since := total - p.seen
+	p.seen = total
+	if since > 2*p.usual+onset {
+		p.early = onsetTicks
+	}
+	p.usual += (since - min(since, p.usual)) / 4
+	p.usual -= (p.usual - min(since, p.usual)) / 4
+	p.odd = !p.odd
+	whole = !p.odd || p.early > 0
+	p.early = max(0, p.early-1)
+	if !whole {
+		return false, false
+	}
+	// A packet that is counted may still be on its way into its slots: after the
+	// last there is one interval more.
+	came := total != p.ended
+	due = came || p.trails
+	p.ended, p.trails = total, came
+	return true, due
 }
 
 // packets returns how many packets have come that are counted in slots.
