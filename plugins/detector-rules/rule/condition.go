@@ -2,12 +2,13 @@ package rule
 
 import (
 	"math"
-	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // conditionKeys are the keys of a condition in every form.
@@ -15,12 +16,12 @@ var conditionKeys = []string{"field", "operator", "value", "values", "case_sensi
 
 // group reads a list of conditions, or a single one, joined by op.
 func (r *reader) group(n *yaml.Node, what string, op Op) (*Expr, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	if n.Kind == yaml.MappingNode {
 		return r.condition(n)
 	}
 	if n.Kind != yaml.SequenceNode {
-		return nil, r.problem(n, CodeWrongType, "%s must be a list of conditions, this is %s", what, describe(n))
+		return nil, r.problem(n, CodeWrongType, "%s must be a list of conditions, this is %s", what, document.Describe(n))
 	}
 	if len(n.Content) == 0 {
 		return nil, r.problem(n, CodeInvalidValue, "%s is an empty list", what)
@@ -113,7 +114,7 @@ func (r *reader) comparison(m mapping) (*Expr, error) {
 	}
 	op := operatorOf(word)
 	if op < 0 {
-		return nil, r.problem(operator, CodeUnknownOperator, "there is no operator %q; %s", clip(word), meant(word, append([]string{"not"}, operatorNames[:]...)))
+		return nil, r.problem(operator, CodeUnknownOperator, "there is no operator %q; %s", document.Clip(word), meant(word, append([]string{"not"}, operatorNames[:]...)))
 	}
 	if flag := m.get("not"); flag != nil {
 		b, err := r.boolean(flag, "not")
@@ -190,7 +191,7 @@ func (r *reader) match(m mapping, op Operator) (out *Match, absent bool, err err
 	}
 	fold := op == Regex && m.has("case_sensitive") && !out.CaseSensitive
 	for i, v := range out.Values {
-		if err := r.operand(out, deref(nodes[i]), v, fold); err != nil {
+		if err := r.operand(out, document.Deref(nodes[i]), v, fold); err != nil {
 			return nil, false, err
 		}
 	}
@@ -226,37 +227,17 @@ func (r *reader) operand(out *Match, n *yaml.Node, v string, fold bool) error {
 	case Greater, GreaterEqual, Less, LessEqual:
 		f, err := strconv.ParseFloat(v, 64)
 		if err != nil || math.IsNaN(f) {
-			return r.problem(n, CodeWrongType, "the operator %s compares numbers, %q is none", out.Operator, clip(v))
+			return r.problem(n, CodeWrongType, "the operator %s compares numbers, %q is none", out.Operator, document.Clip(v))
 		}
 		out.Numbers = append(out.Numbers, f)
 	case CIDR:
-		p, err := prefix(v)
+		p, err := document.ParseNetwork(v)
 		if err != nil {
-			return r.problem(n, CodeInvalidValue, "%q is not an address or a prefix such as 10.0.0.0/8 or 2001:db8::/32", clip(v))
+			return r.problem(n, CodeInvalidValue, "%q is not an address or a prefix such as 10.0.0.0/8 or 2001:db8::/32", document.Clip(v))
 		}
 		out.Prefixes = append(out.Prefixes, p)
 	}
 	return nil
-}
-
-// prefix reads an address or a prefix; a mapped IPv4 address is an IPv4 one.
-func prefix(s string) (netip.Prefix, error) {
-	if !strings.Contains(s, "/") {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return netip.Prefix{}, err
-		}
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
 }
 
 // regex compiles a pattern within the bounds.

@@ -1,25 +1,23 @@
 package rule
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"path"
-	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // The bounds of what is read. What exceeds one is a Problem.
 const (
 	// MaxFile is the size of a file in bytes.
-	MaxFile = 1 << 20
+	MaxFile = document.MaxFile
 	// MaxFiles is how many YAML files a tree may have.
 	MaxFiles = 10_000
 	// MaxFolders is how deep folders may be nested.
-	MaxFolders = 32
+	MaxFolders = document.MaxFolders
 	// MaxRules is how many rules a tree may have.
 	MaxRules = 100_000
 	// MaxNodes is how many YAML nodes a document may have, aliases followed.
@@ -48,44 +46,7 @@ type Result struct {
 // error: what goes wrong is a Problem, and the rest is loaded.
 func Load(fsys fs.FS) *Result {
 	l := &loader{seen: map[string]*Rule{}}
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			l.reject(name, 1, CodeUnreadable, "read %s: %v", name, reason(err))
-			return nil
-		case name != "." && strings.HasPrefix(path.Base(name), "."):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir():
-			if strings.Count(name, "/") >= MaxFolders {
-				l.reject(name, 1, CodeTooDeep, "folders are nested more than %d deep", MaxFolders)
-				return fs.SkipDir
-			}
-			return nil
-		case !isYAML(name):
-			return nil
-		}
-		if l.Files == MaxFiles {
-			l.reject(name, 1, CodeTooManyFiles, "more than %d files; this one and those after it are not read", MaxFiles)
-			return fs.SkipAll
-		}
-		l.Files++
-		data, err := read(fsys, name)
-		switch {
-		case errors.Is(err, errTooLarge):
-			l.reject(name, 1, CodeFileTooLarge, "the file is larger than %d bytes", MaxFile)
-		case err != nil:
-			l.reject(name, 1, CodeUnreadable, "read %s: %v", name, reason(err))
-		default:
-			return l.file(name, data)
-		}
-		return nil
-	})
-	if err != nil {
-		l.reject(".", 1, CodeUnreadable, "read the folder: %v", reason(err))
-	}
+	l.Files = document.Walk(fsys, MaxFiles, l.file, l.refuse)
 	return &l.Result
 }
 
@@ -94,39 +55,11 @@ func Parse(name string, data []byte) *Result {
 	l := &loader{seen: map[string]*Rule{}}
 	l.Files = 1
 	if len(data) > MaxFile {
-		l.reject(name, 1, CodeFileTooLarge, "the file is larger than %d bytes", MaxFile)
-	} else if err := l.file(name, data); err != nil && !errors.Is(err, fs.SkipAll) {
-		l.reject(name, 1, CodeUnreadable, "read %s: %v", name, err)
+		l.refuse(name, document.ErrFileTooLarge)
+	} else {
+		l.file(name, data)
 	}
 	return &l.Result
-}
-
-var errTooLarge = errors.New("file too large")
-
-func read(fsys fs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err == nil && len(data) > MaxFile {
-		return nil, errTooLarge
-	}
-	return data, err
-}
-
-// reason leaves out the path that the reason names already.
-func reason(err error) error {
-	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
-		return pathError.Err
-	}
-	return err
-}
-
-func isYAML(name string) bool {
-	ext := strings.ToLower(path.Ext(name))
-	return ext == ".yml" || ext == ".yaml"
 }
 
 // loader collects the result and the ids that are taken.
@@ -139,47 +72,42 @@ func (l *loader) reject(file string, line int, code, format string, args ...any)
 	l.Problems = append(l.Problems, Problem{File: file, Line: line, Code: code, Reason: fmt.Sprintf(format, args...)})
 }
 
-// file reads the documents of one file. It returns fs.SkipAll when no more
-// rules may be loaded.
-func (l *loader) file(name string, data []byte) error {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var document yaml.Node
-		err := decode(decoder, &document)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			line, text := locate(err, data)
-			l.reject(name, line, CodeSyntax, "%s", text)
-			return nil
-		}
-		if len(document.Content) == 0 {
-			continue
-		}
-		if len(l.Rules) == MaxRules {
-			l.reject(name, max(document.Line, 1), CodeTooManyRules, "more than %d rules; this one and those after it are not loaded", MaxRules)
-			return fs.SkipAll
-		}
-		l.document(name, document.Content[0])
+// refuse says why a file or folder is not read.
+func (l *loader) refuse(name string, err error) {
+	switch {
+	case errors.Is(err, document.ErrTooDeep):
+		l.reject(name, 1, CodeTooDeep, "folders are nested more than %d deep", MaxFolders)
+	case errors.Is(err, document.ErrTooManyFiles):
+		l.reject(name, 1, CodeTooManyFiles, "more than %d files; this one and those after it are not read", MaxFiles)
+	case errors.Is(err, document.ErrFileTooLarge):
+		l.reject(name, 1, CodeFileTooLarge, "the file is larger than %d bytes", MaxFile)
+	default:
+		l.reject(name, 1, CodeUnreadable, "read %s: %v", name, err)
 	}
 }
 
-// decode is Decode, with a panic of the YAML package as an error: the bytes
-// are anybody's.
-func decode(d *yaml.Decoder, n *yaml.Node) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the YAML reader gave up: %v", p)
+// file reads the documents of one file. It reports whether more rules may be
+// loaded.
+func (l *loader) file(name string, data []byte) (more bool) {
+	for root, err := range document.All(data) {
+		if err != nil {
+			line, text := document.Locate(err, data)
+			l.reject(name, line, CodeSyntax, "%s", text)
+			return true
 		}
-	}()
-	return d.Decode(n)
+		if len(l.Rules) == MaxRules {
+			l.reject(name, max(root.Line, 1), CodeTooManyRules, "more than %d rules; this one and those after it are not loaded", MaxRules)
+			return false
+		}
+		l.document(name, root)
+	}
+	return true
 }
 
 // document reads one document: the form decides who does.
 func (l *loader) document(name string, root *yaml.Node) {
 	r := &reader{file: name, budget: MaxNodes}
-	root = deref(root)
+	root = document.Deref(root)
 	form := formOf(root)
 	if form == formNone {
 		l.Skipped++
@@ -236,7 +164,7 @@ func formOf(root *yaml.Node) form {
 		return formCorrelation
 	}
 	if d := value(root, "detection"); d != nil {
-		d = deref(d)
+		d = document.Deref(d)
 		if d.Kind == yaml.MappingNode && value(d, "conditions") == nil && value(d, "condition") != nil {
 			return formSigma
 		}
@@ -267,8 +195,8 @@ func value(n *yaml.Node, key string) *yaml.Node {
 // idOf returns the id that a rule gives itself, right or wrong, for its
 // problems.
 func idOf(root *yaml.Node) string {
-	if n := value(root, "id"); n != nil && deref(n).Kind == yaml.ScalarNode {
-		return clip(deref(n).Value)
+	if n := value(root, "id"); n != nil && document.Deref(n).Kind == yaml.ScalarNode {
+		return document.Clip(document.Deref(n).Value)
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // reader walks the nodes of one document. Its methods return a *Problem as
@@ -42,14 +44,6 @@ func (r *reader) check(n *yaml.Node, depth int) error {
 	return nil
 }
 
-// deref follows an alias. check has made sure that it ends.
-func deref(n *yaml.Node) *yaml.Node {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	return n
-}
-
 // pair is one entry of a mapping.
 type pair struct {
 	key        string
@@ -76,23 +70,23 @@ func (m mapping) has(key string) bool { return m.get(key) != nil }
 // mapping reads n as a mapping, with known as the keys that it may have; nil
 // allows any.
 func (r *reader) mapping(n *yaml.Node, what string, known []string) (mapping, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	if n.Kind != yaml.MappingNode {
-		return mapping{}, r.problem(n, CodeWrongType, "%s must be a mapping, this is %s", what, describe(n))
+		return mapping{}, r.problem(n, CodeWrongType, "%s must be a mapping, this is %s", what, document.Describe(n))
 	}
 	m := mapping{node: n}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		name := deref(n.Content[i])
+		name := document.Deref(n.Content[i])
 		if name.Kind != yaml.ScalarNode {
-			return m, r.problem(name, CodeWrongType, "a key of %s must be a name, this is %s", what, describe(name))
+			return m, r.problem(name, CodeWrongType, "a key of %s must be a name, this is %s", what, document.Describe(name))
 		}
 		if m.has(name.Value) {
-			return m, r.problem(n.Content[i], CodeDuplicateKey, "%s has the key %q twice", what, clip(name.Value))
+			return m, r.problem(n.Content[i], CodeDuplicateKey, "%s has the key %q twice", what, document.Clip(name.Value))
 		}
 		if known != nil && !slices.Contains(known, name.Value) {
-			return m, r.problem(n.Content[i], CodeUnknownKey, "%s has no key %q; %s", what, clip(name.Value), meant(name.Value, known))
+			return m, r.problem(n.Content[i], CodeUnknownKey, "%s has no key %q; %s", what, document.Clip(name.Value), meant(name.Value, known))
 		}
-		m.pairs = append(m.pairs, pair{name.Value, n.Content[i], deref(n.Content[i+1])})
+		m.pairs = append(m.pairs, pair{name.Value, n.Content[i], document.Deref(n.Content[i+1])})
 	}
 	return m, nil
 }
@@ -100,9 +94,9 @@ func (r *reader) mapping(n *yaml.Node, what string, known []string) (mapping, er
 // text reads a scalar as text. Numbers and booleans are taken as written,
 // whole numbers in decimal.
 func (r *reader) text(n *yaml.Node, what string) (string, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	if n.Kind != yaml.ScalarNode {
-		return "", r.problem(n, CodeWrongType, "%s must be a text or a number, this is %s", what, describe(n))
+		return "", r.problem(n, CodeWrongType, "%s must be a text or a number, this is %s", what, document.Describe(n))
 	}
 	switch n.ShortTag() {
 	case "!!null":
@@ -120,7 +114,7 @@ func (r *reader) text(n *yaml.Node, what string) (string, error) {
 
 // texts reads a scalar, or a list of scalars, as text.
 func (r *reader) texts(n *yaml.Node, what string) ([]string, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	if n.Kind != yaml.SequenceNode {
 		s, err := r.text(n, what)
 		return []string{s}, err
@@ -141,10 +135,10 @@ func (r *reader) texts(n *yaml.Node, what string) ([]string, error) {
 
 // number reads a whole number from low to high.
 func (r *reader) number(n *yaml.Node, what string, low, high int) (int, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	var i int
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || n.Decode(&i) != nil {
-		return 0, r.problem(n, CodeWrongType, "%s must be a whole number, this is %s", what, describe(n))
+		return 0, r.problem(n, CodeWrongType, "%s must be a whole number, this is %s", what, document.Describe(n))
 	}
 	if i < low || i > high {
 		return 0, r.problem(n, CodeOutOfRange, "%s is %d, allowed is %d to %d", what, i, low, high)
@@ -154,10 +148,10 @@ func (r *reader) number(n *yaml.Node, what string, low, high int) (int, error) {
 
 // boolean reads true or false.
 func (r *reader) boolean(n *yaml.Node, what string) (bool, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	var b bool
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" || n.Decode(&b) != nil {
-		return false, r.problem(n, CodeWrongType, "%s must be true or false, this is %s", what, describe(n))
+		return false, r.problem(n, CodeWrongType, "%s must be true or false, this is %s", what, document.Describe(n))
 	}
 	return b, nil
 }
@@ -170,30 +164,7 @@ func (r *reader) oneOf(n *yaml.Node, what string, known []string) (string, error
 	}
 	s = strings.ToLower(s)
 	if !slices.Contains(known, s) {
-		return "", r.problem(n, CodeInvalidValue, "%s is %q; %s", what, clip(s), meant(s, known))
+		return "", r.problem(n, CodeInvalidValue, "%s is %q; %s", what, document.Clip(s), meant(s, known))
 	}
 	return s, nil
-}
-
-// describe names what a node is, for people.
-func describe(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	if n.ShortTag() == "!!null" {
-		return "empty"
-	}
-	return strconv.Quote(clip(n.Value))
-}
-
-// clip shortens text that is quoted in a reason.
-func clip(s string) string {
-	const longest = 60
-	if len(s) <= longest {
-		return s
-	}
-	return strings.ToValidUTF8(s[:longest], "") + "..."
 }

@@ -7,6 +7,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -116,7 +117,7 @@ func (r *reader) identifier(n *yaml.Node) (string, error) {
 		valid = alnum || i > 0 && strings.IndexByte("._:-", c) >= 0
 	}
 	if !valid {
-		return "", r.problem(n, CodeInvalidID, "the id %q is not 1 to %d letters, digits and . _ : - with a letter or digit first", clip(id), maxID)
+		return "", r.problem(n, CodeInvalidID, "the id %q is not 1 to %d letters, digits and . _ : - with a letter or digit first", document.Clip(id), maxID)
 	}
 	return id, nil
 }
@@ -128,7 +129,7 @@ func (r *reader) severity(n *yaml.Node, key string) (event.Severity, error) {
 	}
 	s, ok := event.ParseSeverity(word)
 	if !ok {
-		return 0, r.problem(n, CodeInvalidSeverity, "%s is %q; allowed are informational, low, medium, high, critical", key, clip(word))
+		return 0, r.problem(n, CodeInvalidSeverity, "%s is %q; allowed are informational, low, medium, high, critical", key, document.Clip(word))
 	}
 	return s, nil
 }
@@ -148,7 +149,7 @@ func (r *reader) logSource(n *yaml.Node) (map[string]string, error) {
 }
 
 func (r *reader) kinds(n *yaml.Node) (Kinds, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	nodes := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		nodes = n.Content
@@ -219,7 +220,7 @@ func (r *reader) threshold(n *yaml.Node) (*Threshold, error) {
 
 // suppress reads {timeframe_secs, group_by}, or the seconds alone.
 func (r *reader) suppress(n *yaml.Node) (*Suppress, error) {
-	if deref(n).Kind == yaml.ScalarNode {
+	if document.Deref(n).Kind == yaml.ScalarNode {
 		secs, err := r.number(n, "suppress", 1, maxTimeframe)
 		return &Suppress{Timeframe: time.Duration(secs) * time.Second}, err
 	}
@@ -276,10 +277,10 @@ func (r *reader) groupBy(m mapping, what string) ([]string, error) {
 	}
 	for i, name := range names {
 		if name == "" || len(name) > maxField {
-			return nil, r.problem(n, CodeInvalidValue, "%s names the field %q, which is empty or too long", what, clip(name))
+			return nil, r.problem(n, CodeInvalidValue, "%s names the field %q, which is empty or too long", what, document.Clip(name))
 		}
 		if slices.Contains(names[:i], name) {
-			return nil, r.problem(n, CodeInvalidValue, "%s names %q twice", what, clip(name))
+			return nil, r.problem(n, CodeInvalidValue, "%s names %q twice", what, document.Clip(name))
 		}
 	}
 	return names, nil

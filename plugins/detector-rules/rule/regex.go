@@ -6,6 +6,8 @@ import (
 	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // checkRegex returns the code and the reason of a pattern that is refused, two
@@ -39,7 +41,7 @@ func checkRegex(pattern string) (code, reason string) {
 	case hasPrefix(at, "(?=", "(?!", "(?<=", "(?<!"):
 		return CodeRegexLookaround, fmt.Sprintf("the pattern looks around with %s, which RE2 has not; say it with a second condition, operator regex or not_regex", construct(at))
 	case syntaxErr.Code == syntax.ErrInvalidEscape && len(at) == 2 && at[1] >= '1' && at[1] <= '9', hasPrefix(at, `\k`, "(?P="):
-		return CodeRegexBackref, fmt.Sprintf("the pattern refers back with %s, which RE2 has not", clip(at))
+		return CodeRegexBackref, fmt.Sprintf("the pattern refers back with %s, which RE2 has not", document.Clip(at))
 	case hasPrefix(at, "(?>"):
 		return CodeRegexInvalid, "the pattern has an atomic group (?>...), which RE2 does not need; write (?:...)"
 	}

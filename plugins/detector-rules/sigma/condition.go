@@ -6,11 +6,13 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // condition reads a condition, or a list of them, of which one must hold.
 func (r *reader) condition(n *yaml.Node, what string, known []*search) (*Expr, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	nodes := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		nodes = n.Content
@@ -27,7 +29,7 @@ func (r *reader) condition(n *yaml.Node, what string, known []*search) (*Expr, e
 		p := &parser{tokens: tokenize(text), known: known}
 		e, code, reason := p.parse()
 		if code != "" {
-			return nil, r.problem(deref(c), code, "%s %q: %s", what, clip(text), reason)
+			return nil, r.problem(document.Deref(c), code, "%s %q: %s", what, document.Clip(text), reason)
 		}
 		subs = append(subs, e)
 	}
@@ -64,7 +66,7 @@ func (p *parser) parse() (e *Expr, code, reason string) {
 	}
 	e = p.or()
 	if p.code == "" && p.at < len(p.tokens) {
-		p.fail(CodeCondition, "%q stands where and, or, or the end was expected", clip(p.tokens[p.at]))
+		p.fail(CodeCondition, "%q stands where and, or, or the end was expected", document.Clip(p.tokens[p.at]))
 	}
 	return e, p.code, p.reason
 }
@@ -131,7 +133,7 @@ func (p *parser) operand() *Expr {
 	case token == ")" || isOperator(token):
 		return p.fail(CodeCondition, "%q stands where a search identifier was expected", token)
 	case strings.Contains(token, "*"):
-		return p.fail(CodeCondition, "%q is a pattern, and needs \"1 of\" or \"all of\" before it", clip(token))
+		return p.fail(CodeCondition, "%q is a pattern, and needs \"1 of\" or \"all of\" before it", document.Clip(token))
 	}
 	names := make([]string, 0, len(p.known))
 	for _, s := range p.known {
@@ -141,7 +143,7 @@ func (p *parser) operand() *Expr {
 		}
 		names = append(names, s.name)
 	}
-	return p.fail(CodeUnknownSearch, "there is no search identifier %q; %s", clip(token), meant(token, names))
+	return p.fail(CodeUnknownSearch, "there is no search identifier %q; %s", document.Clip(token), meant(token, names))
 }
 
 func isOperator(token string) bool {
@@ -157,7 +159,7 @@ func (p *parser) some(quantity string) *Expr {
 	case "all":
 		op = And
 	default:
-		return p.fail(CodeCondition, "%q cannot stand before of; Sigma knows \"1 of\" and \"all of\"", clip(quantity))
+		return p.fail(CodeCondition, "%q cannot stand before of; Sigma knows \"1 of\" and \"all of\"", document.Clip(quantity))
 	}
 	if p.at == len(p.tokens) || p.tokens[p.at] == "(" || p.tokens[p.at] == ")" || isOperator(p.tokens[p.at]) {
 		return p.fail(CodeCondition, "of is not followed by them or a pattern such as selection_*")
@@ -182,7 +184,7 @@ func (p *parser) some(quantity string) *Expr {
 		for i, s := range p.known {
 			names[i] = s.name
 		}
-		return p.fail(CodeUnknownSearch, "no search identifier fits %q; %s", clip(pattern), meant(pattern, names))
+		return p.fail(CodeUnknownSearch, "no search identifier fits %q; %s", document.Clip(pattern), meant(pattern, names))
 	}
 	return one(op, subs)
 }

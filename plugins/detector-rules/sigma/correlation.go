@@ -9,6 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -159,7 +160,7 @@ func (l *loader) correlation(r *reader, root *yaml.Node) error {
 
 func (r *reader) generate(n *yaml.Node, out *Correlation) error {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" || n.Decode(&out.Generate) != nil {
-		return r.problem(n, CodeWrongType, "generate must be true or false, this is %s", describe(n))
+		return r.problem(n, CodeWrongType, "generate must be true or false, this is %s", document.Describe(n))
 	}
 	return nil
 }
@@ -175,7 +176,7 @@ func (r *reader) related(n *yaml.Node, what string) ([]string, error) {
 	}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return nil, r.problem(n, CodeInvalidValue, "%s names %q twice; keep one", what, clip(name))
+			return nil, r.problem(n, CodeInvalidValue, "%s names %q twice; keep one", what, document.Clip(name))
 		}
 	}
 	return names, nil
@@ -195,10 +196,10 @@ func (r *reader) timespan(n *yaml.Node, what string) (time.Duration, error) {
 		count, err = strconv.Atoi(s[:len(s)-1])
 	}
 	if unit == 0 || err != nil || strings.HasPrefix(s, "+") {
-		return 0, r.problem(n, CodeInvalidValue, "%s is %q; write a number and s, m, h or d, such as 90m", what, clip(s))
+		return 0, r.problem(n, CodeInvalidValue, "%s is %q; write a number and s, m, h or d, such as 90m", what, document.Clip(s))
 	}
 	if count < 1 || count > int(maxTimespan/unit) {
-		return 0, r.problem(n, CodeOutOfRange, "%s is %q; allowed are 1s to %dd", what, clip(s), int(maxTimespan/(24*time.Hour)))
+		return 0, r.problem(n, CodeOutOfRange, "%s is %q; allowed are 1s to %dd", what, document.Clip(s), int(maxTimespan/(24*time.Hour)))
 	}
 	return time.Duration(count) * unit, nil
 }
@@ -210,13 +211,13 @@ func (r *reader) aliases(n *yaml.Node, what string) (map[string]map[string]strin
 	}
 	out := make(map[string]map[string]string, len(m.pairs))
 	for _, p := range m.pairs {
-		fields, err := r.mapping(p.node, what+"."+clip(p.key), nil)
+		fields, err := r.mapping(p.node, what+"."+document.Clip(p.key), nil)
 		if err != nil {
 			return nil, err
 		}
 		out[p.key] = make(map[string]string, len(fields.pairs))
 		for _, f := range fields.pairs {
-			if out[p.key][f.key], err = r.text(f.node, what+"."+clip(p.key)+"."+clip(f.key), MaxField); err != nil {
+			if out[p.key][f.key], err = r.text(f.node, what+"."+document.Clip(p.key)+"."+document.Clip(f.key), MaxField); err != nil {
 				return nil, err
 			}
 		}
@@ -246,12 +247,12 @@ func (r *reader) bounds(at, n *yaml.Node, out *Correlation) error {
 			out.Fields, err = r.texts(p.node, what, true)
 		case "percentile":
 			if p.node.ShortTag() != "!!int" || p.node.Decode(&out.Percentile) != nil || out.Percentile < 0 || out.Percentile > 100 {
-				err = r.problem(p.node, CodeOutOfRange, "%s must be a whole number from 0 to 100, this is %s", what, describe(p.node))
+				err = r.problem(p.node, CodeOutOfRange, "%s must be a whole number from 0 to 100, this is %s", what, document.Describe(p.node))
 			}
 		default:
 			var f float64
 			if tag := p.node.ShortTag(); (tag != "!!int" && tag != "!!float") || p.node.Decode(&f) != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-				err = r.problem(p.node, CodeWrongType, "%s must be a number without quotes, this is %s", what, describe(p.node))
+				err = r.problem(p.node, CodeWrongType, "%s must be a number without quotes, this is %s", what, document.Describe(p.node))
 			}
 			out.Conditions = append(out.Conditions, Bound{p.key, f})
 		}
@@ -292,7 +293,7 @@ func (r *reader) extended(n *yaml.Node, out *Correlation) error {
 		reason = strings.Replace(reason, "search identifier", "rule in correlation.rules", 1)
 	}
 	if code != "" {
-		return r.problem(n, code, "correlation.condition %q: %s", clip(text), reason)
+		return r.problem(n, code, "correlation.condition %q: %s", document.Clip(text), reason)
 	}
 	out.Expression = ruleExpr(e)
 	return nil

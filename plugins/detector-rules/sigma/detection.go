@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // search is one search identifier.
@@ -43,7 +45,7 @@ func (r *reader) searches(m mapping, what string, except ...string) ([]*search, 
 // search reads one search identifier: a map is joined by and, a list by or. The
 // result has the identifier as its label.
 func (r *reader) search(name string, at, n *yaml.Node) (*Expr, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	out := &Expr{Op: Or, Label: name, Line: max(at.Line, 1)}
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -54,7 +56,7 @@ func (r *reader) search(name string, at, n *yaml.Node) (*Expr, error) {
 		out.Op, out.Subs = And, e
 	case yaml.SequenceNode:
 		for _, c := range n.Content {
-			c = deref(c)
+			c = document.Deref(c)
 			switch c.Kind {
 			case yaml.MappingNode:
 				e, err := r.fields(name, c)
@@ -69,7 +71,7 @@ func (r *reader) search(name string, at, n *yaml.Node) (*Expr, error) {
 				}
 				out.Subs = append(out.Subs, e)
 			default:
-				return nil, r.problem(c, CodeWrongType, "the list %s has a list in it; a list holds maps or keywords", clip(name))
+				return nil, r.problem(c, CodeWrongType, "the list %s has a list in it; a list holds maps or keywords", document.Clip(name))
 			}
 		}
 	default:
@@ -80,14 +82,14 @@ func (r *reader) search(name string, at, n *yaml.Node) (*Expr, error) {
 		out.Subs = []*Expr{e}
 	}
 	if len(out.Subs) == 0 {
-		return nil, r.problem(n, CodeInvalidValue, "the search identifier %s is empty; give it a field with a value, or remove it", clip(name))
+		return nil, r.problem(n, CodeInvalidValue, "the search identifier %s is empty; give it a field with a value, or remove it", document.Clip(name))
 	}
 	return out, nil
 }
 
 // fields reads the entries of a map.
 func (r *reader) fields(name string, n *yaml.Node) ([]*Expr, error) {
-	m, err := r.mapping(n, "the search identifier "+clip(name), nil)
+	m, err := r.mapping(n, "the search identifier "+document.Clip(name), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -100,14 +102,14 @@ func (r *reader) fields(name string, n *yaml.Node) ([]*Expr, error) {
 		out = append(out, e)
 	}
 	if len(out) == 0 {
-		return nil, r.problem(n, CodeInvalidValue, "the search identifier %s has an empty map; give it a field with a value", clip(name))
+		return nil, r.problem(n, CodeInvalidValue, "the search identifier %s has an empty map; give it a field with a value", document.Clip(name))
 	}
 	return out, nil
 }
 
 // keywords reads a scalar that has no field.
 func (r *reader) keywords(name string, n *yaml.Node) (*Expr, error) {
-	it := &item{what: "the keywords of " + clip(name), node: n}
+	it := &item{what: "the keywords of " + document.Clip(name), node: n}
 	return r.values(it, nil, []*yaml.Node{n})
 }
 
@@ -115,19 +117,19 @@ func (r *reader) keywords(name string, n *yaml.Node) (*Expr, error) {
 // values.
 func (r *reader) field(name string, p pair) (*Expr, error) {
 	parts := strings.Split(p.key, "|")
-	it := &item{field: parts[0], what: clip(name) + "." + clip(p.key), node: p.name}
+	it := &item{field: parts[0], what: document.Clip(name) + "." + document.Clip(p.key), node: p.name}
 	if len(it.field) > MaxField {
 		return nil, r.problem(p.name, CodeOutOfRange, "%s: the name of the field is longer than %d bytes", it.what, MaxField)
 	}
 	if it.field == "" && len(parts) == 1 {
-		return nil, r.problem(p.name, CodeInvalidValue, "%s has an empty key; write the name of a field, or '|all' for keywords", clip(name))
+		return nil, r.problem(p.name, CodeInvalidValue, "%s has an empty key; write the name of a field, or '|all' for keywords", document.Clip(name))
 	}
 	nodes := []*yaml.Node{p.node}
 	switch p.node.Kind {
 	case yaml.SequenceNode:
 		nodes = nil
 		for _, c := range p.node.Content {
-			nodes = append(nodes, deref(c))
+			nodes = append(nodes, document.Deref(c))
 		}
 		if len(nodes) == 0 {
 			return nil, r.problem(p.name, CodeInvalidValue, "%s has an empty list; write null to ask for a field without a value", it.what)
@@ -146,7 +148,7 @@ func (r *reader) field(name string, p pair) (*Expr, error) {
 func (r *reader) values(it *item, names []string, nodes []*yaml.Node) (*Expr, error) {
 	for _, n := range nodes {
 		if n.Kind != yaml.ScalarNode {
-			return nil, r.problem(n, CodeWrongType, "%s: a value must be a text, a number, true, false or null, this is %s", it.what, describe(n))
+			return nil, r.problem(n, CodeWrongType, "%s: a value must be a text, a number, true, false or null, this is %s", it.what, document.Describe(n))
 		}
 		o, err := r.scalar(it, n)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -49,7 +50,7 @@ func formOf(root *yaml.Node) form {
 // document reads one document: the form decides how.
 func (l *loader) document(name string, root *yaml.Node) {
 	r := &reader{file: name, options: l.options, budget: MaxNodes, tests: MaxTests}
-	root = deref(root)
+	root = document.Deref(root)
 	form := formOf(root)
 	if form == formNone {
 		l.Skipped++
@@ -65,7 +66,7 @@ func (l *loader) document(name string, root *yaml.Node) {
 		case formCorrelation:
 			err = l.correlation(r, root)
 		case formAction:
-			err = r.problem(value(root, "action"), CodeOldCollection, "action (%s) belongs to the collections of Sigma 1; write every rule of the file out in a document of its own", describe(value(root, "action")))
+			err = r.problem(value(root, "action"), CodeOldCollection, "action (%s) belongs to the collections of Sigma 1; write every rule of the file out in a document of its own", document.Describe(value(root, "action")))
 		default:
 			err = l.rule(r, root)
 		}
@@ -88,7 +89,7 @@ func (l *loader) take(r *reader, root *yaml.Node, id string) error {
 		if n := value(root, "id"); n != nil {
 			at = n
 		}
-		return r.problem(at, CodeDuplicateID, "the id %q is taken by %s:%d; give one of the two another", clip(id), first.file, first.line)
+		return r.problem(at, CodeDuplicateID, "the id %q is taken by %s:%d; give one of the two another", document.Clip(id), first.file, first.line)
 	}
 	l.seen[id] = place{r.file, max(root.Line, 1)}
 	return nil
@@ -150,7 +151,7 @@ func (r *reader) head(m mapping) (h head, err error) {
 			h.fields, err = r.texts(p.node, "fields", false)
 		case "date", "modified":
 			if p.node.Kind != yaml.ScalarNode || !dateForm.MatchString(p.node.Value) {
-				r.warn(p.node, CodeDate, "%s is %s; write YYYY-MM-DD", p.key, describe(p.node))
+				r.warn(p.node, CodeDate, "%s is %s; write YYYY-MM-DD", p.key, document.Describe(p.node))
 			}
 		}
 		if err != nil {
@@ -168,7 +169,7 @@ func (r *reader) identifier(n *yaml.Node, what string) (string, error) {
 	}
 	bad := func(c rune) bool { return c < ' ' || c == 0x7f }
 	if s == "" || strings.TrimSpace(s) != s || strings.ContainsFunc(s, bad) {
-		return "", r.problem(n, CodeInvalidValue, "%s is %q; a UUID is best", what, clip(s))
+		return "", r.problem(n, CodeInvalidValue, "%s is %q; a UUID is best", what, document.Clip(s))
 	}
 	return s, nil
 }
@@ -215,7 +216,7 @@ func (l *loader) rule(r *reader, root *yaml.Node) error {
 // instead names the key that was probably meant.
 func instead(m mapping, want string) string {
 	for _, p := range m.pairs {
-		if nearest(p.key, []string{want}) != "" {
+		if document.Nearest(p.key, []string{want}) != "" {
 			return "; " + p.key + " is probably meant to be it"
 		}
 	}
@@ -248,7 +249,7 @@ func (r *reader) logSource(m mapping, of string) (out LogSource, err error) {
 			return out, err
 		}
 		if *to == "" || strings.ToLower(*to) != *to {
-			return out, r.problem(p.node, CodeInvalidValue, "logsource.%s is %q; it is written in lower case", p.key, clip(*to))
+			return out, r.problem(p.node, CodeInvalidValue, "logsource.%s is %q; it is written in lower case", p.key, document.Clip(*to))
 		}
 	}
 	if out == (LogSource{}) {
@@ -278,7 +279,7 @@ func (r *reader) detection(n *yaml.Node, what string, except ...string) (*Expr, 
 	}
 	for _, s := range known {
 		if !s.used {
-			r.warn(s.node, CodeUnused, "the search identifier %s is not in the condition, so it does nothing", clip(s.name))
+			r.warn(s.node, CodeUnused, "the search identifier %s is not in the condition, so it does nothing", document.Clip(s.name))
 		}
 	}
 	return e, nil

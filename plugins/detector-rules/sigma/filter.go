@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // Filter is a condition that is joined by and to other rules: a rule fires only
@@ -98,7 +100,7 @@ func (l *loader) applyFilters() {
 			targets = nil
 			for _, name := range f.Rules {
 				if byName[name] == nil {
-					l.Warnings = append(l.Warnings, Problem{File: f.File, Rule: f.ID, Line: f.Line, Code: CodeFilterUntargets, Reason: "filter.rules names " + clip(name) + ", and no rule that was loaded has that id or name"})
+					l.Warnings = append(l.Warnings, Problem{File: f.File, Rule: f.ID, Line: f.Line, Code: CodeFilterUntargets, Reason: "filter.rules names " + document.Clip(name) + ", and no rule that was loaded has that id or name"})
 				}
 				targets = append(targets, byName[name]...)
 			}

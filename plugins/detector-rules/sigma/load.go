@@ -1,26 +1,21 @@
 package sigma
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"path"
-	"strconv"
-	"strings"
 
-	"gopkg.in/yaml.v3"
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // The bounds of what is read. What exceeds one is a Problem.
 const (
 	// MaxFile is the size of a file in bytes.
-	MaxFile = 1 << 20
+	MaxFile = document.MaxFile
 	// MaxFiles is how many YAML files a tree may have.
 	MaxFiles = 20_000
 	// MaxFolders is how deep folders may be nested.
-	MaxFolders = 32
+	MaxFolders = document.MaxFolders
 	// MaxRules is how many rules, filters and correlations a tree may have.
 	MaxRules = 100_000
 	// MaxNodes is how many YAML nodes a document may have, aliases followed.
@@ -77,44 +72,7 @@ type Result struct {
 // error: what goes wrong is a Problem, and the rest is loaded.
 func Load(fsys fs.FS, options Options) *Result {
 	l := newLoader(options)
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			l.reject(name, CodeUnreadable, "read %s: %v", name, reason(err))
-			return nil
-		case name != "." && strings.HasPrefix(path.Base(name), "."):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir():
-			if strings.Count(name, "/") >= MaxFolders {
-				l.reject(name, CodeTooDeep, "folders are nested more than %d deep; what is in this one is not read", MaxFolders)
-				return fs.SkipDir
-			}
-			return nil
-		case !isYAML(name):
-			return nil
-		}
-		if l.Files == MaxFiles {
-			l.reject(name, CodeTooManyFiles, "more than %d files; this one and those after it are not read", MaxFiles)
-			return fs.SkipAll
-		}
-		l.Files++
-		data, err := read(fsys, name)
-		switch {
-		case errors.Is(err, errTooLarge):
-			l.reject(name, CodeFileTooLarge, "the file is larger than %d bytes; split it", MaxFile)
-		case err != nil:
-			l.reject(name, CodeUnreadable, "read %s: %v", name, reason(err))
-		default:
-			return l.file(name, data)
-		}
-		return nil
-	})
-	if err != nil {
-		l.reject(".", CodeUnreadable, "read the folder: %v", reason(err))
-	}
+	l.Files = document.Walk(fsys, MaxFiles, l.file, l.refuse)
 	return l.finish()
 }
 
@@ -123,39 +81,11 @@ func Parse(name string, data []byte, options Options) *Result {
 	l := newLoader(options)
 	l.Files = 1
 	if len(data) > MaxFile {
-		l.reject(name, CodeFileTooLarge, "the file is larger than %d bytes; split it", MaxFile)
-	} else if err := l.file(name, data); err != nil && !errors.Is(err, fs.SkipAll) {
-		l.reject(name, CodeUnreadable, "read %s: %v", name, err)
+		l.refuse(name, document.ErrFileTooLarge)
+	} else {
+		l.file(name, data)
 	}
 	return l.finish()
-}
-
-var errTooLarge = errors.New("file too large")
-
-func read(fsys fs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err == nil && len(data) > MaxFile {
-		return nil, errTooLarge
-	}
-	return data, err
-}
-
-// reason leaves out the path that the reason names already.
-func reason(err error) error {
-	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
-		return pathError.Err
-	}
-	return err
-}
-
-func isYAML(name string) bool {
-	ext := strings.ToLower(path.Ext(name))
-	return ext == ".yml" || ext == ".yaml"
 }
 
 // loader collects the result and the ids that are taken.
@@ -187,52 +117,34 @@ func (l *loader) finish() *Result {
 	return &l.Result
 }
 
-// file reads the documents of one file. It returns fs.SkipAll when no more
-// rules may be loaded.
-func (l *loader) file(name string, data []byte) error {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var document yaml.Node
-		err := decode(decoder, &document)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+// refuse says why a file or folder is not read.
+func (l *loader) refuse(name string, err error) {
+	switch {
+	case errors.Is(err, document.ErrTooDeep):
+		l.reject(name, CodeTooDeep, "folders are nested more than %d deep; what is in this one is not read", MaxFolders)
+	case errors.Is(err, document.ErrTooManyFiles):
+		l.reject(name, CodeTooManyFiles, "more than %d files; this one and those after it are not read", MaxFiles)
+	case errors.Is(err, document.ErrFileTooLarge):
+		l.reject(name, CodeFileTooLarge, "the file is larger than %d bytes; split it", MaxFile)
+	default:
+		l.reject(name, CodeUnreadable, "read %s: %v", name, err)
+	}
+}
+
+// file reads the documents of one file. It reports whether more rules may be
+// loaded.
+func (l *loader) file(name string, data []byte) (more bool) {
+	for root, err := range document.All(data) {
 		if err != nil {
-			line, text := locate(err)
+			line, text := document.Locate(err, data)
 			l.Problems = append(l.Problems, Problem{File: name, Line: line, Code: CodeSyntax, Reason: text})
-			return nil
-		}
-		if len(document.Content) == 0 {
-			continue
+			return true
 		}
 		if l.count == MaxRules {
 			l.reject(name, CodeTooManyRules, "more than %d rules; this one and those after it are not loaded", MaxRules)
-			return fs.SkipAll
+			return false
 		}
-		l.document(name, document.Content[0])
+		l.document(name, root)
 	}
-}
-
-// decode is Decode, with a panic of the YAML package as an error: the bytes
-// are anybody's.
-func decode(d *yaml.Decoder, n *yaml.Node) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the YAML reader gave up: %v", p)
-		}
-	}()
-	return d.Decode(n)
-}
-
-// locate returns the line, from 1, and the words of an error of the YAML reader.
-func locate(err error) (line int, text string) {
-	text = strings.TrimPrefix(err.Error(), "yaml: ")
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		if number, words, ok := strings.Cut(rest, ": "); ok {
-			if n, err := strconv.Atoi(number); err == nil && n > 0 {
-				return n, words
-			}
-		}
-	}
-	return 1, text
+	return true
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // operand is a value of a rule on its way through the modifiers.
@@ -78,7 +80,7 @@ func (r *reader) modify(it *item, names []string) error {
 	for i, name := range names {
 		apply, ok := modifiers[name]
 		if !ok {
-			return r.problem(it.node, CodeUnknownModifier, "%s: there is no modifier %q; %s", it.what, clip(name), meant(name, slices.Collect(maps.Keys(modifiers))))
+			return r.problem(it.node, CodeUnknownModifier, "%s: there is no modifier %q; %s", it.what, document.Clip(name), meant(name, slices.Collect(maps.Keys(modifiers))))
 		}
 		if slices.Contains(names[:i], name) {
 			return r.problem(it.node, CodeModifier, "%s: the modifier %s is given twice; keep one", it.what, name)
@@ -147,7 +149,7 @@ func (o *operand) describe() string {
 	case IsField:
 		return "another field"
 	}
-	return strconv.Quote(clip(o.Text.String()))
+	return strconv.Quote(document.Clip(o.Text.String()))
 }
 
 func (r *reader) modAll(it *item) error {

@@ -3,10 +3,11 @@ package sigma
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // reader walks the nodes of one document. Its methods return a *Problem as
@@ -54,14 +55,6 @@ func (r *reader) check(n *yaml.Node, depth int) error {
 	return nil
 }
 
-// deref follows an alias. check has made sure that it ends.
-func deref(n *yaml.Node) *yaml.Node {
-	for n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	return n
-}
-
 // pair is one entry of a mapping.
 type pair struct {
 	key        string
@@ -86,35 +79,35 @@ func (m mapping) get(key string) *yaml.Node {
 // mapping reads n as a mapping. known are the keys that it may have; nil allows
 // any.
 func (r *reader) mapping(n *yaml.Node, what string, known []string) (mapping, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	if n.Kind != yaml.MappingNode {
-		return mapping{}, r.problem(n, CodeWrongType, "%s must be a mapping, this is %s", what, describe(n))
+		return mapping{}, r.problem(n, CodeWrongType, "%s must be a mapping, this is %s", what, document.Describe(n))
 	}
 	m := mapping{node: n}
 	seen := make(map[string]int, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		name := deref(n.Content[i])
+		name := document.Deref(n.Content[i])
 		if name.Kind != yaml.ScalarNode {
-			return m, r.problem(name, CodeWrongType, "a key of %s must be a name, this is %s", what, describe(name))
+			return m, r.problem(name, CodeWrongType, "a key of %s must be a name, this is %s", what, document.Describe(name))
 		}
 		if first, ok := seen[name.Value]; ok {
 			return m, r.problem(n.Content[i], CodeDuplicateKey, "%s has the key %q twice, first on line %d; YAML keeps one of them only, so make one list of both, or two search identifiers",
-				what, clip(name.Value), first)
+				what, document.Clip(name.Value), first)
 		}
 		seen[name.Value] = n.Content[i].Line
 		if known != nil && !slices.Contains(known, name.Value) {
-			return m, r.problem(n.Content[i], CodeUnknownKey, "%s has no key %q; %s", what, clip(name.Value), meant(name.Value, known))
+			return m, r.problem(n.Content[i], CodeUnknownKey, "%s has no key %q; %s", what, document.Clip(name.Value), meant(name.Value, known))
 		}
-		m.pairs = append(m.pairs, pair{name.Value, n.Content[i], deref(n.Content[i+1])})
+		m.pairs = append(m.pairs, pair{name.Value, n.Content[i], document.Deref(n.Content[i+1])})
 	}
 	return m, nil
 }
 
 // text reads a scalar as it is written.
 func (r *reader) text(n *yaml.Node, what string, longest int) (string, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		return "", r.problem(n, CodeWrongType, "%s must be a text, this is %s", what, describe(n))
+		return "", r.problem(n, CodeWrongType, "%s must be a text, this is %s", what, document.Describe(n))
 	}
 	if len(n.Value) > longest {
 		return "", r.problem(n, CodeOutOfRange, "%s has %d bytes, allowed are %d", what, len(n.Value), longest)
@@ -124,7 +117,7 @@ func (r *reader) text(n *yaml.Node, what string, longest int) (string, error) {
 
 // texts reads a list of scalars; a scalar alone is a list of one when single.
 func (r *reader) texts(n *yaml.Node, what string, single bool) ([]string, error) {
-	n = deref(n)
+	n = document.Deref(n)
 	if n.Kind == yaml.ScalarNode && (single || n.ShortTag() == "!!null") {
 		if n.ShortTag() == "!!null" {
 			return nil, nil
@@ -132,7 +125,7 @@ func (r *reader) texts(n *yaml.Node, what string, single bool) ([]string, error)
 		return []string{n.Value}, nil
 	}
 	if n.Kind != yaml.SequenceNode {
-		return nil, r.problem(n, CodeWrongType, "%s must be a list of texts, this is %s", what, describe(n))
+		return nil, r.problem(n, CodeWrongType, "%s must be a list of texts, this is %s", what, document.Describe(n))
 	}
 	out := make([]string, 0, len(n.Content))
 	for _, c := range n.Content {
@@ -152,23 +145,9 @@ func (r *reader) oneOf(n *yaml.Node, what string, known []string) (string, error
 		return "", err
 	}
 	if !slices.Contains(known, s) {
-		return "", r.problem(n, CodeInvalidValue, "%s is %q; %s", what, clip(s), meant(s, known))
+		return "", r.problem(n, CodeInvalidValue, "%s is %q; %s", what, document.Clip(s), meant(s, known))
 	}
 	return s, nil
-}
-
-// describe names what a node is, for people.
-func describe(n *yaml.Node) string {
-	switch n.Kind {
-	case yaml.MappingNode:
-		return "a mapping"
-	case yaml.SequenceNode:
-		return "a list"
-	}
-	if n.ShortTag() == "!!null" {
-		return "empty"
-	}
-	return strconv.Quote(clip(n.Value))
 }
 
 // value returns the value of a key of a mapping node, nil when it has none.
@@ -178,7 +157,7 @@ func value(n *yaml.Node, key string) *yaml.Node {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {
-			return deref(n.Content[i+1])
+			return document.Deref(n.Content[i+1])
 		}
 	}
 	return nil
@@ -189,7 +168,7 @@ func value(n *yaml.Node, key string) *yaml.Node {
 func idOf(root *yaml.Node) string {
 	for _, key := range []string{"id", "name", "title"} {
 		if n := value(root, key); n != nil && n.Kind == yaml.ScalarNode && strings.TrimSpace(n.Value) != "" {
-			return clip(n.Value)
+			return document.Clip(n.Value)
 		}
 	}
 	return ""

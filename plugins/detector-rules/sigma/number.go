@@ -2,11 +2,12 @@ package sigma
 
 import (
 	"math"
-	"net/netip"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 func compared(c Comparison) func(*reader, *item) error {
@@ -53,33 +54,13 @@ func (r *reader) modCIDR(it *item) error {
 			return nil, err
 		}
 		s, _ := o.Text.Plain()
-		p, err := network(s)
+		p, err := document.ParseNetwork(s)
 		if err != nil {
 			return nil, r.problem(it.node, CodeInvalidValue, "%s: %s is no network; write 10.0.0.0/8 or 2001:db8::/32", it.what, o.describe())
 		}
 		o.Kind, o.Network, o.Text = InNetwork, p, nil
 		return []operand{*o}, nil
 	})
-}
-
-// network reads an address or a prefix; a mapped IPv4 address is an IPv4 one.
-func network(s string) (netip.Prefix, error) {
-	if !strings.Contains(s, "/") {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return netip.Prefix{}, err
-		}
-		a = a.Unmap().WithZone("")
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
 }
 
 // scalar reads a value of a rule.
@@ -97,7 +78,7 @@ func (r *reader) scalar(it *item, n *yaml.Node) (operand, error) {
 	case "!!int", "!!float":
 		var f float64
 		if n.Decode(&f) != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return o, r.problem(n, CodeInvalidValue, "%s: %q is no number that can be compared; put it in quotes", it.what, clip(n.Value))
+			return o, r.problem(n, CodeInvalidValue, "%s: %q is no number that can be compared; put it in quotes", it.what, document.Clip(n.Value))
 		}
 		o.isNumber, o.number = true, f
 		o.Text = Text(nil).with(Literal, n.Value)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // modExpand replaces placeholders by what Options.Placeholders has for them. A
@@ -54,7 +56,7 @@ func (r *reader) expandPattern(it *item, o *operand) ([]operand, error) {
 		return nil, lookup
 	}
 	if texts == nil {
-		return nil, r.problem(it.node, CodeTooLarge, "%s: the placeholders of %q stand for more than %d patterns", it.what, clip(o.written), MaxTests)
+		return nil, r.problem(it.node, CodeTooLarge, "%s: the placeholders of %q stand for more than %d patterns", it.what, document.Clip(o.written), MaxTests)
 	}
 	out := make([]operand, len(texts))
 	for i, t := range texts {

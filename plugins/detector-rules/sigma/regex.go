@@ -7,6 +7,8 @@ import (
 	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // compileRegex compiles a pattern within the bounds. When it is refused, code and
@@ -55,15 +57,15 @@ func refused(pattern string, err error) (code, reason string) {
 			sign = at[:4]
 		}
 		return CodeRegexLookaround, fmt.Sprintf("the pattern %q looks around with %s, which RE2 has not; say it with a second search identifier, negated in the condition for %s",
-			clip(pattern), sign, strings.TrimSuffix(sign, "=")+"!")
+			document.Clip(pattern), sign, strings.TrimSuffix(sign, "=")+"!")
 	case syntaxErr.Code == syntax.ErrInvalidEscape && len(at) == 2 && at[1] >= '1' && at[1] <= '9', hasPrefix(at, `\k`, "(?P="):
-		return CodeRegexBackref, fmt.Sprintf("the pattern %q refers back with %s, which RE2 has not; write out what may be repeated", clip(pattern), clip(at))
+		return CodeRegexBackref, fmt.Sprintf("the pattern %q refers back with %s, which RE2 has not; write out what may be repeated", document.Clip(pattern), document.Clip(at))
 	case hasPrefix(at, "(?>"):
-		return CodeRegexInvalid, fmt.Sprintf("the pattern %q has an atomic group (?>...), which RE2 does not need; write (?:...)", clip(pattern))
+		return CodeRegexInvalid, fmt.Sprintf("the pattern %q has an atomic group (?>...), which RE2 does not need; write (?:...)", document.Clip(pattern))
 	case syntaxErr.Code == syntax.ErrInvalidRepeatOp:
-		return CodeRegexInvalid, fmt.Sprintf("the pattern %q has %s, and RE2 knows no possessive or doubled repetition; write it with one sign", clip(pattern), clip(at))
+		return CodeRegexInvalid, fmt.Sprintf("the pattern %q has %s, and RE2 knows no possessive or doubled repetition; write it with one sign", document.Clip(pattern), document.Clip(at))
 	}
-	return CodeRegexInvalid, fmt.Sprintf("the pattern %q is none: %s at %q", clip(pattern), syntaxErr.Code, clip(at))
+	return CodeRegexInvalid, fmt.Sprintf("the pattern %q is none: %s at %q", document.Clip(pattern), syntaxErr.Code, document.Clip(at))
 }
 
 func hasPrefix(s string, prefixes ...string) bool {

@@ -3,6 +3,8 @@ package sigma
 import (
 	"fmt"
 	"slices"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
 // resolve replaces names by ids, and rejects correlations that name what is not
@@ -52,13 +54,13 @@ func (l *loader) resolve() {
 func (c *Correlation) broken(ids map[string]string, byID map[string]*Correlation) (code, reason string) {
 	for _, name := range c.Rules {
 		if ids[name] == "" {
-			return CodeUnknownRule, fmt.Sprintf("correlation.rules names %q, and no rule that was loaded has that id or name", clip(name))
+			return CodeUnknownRule, fmt.Sprintf("correlation.rules names %q, and no rule that was loaded has that id or name", document.Clip(name))
 		}
 	}
 	for alias, fields := range c.Aliases {
 		for name := range fields {
 			if ids[name] == "" {
-				return CodeUnknownRule, fmt.Sprintf("correlation.aliases.%s names %q, and no rule that was loaded has that id or name", clip(alias), clip(name))
+				return CodeUnknownRule, fmt.Sprintf("correlation.aliases.%s names %q, and no rule that was loaded has that id or name", document.Clip(alias), document.Clip(name))
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package rule
+package document
 
 import (
 	"bytes"
@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// locate returns the line, from 1, and the words of an error of the YAML
+// Locate returns the line, from 1, and the words of an error of the YAML
 // reader. That reader counts lines from 0 in its parser and from 1 in its
 // scanner, and names none for the first line, for bytes that are no text and
 // for unknown anchors.
-func locate(err error, data []byte) (line int, text string) {
+func Locate(err error, data []byte) (line int, text string) {
 	text = strings.TrimPrefix(err.Error(), "yaml: ")
 	line = 1
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
