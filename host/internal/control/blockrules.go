@@ -83,10 +83,7 @@ func ParsePortRange(s string) (PortRange, error) {
 // CheckRuleName returns an error that wraps ErrInvalid when no rule can have the
 // name.
 func CheckRuleName(name string) error {
-	if !listName.MatchString(name) {
-		return fmt.Errorf("%w: %.80q is no name of a rule: 1 to 64 of the letters, digits, and . _ -, not beginning with one of these", ErrInvalid, name)
-	}
-	return nil
+	return checkName("a rule", name)
 }
 
 func (h *handlers) AddBlockRule(ctx context.Context, req *ironpostv1.BlockRuleRequest) (*ironpostv1.BlockRuleResponse, error) {

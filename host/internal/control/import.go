@@ -25,14 +25,18 @@ const (
 // DefaultList is the list that an import adds to when it names none.
 const DefaultList = "import"
 
-// listName is what a list may be called.
-var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+// validName is what lists and rules may be called.
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // CheckListName returns an error that wraps ErrInvalid when no list can have the
 // name.
 func CheckListName(name string) error {
-	if !listName.MatchString(name) {
-		return fmt.Errorf("%w: %.80q is no name of a list: 1 to 64 of the letters, digits, and . _ -, not beginning with one of these", ErrInvalid, name)
+	return checkName("a list", name)
+}
+
+func checkName(of, name string) error {
+	if !validName.MatchString(name) {
+		return fmt.Errorf("%w: %.80q is no name of %s: 1 to 64 of the letters, digits, and . _ -, not beginning with one of these", ErrInvalid, name, of)
 	}
 	return nil
 }

@@ -96,19 +96,13 @@ func (d deed) onto(e *xdp.Entry) {
 
 // limitOf reads the limit that an intent asks for.
 func limitOf(a *pb.ActionEvent) (deed, *refusal) {
-	var d deed
-	for _, f := range a.Details {
-		if f.Key != detailLimit {
-			continue
-		}
-		n, err := strconv.ParseUint(f.Value, 10, 32)
-		if err != nil || n < 1 || n > xdp.MaxLimit {
-			return d, &refusal{CodeLimit, fmt.Sprintf("A limit of %q packets a second; 1 to %d make sense.", f.Value, xdp.MaxLimit)}
-		}
-		d.Limit = uint32(n)
+	text := detail(a, detailLimit)
+	if text == "" {
+		return deed{}, &refusal{CodeLimit, "It names no limit."}
 	}
-	if d.Limit == 0 {
-		return d, &refusal{CodeLimit, "It names no limit."}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n < 1 || n > xdp.MaxLimit {
+		return deed{}, &refusal{CodeLimit, fmt.Sprintf("A limit of %q packets a second; 1 to %d make sense.", text, xdp.MaxLimit)}
 	}
-	return d, nil
+	return deed{Limit: uint32(n)}, nil
 }

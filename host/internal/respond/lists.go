@@ -241,25 +241,10 @@ func (r *Responder) show(p netip.Prefix, by ruling, hits uint64) *pb.Block {
 
 // effect says what a block does; r.mu is held.
 func (r *Responder) effect(p netip.Prefix, e *entry, hits uint64) string {
-	failed := 0
-	var why error
-	for _, a := range r.filters {
-		if a.failed != nil {
-			failed, why = failed+1, a.failed
-		}
+	if why := r.idle(r.banned(p)); why != "" {
+		return why
 	}
-	ban := r.banned(p)
 	switch {
-	case r.mode.Mode == config.Simulate:
-		return "simulated"
-	case r.mode.Mode != config.Enforce:
-		return "none: the mode is " + string(r.mode.Mode)
-	case len(r.filters) == 0:
-		return "none: no interface is watched"
-	case ban != nil:
-		return "none: " + ban.Error()
-	case failed == len(r.filters):
-		return "uncertain: " + why.Error()
 	case e.Monitor:
 		return "none: it is monitored"
 	case e.DryRun:
@@ -273,6 +258,32 @@ func (r *Responder) effect(p netip.Prefix, e *entry, hits uint64) string {
 		return "enforced, except " + but
 	}
 	return "enforced"
+}
+
+// idle says why nothing that is asked of the filters is in force, "" when it is:
+// the mode, the want of filters, a rail that forbids it, or filters that do not
+// follow. r.mu is held.
+func (r *Responder) idle(ban *RailError) string {
+	failed := 0
+	var why error
+	for _, a := range r.filters {
+		if a.failed != nil {
+			failed, why = failed+1, a.failed
+		}
+	}
+	switch {
+	case r.mode.Mode == config.Simulate:
+		return "simulated"
+	case r.mode.Mode != config.Enforce:
+		return "none: the mode is " + string(r.mode.Mode)
+	case len(r.filters) == 0:
+		return "none: no interface is watched"
+	case ban != nil:
+		return "none: " + ban.Error()
+	case failed == len(r.filters):
+		return "uncertain: " + why.Error()
+	}
+	return ""
 }
 
 // asMode turns an outcome that claims an effect into what it is in the mode;

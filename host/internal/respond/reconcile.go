@@ -47,10 +47,8 @@ func (r *Responder) finish(ctx context.Context, a *pb.ActionEvent) error {
 		a.Reason = note(a.Reason, fmt.Sprintf("the host stopped before it was done, and the mode is now %s", mode))
 		return r.record(ctx, a)
 	}
-	for _, f := range a.Details {
-		if s, err := strconv.ParseFloat(f.Value, 64); f.Key == detailTTL && err == nil {
-			left = min(left, time.Duration(s*float64(time.Second)))
-		}
+	if s, err := strconv.ParseFloat(detail(a, detailTTL), 64); err == nil {
+		left = min(left, time.Duration(s*float64(time.Second)))
 	}
 	set(a, detailTTL, seconds(left))
 	return r.Decide(ctx, a.Enforcer, a)

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/xdp"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -58,31 +57,20 @@ func (r *Responder) showRule(name string, x *packetRule, counts map[uint32]xdp.R
 
 // ruleEffect says what a rule does; r.mu is held.
 func (r *Responder) ruleEffect(x *packetRule) string {
-	failed := 0
-	var why error
-	for _, a := range r.filters {
-		if a.failed != nil {
-			failed, why = failed+1, a.failed
-		}
-	}
-	var never *RailError
+	var never, all *RailError
 	passing := 0
 	for _, p := range x.From {
 		if ban := r.banned(p); ban != nil {
 			never, passing = ban, passing+1
 		}
 	}
+	if passing == len(x.From) {
+		all = never
+	}
+	if why := r.idle(all); why != "" {
+		return why
+	}
 	switch {
-	case r.mode.Mode == config.Simulate:
-		return "simulated"
-	case r.mode.Mode != config.Enforce:
-		return "none: the mode is " + string(r.mode.Mode)
-	case len(r.filters) == 0:
-		return "none: no interface is watched"
-	case never != nil && passing == len(x.From):
-		return "none: " + never.Error()
-	case failed == len(r.filters):
-		return "uncertain: " + why.Error()
 	case x.rule.Action == xdp.ActionMonitor:
 		return "none: it is monitored"
 	case x.DryRun:

@@ -33,7 +33,6 @@ type watcher struct {
 	work       uint64    // done when it was looked at last,
 	at         time.Time // and when that, or owing nothing, was seen
 	working    bool      // it got something done in this life
-	asked      bool      // it has answered once
 	ailing     bool      // its health names what it lacks
 	given      bool      // nobody waits for it any more
 	owed       atomic.Bool
@@ -87,11 +86,11 @@ func untilNext(interval time.Duration) time.Duration {
 	return now.Truncate(interval).Add(interval).Sub(now)
 }
 
-// rests reports whether a plugin was well when it was asked last, and has done
-// nothing and been given nothing since it was looked at last.
+// rests reports whether a plugin was well when it was asked last, if it was, and
+// has done nothing and been given nothing since it was looked at last.
 func (w *watcher) rests() bool {
 	spec := &w.supervisor.spec
-	return w.asked && !w.ailing && spec.Work() == w.work && !spec.Owes()
+	return !w.ailing && spec.Work() == w.work && !spec.Owes()
 }
 
 // ask asks for health; its error ends the process. One that does not answer is
@@ -105,7 +104,6 @@ func (w *watcher) ask(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			w.asked = true
 			w.ailing = h.State != pb.HealthResponse_STATE_OK
 			w.supervisor.setHealth(h)
 			return nil

@@ -5,11 +5,8 @@ package xdp
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"sync/atomic"
-
-	"github.com/cilium/ebpf"
 
 	"github.com/ironpost/ironpost/bpf"
 )
@@ -84,53 +81,7 @@ func (f *Filter) copyLists(from *pinSet) error {
 	return err
 }
 
-// copyList hands every entry of a pinned list to put. A list that is not there
-// is empty.
+// copyList hands every entry of a pinned list to put.
 func copyList[K any](from *pinSet, name string, prefix func(K) netip.Prefix, put func(netip.Prefix, bpf.XDPEntry) error) error {
-	m, err := ebpf.LoadPinnedMap(from.pin(name), &ebpf.LoadPinOptions{ReadOnly: true})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("open the pinned list %s: %w", name, err)
-	}
-	defer m.Close()
-	readKey, err := keyReader[K](m)
-	if err != nil {
-		return fmt.Errorf("copy list %s: %w", name, err)
-	}
-	read, err := valueReader[bpf.XDPEntry](m, "entry")
-	if err != nil {
-		return fmt.Errorf("copy list %s: %w", name, err)
-	}
-	if read == nil && readKey == nil {
-		var putErr error
-		err := eachOf(m, func(k K, e *bpf.XDPEntry) bool {
-			if putErr == nil {
-				putErr = put(prefix(k), *e)
-			}
-			return true
-		})
-		if err := errors.Join(putErr, err); err != nil {
-			return fmt.Errorf("copy list %s: %w", name, err)
-		}
-		return nil
-	}
-	if read == nil {
-		read = asIs
-	}
-	if readKey == nil {
-		readKey = asIs
-	}
-	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
-	all := m.Iterate()
-	for all.Next(&key, &value) {
-		if err := put(prefix(readKey(key)), read(value)); err != nil {
-			return fmt.Errorf("copy list %s: %w", name, err)
-		}
-	}
-	if err := all.Err(); err != nil {
-		return fmt.Errorf("copy list %s: %w", name, err)
-	}
-	return nil
+	return eachPinned(from, name, "entry", func(k K, e bpf.XDPEntry) error { return put(prefix(k), e) })
 }

@@ -193,9 +193,9 @@ func TestValueReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	read, err := valueReader[bpf.XDPEntry](m, "entry")
-	if err != nil || read == nil {
-		t.Fatalf("got %v, want a reader", err)
+	read, same, err := valueReader[bpf.XDPEntry](m, "entry")
+	if err != nil || same {
+		t.Fatalf("got %v, the same layout %v, want a reader of another", err, same)
 	}
 	value := make([]byte, 32)
 	copy(value, []byte{1, 0, 0, 0, 24, 0, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 0x34, 0x12, 0xff})

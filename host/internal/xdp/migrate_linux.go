@@ -80,38 +80,57 @@ func pinnedRules(from *pinSet) ([]storedRule, error) {
 
 // readPinned returns what a pinned map holds; nothing when there is no such map.
 func readPinned[K comparable, V any](from *pinSet, name, typeName string) (map[K]V, error) {
+	out := make(map[K]V)
+	return out, eachPinned(from, name, typeName, func(k K, v V) error {
+		out[k] = v
+		return nil
+	})
+}
+
+// eachPinned hands every entry of a pinned map, of whatever build, to put, until
+// that errs; typeName is that of its values in C. A map that is not there is empty.
+func eachPinned[K, V any](from *pinSet, name, typeName string, put func(K, V) error) error {
 	m, err := ebpf.LoadPinnedMap(from.pin(name), &ebpf.LoadPinOptions{ReadOnly: true})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the pinned map %s: %w", name, err)
+		return fmt.Errorf("open the pinned map %s: %w", name, err)
 	}
 	defer m.Close()
-	readKey, err := keyReader[K](m)
+	if err := eachOlder(m, typeName, put); err != nil {
+		return fmt.Errorf("read the pinned map %s: %w", name, err)
+	}
+	return nil
+}
+
+func eachOlder[K, V any](m *ebpf.Map, typeName string, put func(K, V) error) error {
+	readKey, sameKeys, err := keyReader[K](m)
 	if err != nil {
-		return nil, fmt.Errorf("read map %s: %w", name, err)
+		return err
 	}
-	read, err := valueReader[V](m, typeName)
+	read, sameValues, err := valueReader[V](m, typeName)
 	if err != nil {
-		return nil, fmt.Errorf("read map %s: %w", name, err)
+		return err
 	}
-	if read == nil {
-		read = asIs
+	if sameKeys && sameValues {
+		var putErr error
+		err := eachOf(m, func(k K, v *V) bool {
+			if putErr == nil {
+				putErr = put(k, *v)
+			}
+			return true
+		})
+		return errors.Join(putErr, err)
 	}
-	if readKey == nil {
-		readKey = asIs
-	}
-	out := make(map[K]V)
 	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
 	all := m.Iterate()
 	for all.Next(&key, &value) {
-		out[readKey(key)] = read(value)
+		if err := put(readKey(key), read(value)); err != nil {
+			return err
+		}
 	}
-	if err := all.Err(); err != nil {
-		return nil, fmt.Errorf("read map %s: %w", name, err)
-	}
-	return out, nil
+	return all.Err()
 }
 
 // asIs reads what has the layout of T; what it is shorter, T has zeros.
@@ -121,39 +140,36 @@ func asIs[T any](b []byte) (v T) {
 }
 
 // keyReader returns what turns a key of a map, of whatever build, into one of this
-// build: keys have been padded at their ends. It returns nil when they are the same.
-func keyReader[K any](m *ebpf.Map) (func([]byte) K, error) {
+// build: keys have been padded at their ends; same tells that they are not.
+func keyReader[K any](m *ebpf.Map) (read func([]byte) K, same bool, err error) {
 	var key K
-	switch have, want := int(m.KeySize()), int(unsafe.Sizeof(key)); {
-	case have == want:
-		return nil, nil
-	case have == want-4:
-		return asIs[K], nil
-	default:
-		return nil, fmt.Errorf("its keys have %d bytes, not %d", have, want)
+	have, want := int(m.KeySize()), int(unsafe.Sizeof(key))
+	if have != want && have != want-4 {
+		return nil, false, fmt.Errorf("its keys have %d bytes, not %d", have, want)
 	}
+	return asIs[K], have == want, nil
 }
 
 // valueReader returns what turns a value of a map, of whatever build, into one of
 // this build; name is that of its type in C. The fields find each other by their
-// names, which the map carries with it in the kernel. It returns nil when the
-// layouts are the same.
-func valueReader[T any](m *ebpf.Map, name string) (func([]byte) T, error) {
+// names, which the map carries with it in the kernel; same tells that the layouts
+// are.
+func valueReader[T any](m *ebpf.Map, name string) (read func([]byte) T, same bool, err error) {
 	handle, err := m.Handle()
 	if err != nil {
-		return nil, fmt.Errorf("read its type: %w", err)
+		return nil, false, fmt.Errorf("read its type: %w", err)
 	}
 	defer func() { _ = handle.Close() }()
 	types, err := handle.Spec(nil)
 	if err != nil {
-		return nil, fmt.Errorf("read its type: %w", err)
+		return nil, false, fmt.Errorf("read its type: %w", err)
 	}
 	var old *btf.Struct
 	if err := types.TypeByName(name, &old); err != nil {
-		return nil, fmt.Errorf("read its type: %w", err)
+		return nil, false, fmt.Errorf("read its type: %w", err)
 	}
 	if old.Size != m.ValueSize() {
-		return nil, fmt.Errorf("its values have %d bytes, its type %d", m.ValueSize(), old.Size)
+		return nil, false, fmt.Errorf("its values have %d bytes, its type %d", m.ValueSize(), old.Size)
 	}
 	type move struct{ from, to, size int }
 	var moves []move
@@ -165,18 +181,15 @@ func valueReader[T any](m *ebpf.Map, name string) (func([]byte) T, error) {
 			}
 			size, err := btf.Sizeof(member.Type)
 			if err != nil {
-				return nil, fmt.Errorf("read its type: %w", err)
+				return nil, false, fmt.Errorf("read its type: %w", err)
 			}
 			// A number that has grown or shrunk: the low bytes, which come first.
 			moves = append(moves, move{int(member.Offset.Bytes()), int(field.Offset), min(size, int(field.Type.Size()))})
 		}
 	}
-	same := int(old.Size) == int(reflect.TypeFor[T]().Size()) && len(moves) == len(old.Members)
+	same = int(old.Size) == int(reflect.TypeFor[T]().Size()) && len(moves) == len(old.Members)
 	for _, m := range moves {
 		same = same && m.from == m.to
-	}
-	if same {
-		return nil, nil
 	}
 	return func(b []byte) T {
 		var e T
@@ -185,5 +198,5 @@ func valueReader[T any](m *ebpf.Map, name string) (func([]byte) T, error) {
 			copy(out[m.to:m.to+m.size], b[m.from:m.from+m.size])
 		}
 		return e
-	}, nil
+	}, same, nil
 }
