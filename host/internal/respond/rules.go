@@ -43,6 +43,11 @@ type Rules struct{ r *Responder }
 
 var _ control.BlockRules = Rules{}
 
+// What the control API lets in is what a filter takes: an index that is not 0 does
+// not compile.
+var _ = [1]struct{}{}[(control.MaxBlockRules-xdp.MaxRules)|
+	(control.MaxRulePrefixes-xdp.MaxRulePrefixes)|(control.MaxRulePorts-xdp.MaxRuleRanges)]
+
 // Rules returns the rules of the packet filters.
 func (r *Responder) Rules() Rules { return Rules{r} }
 

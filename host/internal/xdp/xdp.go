@@ -143,10 +143,10 @@ type Config struct {
 	// FlushInterval is the length of one summary, 200 ms by default.
 	FlushInterval time.Duration
 	// MaxEntries bounds each part of the lists: hosts, and networks, of each
-	// family, and the allow lists. 1,048,576 by default. Each costs 60 bytes of
-	// kernel memory whether it is used or not, 60 MiB for the default, and an entry
+	// family, and the allow lists. 1,048,576 by default. Each costs 54 bytes of
+	// kernel memory whether it is used or not, 54 MiB for the default, and an entry
 	// 128 more: the kernel keeps a bucket of 16 bytes for each host, IPv6 host and
-	// IPv6 /64, and the filters of hosts have 12.
+	// IPv6 /64, and the filters of hosts have 6.
 	MaxEntries int
 	// SourceSlots and DestinationSlots bound the sources, and the destinations with
 	// their ports, that one summary tells apart, over all processors together.
