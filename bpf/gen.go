@@ -11,4 +11,4 @@
 // Linux alone; the package is empty elsewhere.
 package bpf
 
-//go:generate go tool bpf2go -tags linux -target bpfel -type protocol -type verdict -type reason -type malformed -type class -type odd -type action -type entry_flag -type setting -type filter -type rule_class -type rule_need -type counter -type table_loss -type slot_use -type source_slot -type destination_slot -type capture -type port_range XDP xdp.c -- -O2 -g -mcpu=v3 -Wall -Wextra -Werror -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -tags linux -target bpfel -type protocol -type verdict -type reason -type malformed -type class -type odd -type action -type entry_flag -type setting -type filter -type rule_class -type rule_need -type drop_unit -type counter -type table_loss -type slot_use -type source_slot -type destination_slot -type capture -type port_range XDP xdp.c -- -O2 -g -mcpu=v3 -Wall -Wextra -Werror -idirafter /usr/include/x86_64-linux-gnu -idirafter /usr/include/aarch64-linux-gnu

@@ -139,6 +139,9 @@ const volatile __u32 destination_buckets = 64; /* likewise */
 const volatile __u64 hash_seed = 0;
 const volatile __u64 hash_keys[3]; /* odd, made of the seed */
 const volatile __u32 limit_lines = 1; /* a power of 2 */
+const volatile __u32 cpu_count = 1;
+const volatile __u32 host_words4 = 1; /* a power of 2, as is the next */
+const volatile __u32 host_words6 = 1;
 const volatile __u32 detect = 1; /* 0: verdicts only; the verifier takes account() out */
 
 /* numbers has no use but to keep its types in the object's type information,
@@ -156,8 +159,29 @@ const volatile struct {
 	enum filter filter;
 	enum rule_class rule_class;
 	enum rule_need rule_need;
+	enum drop_unit drop_unit;
 	struct capture capture;
 } numbers;
+
+/*
+ * Each of these variables stands for the value of the one element of the map that its
+ * section is named after: the host has what refers to the variable refer to that, when
+ * it loads the program. The compiler knows where a variable is, as the kernel then
+ * does; an element has to be looked up for each packet, and a variable cannot be
+ * pinned. BEHIND is for those whose value is an array, of a length that the host
+ * sets: it keeps from the compiler that there is one element.
+ */
+struct settings in_force SEC(".data.settings");
+struct cpu_state states[1] SEC(".data.cpus");
+__u64 words4[1] SEC(".data.host_filter4");
+__u64 words6[1] SEC(".data.host_filter6");
+
+#define BEHIND(variable)                              \
+	({                                            \
+		typeof(&(variable)[0]) at_ = (variable); \
+		asm volatile("" : "+r"(at_));         \
+		at_;                                  \
+	})
 
 /* The sizes of hosts*, subnets6, nets*, allow*, limits and of the slot tables are
  * set by the host. */
@@ -199,6 +223,19 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } host_filter6 SEC(".maps");
+
+/*
+ * drops4 spares most packets of hosts that are just dropped the look into hosts4,
+ * which takes longer than all the rest. What it holds is in hosts4 as well; an
+ * address that it has no room for is found there.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct drop_line);
+} drops4 SEC(".maps");
 
 /* filter16 holds one bit for each IPv4 /16: does any entry of less than 32 bits touch it? */
 struct {
@@ -416,7 +453,17 @@ struct walk {
 /* What is unlikely is put out of the way of what is not. */
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-static __always_inline void add(struct counter *c, __u32 bytes)
+/* state_of returns the state of a processor, which is below cpu_count. */
+static __always_inline struct cpu_state *state_of(__u32 cpu_id)
+{
+	struct cpu_state *state = BEHIND(states) + cpu_id;
+
+	/* Once: it is needed more often than the compiler thinks worth a register. */
+	asm volatile("" : "+r"(state));
+	return state;
+}
+
+static __always_inline void add(struct counter *c, __u64 bytes)
 {
 	c->packets++;
 	c->bytes += bytes;
@@ -479,11 +526,12 @@ __noinline int within_limit(struct packet *p, __u32 rate, __u32 burst, __u32 sal
 {
 	__u32 cpu_id = bpf_get_smp_processor_id(), line_id, tag, way = LIMIT_WAYS;
 	__u64 now = bpf_ktime_get_coarse_ns(), hash, step, latest, full;
-	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &cpu_id);
 	struct limit_line *line;
+	struct cpu_state *cpu;
 
-	if (!p || !cpu || !rate || !burst)
+	if (!p || cpu_id >= cpu_count || !rate || !burst)
 		return 1;
+	cpu = state_of(cpu_id);
 	hash = mix(mix(p->src.hi) ^ mix((__u64)salt << 1 | (p->six & 1)) ^ ((__u64)rate << 32 | burst));
 	line_id = hash & (limit_lines - 1);
 	line = bpf_map_lookup_elem(&limits, &line_id);
@@ -591,14 +639,22 @@ __noinline int search4(struct packet *p, __u32 bits, __u32 flags)
 	return 0;
 }
 
-/* may_hold asks a host filter, of which mask is in use, for a hash. */
-static __always_inline int may_hold(void *filter, __u32 mask, __u64 hash)
+/* has_bits tells whether a word of a host filter has the two bits of a hash. */
+static __always_inline int has_bits(__u64 word, __u64 hash)
 {
-	__u64 bits = 1ULL << (hash >> 58) | 1ULL << (hash >> 52 & 63);
-	__u32 key = hash >> 16 & mask;
-	__u64 *word = bpf_map_lookup_elem(filter, &key);
+	return (word >> (hash >> 58)) & (word >> (hash >> 52 & 63)) & 1;
+}
 
-	return word && (*word & bits) == bits;
+/* may_hold4 asks the host filter for the hash of an IPv4 address. */
+static __always_inline int may_hold4(__u64 hash)
+{
+	return has_bits(BEHIND(words4)[hash >> 16 & in_force.hosts4_mask & (host_words4 - 1)], hash);
+}
+
+/* may_hold6 asks the host filter for the hash of an IPv6 address or of a /64. */
+static __always_inline int may_hold6(__u64 hash)
+{
+	return has_bits(BEHIND(words6)[hash >> 16 & in_force.hosts6_mask & (host_words6 - 1)], hash);
 }
 
 static __always_inline int may_match_net4(struct packet *p)
@@ -615,11 +671,11 @@ static __always_inline int may_match_net4(struct packet *p)
 	return line && line->words[(host >> 14) & 3] >> ((host >> 8) & 63) & 1;
 }
 
-static __always_inline void judge4(struct packet *p, const struct settings *set, __u32 flags)
+static __always_inline void judge4(struct packet *p, __u32 flags)
 {
 	__u32 bits = 0;
 
-	if ((flags & SETTING_HOSTS4) && may_hold(&host_filter4, set->hosts4_mask, p->hash))
+	if ((flags & SETTING_HOSTS4) && may_hold4(p->hash))
 		bits = FILTER_HOST;
 	if ((flags & SETTING_NETS4) && may_match_net4(p))
 		bits |= FILTER_NET;
@@ -689,15 +745,15 @@ __noinline int search6(struct packet *p, __u32 bits, __u32 flags)
 	return 0;
 }
 
-static __always_inline void judge6(struct packet *p, const struct settings *set, __u32 flags)
+static __always_inline void judge6(struct packet *p, __u32 flags)
 {
 	struct address subnet = { .hi = p->src.hi };
 	__u32 bits = 0;
 	__u64 host;
 
-	if ((flags & SETTING_HOSTS6) && may_hold(&host_filter6, set->hosts6_mask, p->hash))
+	if ((flags & SETTING_HOSTS6) && may_hold6(p->hash))
 		bits = FILTER_HOST;
-	if ((flags & SETTING_SUBNETS6) && may_hold(&host_filter6, set->hosts6_mask, hash_address(subnet)))
+	if ((flags & SETTING_SUBNETS6) && may_hold6(hash_address(subnet)))
 		bits |= FILTER_SUBNET;
 	if (flags & SETTING_NETS6) {
 		host = bpf_be64_to_cpu(p->src.hi);
@@ -1054,7 +1110,7 @@ static __always_inline __u32 transport(struct packet *p, void *cur, void *end, _
 
 /* parse4 returns the malformed reason, or MALFORMED_NONE. *ip tells whether the packet has
  * a source address, *later whether it is a later fragment. */
-static __always_inline __u32 parse4(struct packet *p, void *cur, void *end, const struct settings *set, __u32 flags,
+static __always_inline __u32 parse4(struct packet *p, void *cur, void *end, __u32 flags,
 				    int *ip, int *later)
 {
 	struct ip4 *h = cur;
@@ -1070,7 +1126,7 @@ static __always_inline __u32 parse4(struct packet *p, void *cur, void *end, cons
 	p->dst.hi = h->dst;
 	p->protocol = protocol_of(h->protocol);
 	p->hash = hash_address(p->src);
-	judge4(p, set, flags);
+	judge4(p, flags);
 
 	header = (h->version_ihl & 15) * 4;
 	total = bpf_ntohs(h->total_len);
@@ -1158,7 +1214,7 @@ __noinline __u32 walk6(struct xdp_md *ctx, struct walk *w)
 }
 
 static __always_inline __u32 parse6(struct xdp_md *ctx, struct packet *p, void *cur, void *end,
-				    const struct settings *set, __u32 flags, int *ip, int *later)
+				    __u32 flags, int *ip, int *later)
 {
 	void *data = (void *)(long)ctx->data;
 	struct walk w = {};
@@ -1175,7 +1231,7 @@ static __always_inline __u32 parse6(struct xdp_md *ctx, struct packet *p, void *
 	p->dst = h->dst;
 	p->protocol = PROTOCOL_OTHER;
 	p->hash = hash_address(p->src);
-	judge6(p, set, flags);
+	judge6(p, flags);
 
 	w.next = h->next;
 	w.left = bpf_ntohs(h->payload_len);
@@ -1368,7 +1424,7 @@ static __noinline int count_detail(struct source_slot *s, const struct packet *p
 static __always_inline void count_source(struct cpu_state *cpu, __u32 half, __u32 epoch, const struct packet *p,
 					 __u64 src, __u64 dst)
 {
-	__u32 bucket = half * source_buckets + (src >> 32 & (source_buckets - 1));
+	__u32 buckets = source_buckets, bucket = half * buckets + (src >> 32 & (buckets - 1));
 	__u32 owner = epoch << 1 | p->six, last = dst >> 32 | 1, tag = tag_of(src), way;
 	struct source_bucket *b = bpf_map_lookup_elem(&sources, &bucket);
 	struct source_slot *s;
@@ -1416,7 +1472,7 @@ static __always_inline void count_source(struct cpu_state *cpu, __u32 half, __u3
 static __always_inline void count_destination(struct cpu_state *cpu, __u32 half, __u32 epoch, const struct packet *p,
 					      __u64 src, __u64 dst)
 {
-	__u32 bucket = half * destination_buckets + (dst >> 32 & (destination_buckets - 1));
+	__u32 buckets = destination_buckets, bucket = half * buckets + (dst >> 32 & (buckets - 1));
 	__u32 owner = epoch << 1 | p->six, tag = tag_of(dst), way;
 	struct destination_bucket *b = bpf_map_lookup_elem(&destinations, &bucket);
 	struct destination_slot *s;
@@ -1528,111 +1584,107 @@ static __always_inline void tally(struct xdp_md *ctx, struct cpu_state *cpu, __u
 		show(ctx, bytes, verdict, reason);
 }
 
-/* drops tells whether an entry just drops, as most do, and nothing else has a say. */
-static __always_inline int drops(const struct entry *e, __u32 flags)
+/* just_drops tells whether drops4 has the source of a packet with this hash. */
+static __always_inline int just_drops(__u32 addr, __u64 hash, __u32 mask)
 {
-	return e->action == ACTION_DROP && !(e->flags & ENTRY_DRY_RUN) &&
-	       !(flags & (SETTING_SIMULATE | SETTING_ALLOW4 | SETTING_CAPTURE)) && alive(e);
+	__u32 key = hash >> 16 & (mask << 1 | 1);
+	struct drop_line *line = bpf_map_lookup_elem(&drops4, &key);
+	__u64 cell, until = 0;
+
+	if (!line)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < DROP_WAYS; i++) {
+		cell = *(volatile __u64 *)&line->cells[i];
+		/* All ones if it is this address: a branch would be foreseen as often as not. */
+		__s64 same = ((__s64)(__u64)((__u32)cell ^ addr) - 1) >> 63;
+
+		asm volatile("" : "+r"(same));
+		until |= cell >> 32 & same;
+	}
+	return until == ~0U || (until && bpf_ktime_get_coarse_ns() >> DROP_UNIT_SHIFT < until);
 }
 
 /*
  * plain4 does everything for most packets: IPv4 without options, not in fragments,
  * with a whole TCP header of a usual kind or a UDP header, of a filter without
- * rules. It returns -1, and has done nothing, for any other, which the rest of the
- * program reads from the start. What it does is the same; but it is one straight
- * line, that keeps in registers what the other keeps in a struct packet.
+ * rules, from a source that no list may hold or that is just dropped. It returns -1,
+ * and has done nothing, for any other, which the rest of the program reads from the
+ * start. What it does is the same; but it is one straight line, that keeps in
+ * registers what the other keeps in a struct packet.
  */
-static __always_inline int plain4(struct xdp_md *ctx, const struct settings *set, struct cpu_state *cpu, __u32 cpu_id,
-				  void *data, void *end)
+static __always_inline int plain4(struct cpu_state *cpu, __u32 cpu_id, void *data, void *end)
 {
 	struct ethernet *ethernet = data;
 	struct ip4 *h = data + sizeof(*ethernet);
 	struct tcp *t = (void *)(h + 1);
 	struct udp *u = (void *)(h + 1);
 	struct packet p = { .weight = 1 };
-	__u32 total, flags, len, addr, bits = 0;
-	struct entry *e;
-	__u64 bytes;
+	struct counter *protocol;
+	__u32 total, flags, len, all = detect;
+	__u64 bytes = end - data;
 
 	/* A UDP header with a little behind it is as long. */
 	if (unlikely((void *)(t + 1) > end || ethernet->type != bpf_htons(ETHERTYPE_IP4)))
 		return -1;
 	total = bpf_ntohs(h->total_len);
+	flags = in_force.flags;
 	if (unlikely(h->version_ihl != 0x45 || (h->fragment & bpf_htons(0x3fff)) || total < sizeof(*h) + sizeof(*t) ||
-		     (void *)h + total > end || set->rules))
+		     (void *)h + total > end || in_force.rules))
 		return -1;
-	bytes = end - data;
 	if (h->protocol == IP_TCP) {
 		len = t->offset >> 2 & 60;
 		if (unlikely(len < sizeof(*t) || len > total - sizeof(*h)))
 			return -1;
-		if (detect) {
+		if (all) {
 			p.class = tcp_class(t->flags);
 			if (unlikely(p.class == CLASS_ODD))
 				return -1;
 			p.port = bpf_ntohs(t->dst);
 		}
-		cpu->protocols[PROTOCOL_TCP].packets++;
-		cpu->protocols[PROTOCOL_TCP].bytes += bytes;
-		/* Or the compiler makes one of both, which takes longer. */
-		asm volatile("");
+		protocol = &cpu->protocols[PROTOCOL_TCP];
 	} else if (h->protocol == IP_UDP) {
 		len = bpf_ntohs(u->len);
 		if (len < sizeof(*u) || len > total - sizeof(*h) || amplifies(bpf_ntohs(u->src)))
 			return -1;
 		p.class = CLASS_UDP;
 		p.port = bpf_ntohs(u->dst);
-		cpu->protocols[PROTOCOL_UDP].packets++;
-		cpu->protocols[PROTOCOL_UDP].bytes += bytes;
+		protocol = &cpu->protocols[PROTOCOL_UDP];
 	} else {
 		return -1;
 	}
 
 	/* What is plain leaves no note. */
 	__builtin_assume(p.class != CLASS_ODD && p.class != CLASS_REFLECT && p.class < CLASS_COUNT);
-	flags = set->flags;
 	p.bytes = bytes;
 	p.src.hi = h->src;
 	p.dst.hi = h->dst;
 	p.hash = scatter(p.src.hi * hash_keys[0]);
-	if ((flags & SETTING_HOSTS4) && unlikely(may_hold(&host_filter4, set->hosts4_mask, p.hash))) {
-		addr = h->src;
-		e = bpf_map_lookup_elem(&hosts4, &addr);
-		if (e && drops(e, flags)) {
-			cpu->verdicts[VERDICT_DROP].packets++;
-			cpu->verdicts[VERDICT_DROP].bytes += bytes;
-			cpu->drops[REASON_HOST4].packets++;
-			cpu->drops[REASON_HOST4].bytes += bytes;
-			p.verdict = VERDICT_DROP;
-			p.weight = weigh(cpu, set->epoch);
-			if (p.weight) {
-				__sync_fetch_and_add(&e->hits, p.weight);
-				if (detect)
-					account(&p, cpu, cpu_id, set->epoch);
-			}
-			return XDP_DROP;
-		}
-		if (e)
-			bits = FILTER_HOST;
-	}
 	if ((flags & SETTING_NETS4) && may_match_net4(&p))
-		bits |= FILTER_NET;
-	if (unlikely(bits)) {
-		struct packet copy = p;
+		return -1;
+	if ((flags & SETTING_HOSTS4) && unlikely(may_hold4(p.hash))) {
+		if ((flags & (SETTING_SIMULATE | SETTING_ALLOW4 | SETTING_CAPTURE)) ||
+		    !just_drops(h->src, p.hash, in_force.hosts4_mask))
+			return -1;
+		add(protocol, bytes);
+		add(&cpu->verdicts[VERDICT_DROP], bytes);
+		add(&cpu->drops[REASON_HOST4], bytes);
+		p.verdict = VERDICT_DROP;
+		p.weight = weigh(cpu, in_force.epoch);
+		if (p.weight) {
+			__u32 addr = h->src;
+			struct entry *e = bpf_map_lookup_elem(&hosts4, &addr);
 
-		search4(&copy, bits, flags);
-		p.verdict = copy.verdict;
-		tally(ctx, cpu, flags, p.bytes, p.verdict, copy.reason);
-		if (detect) {
-			if (p.verdict == VERDICT_DROP)
-				p.weight = weigh(cpu, set->epoch);
-			if (p.weight)
-				account(&p, cpu, cpu_id, set->epoch);
+			if (e)
+				__sync_fetch_and_add(&e->hits, p.weight);
+			if (all)
+				account(&p, cpu, cpu_id, in_force.epoch);
 		}
-		return p.verdict == VERDICT_DROP ? XDP_DROP : XDP_PASS;
+		return XDP_DROP;
 	}
-	if (detect)
-		account(&p, cpu, cpu_id, set->epoch);
+	add(protocol, bytes);
+	if (all)
+		account(&p, cpu, cpu_id, in_force.epoch);
 	return XDP_PASS;
 }
 
@@ -1640,22 +1692,20 @@ SEC("xdp")
 int ironpost_xdp(struct xdp_md *ctx)
 {
 	void *cur = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 zero = 0, cpu_id = bpf_get_smp_processor_id();
+	__u32 cpu_id = bpf_get_smp_processor_id();
 	struct ethernet *ethernet = cur;
 	struct packet p;
 	__u64 fault = MALFORMED_NONE;
 	__u32 rules;
 	int ip = 0, later = 0, done;
-	struct settings *set;
 	struct cpu_state *cpu;
 	__u16 type;
 
-	set = bpf_map_lookup_elem(&settings, &zero);
-	cpu = bpf_map_lookup_elem(&cpus, &cpu_id);
-	if (unlikely(!set || !cpu))
+	if (unlikely(cpu_id >= cpu_count))
 		return XDP_PASS;
+	cpu = state_of(cpu_id);
 
-	done = plain4(ctx, set, cpu, cpu_id, cur, end);
+	done = plain4(cpu, cpu_id, cur, end);
 	if (!unlikely(done < 0))
 		return done;
 
@@ -1678,9 +1728,9 @@ int ironpost_xdp(struct xdp_md *ctx)
 			break;
 		if (i == MAX_TAGS) {
 			add(&cpu->deep_vlan, p.bytes);
-			if (set->flags & SETTING_DROP_DEEP_VLAN) {
+			if (in_force.flags & SETTING_DROP_DEEP_VLAN) {
 				p.reason = REASON_DEEP_VLAN;
-				p.verdict = set->flags & SETTING_SIMULATE ? VERDICT_WOULD_DROP : VERDICT_DROP;
+				p.verdict = in_force.flags & SETTING_SIMULATE ? VERDICT_WOULD_DROP : VERDICT_DROP;
 			}
 			break;
 		}
@@ -1694,10 +1744,10 @@ int ironpost_xdp(struct xdp_md *ctx)
 
 	switch (type) {
 	case ETHERTYPE_IP4:
-		fault = parse4(&p, cur, end, set, set->flags, &ip, &later);
+		fault = parse4(&p, cur, end, in_force.flags, &ip, &later);
 		break;
 	case ETHERTYPE_IP6:
-		fault = parse6(ctx, &p, cur, end, set, set->flags, &ip, &later);
+		fault = parse6(ctx, &p, cur, end, in_force.flags, &ip, &later);
 		break;
 	case ETHERTYPE_ARP:
 		p.protocol = PROTOCOL_ARP;
@@ -1720,17 +1770,17 @@ parsed:
 		add(&cpu->protocols[p.protocol], p.bytes);
 
 	/* Read once: it is the half for all of this packet. */
-	rules = *(volatile __u32 *)&set->rules;
+	rules = *(volatile __u32 *)&in_force.rules;
 	/* A dry run must not shield from a rule; what the host simulates is final. */
 	if (rules && ip && p.verdict != VERDICT_ALLOWED && p.verdict != VERDICT_DROP &&
-	    !(p.verdict == VERDICT_WOULD_DROP && (set->flags & SETTING_SIMULATE)))
-		judge_rules(&p, rules, set->flags);
+	    !(p.verdict == VERDICT_WOULD_DROP && (in_force.flags & SETTING_SIMULATE)))
+		judge_rules(&p, rules, in_force.flags);
 
-	tally(ctx, cpu, set->flags, p.bytes, p.verdict, p.reason);
+	tally(ctx, cpu, in_force.flags, p.bytes, p.verdict, p.reason);
 	if (ip && detect) {
-		p.weight = p.verdict == VERDICT_DROP ? weigh(cpu, set->epoch) : 1;
+		p.weight = p.verdict == VERDICT_DROP ? weigh(cpu, in_force.epoch) : 1;
 		if (p.weight)
-			account(&p, cpu, cpu_id, set->epoch);
+			account(&p, cpu, cpu_id, in_force.epoch);
 	}
 	return p.verdict == VERDICT_DROP ? XDP_DROP : XDP_PASS;
 }

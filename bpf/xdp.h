@@ -36,6 +36,8 @@
 #define RULE_PREFIXES 4096
 /* PORTS is how many ports there are. */
 #define PORTS 65536
+/* DROP_WAYS is the associativity of the table of addresses that are just dropped. */
+#define DROP_WAYS 4
 /* LIMIT_WAYS is the associativity of the table of limits, as fits a cache line. */
 #define LIMIT_WAYS 4
 
@@ -197,12 +199,18 @@ enum rule_need {
 	RULE_SOURCE_PORTS = 32,
 };
 
+/* The unit of time of drop_line is 2^DROP_UNIT_SHIFT ns, about a second. */
+enum drop_unit {
+	DROP_UNIT_SHIFT = 30,
+};
+
 /* settings is the one value of the map settings; the host writes it. */
 struct settings {
 	__u32 epoch; /* from 1; its low bit selects the half of the slot tables */
 	__u32 flags;
 	__u64 seed; /* the host's own: hash_seed, which a program that takes the maps over needs */
-	/* How much of the host filters is in use: their words less one, a power of 2 less one. */
+	/* How much of the host filters is in use: their words less one, a power of 2 less
+	 * one. hosts4_mask is the one of drops4 too. */
 	__u32 hosts4_mask;
 	__u32 hosts6_mask;
 	__u32 rules; /* which half of the maps of rules is in force, from 1; 0: there are no rules */
@@ -231,6 +239,15 @@ struct entry {
 	__u8 flags;
 	__u8 prefix_len;
 	__u8 generation; /* the host's own: which list it came with */
+};
+
+/*
+ * drop_line holds IPv4 addresses whose entry just drops: an address in the lower
+ * half of a cell, and in the upper one until when, in units of 2^DROP_UNIT_SHIFT ns
+ * of CLOCK_MONOTONIC, all ones for ever. 0 is an empty cell.
+ */
+struct drop_line {
+	__u64 cells[DROP_WAYS];
 };
 
 /* limit_line holds buckets of sources that have a limit, in one cache line. */

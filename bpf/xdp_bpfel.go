@@ -100,6 +100,17 @@ type XDPDestinationSlot struct {
 	Peers   [4]uint64
 }
 
+type XDPDropLine struct {
+	_     structs.HostLayout
+	Cells [4]uint64
+}
+
+type XDPDropUnit uint32
+
+const (
+	XDPDropUnitDROP_UNIT_SHIFT XDPDropUnit = 30
+)
+
 type XDPEntry struct {
 	_          structs.HostLayout
 	Expires    uint64
@@ -396,6 +407,7 @@ const (
 	XDPMapCaptures           = "captures"
 	XDPMapCpus               = "cpus"
 	XDPMapDestinations       = "destinations"
+	XDPMapDrops4             = "drops4"
 	XDPMapFilter16           = "filter16"
 	XDPMapFilter24           = "filter24"
 	XDPMapFilter6            = "filter6"
@@ -416,13 +428,20 @@ const (
 	XDPMapSources            = "sources"
 	XDPMapSubnets6           = "subnets6"
 	XDPProgIronpostXdp       = "ironpost_xdp"
+	XDPVarCpuCount           = "cpu_count"
 	XDPVarDestinationBuckets = "destination_buckets"
 	XDPVarDetect             = "detect"
 	XDPVarHashKeys           = "hash_keys"
 	XDPVarHashSeed           = "hash_seed"
+	XDPVarHostWords4         = "host_words4"
+	XDPVarHostWords6         = "host_words6"
+	XDPVarInForce            = "in_force"
 	XDPVarLimitLines         = "limit_lines"
 	XDPVarNumbers            = "numbers"
 	XDPVarSourceBuckets      = "source_buckets"
+	XDPVarStates             = "states"
+	XDPVarWords4             = "words4"
+	XDPVarWords6             = "words6"
 )
 
 // LoadXDP returns the embedded CollectionSpec for XDP.
@@ -479,6 +498,7 @@ type XDPMapSpecs struct {
 	Captures      *ebpf.MapSpec `ebpf:"captures"`
 	Cpus          *ebpf.MapSpec `ebpf:"cpus"`
 	Destinations  *ebpf.MapSpec `ebpf:"destinations"`
+	Drops4        *ebpf.MapSpec `ebpf:"drops4"`
 	Filter16      *ebpf.MapSpec `ebpf:"filter16"`
 	Filter24      *ebpf.MapSpec `ebpf:"filter24"`
 	Filter6       *ebpf.MapSpec `ebpf:"filter6"`
@@ -504,13 +524,20 @@ type XDPMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type XDPVariableSpecs struct {
+	CpuCount           *ebpf.VariableSpec `ebpf:"cpu_count"`
 	DestinationBuckets *ebpf.VariableSpec `ebpf:"destination_buckets"`
 	Detect             *ebpf.VariableSpec `ebpf:"detect"`
 	HashKeys           *ebpf.VariableSpec `ebpf:"hash_keys"`
 	HashSeed           *ebpf.VariableSpec `ebpf:"hash_seed"`
+	HostWords4         *ebpf.VariableSpec `ebpf:"host_words4"`
+	HostWords6         *ebpf.VariableSpec `ebpf:"host_words6"`
+	InForce            *ebpf.VariableSpec `ebpf:"in_force"`
 	LimitLines         *ebpf.VariableSpec `ebpf:"limit_lines"`
 	Numbers            *ebpf.VariableSpec `ebpf:"numbers"`
 	SourceBuckets      *ebpf.VariableSpec `ebpf:"source_buckets"`
+	States             *ebpf.VariableSpec `ebpf:"states"`
+	Words4             *ebpf.VariableSpec `ebpf:"words4"`
+	Words6             *ebpf.VariableSpec `ebpf:"words6"`
 }
 
 // XDPObjects contains all objects after they have been loaded into the kernel.
@@ -538,6 +565,7 @@ type XDPMaps struct {
 	Captures      *ebpf.Map `ebpf:"captures"`
 	Cpus          *ebpf.Map `ebpf:"cpus"`
 	Destinations  *ebpf.Map `ebpf:"destinations"`
+	Drops4        *ebpf.Map `ebpf:"drops4"`
 	Filter16      *ebpf.Map `ebpf:"filter16"`
 	Filter24      *ebpf.Map `ebpf:"filter24"`
 	Filter6       *ebpf.Map `ebpf:"filter6"`
@@ -566,6 +594,7 @@ func (m *XDPMaps) Close() error {
 		m.Captures,
 		m.Cpus,
 		m.Destinations,
+		m.Drops4,
 		m.Filter16,
 		m.Filter24,
 		m.Filter6,
@@ -592,13 +621,20 @@ func (m *XDPMaps) Close() error {
 //
 // It can be passed to LoadXDPObjects or ebpf.CollectionSpec.LoadAndAssign.
 type XDPVariables struct {
+	CpuCount           *ebpf.Variable `ebpf:"cpu_count"`
 	DestinationBuckets *ebpf.Variable `ebpf:"destination_buckets"`
 	Detect             *ebpf.Variable `ebpf:"detect"`
 	HashKeys           *ebpf.Variable `ebpf:"hash_keys"`
 	HashSeed           *ebpf.Variable `ebpf:"hash_seed"`
+	HostWords4         *ebpf.Variable `ebpf:"host_words4"`
+	HostWords6         *ebpf.Variable `ebpf:"host_words6"`
+	InForce            *ebpf.Variable `ebpf:"in_force"`
 	LimitLines         *ebpf.Variable `ebpf:"limit_lines"`
 	Numbers            *ebpf.Variable `ebpf:"numbers"`
 	SourceBuckets      *ebpf.Variable `ebpf:"source_buckets"`
+	States             *ebpf.Variable `ebpf:"states"`
+	Words4             *ebpf.Variable `ebpf:"words4"`
+	Words6             *ebpf.Variable `ebpf:"words6"`
 }
 
 // XDPPrograms contains all programs after they have been loaded into the kernel.

@@ -233,8 +233,8 @@ done`)
 
 // queries writes n names for dnsperf.
 const queries = `names() { for i in $(seq $1); do echo "host$i.example.test A"; echo "host$i.example.test AAAA"; echo "long.example.test TXT"; echo "gone$i.test A"; done; }
-# A socket may overflow on a machine that is busy: one in a hundred may be lost.
-ask() { dnsperf -s "$1" -d /tmp/names -c $2 -T 1 -n 1 -Q 1000 -t 15 2>/dev/null | awk '/Queries sent/ { sent = $3 } /Queries lost/ { lost = $3 } END { if (100 * lost > sent || sent == 0) { print "sent", sent, "lost", lost; exit 1 } print sent - lost }'; }
+# A socket may overflow on a machine that is busy: one in ten may be lost; what the filter drops is counted elsewhere.
+ask() { dnsperf -s "$1" -d /tmp/names -c $2 -T 1 -n 1 -Q 1000 -t 15 2>/dev/null | awk '/Queries sent/ { sent = $3 } /Queries lost/ { lost = $3 } END { if (10 * lost > sent || sent == 0) { print "sent", sent, "lost", lost; exit 1 } print sent - lost }'; }
 `
 
 func lookups(ctx context.Context, w *town, round int) (string, error) {

@@ -126,6 +126,7 @@ func (f *Filter) write(entries []Entry, old map[netip.Prefix]kept) error {
 	clock := now()
 	for i := range entries {
 		f.note(entries[i].Prefix, expiryOf(entries[i].TTL, clock))
+		f.memory.filters.forget(entries[i].Prefix)
 	}
 	var group errgroup.Group
 	writers := uint64(max(1, min(maxWriters, runtime.GOMAXPROCS(0), len(entries)/entriesPerWriter)))
@@ -149,6 +150,17 @@ func (f *Filter) write(entries []Entry, old map[netip.Prefix]kept) error {
 		})
 	}
 	err := group.Wait()
+	switch {
+	case err != nil || len(entries) > fewEntries:
+		f.refresh()
+	default:
+		for i := range entries {
+			value := f.value(entries[i], clock)
+			f.memory.filters.forget(entries[i].Prefix)
+			f.memory.filters.enter(entries[i].Prefix, &value)
+		}
+		f.grown()
+	}
 	f.storeFlags()
 	return err
 }

@@ -19,6 +19,21 @@ func (f *Filter) expects(expires uint64) {
 	}
 }
 
+// refresh has the filter tables built anew soon: for what is gone, or has come and
+// is not in all of them.
+func (f *Filter) refresh() {
+	f.stale = true
+	f.nudge()
+}
+
+// grown says that entries have come; lists is held.
+func (f *Filter) grown() {
+	t := &f.memory.filters
+	if t.hosts4.crowded(f.sizes[tableHosts4]) || t.hosts6.crowded(f.sizes[tableHosts6]+f.sizes[tableSubnets6]) {
+		f.refresh()
+	}
+}
+
 func (f *Filter) nudge() {
 	select {
 	case f.wake <- struct{}{}:
@@ -101,6 +116,7 @@ func (f *Filter) collect(keep func(*bpf.XDPEntry) bool) error {
 			return false
 		}
 		fresh.mark(prefix)
+		fresh.enter(prefix, e)
 		sizes[tableOf(prefix)]++
 		if e.Expires != 0 && (expiry == 0 || e.Expires < expiry) {
 			expiry = e.Expires

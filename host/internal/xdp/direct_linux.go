@@ -3,36 +3,46 @@
 package xdp
 
 import (
+	"maps"
+	"strings"
+
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 )
 
-// direct has the program take the address of the one value of a map for granted
-// instead of looking it up for each packet: the kernel knows it when the program is
-// loaded. A C program can say that of its own variables alone, and those cannot
-// be pinned.
-func direct(spec *ebpf.CollectionSpec, name string) {
+// valueSection begins the name of a section of the program whose variable stands
+// for the value of the one element of a map.
+const valueSection = ".data."
+
+// direct has what refers to such a variable refer to the element; see xdp.c.
+func direct(spec *ebpf.CollectionSpec) {
 	for _, program := range spec.Programs {
 		for i := range program.Instructions {
 			load := &program.Instructions[i]
-			if !load.IsLoadFromMap() || load.Reference() != name {
-				continue
-			}
-			// The call that follows has this map as its first argument, in R1, and
-			// its result in R0.
-			for j := i + 1; j < len(program.Instructions); j++ {
-				call := &program.Instructions[j]
-				if !call.IsBuiltinCall() {
-					continue
-				}
-				if call.Constant == int64(asm.FnMapLookupElem) {
-					load.Src, load.Constant = asm.PseudoMapValue, 0
-					moved := asm.Mov.Reg(asm.R0, asm.R1)
-					moved.Metadata = call.Metadata
-					*call = moved
-				}
-				break
+			if name, ok := strings.CutPrefix(load.Reference(), valueSection); ok && load.IsLoadFromMap() {
+				*load = load.WithReference(name)
 			}
 		}
 	}
+	maps.DeleteFunc(spec.Maps, func(name string, _ *ebpf.MapSpec) bool {
+		return strings.HasPrefix(name, valueSection)
+	})
+	maps.DeleteFunc(spec.Variables, func(_ string, v *ebpf.VariableSpec) bool {
+		return strings.HasPrefix(v.SectionName, valueSection)
+	})
+}
+
+// widen makes the value of a map's one element an array of n.
+func widen(m *ebpf.MapSpec, n int) {
+	m.ValueSize *= uint32(n)
+	m.Value = &btf.Array{Index: m.Key, Type: m.Value, Nelems: uint32(n)}
+}
+
+// valuesOf returns how many values of the program's an element of a map holds, and
+// their type.
+func valuesOf(m *ebpf.MapSpec) (n uint32, t btf.Type) {
+	if a, ok := m.Value.(*btf.Array); ok && m.MaxEntries == 1 {
+		return a.Nelems, a.Type
+	}
+	return 1, m.Value
 }

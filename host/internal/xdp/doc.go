@@ -22,6 +22,11 @@
 // yet. Broken packets are counted by reason; they are judged like others as soon as
 // their fixed IP header is whole, and passed to the network stack otherwise.
 //
+// Most packets need no look into the lists: tables beside them, which fit the
+// processor's caches, say that no entry can match, or that the address is just
+// dropped. They follow the lists at once where a verdict depends on it, and are made
+// for the length of the lists within a second.
+//
 // What the block list lets pass - it holds no entry, or one that monitors, limits
 // or is a dry run - the rules judge (Filter.SetRules), of which there are few and
 // which can say more than a source: destination, protocol, ports. Of the live rules

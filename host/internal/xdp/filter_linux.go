@@ -56,7 +56,7 @@ type Filter struct {
 	allow4     bool // the allow list has, or has had, an entry of the family
 	allow6     bool
 	expiry     uint64 // when the next entry may expire, CLOCK_MONOTONIC in ns; 0 is never
-	stale      bool   // the filter tables may name prefixes that are gone
+	stale      bool   // the filter tables are to be built anew
 	wake       chan struct{}
 
 	running   atomic.Bool
@@ -116,7 +116,7 @@ func loadWith(config Config, spec *ebpf.CollectionSpec, pinned map[string]*ebpf.
 	if err := spec.Variables[bpf.XDPVarHashKeys].Set(hashKeys(f.seed)); err != nil {
 		return nil, fmt.Errorf("set %s: %w", bpf.XDPVarHashKeys, err)
 	}
-	direct(spec, bpf.XDPMapSettings)
+	direct(spec)
 	collection, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
 	if err != nil {
 		return nil, loadError(err)
@@ -126,7 +126,10 @@ func loadWith(config Config, spec *ebpf.CollectionSpec, pinned map[string]*ebpf.
 	for _, name := range pinnedMaps(spec) {
 		f.named[name] = collection.Maps[name]
 	}
-	var objects bpf.XDPObjects
+	var objects struct {
+		bpf.XDPPrograms
+		bpf.XDPMaps
+	}
 	if err := collection.Assign(&objects); err != nil {
 		return nil, fmt.Errorf("load the program: %w", err)
 	}
@@ -185,6 +188,7 @@ func (m *memory) open(maps *bpf.XDPMaps, seed uint64) error {
 		view(m, &m.rulePorts, maps.RulePorts),
 		view(m, &m.ruleCounts, maps.RuleCounts),
 		view(m, &m.filters.hosts4.words, maps.HostFilter4),
+		view(m, &m.filters.drops4.lines, maps.Drops4),
 		view(m, &m.filters.hosts6.words, maps.HostFilter6),
 		view(m, &m.filters.wide4, maps.Filter16),
 		view(m, &m.filters.nets4, maps.Filter24),
@@ -207,10 +211,10 @@ func (m *memory) close() error {
 func view[T any](m *memory, out *[]T, array *ebpf.Map) error {
 	var zero T
 	size := int(unsafe.Sizeof(zero))
-	if size%8 != 0 || size != int(array.ValueSize()) {
-		return fmt.Errorf("map %v into memory: value has %d bytes, want %d", array, array.ValueSize(), size)
+	if size%8 != 0 || int(array.ValueSize())%size != 0 {
+		return fmt.Errorf("map %v into memory: value has %d bytes, want a multiple of %d", array, array.ValueSize(), size)
 	}
-	n := int(array.MaxEntries())
+	n := int(array.MaxEntries()) * (int(array.ValueSize()) / size)
 	page := unix.Getpagesize()
 	length := (n*size + page - 1) / page * page
 	b, err := unix.Mmap(array.FD(), 0, length, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)

@@ -20,6 +20,7 @@ import (
 // The tables may lie in the kernel's memory or be a copy in the making.
 type filters struct {
 	hosts4 hostFilter
+	drops4 dropTable
 	hosts6 hostFilter           // of /64s too
 	wide4  []uint64             // a bit for each /16 with an entry of other lengths
 	nets4  []bpf.XDPFilterLine  // a bit for each /24
@@ -47,8 +48,14 @@ type hostFilter struct {
 }
 
 // hostWords is how many words hold n addresses with few false answers, one in 50
-// to 200: 16 to 32 bits for each.
-func hostWords(n int) int { return 1 << bits.Len(uint(max(n, 64)-1)/4) }
+// to 200: 16 to 32 bits for each. Of more than two million, they are as many as
+// Linux 5.15 gives a value of a map, 4 MiB, and the answers get worse.
+func hostWords(n int) int { return min(1<<bits.Len(uint(max(n, 64)-1)/4), 1<<19) }
+
+// crowded tells whether n addresses need more than twice the words in use.
+func (h *hostFilter) crowded(n int) bool {
+	return min(hostWords(n), len(h.words)) > 2*(int(h.mask)+1)
+}
 
 func (h *hostFilter) mark(hash uint64) {
 	if h.making {
@@ -90,6 +97,7 @@ func (h *hostFilter) store(what *hostFilter) (resized bool) {
 func (t *filters) blank() *filters {
 	return &filters{
 		hosts4: hostFilter{making: true},
+		drops4: dropTable{making: true},
 		hosts6: hostFilter{making: true},
 		wide4:  make([]uint64, len(t.wide4)),
 		nets4:  make([]bpf.XDPFilterLine, len(t.nets4)),
@@ -111,7 +119,7 @@ func (t *filters) mark(prefix netip.Prefix) {
 func (t *filters) mark4(prefix netip.Prefix) {
 	a := prefix.Addr().As4()
 	if prefix.Bits() == 32 {
-		t.hosts4.mark(hashAddress(uint64(binary.NativeEndian.Uint32(a[:])), 0, t.keys))
+		t.hosts4.mark(t.hash4(a))
 		t.any.hosts4 = true
 		return
 	}
@@ -177,7 +185,9 @@ func (t *filters) mark6(prefix netip.Prefix) {
 // store makes the tables equal to what, which has no mark that they lack, word
 // by word. It tells whether the host filters have another size now.
 func (t *filters) store(what *filters) (resized bool) {
+	before := t.hosts4.mask
 	resized4, resized6 := t.hosts4.store(&what.hosts4), t.hosts6.store(&what.hosts6)
+	t.drops4.store(&what.drops4, before, t.hosts4.mask)
 	store(t.wide4, what.wide4)
 	for i := range t.nets4 {
 		store(t.nets4[i].Words[:], what.nets4[i].Words[:])

@@ -188,4 +188,8 @@ func expire(t testing.TB, f *Filter, prefix netip.Prefix) {
 	if err := m.Put(key, &value); err != nil {
 		t.Fatal(err)
 	}
+	// Its cell, if it has one, is of the second after.
+	f.memory.filters.forget(prefix)
+	value.Expires = 1 << bpf.XDPDropUnitDROP_UNIT_SHIFT
+	f.memory.filters.enter(prefix, &value)
 }

@@ -77,6 +77,7 @@ func (f *Filter) copyLists(from *pinSet) error {
 		w.flush(),
 		f.copyRules(from, clock),
 	)
+	f.refresh()
 	f.storeFlags()
 	return err
 }

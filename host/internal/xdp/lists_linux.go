@@ -37,6 +37,7 @@ func (f *Filter) Put(e Entry) error {
 	m, key := f.blockTable(e.Prefix)
 	value := f.value(e, now())
 	known := keepCounts(m, key, &value)
+	f.memory.filters.forget(e.Prefix)
 	if err := m.Put(key, &value); err != nil {
 		return fmt.Errorf("block %v: %w", e.Prefix, listError(err))
 	}
@@ -44,6 +45,8 @@ func (f *Filter) Put(e Entry) error {
 		f.sizes[tableOf(e.Prefix)]++
 	}
 	f.memory.filters.mark(e.Prefix)
+	f.memory.filters.enter(e.Prefix, &value)
+	f.grown()
 	f.storeFlags()
 	f.expects(value.Expires)
 	return nil
@@ -63,12 +66,12 @@ func (f *Filter) Unblock(prefix netip.Prefix) error {
 	f.lists.Lock()
 	defer f.lists.Unlock()
 	m, key := f.blockTable(prefix)
+	f.memory.filters.forget(prefix)
 	if err := m.Delete(key); err != nil {
 		return fmt.Errorf("unblock %v: %w", prefix, listError(err))
 	}
 	f.sizes[tableOf(prefix)]--
-	f.stale = true
-	f.nudge()
+	f.refresh()
 	return nil
 }
 

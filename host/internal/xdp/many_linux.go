@@ -46,13 +46,15 @@ func (f *Filter) RemoveMany(prefixes []netip.Prefix) error {
 	}
 	f.lists.Lock()
 	defer f.lists.Unlock()
+	for _, key := range hosts4 {
+		f.memory.filters.forget(netip.PrefixFrom(netip.AddrFrom4(key), 32))
+	}
 	err := errors.Join(
 		removeAll(f.maps.Hosts4, hosts4, &f.sizes[tableHosts4]), removeAll(f.maps.Nets4, nets4, &f.sizes[tableNets4]),
 		removeAll(f.maps.Hosts6, hosts6, &f.sizes[tableHosts6]), removeAll(f.maps.Subnets6, subnets6, &f.sizes[tableSubnets6]),
 		removeAll(f.maps.Nets6, nets6, &f.sizes[tableNets6]),
 	)
-	f.stale = true
-	f.nudge()
+	f.refresh()
 	if err != nil {
 		return fmt.Errorf("unblock %d prefixes: %w", len(prefixes), err)
 	}

@@ -262,25 +262,27 @@ func specify(config Config) (*ebpf.CollectionSpec, schema, error) {
 	sources := buckets(config.SourceSlots, cpus)
 	destinations := buckets(config.DestinationSlots, cpus)
 	limits := limitLines(config.LimitSlots)
+	words4, words6 := hostWords(config.MaxEntries), hostWords(2*config.MaxEntries)
 	for name, value := range map[string]any{
 		bpf.XDPVarSourceBuckets:      uint32(sources),
 		bpf.XDPVarDestinationBuckets: uint32(destinations),
 		bpf.XDPVarLimitLines:         uint32(limits),
 		bpf.XDPVarDetect:             detect,
+		bpf.XDPVarCpuCount:           uint32(cpus),
+		bpf.XDPVarHostWords4:         uint32(words4),
+		bpf.XDPVarHostWords6:         uint32(words6),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, schema{}, fmt.Errorf("set %s: %w", name, err)
 		}
 	}
 	for name, entries := range map[string]int{
-		bpf.XDPMapCpus:          cpus,
 		bpf.XDPMapSources:       2 * cpus * sources,
 		bpf.XDPMapSourceDetails: 2 * cpus * sources * ways,
 		bpf.XDPMapDestinations:  2 * cpus * destinations,
 		bpf.XDPMapLimits:        limits,
 		bpf.XDPMapRuleCounts:    cpus * ruleSlots,
-		bpf.XDPMapHostFilter4:   hostWords(config.MaxEntries),
-		bpf.XDPMapHostFilter6:   hostWords(2 * config.MaxEntries),
+		bpf.XDPMapDrops4:        2 * hostWords(config.MaxEntries),
 		bpf.XDPMapHosts4:        config.MaxEntries,
 		bpf.XDPMapNets4:         config.MaxEntries,
 		bpf.XDPMapAllow4:        config.MaxEntries,
@@ -291,6 +293,9 @@ func specify(config Config) (*ebpf.CollectionSpec, schema, error) {
 	} {
 		spec.Maps[name].MaxEntries = uint32(entries)
 	}
+	widen(spec.Maps[bpf.XDPMapCpus], cpus)
+	widen(spec.Maps[bpf.XDPMapHostFilter4], words4)
+	widen(spec.Maps[bpf.XDPMapHostFilter6], words6)
 	return spec, schemaOf(spec), nil
 }
 

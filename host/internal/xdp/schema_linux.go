@@ -38,10 +38,11 @@ func schemaOf(spec *ebpf.CollectionSpec) schema {
 	fmt.Fprintln(layout, meaning)
 	for _, name := range pinnedMaps(spec) {
 		m := spec.Maps[name]
-		fmt.Fprintln(layout, name, m.Type, m.KeySize, m.ValueSize, m.Flags)
+		n, value := valuesOf(m)
+		fmt.Fprintln(layout, name, m.Type, m.KeySize, m.ValueSize/n, m.Flags)
 		describe(layout, m.Key, nil)
-		describe(layout, m.Value, nil)
-		fmt.Fprintln(sizes, name, m.MaxEntries)
+		describe(layout, value, nil)
+		fmt.Fprintln(sizes, name, m.MaxEntries, n)
 	}
 	// The numbers that name protocols, actions and settings.
 	var enums []string

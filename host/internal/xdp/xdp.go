@@ -144,7 +144,7 @@ type Config struct {
 	FlushInterval time.Duration
 	// MaxEntries bounds each part of the lists: hosts, and networks, of each
 	// family, and the allow lists. 1,048,576 by default. Each costs 54 bytes of
-	// kernel memory whether it is used or not, 54 MiB for the default, and an entry
+	// kernel memory whether it is used or not, 70 MiB for the default, and an entry
 	// 128 more: the kernel keeps a bucket of 16 bytes for each host, IPv6 host and
 	// IPv6 /64, and the filters of hosts have 6.
 	MaxEntries int
