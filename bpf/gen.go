@@ -1,9 +1,9 @@
 // Package bpf holds the packet filter: its C source, the object that the
 // compiler made of it, and the Go types of its maps.
 //
-// xdp.c is the program, xdp.h what it shares with the host. The object and
-// xdp_bpfel.go are generated from them and committed, so that building
-// Ironpost needs no C compiler:
+// xdp.c is the program, made of the headers beside it, of which xdp.h is what it
+// shares with the host. The object and xdp_bpfel.go are generated from them and
+// committed, so that building Ironpost needs no C compiler:
 //
 //	go generate ./bpf   # needs clang, llvm-strip and the headers of libbpf
 //

@@ -14,7 +14,7 @@ import (
 // for the value of the one element of a map.
 const valueSection = ".data."
 
-// direct has what refers to such a variable refer to the element; see xdp.c.
+// direct has what refers to such a variable refer to the element; see maps.h.
 func direct(spec *ebpf.CollectionSpec) {
 	for _, program := range spec.Programs {
 		for i := range program.Instructions {

@@ -213,7 +213,7 @@ func words(l *bpf.XDPFilter6Line) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Pointer(l)), len(l.Flags)/8)
 }
 
-// mix is the function of that name in xdp.c.
+// mix is the function of that name in packet.h.
 func mix(x, seed uint64) uint64 {
 	x ^= seed
 	x *= 0x9E3779B97F4A7C15
@@ -231,10 +231,10 @@ func hashKeys(seed uint64) (keys [3]uint64) {
 	return keys
 }
 
-// hashAddress is hash_address in xdp.c.
+// hashAddress is hash_address in packet.h.
 func hashAddress(hi, lo uint64, keys [3]uint64) uint64 {
 	return scatter(hi*keys[0] + lo*keys[1])
 }
 
-// scatter is the function of that name in xdp.c.
+// scatter is the function of that name in packet.h.
 func scatter(hash uint64) uint64 { return (hash ^ hash>>32) * 0xD6E8FEB86659FD93 }

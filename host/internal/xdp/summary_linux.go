@@ -381,7 +381,7 @@ func (s *summary) addSource(slot *bpf.XDPSourceSlot, detail *bpf.XDPSourceDetail
 	}
 }
 
-// addFlow adds a destination to the event of a source, as note_flow does in xdp.c.
+// addFlow adds a destination to the event of a source, as note_flow does in slots.h.
 func (s *summary) addFlow(i int, to bpf.XDPAddress, port uint16, keys [3]uint64) {
 	s.peers[i][0] |= 1 << (hashAddress(to.Hi, to.Lo, keys) >> 58)
 	if port == 0 {
