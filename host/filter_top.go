@@ -120,6 +120,14 @@ func (n *network) watch(ctx context.Context, name string, span time.Duration) *t
 	return t
 }
 
+// fillLists puts the rules and a page of the lists into a response.
+func fillLists(out *pb.DumpFilterResponse, filter *xdp.Filter, r *pb.DumpFilterRequest) error {
+	if err := fillRules(out, filter); err != nil {
+		return err
+	}
+	return fillEntries(out, filter, r)
+}
+
 // fillEntries puts a page of the lists into a response: what is allowed, then
 // what is blocked, each by address.
 func fillEntries(out *pb.DumpFilterResponse, filter *xdp.Filter, r *pb.DumpFilterRequest) error {
@@ -147,6 +155,36 @@ func fillEntries(out *pb.DumpFilterResponse, filter *xdp.Filter, r *pb.DumpFilte
 		out.Entries = append(out.Entries, entry)
 	}
 	return nil
+}
+
+// fillRules puts the rules into a response.
+func fillRules(out *pb.DumpFilterResponse, filter *xdp.Filter) error {
+	rules, err := filter.Rules()
+	if err != nil {
+		return fmt.Errorf("dump the filter: %w", err)
+	}
+	now := time.Now()
+	for _, r := range rules {
+		rule := &pb.BlockRule{
+			From: texts(r.From), To: texts(r.To), Protocol: r.Protocol.String(), Ports: texts(r.Ports), SourcePorts: texts(r.SourcePorts),
+			Action: r.Action.String(), Limit: r.Limit, Burst: r.Burst, DryRun: r.DryRun,
+			Hits: r.Hits, Dropped: r.Drops, WouldDrop: r.WouldDrops,
+		}
+		if r.TTL > 0 {
+			rule.Expires = timestamppb.New(now.Add(r.TTL))
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return nil
+}
+
+// texts writes each element.
+func texts[T fmt.Stringer](list []T) []string {
+	out := make([]string, len(list))
+	for i, e := range list {
+		out[i] = e.String()
+	}
+	return out
 }
 
 // page returns at most limit elements after the first skip.

@@ -67,7 +67,7 @@ func (d *daemon) DumpFilter(ctx context.Context, r *pb.DumpFilterRequest) (*pb.D
 	events := d.network.watch(ctx, r.GetInterface(), time.Duration(r.GetSeconds()*float64(time.Second)))
 	out := &pb.DumpFilterResponse{Interface: r.GetInterface(), From: timestamppb.New(from), To: timestamppb.Now()}
 	events.fill(out, int(r.GetTop()))
-	return out, fillEntries(out, filter, r)
+	return out, fillLists(out, filter, r)
 }
 
 // attachAgain attaches what is named, or everything that is not attached.

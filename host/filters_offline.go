@@ -157,5 +157,5 @@ func DumpPinned(s Sources, r *pb.DumpFilterRequest) (*pb.DumpFilterResponse, err
 	t := newTap(r.GetInterface())
 	t.add(events)
 	t.fill(out, int(r.GetTop()))
-	return out, fillEntries(out, filter, r)
+	return out, fillLists(out, filter, r)
 }

@@ -2,13 +2,16 @@ package main_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
@@ -162,6 +165,33 @@ func (l *life) dryRun() {
 	}
 }
 
+// dumped: the kernel has the rules of the command line, in their order.
+func (l *life) dumped() {
+	l.t.Helper()
+	out, err := l.CLI("ebpf", "dump", l.Victim.Interface, "--for", "10ms", "-o", "json")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var dump struct {
+		Rules []struct {
+			Protocol, Action string
+			DryRun           bool `json:"dry_run"`
+			Hits             uint64
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &dump); err != nil {
+		l.t.Fatal(err)
+	}
+	var got []string
+	for _, r := range dump.Rules {
+		got = append(got, fmt.Sprintf("%s %s %v %v", r.Action, r.Protocol, r.DryRun, r.Hits > 0))
+	}
+	want := []string{"monitor udp false true", "limit tcp false true", "drop udp true true", "drop udp false true"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		l.t.Errorf("ebpf dump: rules (-want +got):\n%s", diff)
+	}
+}
+
 // order: the rule with the lower priority decides, of equal ones the first by name.
 func (l *life) order() {
 	l.t.Helper()
@@ -180,6 +210,7 @@ func (l *life) order() {
 	if got := strings.Join(names, " "); got != "watch ssh trial udp" {
 		l.t.Errorf("got rules %s, want watch first, the others by name", got)
 	}
+	l.dumped()
 	l.CLIOrFail("block", "rule", "remove", "watch", "trial")
 	if n := l.burst(100); n != 0 {
 		l.t.Errorf("got %d of 100 packets after the other rule was removed", n)

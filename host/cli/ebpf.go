@@ -226,8 +226,8 @@ func (c *cli) ebpfDumpCmd() *cobra.Command {
 		Use:   "dump INTERFACE",
 		Short: "The top sources and ports of an interface, and the lists as the kernel has them",
 		Long: `Watches an interface for a second, or as long as --for says, and shows which sources
-sent the most packets and which ports got the most; then the entries of its lists,
-by address: what is allowed, and what is blocked. Without a host it shows what
+sent the most packets and which ports got the most; then its packet rules, and the
+entries of its lists, by address: what is allowed, and what is blocked. Without a host it shows what
 was seen since the last one ended, as far as the tables had room; that needs root.`,
 		Example: `  ironpost ebpf dump eth0
   ironpost ebpf dump eth0 --for 10s --top 20
@@ -295,6 +295,11 @@ func dumpText(r *ironpostv1.DumpFilterResponse, skip uint32) []byte {
 		ports.row(count(p.GetPort()), count(p.GetPackets()), size(p.GetBytes()))
 	}
 	section("top destination ports "+when+" (0: without ports)", ports)
+	rules := newTable("MATCH", "ACTION", "DRY-RUN", "EXPIRES", "HITS", "DROPPED", "WOULD-DROP")
+	for _, r := range r.GetRules() {
+		rules.row(ruleMatch(r), ruleAction(r), yes(r.GetDryRun()), stamp(r.GetExpires()), count(r.GetHits()), count(r.GetDropped()), count(r.GetWouldDrop()))
+	}
+	section("packet rules, in the order in which they are asked", rules)
 	entries := newTable("PREFIX", "ACTION", "EXPIRES", "HITS", "DRY-RUN")
 	for _, e := range r.GetEntries() {
 		entries.row(e.GetPrefix(), e.GetAction(), stamp(e.GetExpires()), count(e.GetHits()), yes(e.GetDryRun()))

@@ -71,6 +71,7 @@ func (b *backend) DumpFilter(_ context.Context, r *ironpostv1.DumpFilterRequest)
 			{Prefix: "192.0.2.7/32", Action: "drop", Expires: timestamppb.New(began), Hits: 90},
 		},
 		Total: 12,
+		Rules: []*ironpostv1.BlockRule{{Protocol: "tcp-syn", Ports: []string{"22"}, Action: "limit", Limit: 20, Burst: 40, Hits: 90, Dropped: 50}},
 	}, nil
 }
 

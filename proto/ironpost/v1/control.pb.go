@@ -4622,7 +4622,10 @@ type DumpFilterResponse struct {
 	Ports   []*TopPort             `protobuf:"bytes,5,rep,name=ports,proto3" json:"ports,omitempty"`
 	Entries []*FilterEntry         `protobuf:"bytes,6,rep,name=entries,proto3" json:"entries,omitempty"`
 	// How many entries there are in all.
-	Total         uint64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
+	Total uint64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
+	// All packet rules, in the order in which they decide, without what the kernel
+	// does not know: name, priority, reason, when they were made, and effect.
+	Rules         []*BlockRule `protobuf:"bytes,8,rep,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4704,6 +4707,13 @@ func (x *DumpFilterResponse) GetTotal() uint64 {
 		return x.Total
 	}
 	return 0
+}
+
+func (x *DumpFilterResponse) GetRules() []*BlockRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
 }
 
 type TopSource struct {
@@ -5525,7 +5535,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\aseconds\x18\x02 \x01(\x01R\aseconds\x12\x10\n" +
 	"\x03top\x18\x03 \x01(\rR\x03top\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x12\n" +
-	"\x04skip\x18\x05 \x01(\rR\x04skip\"\xb6\x02\n" +
+	"\x04skip\x18\x05 \x01(\rR\x04skip\"\xe4\x02\n" +
 	"\x12DumpFilterResponse\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12.\n" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
@@ -5533,7 +5543,8 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\asources\x18\x04 \x03(\v2\x16.ironpost.v1.TopSourceR\asources\x12*\n" +
 	"\x05ports\x18\x05 \x03(\v2\x14.ironpost.v1.TopPortR\x05ports\x122\n" +
 	"\aentries\x18\x06 \x03(\v2\x18.ironpost.v1.FilterEntryR\aentries\x12\x14\n" +
-	"\x05total\x18\a \x01(\x04R\x05total\"\x8e\x01\n" +
+	"\x05total\x18\a \x01(\x04R\x05total\x12,\n" +
+	"\x05rules\x18\b \x03(\v2\x16.ironpost.v1.BlockRuleR\x05rules\"\x8e\x01\n" +
 	"\tTopSource\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
 	"\apackets\x18\x02 \x01(\x04R\apackets\x12\x14\n" +
@@ -5759,92 +5770,93 @@ var file_ironpost_v1_control_proto_depIdxs = []int32{
 	59, // 49: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
 	60, // 50: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
 	61, // 51: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
-	66, // 52: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
-	64, // 53: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
-	66, // 54: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
-	0,  // 55: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	6,  // 56: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	9,  // 57: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	9,  // 58: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 59: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 60: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 61: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	12, // 62: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	18, // 63: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	71, // 64: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	21, // 65: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	72, // 66: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	73, // 67: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	22, // 68: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	22, // 69: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	38, // 70: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	24, // 71: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	27, // 72: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
-	29, // 73: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
-	31, // 74: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
-	33, // 75: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
-	34, // 76: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
-	22, // 77: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	22, // 78: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	38, // 79: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	22, // 80: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	42, // 81: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	42, // 82: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	44, // 83: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
-	46, // 84: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	46, // 85: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	46, // 86: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	53, // 87: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
-	53, // 88: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
-	53, // 89: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
-	57, // 90: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
-	62, // 91: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
-	48, // 92: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	51, // 93: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	1,  // 94: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	7,  // 95: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	10, // 96: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 97: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 98: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 99: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11, // 100: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	13, // 101: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	19, // 102: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	74, // 103: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	75, // 104: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	75, // 105: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	76, // 106: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	23, // 107: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	23, // 108: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	39, // 109: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	26, // 110: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	28, // 111: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
-	30, // 112: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
-	32, // 113: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
-	36, // 114: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
-	35, // 115: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
-	23, // 116: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	23, // 117: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	39, // 118: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	41, // 119: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	43, // 120: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	43, // 121: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	45, // 122: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
-	47, // 123: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	47, // 124: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	47, // 125: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	54, // 126: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
-	54, // 127: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
-	54, // 128: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
-	58, // 129: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
-	63, // 130: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
-	49, // 131: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	52, // 132: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	94, // [94:133] is the sub-list for method output_type
-	55, // [55:94] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	36, // 52: ironpost.v1.DumpFilterResponse.rules:type_name -> ironpost.v1.BlockRule
+	66, // 53: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
+	64, // 54: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
+	66, // 55: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
+	0,  // 56: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	6,  // 57: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	9,  // 58: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	9,  // 59: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 60: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 61: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	9,  // 62: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	12, // 63: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	18, // 64: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	71, // 65: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	21, // 66: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	72, // 67: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	73, // 68: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	22, // 69: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	22, // 70: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	38, // 71: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	24, // 72: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	27, // 73: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
+	29, // 74: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
+	31, // 75: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
+	33, // 76: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
+	34, // 77: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
+	22, // 78: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	22, // 79: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	38, // 80: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	22, // 81: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	42, // 82: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	42, // 83: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	44, // 84: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	46, // 85: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	46, // 86: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	46, // 87: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	53, // 88: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
+	53, // 89: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
+	53, // 90: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
+	57, // 91: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
+	62, // 92: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
+	48, // 93: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	51, // 94: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	1,  // 95: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	7,  // 96: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	10, // 97: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 98: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 99: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10, // 100: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11, // 101: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	13, // 102: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	19, // 103: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	74, // 104: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	75, // 105: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	75, // 106: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	76, // 107: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	23, // 108: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	23, // 109: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	39, // 110: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	26, // 111: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	28, // 112: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
+	30, // 113: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
+	32, // 114: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
+	36, // 115: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
+	35, // 116: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
+	23, // 117: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	23, // 118: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	39, // 119: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	41, // 120: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	43, // 121: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	43, // 122: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	45, // 123: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	47, // 124: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	47, // 125: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	47, // 126: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	54, // 127: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
+	54, // 128: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
+	54, // 129: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
+	58, // 130: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
+	63, // 131: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
+	49, // 132: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	52, // 133: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	95, // [95:134] is the sub-list for method output_type
+	56, // [56:95] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
