@@ -19,11 +19,35 @@ func (f *Filter) expects(expires uint64) {
 	}
 }
 
+// Tables that are to be built anew are, once nothing has asked for it for settled,
+// and at the latest after overdue: to read a long list that is still being stored
+// would hold up who stores it.
+const (
+	settled = time.Second
+	overdue = 15 * time.Second
+)
+
 // refresh has the filter tables built anew soon: for what is gone, or has come and
-// is not in all of them.
+// is not in all of them; lists is held.
 func (f *Filter) refresh() {
-	f.stale = true
-	f.nudge()
+	f.staleAt = time.Now()
+	if f.staleSince.IsZero() {
+		f.staleSince = f.staleAt
+		f.nudge()
+	}
+}
+
+// refreshAt returns when the tables are to be built anew, zero when they are not;
+// lists is held.
+func (f *Filter) refreshAt() time.Time {
+	if f.staleSince.IsZero() {
+		return time.Time{}
+	}
+	at, latest := f.staleAt.Add(settled), f.staleSince.Add(overdue)
+	if at.After(latest) {
+		return latest
+	}
+	return at
 }
 
 // grown says that entries have come; lists is held.
@@ -48,15 +72,9 @@ func (f *Filter) collectLoop(ctx context.Context) error {
 	const shortest = time.Second
 	rest := shortest
 	for {
-		f.lists.Lock()
-		expiry, stale := f.expiry, f.stale
-		f.lists.Unlock()
-		wait := time.Duration(-1)
-		switch clock := now(); {
-		case stale, expiry != 0 && expiry <= clock:
-			wait = rest
-		case expiry != 0:
-			wait = max(rest, time.Duration(expiry-clock))
+		wait := f.collectIn()
+		if wait >= 0 {
+			wait = max(wait, rest)
 		}
 		var due <-chan time.Time
 		if wait >= 0 {
@@ -72,6 +90,9 @@ func (f *Filter) collectLoop(ctx context.Context) error {
 			continue
 		case <-due:
 		}
+		if f.collectIn() > 0 {
+			continue // put off meanwhile
+		}
 		start := time.Now()
 		if err := f.enter(); err != nil {
 			return nil
@@ -83,6 +104,23 @@ func (f *Filter) collectLoop(ctx context.Context) error {
 		}
 		rest = max(shortest, 20*time.Since(start))
 	}
+}
+
+// collectIn returns in how long there is something to collect or to build anew, 0 for
+// now and less for never.
+func (f *Filter) collectIn() time.Duration {
+	f.lists.Lock()
+	defer f.lists.Unlock()
+	wait := time.Duration(-1)
+	if f.expiry != 0 {
+		wait = time.Duration(max(int64(f.expiry)-int64(now()), 0))
+	}
+	if at := f.refreshAt(); !at.IsZero() {
+		if until := max(time.Until(at), 0); wait < 0 || until < wait {
+			wait = until
+		}
+	}
+	return wait
 }
 
 // collectExpired removes the entries and the rules that have expired.
@@ -129,7 +167,10 @@ func (f *Filter) collect(keep func(*bpf.XDPEntry) bool) error {
 	resized := f.memory.filters.store(fresh)
 	f.storeFlags()
 	// Words that a packet may be reading by the mask before are cleared next time.
-	f.sizes, f.expiry, f.stale = sizes, expiry, resized
+	f.sizes, f.expiry, f.staleSince = sizes, expiry, time.Time{}
+	if resized {
+		f.refresh()
+	}
 	f.expects(f.ruleExpiry())
 	return nil
 }

@@ -121,7 +121,7 @@ func TestFilterTablesGrow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !f.stale {
+	if f.refreshAt().IsZero() {
 		t.Error("after 300 entries: the tables are not to be made anew")
 	}
 	if err := f.PutNew(entries[300:]); err != nil {

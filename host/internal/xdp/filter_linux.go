@@ -10,6 +10,7 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -56,8 +57,10 @@ type Filter struct {
 	allow4     bool // the allow list has, or has had, an entry of the family
 	allow6     bool
 	expiry     uint64 // when the next entry may expire, CLOCK_MONOTONIC in ns; 0 is never
-	stale      bool   // the filter tables are to be built anew
-	wake       chan struct{}
+	// staleSince is when the filter tables were first to be built anew, zero when they
+	// are not, staleAt when last.
+	staleSince, staleAt time.Time
+	wake                chan struct{}
 
 	running   atomic.Bool
 	capturing atomic.Bool
