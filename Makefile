@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp soak kernels quiet-day demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules soak kernels quiet-day rules-corpus demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,17 @@ bench: ## Measures the path from source to detector, and writes build/bench/*.js
 bench-xdp: ## Measures the packet engine beside xdp-filter, up to the alert and its answer (needs root)
 	@.ci/bench-xdp
 
-soak: ## Follows two files of a million lines while everything is killed (needs root)
-	@go test -tags soak -count=1 -timeout 30m -run OfAMillion -v ./cmd/ironpost
+bench-rules: ## Measures rules and syslog parsing beside sigma-go and go-syslog, on the public collections
+	@.ci/bench-rules
+
+soak: ## Follows millions of lines while everything is killed, also through all that happens to logs (RUN=TailFaults: that alone; needs root)
+	@go test -tags soak -count=1 -timeout 40m -run '$(RUN).*OfAMillion' -v ./cmd/ironpost
 
 kernels: ## Tests the packet filter under Debian's kernels, for amd64 and arm64, in QEMU (takes a quarter of an hour)
 	@.ci/kernels
+
+rules-corpus: ## Holds the detector against SigmaHQ's rules and recorded attacks (two minutes)
+	@.ci/rules-corpus
 
 quiet-day: ## Runs a day without an attack through a host, with real programs, and wants no alert (needs root)
 	@.ci/quiet-day

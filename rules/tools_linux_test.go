@@ -31,7 +31,7 @@ func TestRealTools(t *testing.T) {
 	}
 	want := []string{
 		"admin_group_member_added", "group_added", "password_changed", "root_password_changed", "ssh_brute_force",
-		"ssh_invalid_user_sweep", "ssh_root_login", "ssh_scan", "ssh_slow_brute_force", "ssh_user_targeted",
+		"ssh_invalid_user_sweep", "ssh_login_attempts", "ssh_root_login", "ssh_scan", "ssh_slow_brute_force", "ssh_user_targeted",
 		"su_failed", "sudo_failed_passwords", "sudo_not_in_sudoers", "user_added", "user_added_uid_zero", "user_deleted",
 	}
 	if _, err := exec.LookPath("crontab"); err == nil {

@@ -49,6 +49,8 @@ func (s detectorServer) ListRules(ctx context.Context, _ *pb.ListRulesRequest) (
 		out.Rules = append(out.Rules, &pb.Rule{
 			Id: record.Valid(r.ID), Title: record.Valid(r.Title), Severity: pb.Severity(r.Severity), File: record.Valid(r.File),
 			Hits: r.Hits, LastHit: uint64(r.LastHit), Tags: r.Tags, Status: r.Status,
+			LogSource: record.Valid(r.LogSource), Alerts: r.Alerts, Suppressed: r.Suppressed, RateLimited: r.RateLimited, CostNs: r.CostNS,
+			Filters: valid(r.Filters), Rules: valid(r.Rules),
 		})
 	}
 	return &out, nil

@@ -41,6 +41,12 @@ type Plugin struct {
 	Bundles []Bundle
 	Loader  BundleLoader
 
+	// Fields are those that the Parser can give an event beside those of every one
+	// (process, message, host, pid, severity); "*" among them stands for whatever
+	// the records hold, "sd.*" for all that begin with "sd.". They tell people which rules can fire. Without them the
+	// plugin does not say, which means the same as "*".
+	Fields []string
+
 	// Setup, when set, is called once after the configuration is in place and
 	// before the first event. Its error refuses the start; the host shows it
 	// and tries again later.
@@ -111,7 +117,9 @@ type BundleLoader interface {
 // BundleReport says what became of a bundle.
 type BundleReport struct {
 	Files, Rules, Loaded int
-	Rejected             []BundleProblem
+	// Skipped counts what was looked at and means to be no rule.
+	Skipped  int
+	Rejected []BundleProblem
 }
 
 // BundleProblem is one rule or file that was left out, and why.
@@ -138,6 +146,18 @@ type RuleInfo struct {
 	Hits            uint64
 	// LastHit is in UTC nanoseconds, 0 for never.
 	LastHit int64
+	// LogSource says what the rule is for, as category/product/service with * for
+	// any; "" for what looks at the finds of other rules.
+	LogSource string
+	// Alerts were raised since the detector started; Suppressed and RateLimited
+	// were held back.
+	Alerts, Suppressed, RateLimited uint64
+	// CostNS estimates how long the rule's condition takes for an event, in ns, on
+	// average over all events since the rules were loaded. 0 is not known.
+	CostNS float64
+	// Filters are the ids of those that are part of the condition, Rules those that
+	// a correlation names.
+	Filters, Rules []string
 }
 
 // Env is what the SDK gives to Setup.

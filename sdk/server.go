@@ -154,6 +154,7 @@ func (s *server) Describe(context.Context, *pb.DescribeRequest) (*pb.Description
 	}
 	if p.Parser != nil {
 		d.Format = p.Parser.Format()
+		d.Fields = valid(p.Fields)
 	}
 	for _, k := range p.consumes() {
 		d.Consumes = append(d.Consumes, pb.Kind(k))
@@ -397,9 +398,7 @@ func (s *server) bundle(stream grpc.ClientStreamingServer[pb.BundleChunk, pb.Bun
 	if s.plugin.Loader == nil {
 		return status.Error(codes.Unimplemented, "the plugin takes no bundles")
 	}
-	var name string
-	files := make(memoryFiles)
-	size := 0
+	b := received{files: make(memoryFiles)}
 	for {
 		c, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -408,24 +407,15 @@ func (s *server) bundle(stream grpc.ClientStreamingServer[pb.BundleChunk, pb.Bun
 		if err != nil {
 			return err
 		}
-		if name == "" {
-			name = c.Name
-		}
-		if c.Path == "" {
-			continue
-		}
-		if size += len(c.Data) + len(c.Path); size > maxBundleBytes {
-			return status.Errorf(codes.ResourceExhausted, "bundle %s is larger than %d bytes", name, maxBundleBytes)
-		}
-		if err := files.add(c.Path, c.Data); err != nil {
-			return status.Error(codes.InvalidArgument, record.Valid(err.Error()))
+		if err := b.add(c); err != nil {
+			return err
 		}
 	}
-	report, err := s.plugin.Loader.LoadBundle(stream.Context(), name, files.fs(), check)
+	report, err := s.plugin.Loader.LoadBundle(stream.Context(), b.name, b.files.fs(), check)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, record.Valid(err.Error()))
 	}
-	out := &pb.BundleResponse{Files: uint32(report.Files), Rules: uint32(report.Rules), Loaded: uint32(report.Loaded)}
+	out := &pb.BundleResponse{Files: uint32(report.Files), Rules: uint32(report.Rules), Loaded: uint32(report.Loaded), Skipped: uint32(report.Skipped)}
 	for _, r := range report.Rejected {
 		out.Rejected = append(out.Rejected, &pb.BundleProblem{
 			File: record.Valid(r.File), Rule: record.Valid(r.Rule), Line: uint32(r.Line), Code: r.Code, Reason: record.Valid(r.Reason),

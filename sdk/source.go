@@ -75,3 +75,13 @@ type Stream interface {
 	// Close ends the stream after flushing it. The position stays stored.
 	Close() error
 }
+
+// Renumberer is a Stream that can leave numbers out; those of the host can. A
+// record that is emitted again after a restart gets the number that it had, since
+// the source resumes at the checkpoint and reads the same records in the same
+// order. Where they are not there any more, what is read instead would get their
+// numbers, and be taken for them: Renumber, called before the first of it, gives it
+// others.
+type Renumberer interface {
+	Renumber(ctx context.Context) error
+}

@@ -33,9 +33,10 @@ var directions = map[string][]string{
 	"sdk/event":        {},
 	"proto":            {},
 	"bpf":              {},
-	"plugins/internal": {"sdk", "sdk/event"},
+	"plugins/internal": {"sdk", "sdk/event", "rules/extract"},
 	"plugins/*":        {"sdk", "sdk/event", "plugins/internal"},
 	"rules":            {"sdk", "sdk/event", "plugins/internal", "plugins/*"},
+	"rules/extract":    {}, // the patterns that are built into the parsers, embedded
 }
 
 // testOnly are packages that exist for tests: no product code imports them.

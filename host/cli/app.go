@@ -23,6 +23,14 @@ type App struct {
 	Parse func(ctx context.Context, c ParseConfig) error
 	// ValidateRules loads rules aside and names those that are rejected.
 	ValidateRules func(ctx context.Context, c RulesConfig) (*ironpostv1.BundleResponse, error)
+	// TestRules runs the examples of rules and of patterns.
+	TestRules func(ctx context.Context, c RulesConfig) (*ironpostv1.RuleTestReport, error)
+	// RulePaths returns the files and folders that a host reads rules from.
+	RulePaths func(ctx context.Context, s Sources) ([]string, error)
+	// CoverRules says which rules can fire, and why the others cannot.
+	CoverRules func(ctx context.Context, c CoverageConfig) ([]*ironpostv1.RuleCoverage, error)
+	// ExplainRule says what a rule makes of the records of a file.
+	ExplainRule func(ctx context.Context, c ExplainConfig) (*ironpostv1.RuleExplanation, error)
 	// ListRules returns the rules that a host would load; hits are 0.
 	ListRules func(ctx context.Context, c RulesConfig) ([]*ironpostv1.Rule, error)
 	// ValidateConfig checks the configuration strictly.
@@ -110,6 +118,37 @@ type RulesConfig struct {
 	Sources
 	// Paths are files and directories; none are those of the configuration.
 	Paths []string
+}
+
+// CoverageConfig is what rules coverage was told and asked the running host.
+type CoverageConfig struct {
+	Sources
+	// Paths, when set, are where the rules are.
+	Paths []string
+	// Streams are those of the running host, nil when none runs; Formats come beside
+	// them.
+	Streams []*ironpostv1.StreamStatus
+	Formats []string
+	// Packets says that an interface is watched.
+	Packets bool
+}
+
+// ExplainConfig is what rules explain was told.
+type ExplainConfig struct {
+	Sources
+	// Rule is the id. Paths, when set, are where the rules are.
+	Rule  string
+	Paths []string
+	// File has the records; "-" is Stdin. Stream is the name of the stream that they
+	// are said to come from; "" is that of the file.
+	File, Format, Stream string
+	ReferenceTime        time.Time
+	TimeZone             string
+	// All wants every branch, Limit is of how many events.
+	All    bool
+	Limit  int
+	Stdin  io.Reader
+	Stderr io.Writer
 }
 
 // ConformConfig is what plugin test was told.

@@ -130,7 +130,8 @@ func (b *backend) ReloadPlugin(ctx context.Context, name string) (*ironpostv1.Pl
 func (b *backend) ListRules(context.Context) ([]*ironpostv1.Rule, error) {
 	return []*ironpostv1.Rule{{
 		Id: "ssh_brute_force", Title: "SSH Brute Force Attack", Severity: ironpostv1.Severity_SEVERITY_HIGH,
-		File: "rules/ssh.yaml", Hits: 9, LastHit: uint64(began.UnixNano()), Status: "stable",
+		File: "rules/ssh.yaml", Hits: 9, Alerts: 2, CostNs: 12.345, LastHit: uint64(began.UnixNano()), Status: "stable",
+		LogSource: "*/ironpost/*",
 	}}, nil
 }
 
@@ -344,6 +345,27 @@ func fakeApp() App {
 				resp.Rejected = []*ironpostv1.BundleProblem{{File: "bad/a.yaml", Rule: "r1", Line: 7, Code: "unknown_operator", Reason: "unknown operator \"is\"" + hostile}}
 			}
 			return resp, nil
+		},
+		TestRules: func(_ context.Context, c RulesConfig) (*ironpostv1.RuleTestReport, error) {
+			report := &ironpostv1.RuleTestReport{Files: 2, Examples: 5, Passed: 5, Untested: []string{"r2"}}
+			if strings.Contains(c.Paths[0], "bad") {
+				report.Passed = 4
+				report.Failed = []*ironpostv1.RuleTestFailure{{
+					File: "bad/examples/a.yaml", Line: 7, Rule: "r1", Example: "two failures", Code: "alerts_differ", Reason: "1 of 2 alerts came" + hostile,
+					Wanted: []string{"alert of group \"a\"", "alert of group \"b\""}, Got: []string{"alert of group \"a\""}, Hint: "no line matches",
+				}}
+			}
+			return report, nil
+		},
+		RulePaths: func(context.Context, Sources) ([]string, error) { return []string{"nosuch", "rules"}, nil },
+		CoverRules: func(_ context.Context, c CoverageConfig) ([]*ironpostv1.RuleCoverage, error) {
+			return covered(c), nil
+		},
+		ExplainRule: func(_ context.Context, c ExplainConfig) (*ironpostv1.RuleExplanation, error) {
+			if c.Rule != "r1" {
+				return nil, invalid("there is no rule %q", c.Rule)
+			}
+			return explained(c), nil
 		},
 		ListRules: func(context.Context, RulesConfig) ([]*ironpostv1.Rule, error) {
 			return []*ironpostv1.Rule{{Id: "offline_rule", Severity: ironpostv1.Severity(event.SeverityLow)}}, nil

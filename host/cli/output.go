@@ -51,13 +51,22 @@ func (c *cli) printArray(a *array) error {
 
 // value prints a Go value as JSON; nil slices are to be avoided by the caller.
 func (c *cli) value(v any) error {
+	raw, err := encode(v)
+	if err != nil {
+		return err
+	}
+	return c.document(raw)
+}
+
+// encode writes a Go value as JSON on one line.
+func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return fmt.Errorf("write the output: %w", err)
+		return nil, fmt.Errorf("write the output: %w", err)
 	}
-	return c.document(bytes.TrimSpace(b.Bytes()))
+	return bytes.TrimSpace(b.Bytes()), nil
 }
 
 func (c *cli) message(m proto.Message) error { return c.document(view.AppendMessage(nil, m)) }

@@ -18,7 +18,7 @@ type origin struct {
 }
 
 func (o *origin) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.format, "format", "", "format of the records, as syslog or json")
+	cmd.Flags().StringVar(&o.format, "format", "", "format of the records: syslog, json, web, auditd, kv, text, or that of a plugin")
 	cmd.Flags().StringVar(&o.reference, "reference-time", "", "RFC 3339 time or date that dates stamps without a year (default: now)")
 	cmd.Flags().StringVar(&o.zone, "time-zone", "", "IANA name of the zone of stamps that carry none, as Europe/Zurich (default: this machine's)")
 }

@@ -36,6 +36,27 @@ func newApp() App {
 			r, err := host.ValidateRules(ctx, host.RulesConfig{Sources: host.Sources(c.Sources), Paths: c.Paths})
 			return r, translate(err)
 		},
+		TestRules: func(ctx context.Context, c RulesConfig) (*ironpostv1.RuleTestReport, error) {
+			r, err := host.TestRules(ctx, host.RulesConfig{Sources: host.Sources(c.Sources), Paths: c.Paths})
+			return r, translate(err)
+		},
+		RulePaths: func(ctx context.Context, s Sources) ([]string, error) {
+			paths, err := host.RulePaths(ctx, host.Sources(s))
+			return paths, translate(err)
+		},
+		CoverRules: func(ctx context.Context, c CoverageConfig) ([]*ironpostv1.RuleCoverage, error) {
+			r, err := host.CoverRules(ctx, host.CoverageConfig{
+				Sources: host.Sources(c.Sources), Paths: c.Paths, Streams: c.Streams, Formats: c.Formats, Packets: c.Packets,
+			})
+			return r, translate(err)
+		},
+		ExplainRule: func(ctx context.Context, c ExplainConfig) (*ironpostv1.RuleExplanation, error) {
+			r, err := host.ExplainRule(ctx, host.ExplainConfig{
+				Sources: host.Sources(c.Sources), Rule: c.Rule, Paths: c.Paths, File: c.File, Format: c.Format, Stream: c.Stream,
+				ReferenceTime: c.ReferenceTime, TimeZone: c.TimeZone, All: c.All, Limit: c.Limit, Stdin: c.Stdin, Stderr: c.Stderr,
+			})
+			return r, translate(err)
+		},
 		ListRules: func(ctx context.Context, c RulesConfig) ([]*ironpostv1.Rule, error) {
 			r, err := host.ListRules(ctx, host.RulesConfig{Sources: host.Sources(c.Sources), Paths: c.Paths})
 			return r, translate(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/engine"
+	"github.com/ironpost/ironpost/plugins/detector-rules/mapping"
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
@@ -60,10 +61,14 @@ type detector struct {
 	mu     sync.Mutex
 	engine *engine.Engine
 	set    *engine.Set
-	// rules are the rules in force, the disabled ones among them.
-	rules   []*rule.Rule
-	counter func(name string, n uint64)
-	counted engine.Stats
+	// rules are the rules in force, the disabled ones among them, and files what
+	// they were read from.
+	rules []*rule.Rule
+	files fs.FS
+	// mappings are those beside the rules.
+	mappings []*mapping.Mapping
+	counter  func(name string, n uint64)
+	counted  engine.Stats
 }
 
 func newDetector(cfg *config) *detector {
@@ -134,6 +139,7 @@ func (d *detector) count() {
 		{"rate_limited", now.RateLimited, before.RateLimited},
 		{"evicted_groups", now.EvictedGroups, before.EvictedGroups},
 		{"evicted_streams", now.EvictedStreams, before.EvictedStreams},
+		{"lost_events", now.Lost, before.Lost},
 		{"bad_state", now.BadState, before.BadState},
 	} {
 		if c.now > c.before {
@@ -164,18 +170,24 @@ func (d *detector) LoadBundle(_ context.Context, name string, files fs.FS, check
 	if name != bundleName {
 		return sdk.BundleReport{}, fmt.Errorf("load bundle %q: this plugin knows the bundle %q alone", name, bundleName)
 	}
-	res := rule.Load(files)
-	report := sdk.BundleReport{Files: res.Files, Rules: len(res.Rules) + len(res.Problems), Loaded: len(res.Rules)}
+	d.mu.Lock()
+	before := d.files
+	d.mu.Unlock()
+	res, kept := reload(files, before)
+	report := sdk.BundleReport{Files: res.Files, Rules: len(res.Rules) + len(res.Filters) + len(res.Problems), Loaded: len(res.Rules) + len(res.Filters), Skipped: res.Skipped}
 	for _, p := range res.Problems {
 		report.Rejected = append(report.Rejected, sdk.BundleProblem{File: p.File, Rule: p.Rule, Line: p.Line, Code: p.Code, Reason: p.Reason})
 	}
 	if check {
 		return report, nil
 	}
-	set := engine.Compile(res.Rules)
+	set := engine.Compile(res.Rules, res.Mappings...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.set, d.rules = set, res.Rules
+	d.set, d.rules, d.mappings, d.files = set, res.Rules, res.Mappings, files
+	if kept != nil {
+		d.files = kept
+	}
 	d.engine.Swap(set)
 	d.running.Store(int64(set.Len()))
 	return report, nil
@@ -192,7 +204,15 @@ func (d *detector) ListRules(context.Context) ([]sdk.RuleInfo, error) {
 	out := make([]sdk.RuleInfo, 0, len(d.rules))
 	for _, r := range d.rules {
 		info := sdk.RuleInfo{ID: r.ID, Title: r.Title, File: r.File, Severity: r.Severity, Status: r.Status, Tags: r.Tags}
-		if s := running[r.ID]; s.Hits > 0 {
+		info.Filters = r.Filters
+		if r.Correlation != nil {
+			info.Rules = r.Correlation.Rules
+		} else {
+			info.LogSource = r.LogSource.String()
+		}
+		s := running[r.ID]
+		info.Alerts, info.Suppressed, info.RateLimited, info.CostNS = s.Alerts, s.Suppressed, s.RateLimited, s.Cost
+		if s.Hits > 0 {
 			info.Hits, info.LastHit = s.Hits, s.LastHit.UnixNano()
 		}
 		out = append(out, info)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"maps"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -69,8 +71,8 @@ func TestBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := []sdk.RuleInfo{
-		{ID: "off", Title: "Off", File: "off.yaml", Severity: event.SeverityMedium, Status: "disabled"},
-		{ID: "two", Title: "Two failures", File: "two.yaml", Severity: event.SeverityHigh, Tags: []string{"a"}, Hits: 1, LastHit: line(3).Time.UnixNano()},
+		{ID: "off", Title: "Off", File: "off.yaml", Severity: event.SeverityMedium, Status: "disabled", LogSource: "*/ironpost/*"},
+		{ID: "two", Title: "Two failures", File: "two.yaml", Severity: event.SeverityHigh, Tags: []string{"a"}, Hits: 1, LastHit: line(3).Time.UnixNano(), LogSource: "*/ironpost/*"},
 	}
 	if d := cmp.Diff(list, got); d != "" {
 		t.Errorf("rules differ (-want +got):\n%s", d)
@@ -113,5 +115,55 @@ func TestRestoreBeforeRules(t *testing.T) {
 	})
 	if n != 1 {
 		t.Errorf("got %d alerts, want 1", n)
+	}
+}
+
+// TestABrokenFileKeepsItsVersion: a rule whose file is broken by an edit goes on as
+// it was, with its window, and is named; a file that is gone takes its rules along.
+func TestABrokenFileKeepsItsVersion(t *testing.T) {
+	const shell = "title: Shell\nid: shell\nlogsource: {product: ironpost, service: log}\ndetection: {s: {process: sh}, condition: s}\n"
+	cfg := defaults()
+	d := newDetector(&cfg)
+	ids := func() (out []string) {
+		for _, r := range d.rules {
+			out = append(out, r.ID)
+		}
+		return out
+	}
+	push := func(files map[string]string) (problems []string) {
+		bundle := fstest.MapFS{}
+		for name, text := range files {
+			bundle[name] = &fstest.MapFile{Data: []byte(text)}
+		}
+		for _, p := range load(t, d, bundle, false).Rejected {
+			problems = append(problems, p.File+" "+p.Code+" "+strconv.FormatBool(strings.HasSuffix(p.Reason, keptNote)))
+		}
+		return problems
+	}
+	push(map[string]string{"a/two.yaml": twoFailures, "shell.yml": shell, "never.yml": "title: x\ncorrelation: {}\n"})
+	d.engine.Log(line(0), func(*event.AlertEvent) { t.Error("an alert after one failure") })
+	broken := map[string]string{
+		"a/two.yaml": twoFailures + "  nonsense: [", "shell.yml": strings.Replace(shell, "condition: s", "condition: t", 1),
+		"never.yml": "title: y\ncorrelation: {}\n",
+	}
+	for range 2 { // also when it is pushed again
+		want := []string{"a/two.yaml yaml_syntax true", "never.yml missing_key false", "shell.yml unknown_search_identifier true"}
+		if d := cmp.Diff(want, push(broken)); d != "" {
+			t.Errorf("problems differ (-want +got):\n%s", d)
+		}
+		if d := cmp.Diff([]string{"two", "shell"}, ids()); d != "" {
+			t.Errorf("rules differ (-want +got):\n%s", d)
+		}
+	}
+	n := 0
+	d.engine.Log(line(1), func(*event.AlertEvent) { n++ })
+	if n != 1 {
+		t.Errorf("got %d alerts at the second failure, want 1: the window was lost", n)
+	}
+	delete(broken, "shell.yml")
+	broken["a/two.yaml"] = twoFailures
+	push(broken)
+	if d := cmp.Diff([]string{"two"}, ids()); d != "" {
+		t.Errorf("rules after the mend differ (-want +got):\n%s", d)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	_ "time/tzdata" // The sandbox has no zone files.
 
+	"github.com/ironpost/ironpost/plugins/internal/extract"
 	"github.com/ironpost/ironpost/plugins/parser-json/jsonlog"
 	"github.com/ironpost/ironpost/sdk"
 )
@@ -18,5 +19,7 @@ func plugin() sdk.Plugin {
 		Name:    "parser-json",
 		Summary: "JSON: one object a record, flattened; the fields of journald; sshd, sudo and other messages",
 		Parser:  sdk.ParseFunc("json", parser.Parse),
+		Bundles: []sdk.Bundle{extract.Bundle()},
+		Loader:  &parser.Patterns,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	_ "time/tzdata" // The sandbox has no zone files.
 
+	"github.com/ironpost/ironpost/plugins/internal/extract"
 	"github.com/ironpost/ironpost/plugins/parser-syslog/syslog"
 	"github.com/ironpost/ironpost/sdk"
 )
@@ -17,5 +18,8 @@ func plugin() sdk.Plugin {
 		Name:    "parser-syslog",
 		Summary: "Syslog: RFC 5424, RFC 3164 and their relatives; sshd, sudo and other messages",
 		Parser:  sdk.ParseFunc("syslog", parser.Parse),
+		Fields:  extract.Fields("facility", "msgid", "procid", "sd.*", "syslog_defect"),
+		Bundles: []sdk.Bundle{extract.Bundle()},
+		Loader:  &parser.Patterns,
 	}
 }

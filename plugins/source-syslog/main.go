@@ -1,4 +1,4 @@
-// Command source-syslog receives syslog over UDP and TCP.
+// Command source-syslog receives syslog over UDP, TCP and TLS.
 package main
 
 import (
@@ -15,10 +15,12 @@ func plugin() sdk.Plugin {
 	src := receiver.New(&cfg)
 	return sdk.Plugin{
 		Name:        "source-syslog",
-		Summary:     "Syslog received over UDP and TCP",
+		Summary:     "Syslog received over UDP, TCP and TLS",
 		Section:     "source_syslog",
 		Config:      &cfg,
 		Permissions: sdk.Permissions{Listen: []string{"config:listen"}},
+		Bundles:     receiver.Bundles(),
+		Loader:      src,
 		Setup:       src.Setup,
 		Health:      src.Health,
 		Source:      src,

@@ -26,7 +26,7 @@ const SocketName = "docker.sock"
 
 // Bounds of one plugin's use.
 const (
-	maxRequests   = 32 // under way
+	maxRequests   = 256 // under way: one for each container whose output is followed
 	headerBytes   = 16 << 10
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute

@@ -156,15 +156,7 @@ func sendBundle(ctx context.Context, b Bundle, open func(context.Context, ...grp
 	if err != nil {
 		return nil, fmt.Errorf("push bundle %s: %w", b.Name, err)
 	}
-	err = stream.Send(&pb.BundleChunk{Name: b.Name, Version: b.Version})
-	for _, f := range b.Files {
-		data := f.Data
-		for first := true; err == nil && (first || len(data) > 0); first = false {
-			n := min(len(data), chunkBytes)
-			err = stream.Send(&pb.BundleChunk{Path: f.Path, Data: data[:n]})
-			data = data[n:]
-		}
-	}
+	err = eachChunk(b, stream.Send)
 	if err != nil && !errors.Is(err, io.EOF) { // of io.EOF CloseAndRecv tells the cause
 		return nil, fmt.Errorf("push bundle %s: %w", b.Name, err)
 	}
@@ -173,6 +165,20 @@ func sendBundle(ctx context.Context, b Bundle, open func(context.Context, ...grp
 		return nil, fmt.Errorf("push bundle %s: %s", b.Name, status.Convert(err).Message())
 	}
 	return report, nil
+}
+
+// eachChunk sends a bundle in parts, until send has an error.
+func eachChunk(b Bundle, send func(*pb.BundleChunk) error) error {
+	err := send(&pb.BundleChunk{Name: b.Name, Version: b.Version})
+	for _, f := range b.Files {
+		data := f.Data
+		for first := true; err == nil && (first || len(data) > 0); first = false {
+			n := min(len(data), chunkBytes)
+			err = send(&pb.BundleChunk{Path: f.Path, Data: data[:n]})
+			data = data[n:]
+		}
+	}
+	return err
 }
 
 // ListRules returns the rules in force; none for a detector without rules.

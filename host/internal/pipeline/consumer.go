@@ -166,6 +166,9 @@ func (l *consumerLink) parsed(f *pb.Frame, o bus.Origin) error {
 		p.Stats.unparsed(c.Name, n)
 		unparsed += n
 	}
+	if name := p.formats.answered(o.Header.Stream, uint64(f.Count), unparsed); name != "" {
+		l.member.log.Info("half of a stream could not be parsed; its records are looked at anew", "stream", fmt.Sprintf("%016x", o.Header.Stream), "format", name)
+	}
 	if f.Count == 0 {
 		return nil
 	}

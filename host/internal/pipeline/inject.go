@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,24 +30,31 @@ const (
 	injectBytes   = 128 << 10
 )
 
-// Inject reads lines and sends them to their parser, as a source would, until
-// the end of r. It returns when everything has been handed over; Idle tells
+// Inject reads records and sends them to their parser, as a source would, until
+// the end of r. Records are lines, but for Windows events, which are JSON documents.
+// It returns when everything has been handed over; Idle tells
 // when it has been worked on.
 func (p *Pipeline) Inject(ctx context.Context, c Injection, r io.Reader) error {
 	in := injector{pipeline: p, config: c, id: event.StreamID(HostPlugin, c.Name), next: 1}
 	in.sources = bus.NewSources(func(bus.Checkpoint) {})
-	lines := bufio.NewReaderSize(r, event.MaxRecord+2)
+	records, next := bufio.NewReaderSize(r, event.MaxRecord+2), readLine
+	if c.Format == documentFormat {
+		next = readDocument
+	}
 	for {
-		line, cut, err := readLine(lines)
+		line, cut, err := next(records)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read %s: %w", c.Name, err)
 		}
 		if err == nil || len(line) > 0 {
-			if sendErr := in.add(ctx, line, cut); sendErr != nil {
+			if sendErr := in.line(ctx, line, cut); sendErr != nil {
 				return sendErr
 			}
 		}
 		if err != nil {
+			if err := in.release(ctx); err != nil {
+				return err
+			}
 			return in.flush(ctx)
 		}
 	}
@@ -87,12 +95,42 @@ type injector struct {
 	payload   []byte
 	count     uint32
 	truncated []uint32
+	// audit is the event of audit whose records are being joined in held.
+	audit, held []byte
+}
+
+// line takes the next line. Those of one event of audit become one record, as a
+// source joins them.
+func (in *injector) line(ctx context.Context, line []byte, cut bool) error {
+	var id []byte
+	if !cut && (in.config.Format == "" || in.config.Format == "auditd") {
+		id = auditEvent(line)
+	}
+	if id != nil && bytes.Equal(id, in.audit) && len(in.held)+1+len(line) <= event.MaxRecord {
+		in.held = append(append(in.held, '\n'), line...)
+		return nil
+	}
+	if err := in.release(ctx); err != nil {
+		return err
+	}
+	if id == nil {
+		return in.add(ctx, line, cut)
+	}
+	in.audit, in.held = append(in.audit[:0], id...), append(in.held[:0], line...)
+	return nil
+}
+
+// release sends what is held back.
+func (in *injector) release(ctx context.Context) error {
+	if len(in.held) == 0 {
+		return nil
+	}
+	held := in.held
+	in.audit, in.held = in.audit[:0], in.held[:0]
+	return in.add(ctx, held, false)
 }
 
 func (in *injector) add(ctx context.Context, line []byte, cut bool) error {
-	if in.config.Format == "" && in.next == 1 && in.count == 0 {
-		in.config.Format = sniff(line)
-	}
 	if cut {
 		in.truncated = append(in.truncated, in.count)
 	}
@@ -104,26 +142,13 @@ func (in *injector) add(ctx context.Context, line []byte, cut bool) error {
 	return nil
 }
 
-// sniff guesses the format of a stream from its first line.
-func sniff(line []byte) string {
-	for _, b := range line {
-		switch b {
-		case ' ', '\t':
-		case '{':
-			return "json"
-		default:
-			return "syslog"
-		}
-	}
-	return "syslog"
-}
-
 func (in *injector) flush(ctx context.Context) error {
 	if in.count == 0 {
 		return nil
 	}
 	p := in.pipeline
 	o := &pb.Origin{Name: in.config.Name, Plugin: HostPlugin, Format: in.config.Format, TimeZone: in.config.TimeZone}
+	p.detect(in.id, HostPlugin, o, func() []byte { return in.payload })
 	encoded, err := proto.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("encode the origin of %s: %w", in.config.Name, err)

@@ -77,6 +77,7 @@ type Pipeline struct {
 	gaps    map[string]*Gaps   // by plugin, those that left included
 	gone    map[string]string  // names of the parsers that left, by format
 	changed chan struct{}      // of GapsChanged
+	formats formats
 
 	Stats Stats
 }
@@ -254,6 +255,31 @@ func (p *Pipeline) goneParser(plugin string, o *pb.Origin) *Gaps {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.gaps[p.gone[p.format(plugin, o)]]
+}
+
+// detect puts the format of a stream that no route names into its origin: what
+// its records look like. It reports whether that differs from what the source said.
+func (p *Pipeline) detect(stream uint64, plugin string, o *pb.Origin, payload func() []byte) bool {
+	p.mu.RLock()
+	_, byName := p.config.Routes[o.Name]
+	_, byPlugin := p.config.Routes[plugin]
+	p.mu.RUnlock()
+	if byName || byPlugin {
+		return false
+	}
+	format := p.formats.detect(stream, o.Format, payload, p.hasParser)
+	if format == o.Format {
+		return false
+	}
+	o.Format = format
+	return true
+}
+
+// hasParser reports whether a format has a parser.
+func (p *Pipeline) hasParser(format string) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.parsers[format] != nil
 }
 
 // SetRoutes replaces the routes.

@@ -184,10 +184,17 @@ func (r *sourceLink) receive(f *pb.Frame) error {
 	m.Bytes.Add(uint64(f.Size()))
 	p.Stats.Received.Add(uint64(f.Count))
 
+	encoded := f.Origin
+	if p.detect(f.Stream, m.desc.Name, &o, f.Payload) {
+		var err error
+		if encoded, err = proto.Marshal(&o); err != nil {
+			return fmt.Errorf("encode the origin of %s: %w", o.Name, err)
+		}
+	}
 	o.Plugin = m.desc.Name
 	out := f.With(pb.Header{
 		Stream: f.Stream, FirstSequence: f.FirstSequence, Kind: f.Kind, Count: f.Count, Provenance: f.Provenance,
-		ObservedTime: f.ObservedTime, Origin: p.origin(f.Stream, f.Origin), Truncated: f.Truncated,
+		ObservedTime: f.ObservedTime, Origin: p.origin(f.Stream, encoded), Truncated: f.Truncated,
 	})
 	if err := p.toParser(out, next, entry, m.desc.Name, &o); err != nil {
 		return err // the entry stays open: the batch comes again

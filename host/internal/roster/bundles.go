@@ -2,6 +2,8 @@ package roster
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -23,6 +25,9 @@ func (r *Roster) pushBundles(ctx context.Context, p *plugin, conn *link.Conn, se
 func (r *Roster) pushBundle(ctx context.Context, p *plugin, conn *link.Conn, b *pb.BundleSpec, paths []string) error {
 	files, problems := bundle.Load(b.Name, paths, b.Suffixes)
 	for _, bad := range problems {
+		if b.ConfigKey == "" && errors.Is(bad.Err, fs.ErrNotExist) {
+			continue // nobody named it, and it may be made later
+		}
 		r.log.Warn("a file of a bundle is left out", "plugin", p.name(), "bundle", b.Name, "path", bad.Path, "error", bad.Err)
 	}
 	report, err := conn.PushBundle(ctx, files)

@@ -22,6 +22,7 @@ const udpReadBuffer = 4 << 20
 //
 //	udp://HOST:PORT  udp4://  udp6://
 //	tcp://HOST:PORT  tcp4://  tcp6://
+//	tls://HOST:PORT  a TCP socket on which the plugin speaks TLS
 //	unix:///PATH     unixgram:///PATH
 //
 // where HOST is an IP address, or empty for all. Errors wrap [ErrAddress] or that of the kernel,
@@ -32,7 +33,7 @@ func Listen(ctx context.Context, address string) (*os.File, error) {
 		return nil, fmt.Errorf("%w %q: want NETWORK://ADDRESS, for example udp://0.0.0.0:514", ErrAddress, address)
 	}
 	switch network {
-	case "udp", "udp4", "udp6", "tcp", "tcp4", "tcp6":
+	case "udp", "udp4", "udp6", "tcp", "tcp4", "tcp6", "tls":
 		host, _, err := net.SplitHostPort(rest)
 		if err != nil {
 			return nil, fmt.Errorf("%w %q: %w", ErrAddress, address, err)
@@ -45,7 +46,10 @@ func Listen(ctx context.Context, address string) (*os.File, error) {
 			return nil, fmt.Errorf("%w %q: the path is not absolute", ErrAddress, address)
 		}
 	default:
-		return nil, fmt.Errorf("%w %q: network %q is not one of udp, tcp, unix, unixgram", ErrAddress, address, network)
+		return nil, fmt.Errorf("%w %q: network %q is not one of udp, tcp, tls, unix, unixgram", ErrAddress, address, network)
+	}
+	if network == "tls" {
+		network = "tcp"
 	}
 	f, err := bind(ctx, network, rest)
 	if err != nil {

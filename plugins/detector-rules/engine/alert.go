@@ -169,10 +169,10 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// fire raises the alert of a rule about the entries, unless it repeats another
-// or there are too many. g is nil when the rule remembers nothing.
-func (e *Engine) fire(rs *ruleState, key string, g *group, entries []entry, raise func(*event.AlertEvent)) {
-	r := rs.program.rule
+// fire raises the alert of a rule about what it found, unless it repeats another
+// or there are too many.
+func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent)) {
+	r, g := rs.program.rule, s.g
 	if r.Suppress != nil && g.suppress(e.now.time, r.Suppress.Timeframe) {
 		rs.suppressed++
 		e.stats.Suppressed++
@@ -187,7 +187,7 @@ func (e *Engine) fire(rs *ruleState, key string, g *group, entries []entry, rais
 		e.stats.RateLimited++
 		return
 	}
-	a := e.alert(rs, key, entries)
+	a := e.alert(rs, s)
 	if g != nil && g.suppressed > 0 {
 		a.Details = append(a.Details, event.Field{Key: "suppressed", Value: strconv.FormatUint(g.suppressed, 10)})
 		g.suppressed = 0
@@ -201,27 +201,24 @@ func (e *Engine) fire(rs *ruleState, key string, g *group, entries []entry, rais
 	raise(a)
 }
 
-// alert makes the alert of a rule about the entries, the last of them cited.
-func (e *Engine) alert(rs *ruleState, key string, entries []entry) *event.AlertEvent {
-	r := rs.program.rule
+// alert makes the alert of a rule about what it found.
+func (e *Engine) alert(rs *ruleState, s *sighting) *event.AlertEvent {
+	p := rs.program
+	r := p.rule
 	a := &event.AlertEvent{
 		RuleID: r.ID, Title: r.Title, Description: r.Description, Severity: r.Severity,
-		Group: key, Tags: slices.Clone(r.Tags), Count: uint64(len(entries)),
+		Group: s.key, Tags: slices.Clone(r.Tags), Count: uint64(len(s.entries)),
 		Evidence: event.EvidenceConfirmed,
 	}
 	if r.Forgeable {
 		a.Evidence = event.EvidenceForgeable
 	}
-	var bodies []*body
-	for _, n := range entries {
-		if !n.confirmed {
+	for i := range s.entries {
+		if !s.entries[i].confirmed {
 			a.Evidence = event.EvidenceForgeable
 		}
-		if n.body != nil {
-			bodies = append(bodies, n.body)
-		}
 	}
-	bodies = bodies[max(len(bodies)-event.MaxCited, 0):]
+	bodies := cited(p.window, s.entries)
 	for _, b := range bodies {
 		a.Hops = max(a.Hops, b.hops)
 		switch {
@@ -231,17 +228,74 @@ func (e *Engine) alert(rs *ruleState, key string, entries []entry) *event.AlertE
 			a.CitePacket(b.packet)
 		}
 	}
-	e.name(a, rs.program, bodies)
-	if t := r.Threshold; t != nil {
-		a.Details = append(a.Details,
-			event.Field{Key: "threshold", Value: fmt.Sprintf("%d in %ds", t.Count, int(t.Timeframe.Seconds()))},
-			event.Field{Key: "first_seen", Value: stamp(entries[0].time)},
-			event.Field{Key: "last_seen", Value: stamp(entries[len(entries)-1].time)})
-		if len(t.GroupBy) > 0 {
-			a.Details = append(a.Details, event.Field{Key: "group_by", Value: strings.Join(t.GroupBy, ", ")})
+	e.name(a, s, bodies)
+	e.explain(a, p, s)
+	return a
+}
+
+// cited returns the events that an alert cites: the last, and of a window over
+// rules or values the last of each besides.
+func cited(w *window, entries []entry) []*body {
+	var out []*body
+	if w == nil || !w.identifies() {
+		for i := range entries {
+			if b := entries[i].body; b != nil {
+				out = append(out, b)
+			}
+		}
+		return out[max(len(out)-event.MaxCited, 0):]
+	}
+	kept := make(map[int32]bool, event.MaxCited)
+	room := event.MaxCited
+	pick := make([]bool, len(entries))
+	take := func(i int) {
+		if room > 0 && !pick[i] && entries[i].body != nil {
+			pick[i] = true
+			room--
 		}
 	}
-	return a
+	for i, n := range slices.Backward(entries) {
+		if !kept[n.id] {
+			kept[n.id] = true
+			take(i)
+		}
+	}
+	for i := range slices.Backward(entries) {
+		take(i)
+	}
+	for i := range entries {
+		if pick[i] && !slices.Contains(out, entries[i].body) {
+			out = append(out, entries[i].body)
+		}
+	}
+	return out
+}
+
+// explain says in the details what the alert stands on.
+func (e *Engine) explain(a *event.AlertEvent, p *program, s *sighting) {
+	add := func(key, value string) { a.Details = append(a.Details, event.Field{Key: key, Value: value}) }
+	r := p.rule
+	switch {
+	case r.Correlation != nil:
+		asked, found := p.window.describe(r.Correlation, s.entries)
+		add("correlation", asked)
+		if found != "" {
+			add("value", found)
+		}
+		add("rules", cut(strings.Join(r.Correlation.Rules, ", "), maxEntity))
+	case r.Threshold != nil:
+		add("threshold", fmt.Sprintf("%d in %ds", r.Threshold.Count, int(r.Threshold.Timeframe.Seconds())))
+	}
+	if p.window != nil {
+		add("first_seen", stamp(s.entries[0].time))
+		add("last_seen", stamp(s.entries[len(s.entries)-1].time))
+		if names := p.groupNames(); len(names) > 0 {
+			add("group_by", strings.Join(names, ", "))
+		}
+	}
+	if matched := e.matched(p, s); matched != "" {
+		add("matched", matched)
+	}
 }
 
 func stamp(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339Nano) }
@@ -249,17 +303,16 @@ func stamp(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339N
 // name sets the entities. Only what all cited events agree on is named, since
 // an answer acts on what is named; where they differ, the values are listed in
 // the details.
-func (e *Engine) name(a *event.AlertEvent, p *program, bodies []*body) {
+func (e *Engine) name(a *event.AlertEvent, s *sighting, bodies []*body) {
 	names := entityNames
-	if t := p.rule.Threshold; t != nil {
+	if len(s.names) > 0 {
 		names = slices.Clone(names)
-		for i, name := range t.GroupBy {
+		for i, name := range s.names {
 			if !slices.Contains(names, name) {
 				names = append(names, name)
 			}
-			// The event at hand belongs to the group, whatever was kept.
-			value := e.matcher.get(p.group[i])
-			a.SetEntity(name, strings.Clone(cut(value, maxEntity)))
+			// What was found belongs to the group, whatever was kept.
+			a.SetEntity(name, strings.Clone(cut(s.group[i], maxEntity)))
 		}
 	}
 	for _, name := range names {

@@ -12,7 +12,7 @@ import (
 
 // stateVersion begins every value of the state. A value of another version is
 // dropped and counted.
-const stateVersion = 2
+const stateVersion = 3
 
 // errState is any state that cannot be used.
 var errState = errors.New("state is damaged")

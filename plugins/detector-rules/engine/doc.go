@@ -2,14 +2,15 @@
 //
 // # Matching
 //
-// Compile turns rules into a Set. Equal comparisons of all rules become one
-// atom. Every rule is filed under a witness: literals of which one must be in
-// the event if the rule holds. An event is looked up once per field (a table of
-// whole values, a filter over pieces of four bytes for what is inside), and only
-// the rules whose witness was found are evaluated, each atom at most once. Values
-// are read as they are; only those with characters beyond ASCII have to be folded
-// to be looked up. So the cost of an event that matches nothing hardly depends on
-// the number of rules, and it allocates nothing.
+// Compile turns rules of both languages into a Set: their conditions, in the names
+// that package mapping gives to fields, become one matcher (package sigma/match),
+// whose cost for an event hardly depends on the number of rules. An event that
+// matches nothing allocates nothing.
+//
+// Which rules look at an event is a matter of log sources. Every event belongs to
+// those of its kind, which rules in the simple form are for (product ironpost,
+// service log, packet or alert); a log event also to those that the mappings give to
+// its stream, its program and its fields.
 //
 // # Windows
 //
@@ -19,6 +20,17 @@
 // on that arrival, never after a wait, and empties the group; an event counts
 // once. An event that lacks a field of group_by, or has it empty, does not
 // count.
+//
+// Correlations are windows of the same kind over what other rules found: an event
+// that a rule matched, or a window of another that is complete, which counts at the
+// time of its last event. A correlation is decided on each arrival, for the windows
+// that have what arrived and end with something that is there, the one that ends
+// first before the others; the first whose condition holds raises the alert and
+// empties the group. So a condition that few events fulfil ("lt: 3") holds at once.
+// A field of group-by is taken from the event, by its alias and its mapping; of
+// another correlation's window, from the group of that and then from the event that
+// completed it. A rule that correlations name raises alerts of its own only if one
+// of them says generate. The percentile is that of the nearest rank.
 //
 // Lateness is per stream: an event up to Lateness behind the newest of its
 // stream counts at its own time. An older one still matches rules without
@@ -31,8 +43,10 @@
 //
 // Groups are bounded in number, per rule and in all, and in bytes; the group
 // that was touched longest ago goes first, from the rule that holds the most,
-// and is counted. A group keeps as many stamps as can matter for four streams
-// whose clocks differ; beyond that the oldest go.
+// and is counted. A group keeps as many entries as can matter for four streams
+// whose clocks differ; beyond that the oldest go, and are counted (Stats.Lost). Of
+// the same value, or rule, over and over a group keeps the last, so that a flood of
+// one does not push out the others; a sum or an average merges its oldest numbers.
 //
 // # Duplicates and rates
 //

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -62,8 +64,9 @@ type Stats struct {
 	Matches, Ungrouped uint64
 	// Alerts were raised; Suppressed and RateLimited were not.
 	Alerts, Suppressed, RateLimited uint64
-	// EvictedGroups and EvictedStreams had to go though they were in use.
-	EvictedGroups, EvictedStreams uint64
+	// EvictedGroups and EvictedStreams had to go though they were in use; so had
+	// Lost events of groups that stay.
+	EvictedGroups, EvictedStreams, Lost uint64
 	// BadState counts entries that Restore could not use.
 	BadState uint64
 
@@ -78,19 +81,24 @@ type RuleStats struct {
 	Hits, Alerts, Suppressed, RateLimited uint64
 	// LastHit is the time of the last of these events, zero for none.
 	LastHit time.Time
+	// Cost estimates how long the rule's condition takes for an event, on average
+	// over all events since the set was put in, most of which do not reach it.
+	Cost float64 // in ns
 }
 
 // Engine runs a Set over events. See the package documentation for what it
 // promises; it is for one goroutine at a time.
 type Engine struct {
-	opts    Options
-	set     *Set
-	matcher *matcher
-	rules   []*ruleState
+	opts  Options
+	set   *Set
+	view  *view
+	rules []*ruleState
 	// byKey finds the state of a rule by its id and content hash.
 	byKey   map[string]*ruleState
 	streams streams
 	stats   Stats
+	// since is how many events there were when the set was put in.
+	since uint64
 
 	// dirty are the groups, and deleted the keys, that changed since Save.
 	dirty   []*group
@@ -105,6 +113,13 @@ type Engine struct {
 	value []byte
 	table streamTable
 	now   occurrence
+	// one is where a single entry lies.
+	one [1]entry
+	// seen has the number sight of what see noted last, by its number.
+	seen  []uint32
+	sight uint32
+	// sorted is where numbers are sorted.
+	sorted []float64
 }
 
 // occurrence is the event at hand.
@@ -137,7 +152,7 @@ func (e *Engine) Log(ev *event.LogEvent, raise func(*event.AlertEvent)) {
 	// A time that was only observed says nothing about the stream's own clock.
 	borrowed := ev.Flags&(event.FlagTimeInferred|event.FlagTimeClamped|event.FlagUnparsed|event.FlagUnrouted) != 0 && ev.Time.Equal(ev.ObservedTime)
 	st, late := e.hear(ev.Stream, at, observed, borrowed)
-	if rules := e.matcher.log(ev); len(rules) > 0 {
+	if rules := e.view.log(ev); len(rules) > 0 {
 		e.now = occurrence{log: ev, time: at, stream: st, late: late, confirmed: confirmedLog(ev)}
 		e.hits(rules, raise)
 	}
@@ -147,7 +162,7 @@ func (e *Engine) Log(ev *event.LogEvent, raise func(*event.AlertEvent)) {
 func (e *Engine) Packet(ev *event.PacketEvent, raise func(*event.AlertEvent)) {
 	at := nanos(ev.Time)
 	st, late := e.hear(ev.Stream, at, at, false)
-	if rules := e.matcher.packet(ev); len(rules) > 0 {
+	if rules := e.view.packet(ev); len(rules) > 0 {
 		e.now = occurrence{packet: ev, time: at, stream: st, late: late}
 		e.hits(rules, raise)
 	}
@@ -161,7 +176,7 @@ func (e *Engine) Alert(ev *event.AlertEvent, raise func(*event.AlertEvent)) {
 	}
 	at := nanos(ev.Time)
 	st, late := e.hear(ev.Stream, at, nanos(ev.ObservedTime), false)
-	if rules := e.matcher.alert(ev); len(rules) > 0 {
+	if rules := e.view.alert(ev); len(rules) > 0 {
 		e.now = occurrence{alert: ev, time: at, stream: st, late: late, confirmed: ev.Evidence == event.EvidenceConfirmed}
 		e.hits(rules, raise)
 	}
@@ -208,57 +223,124 @@ func (e *Engine) hits(rules []int32, raise func(*event.AlertEvent)) {
 	e.now = occurrence{}
 }
 
+// sighting is what a rule found: an event that it matched, or a window that is
+// complete.
+type sighting struct {
+	now *occurrence
+	// by is what found it, cause what completed the window.
+	by    *program
+	cause *sighting
+	// entries are what an alert about it cites, the last of them the one that is
+	// counted on.
+	entries []entry
+	// key is the name of the window's group, g the group; empty and nil for an
+	// event.
+	key string
+	g   *group
+	// names and group are the fields of a correlation's group by name.
+	names []string
+	group []string
+}
+
+// get returns the value of a field.
+func (s *sighting) get(f *field) string {
+	for i, name := range s.names {
+		if slices.Contains(f.names, name) {
+			return s.group[i]
+		}
+	}
+	for _, name := range f.names {
+		if value := s.now.get(name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
 // hit is an event for which a rule holds.
 func (e *Engine) hit(rs *ruleState, raise func(*event.AlertEvent)) {
 	e.stats.Matches++
 	rs.hits++
 	rs.lastHit = e.now.time
 	p := rs.program
+	s := sighting{now: &e.now, by: p}
 	switch {
-	case p.rule.Threshold != nil:
-		e.count(rs, raise)
-	case p.rule.Suppress != nil:
-		g := e.group(rs, e.entityKey(p))
-		e.fire(rs, "", g, []entry{e.entry(1)}, raise)
-		e.touch(g)
+	case p.window != nil:
+		e.count(rs, &p.own, &s, raise)
+		return
+	case p.rule.Suppress != nil && p.raises:
+		s.g = e.group(rs, e.entityKey(&p.own, &s))
+	}
+	e.one[0] = e.entry(1)
+	s.entries = e.one[:]
+	e.found(rs, &s, raise)
+	if s.g != nil && !s.g.gone {
+		e.touch(s.g)
 		e.evict(rs)
-	default:
-		e.fire(rs, "", nil, []entry{e.entry(1)}, raise)
 	}
 }
 
-// count adds the event at hand to its group, and fires when it completes the
-// count.
-func (e *Engine) count(rs *ruleState, raise func(*event.AlertEvent)) {
+// found raises the alert of what a rule found, and has it counted by the
+// correlations that name the rule.
+func (e *Engine) found(rs *ruleState, s *sighting, raise func(*event.AlertEvent)) {
+	p := rs.program
+	if p.raises {
+		e.fire(rs, s, raise)
+	}
+	for i := range p.supplies {
+		f := &p.supplies[i]
+		e.count(e.rules[f.to], f, s, raise)
+	}
+}
+
+// count adds what a rule found to its group of a window, and tells what completes
+// the window.
+func (e *Engine) count(rs *ruleState, f *supply, s *sighting, raise func(*event.AlertEvent)) {
 	if e.now.late {
 		return
 	}
 	p := rs.program
-	key, ok := e.groupKey(p)
+	w := p.window
+	key, ok := e.groupKey(f, s)
 	if !ok {
 		e.stats.Ungrouped++
 		return
 	}
-	t := p.rule.Threshold
-	if t.Count == 1 && p.rule.Suppress == nil {
+	if w.count == 1 && p.rule.Suppress == nil {
 		// Nothing has to be remembered.
-		e.fire(rs, string(key), nil, []entry{e.entry(1)}, raise)
+		e.completed(rs, f, s, string(key), nil, []entry{e.entryOf(s, 1)}, raise)
+		return
+	}
+	n := e.entryOf(s, max(w.count, 1))
+	value, ok := w.measure(f, s, &n)
+	if !ok {
+		e.stats.Ungrouped++
 		return
 	}
 	g := e.group(rs, key)
-	n := e.entry(t.Count)
+	if w.kind == sigma.ValueCount {
+		n.id = e.identify(g, value)
+	}
 	at := g.insert(n)
 	e.grow(g, n.cost())
-	first := g.complete(at, t.Count, int64(t.Timeframe))
-	if first < 0 {
-		e.grow(g, -g.trim(e.low, p.maxStamps, p.maxBodies))
+	first, end := e.complete(w, g, at)
+	if end == 0 {
+		if g.crowded(w) {
+			e.low = e.streams.low()
+		}
+		freed, lost := g.trim(e.low, w)
+		e.grow(g, -freed)
+		e.stats.Lost += lost
 		e.touch(g)
 		e.evict(rs)
 		return
 	}
-	e.fire(rs, g.key, g, g.entries[first:first+t.Count], raise)
+	e.completed(rs, f, s, g.key, g, g.entries[first:end], raise)
+	if g.gone {
+		return
+	}
 	e.empty(g)
-	if p.rule.Suppress == nil {
+	if p.rule.Suppress == nil || !p.raises {
 		e.drop(g)
 		return
 	}
@@ -266,18 +348,88 @@ func (e *Engine) count(rs *ruleState, raise func(*event.AlertEvent)) {
 	e.evict(rs)
 }
 
+// completed tells of a window that is complete.
+func (e *Engine) completed(rs *ruleState, f *supply, from *sighting, key string, g *group, entries []entry, raise func(*event.AlertEvent)) {
+	p := rs.program
+	s := sighting{now: from.now, by: p, cause: from, entries: entries, key: key, g: g}
+	if p.rule.Correlation != nil {
+		rs.hits++
+		rs.lastHit = e.now.time
+	}
+	for i := range f.group {
+		s.names = append(s.names, f.group[i].name)
+		s.group = append(s.group, from.get(&f.group[i]))
+	}
+	e.found(rs, &s, raise)
+}
+
+// entryOf is what a window keeps of what was found. What a complete window counts
+// as is its last event, at its time, and it proves what all its events do.
+func (e *Engine) entryOf(s *sighting, count int) entry {
+	if s.key == "" && s.g == nil && len(s.entries) <= 1 {
+		return e.entry(count)
+	}
+	n := s.entries[len(s.entries)-1]
+	n.number, n.id = 0, 0
+	for i := range s.entries {
+		n.confirmed = n.confirmed && s.entries[i].confirmed
+	}
+	return n
+}
+
+// measure reads what a window counts from what was found; false when it is not
+// there.
+func (w *window) measure(f *supply, s *sighting, n *entry) (value []byte, ok bool) {
+	switch {
+	case w.kind == sigma.ValueCount:
+		for i := range f.values {
+			text := s.get(&f.values[i])
+			if text == "" {
+				return nil, false
+			}
+			value = appendGroup(value, text, i, len(f.values))
+		}
+	case w.numbers():
+		n.id = 1
+		if n.number, ok = parseNumber(s.get(&f.values[0])); !ok {
+			return nil, false
+		}
+	default:
+		n.id = f.position
+	}
+	return value, true
+}
+
+// identify returns the number that a group has for a value.
+func (e *Engine) identify(g *group, value []byte) int32 {
+	id, ok := g.ids[string(value)]
+	if !ok {
+		if g.ids == nil {
+			g.ids = map[string]int32{}
+		}
+		id = int32(len(g.values))
+		text := string(value)
+		g.ids[text] = id
+		g.values = append(g.values, text)
+		e.grow(g, valueCost+len(text))
+	}
+	return id
+}
+
 // nanos returns a time in ns since 1970, bounded so that the difference of two
 // never overflows: 1824 to 2116 is exact, what lies outside is taken for the end of it.
 func nanos(t time.Time) int64 {
-	const bound = 1<<62 - 1
 	switch s := t.Unix(); {
-	case s >= bound/1_000_000_000:
-		return bound
-	case s <= -bound/1_000_000_000:
-		return -bound
+	case s >= maxNanos/1_000_000_000:
+		return maxNanos
+	case s <= -maxNanos/1_000_000_000:
+		return -maxNanos
 	}
 	return t.UnixNano()
 }
+
+// maxNanos bounds times, before and after 1970.
+const maxNanos = 1<<62 - 1
 
 // Stats returns the counters.
 func (e *Engine) Stats() Stats {
@@ -296,6 +448,12 @@ func (e *Engine) Rules() []RuleStats {
 		}
 		if rs.hits > 0 {
 			out[i].LastHit = time.Unix(0, rs.lastHit).UTC()
+		}
+	}
+	events := e.stats.Events - e.since
+	for number, program := range e.set.matched {
+		if events > 0 {
+			out[program].Cost = float64(e.view.scratch.Cost(int32(number))) / float64(events)
 		}
 	}
 	return out

@@ -6,11 +6,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -94,61 +93,66 @@ func TestOperators(t *testing.T) {
 }
 
 // naive decides a condition straight from the words of the rules guide.
-func naive(x *rule.Expr, get func(string) (string, bool)) bool {
+func naive(x *sigma.Expr, get func(string) (string, bool)) bool {
 	switch x.Op {
-	case rule.OpAll:
+	case sigma.And:
 		for _, s := range x.Subs {
 			if !naive(s, get) {
 				return false
 			}
 		}
 		return true
-	case rule.OpAny:
+	case sigma.Or:
 		for _, s := range x.Subs {
 			if naive(s, get) {
 				return true
 			}
 		}
 		return false
-	case rule.OpNot:
+	case sigma.Not:
 		return !naive(x.Subs[0], get)
 	}
-	m := x.Match
-	value, ok := get(m.Field)
+	value, ok := get(x.Test.Field)
 	if !ok {
 		return false
 	}
-	if m.Operator == rule.Exists {
+	switch x.Test.Kind {
+	case sigma.Exists:
 		return true
+	case sigma.IsMatch:
+		return x.Test.Regexp.MatchString(value)
 	}
-	for i, want := range m.Values {
-		equal := strings.EqualFold
-		if m.CaseSensitive {
-			equal = func(a, b string) bool { return a == b }
+	equal := strings.EqualFold
+	if x.Test.Cased {
+		equal = func(a, b string) bool { return a == b }
+	}
+	want, front, back := "", false, false
+	for i, p := range x.Test.Text {
+		switch {
+		case p.Wild == sigma.Literal:
+			want = p.Text
+		case i == 0:
+			front = true
+		default:
+			back = true
 		}
-		// Folding may change how many bytes a text has, never how many
-		// characters.
-		v, w := []rune(value), []rune(want)
-		hit := false
-		switch m.Operator {
-		case rule.Equals:
-			hit = equal(value, want)
-		case rule.Contains:
-			for at := 0; at+len(w) <= len(v); at++ {
-				hit = hit || equal(string(v[at:at+len(w)]), want)
+	}
+	// Folding may change how many bytes a text has, never how many characters.
+	v, w := []rune(value), []rune(want)
+	switch {
+	case front && back:
+		for at := 0; at+len(w) <= len(v); at++ {
+			if equal(string(v[at:at+len(w)]), want) {
+				return true
 			}
-		case rule.StartsWith:
-			hit = len(v) >= len(w) && equal(string(v[:len(w)]), want)
-		case rule.EndsWith:
-			hit = len(v) >= len(w) && equal(string(v[len(v)-len(w):]), want)
-		case rule.Regex:
-			hit = m.Regexps[i].MatchString(value)
 		}
-		if hit {
-			return true
-		}
+		return false
+	case front:
+		return len(v) >= len(w) && equal(string(v[len(v)-len(w):]), want)
+	case back:
+		return len(v) >= len(w) && equal(string(v[:len(w)]), want)
 	}
-	return false
+	return equal(value, want)
 }
 
 // TestIndex: for random rules over few words the index finds exactly the rules
@@ -265,21 +269,4 @@ detection:
 	if len(a.Packets) != 2 || a.Packets[0].SYN != 101 || a.Packets[1].SYN != 500 {
 		t.Errorf("got cited packets %+v, want those with 101 and 500 SYN", a.Packets)
 	}
-}
-
-func FuzzFold(f *testing.F) {
-	f.Add("Straße", "STRASSE")
-	f.Add("\u212a\xff\xe2", "k")
-	f.Fuzz(func(t *testing.T, a, b string) {
-		x, y := foldString(a), foldString(b)
-		if len(x) > len(a) {
-			t.Errorf("%q folds to %q, which is longer", a, x)
-		}
-		if foldString(x) != x {
-			t.Errorf("%q folds to %q, and that to %q", a, x, foldString(x))
-		}
-		if utf8.ValidString(a) && utf8.ValidString(b) && (x == y) != strings.EqualFold(a, b) {
-			t.Errorf("%q and %q: fold says equal %v", a, b, x == y)
-		}
-	})
 }

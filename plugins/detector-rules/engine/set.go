@@ -1,329 +1,202 @@
 package engine
 
 import (
-	"cmp"
-	"net/netip"
-	"regexp"
 	"slices"
-	"strconv"
+	"strings"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/mapping"
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma/match"
 )
 
 // Set is a compiled set of rules. It is immutable and may be shared.
 type Set struct {
-	rules []*program
-	atoms []atom
-	// fields are those that rules name, watched those of them that an index is
-	// for; so are members and watchedMembers.
-	fields, watched         names
-	members, watchedMembers members
-	// index is by field.
-	index []fieldIndex
-	// always are the rules that have no witness.
-	always []int32
-	// needles is how many needles all scanners hold.
-	needles int
+	programs []*program
+	matcher  *match.Matcher
+	// matched are the programs of the matcher's rules.
+	matched []int32
+	// asked are the fields that rules name, watched those that nominate rules.
+	asked, watched asked
+	// table finds the log sources of events.
+	table *mapping.Table
 }
 
 // Len returns the number of rules that run.
-func (s *Set) Len() int { return len(s.rules) }
+func (s *Set) Len() int { return len(s.programs) }
 
 // program is one compiled rule.
 type program struct {
 	rule *rule.Rule
+	// when is the rule's condition in the names of events, nil for a correlation.
+	when *sigma.Expr
 	// key begins the keys of the rule's state.
-	key  string
-	root node
-	// group are the fields of threshold.group_by, or of suppress.group_by, or
-	// those that name entities when the latter is empty.
-	group []int32
-	// maxStamps bounds the stamps of a group, maxBodies the events kept.
-	maxStamps, maxBodies int
+	key string
+	// raises says that what the rule finds becomes an alert.
+	raises bool
+	// window is that of a threshold or a correlation, nil for other rules.
+	window *window
+	// own says how the rule's threshold counts the events that the rule matches;
+	// for a rule with suppression alone it has the group.
+	own supply
+	// supplies are the correlations that count what the rule finds.
+	supplies []supply
+	// evidence is what every match has in common, if it is always the same; else
+	// it has to be looked up.
+	evidence string
+	isFixed  bool
 }
 
-// node is a condition over atoms.
-type node struct {
-	op   rule.Op
-	subs []node
-	atom int32
+// supply says what a window takes from what a rule finds.
+type supply struct {
+	// to is the program with the window, and position the place of the rule among
+	// those that it names.
+	to, position int32
+	// group are the fields that name the group, values those whose values count.
+	group, values []field
 }
 
-// atom is one comparison of one field with one value.
-type atom struct {
-	field int32
-	op    rule.Operator
-	cased bool
-	// pattern is the value; it is folded unless case counts.
-	pattern
-	re     *regexp.Regexp
-	number float64
-	prefix netip.Prefix
-}
-
-// atomKey is what makes two atoms one.
-type atomKey struct {
-	field int32
-	op    rule.Operator
-	cased bool
-	text  string
+// field is the name of a field as the rule has it, and those under which events may
+// have it, of which the first that is there counts.
+type field struct {
+	name  string
+	names []string
 }
 
 // Compile prepares rules that Load found right. Disabled rules are left out.
-func Compile(rules []*rule.Rule) *Set {
-	c := &compiler{
-		Set: &Set{}, fields: map[string]int32{},
-		atoms: map[atomKey]int32{}, popular: map[witness]int{},
-	}
+// mappings say what the rules speak of, before those that are shipped do.
+func Compile(rules []*rule.Rule, mappings ...*mapping.Mapping) *Set {
+	mappings = append(slices.Clip(mappings), mapping.Shipped()...)
+	names := mapping.NewNamer(mappings)
+	s := &Set{table: mapping.NewTable(mappings)}
+	byID := map[string]int32{}
+	var conditions []*sigma.Rule
 	for _, r := range rules {
-		if !r.Disabled() {
-			c.add(r)
+		if r.Disabled() {
+			continue
+		}
+		number := int32(len(s.programs))
+		byID[r.ID] = number
+		p := newProgram(r, number)
+		s.programs = append(s.programs, p)
+		if r.When != nil {
+			p.when = names.Rename(r.LogSource, r.When)
+			p.evidence, p.isFixed = fixedEvidence(p.when)
+			s.matched = append(s.matched, number)
+			conditions = append(conditions, &sigma.Rule{ID: r.ID, LogSource: r.LogSource, When: p.when})
 		}
 	}
-	c.file()
-	c.Set.fields = newNames(c.fields, func(int32) bool { return true })
-	c.watched = newNames(c.fields, func(id int32) bool { return !c.index[id].idle() })
-	c.members, c.watchedMembers = newMembers(&c.Set.fields), newMembers(&c.watched)
-	return c.Set
-}
-
-type compiler struct {
-	*Set
-	fields  map[string]int32
-	atoms   map[atomKey]int32
-	popular map[witness]int
-}
-
-func (c *compiler) field(name string) int32 {
-	id, ok := c.fields[name]
-	if !ok {
-		id = int32(len(c.fields))
-		c.fields[name] = id
+	s.join(byID, names)
+	s.matcher = match.Compile(conditions)
+	named, seen := map[string]bool{}, map[*sigma.Expr]bool{}
+	for _, c := range conditions {
+		addFields(c.When, named, seen)
 	}
-	return id
+	s.asked = newAsked(s.matcher, named, func(int32) bool { return true })
+	s.watched = newAsked(s.matcher, named, s.matcher.Witnesses)
+	return s
 }
 
-func (c *compiler) add(r *rule.Rule) {
-	p := &program{rule: r, key: r.ID + "|" + r.Hash + "|"}
-	p.root = c.node(r.When)
+func newProgram(r *rule.Rule, number int32) *program {
+	p := &program{rule: r, key: escapeID(r.ID) + "|" + r.Hash + "|", raises: true, own: supply{to: number}}
 	switch {
+	case r.Correlation != nil:
+		p.window = correlationWindow(r.Correlation)
 	case r.Threshold != nil:
-		for _, name := range r.Threshold.GroupBy {
-			p.group = append(p.group, c.field(name))
-		}
-		p.maxStamps, p.maxBodies = bounds(r.Threshold)
+		p.window = thresholdWindow(r.Threshold)
+		p.own.group = fields(r.Threshold.GroupBy)
 	case r.Suppress != nil:
 		names := r.Suppress.GroupBy
 		if len(names) == 0 {
 			names = entityNames
 		}
-		for _, name := range names {
-			p.group = append(p.group, c.field(name))
-		}
+		p.own.group = fields(names)
 	}
-	c.rules = append(c.rules, p)
+	return p
 }
 
-// node compiles a condition; a comparison with several values is any of them.
-func (c *compiler) node(e *rule.Expr) node {
-	if e.Op != rule.OpMatch {
-		n := node{op: e.Op}
-		for _, s := range e.Subs {
-			n.subs = append(n.subs, c.node(s))
-		}
-		// What is decided for little comes first.
-		slices.SortStableFunc(n.subs, func(a, b node) int { return c.effort(&a) - c.effort(&b) })
-		return n
-	}
-	m := e.Match
-	if m.Operator == rule.Exists {
-		return node{atom: c.atom(m, -1)}
-	}
-	if len(m.Values) == 1 {
-		return node{atom: c.atom(m, 0)}
-	}
-	n := node{op: rule.OpAny}
-	for i := range m.Values {
-		n.subs = append(n.subs, node{atom: c.atom(m, i)})
-	}
-	return n
-}
+// escapeID writes an id so that it has no bar.
+func escapeID(id string) string { return strings.NewReplacer("%", "%25", "|", "%7C").Replace(id) }
 
-// effort tells roughly what it costs to decide a condition.
-func (c *compiler) effort(n *node) int {
-	if n.op != rule.OpMatch {
-		sum := 0
-		for i := range n.subs {
-			sum += c.effort(&n.subs[i])
-		}
-		return sum
-	}
-	switch c.Set.atoms[n.atom].op {
-	case rule.Regex:
-		return 20
-	case rule.Contains:
-		return 4
-	case rule.Greater, rule.GreaterEqual, rule.Less, rule.LessEqual, rule.CIDR:
-		return 2
-	}
-	return 1
-}
-
-// atom returns the number of the atom of the i-th value of m.
-func (c *compiler) atom(m *rule.Match, i int) int32 {
-	a := atom{field: c.field(m.Field), op: m.Operator, cased: m.CaseSensitive}
-	if i >= 0 {
-		a.text = m.Values[i]
-	}
-	switch m.Operator {
-	case rule.Equals, rule.Contains, rule.StartsWith, rule.EndsWith:
-		if !a.cased {
-			a.pattern = newPattern(foldString(a.text))
-		}
-	case rule.Regex:
-		a.re = m.Regexps[i]
-		a.text = a.re.String()
-	case rule.Greater, rule.GreaterEqual, rule.Less, rule.LessEqual:
-		a.number = m.Numbers[i]
-		a.text = strconv.FormatFloat(a.number, 'g', -1, 64)
-	case rule.CIDR:
-		a.prefix = m.Prefixes[i]
-		a.text = a.prefix.String()
-	}
-	key := atomKey{a.field, a.op, a.cased, a.text}
-	id, ok := c.atoms[key]
-	if !ok {
-		id = int32(len(c.Set.atoms))
-		c.atoms[key] = id
-		c.Set.atoms = append(c.Set.atoms, a)
-	}
-	return id
-}
-
-// file puts every rule under its witness.
-func (c *compiler) file() {
-	for _, p := range c.rules {
-		seen := map[witness]bool{}
-		c.count(p.root, seen)
-		for w := range seen {
-			c.popular[w]++
-		}
-	}
-	c.index = make([]fieldIndex, len(c.fields))
-	exacts := make([]map[string][]int32, len(c.fields))
-	needles := make([]map[string][]int32, len(c.fields))
-	enter := func(texts *map[string][]int32, text string, number int32) {
-		if *texts == nil {
-			*texts = map[string][]int32{}
-		}
-		(*texts)[text] = append((*texts)[text], number)
-	}
-	for i, p := range c.rules {
-		number := int32(i)
-		witnesses, _ := c.witness(p.root)
-		if witnesses == nil {
-			c.always = append(c.always, number)
+// join makes the supplies of correlations. A rule that one of them names raises alerts
+// of its own only if one of them says so.
+func (s *Set) join(byID map[string]int32, names *mapping.Namer) {
+	generates := map[*program]bool{}
+	named := map[*program]bool{}
+	for to, p := range s.programs {
+		c := p.rule.Correlation
+		if c == nil {
 			continue
 		}
-		for _, w := range dedupe(witnesses) {
-			switch w.kind {
-			case exact:
-				enter(&exacts[w.field], w.text, number)
-			case substring:
-				enter(&needles[w.field], w.text, number)
-			default:
-				f := &c.index[w.field]
-				f.present = append(f.present, number)
+		for position, id := range c.Rules {
+			number, ok := byID[id]
+			if !ok {
+				continue // it is disabled, and finds nothing
 			}
+			from := s.programs[number]
+			named[from] = true
+			generates[from] = generates[from] || c.Generate
+			f := supply{to: int32(to), position: int32(position)}
+			for _, name := range c.GroupBy {
+				f.group = append(f.group, aliased(c, name, from.rule, names))
+			}
+			for _, name := range c.Fields {
+				f.values = append(f.values, aliased(c, name, from.rule, names))
+			}
+			from.supplies = append(from.supplies, f)
 		}
 	}
-	for i := range c.index {
-		c.index[i].exact = newExactIndex(exacts[i])
-		c.index[i].scanner = newScanner(needles[i], c.needles)
-		c.needles += len(needles[i])
+	for p := range named {
+		p.raises = generates[p]
 	}
 }
 
-func dedupe(list []witness) []witness {
-	seen := make(map[witness]bool, len(list))
-	out := list[:0:0]
-	for _, w := range list {
-		if !seen[w] {
-			seen[w] = true
-			out = append(out, w)
-		}
+// aliased is the field that a correlation means by a name in what a rule finds.
+func aliased(c *sigma.Correlation, name string, r *rule.Rule, names *mapping.Namer) field {
+	f := field{name: name}
+	if other := c.Aliases[name][r.ID]; other != "" {
+		name = other
+	}
+	for _, n := range names.Names(r.LogSource, name) {
+		f.names = append(f.names, n.Field)
+	}
+	return f
+}
+
+func fields(names []string) []field {
+	var out []field
+	for _, name := range names {
+		out = append(out, field{name: name, names: []string{name}})
 	}
 	return out
 }
 
-// eval decides a condition for the event in the view.
-func (m *matcher) eval(n *node) bool {
-	switch n.op {
-	case rule.OpAll:
-		for i := range n.subs {
-			if !m.eval(&n.subs[i]) {
-				return false
-			}
-		}
+// groupNames are the names of the fields that name a group of the rule.
+func (p *program) groupNames() []string {
+	switch r := p.rule; {
+	case r.Correlation != nil:
+		return r.Correlation.GroupBy
+	case r.Threshold != nil:
+		return r.Threshold.GroupBy
+	}
+	return nil
+}
+
+// fixedEvidence returns what matched whenever a condition holds, if that is always
+// the same: nothing in it is one of several.
+func fixedEvidence(x *sigma.Expr) (text string, ok bool) {
+	var w evidence
+	w.collect(x, "", func(*sigma.Expr) bool { return true })
+	return w.String(), !hasChoice(x)
+}
+
+// hasChoice reports whether there is an or between labelled parts.
+func hasChoice(x *sigma.Expr) bool {
+	if x.Op == sigma.Or && len(x.Subs) > 1 && slices.ContainsFunc(x.Subs, isLabelled) {
 		return true
-	case rule.OpAny:
-		for i := range n.subs {
-			if m.eval(&n.subs[i]) {
-				return true
-			}
-		}
-		return false
-	case rule.OpNot:
-		return !m.eval(&n.subs[0])
 	}
-	return m.holds(n.atom)
+	return x.Op != sigma.Not && slices.ContainsFunc(x.Subs, hasChoice)
 }
 
-// holds decides an atom, once per event.
-func (m *matcher) holds(id int32) bool {
-	if m.atomStamp[id] == m.epoch {
-		return m.atomValue[id]
-	}
-	m.atomStamp[id] = m.epoch
-	a := &m.set.atoms[id]
-	got := m.stamp[a.field] == m.epoch && m.compare(a)
-	m.atomValue[id] = got
-	return got
-}
-
-// compare applies an atom to a field that is present.
-func (m *matcher) compare(a *atom) bool {
-	switch a.op {
-	case rule.Exists:
-		return true
-	case rule.Regex:
-		return a.re.MatchString(m.value[a.field])
-	case rule.CIDR:
-		return inPrefix(a.prefix, m.value[a.field])
-	case rule.Greater, rule.GreaterEqual, rule.Less, rule.LessEqual:
-		n, ok := m.num(a.field)
-		return ok && ordered(a.op, cmp.Compare(n, a.number))
-	}
-	s := m.value[a.field]
-	if a.cased {
-		return fits(a.op, s, a.text)
-	}
-	if m.foldStamp[a.field] != m.epoch {
-		if found, sure := a.fits(s); sure {
-			return found
-		}
-	}
-	return fits(a.op, m.lower(a.field), a.text)
-}
-
-func ordered(op rule.Operator, c int) bool {
-	switch op {
-	case rule.Greater:
-		return c > 0
-	case rule.GreaterEqual:
-		return c >= 0
-	case rule.Less:
-		return c < 0
-	}
-	return c <= 0
-}
+// isLabelled reports whether a part, or something below it, has a name.
+func isLabelled(x *sigma.Expr) bool { return x.Label != "" || slices.ContainsFunc(x.Subs, isLabelled) }

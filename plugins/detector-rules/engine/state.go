@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -120,9 +121,11 @@ func (e *Engine) restoreGroup(rs *ruleState, name string, s *scan) error {
 	for i := range descriptors {
 		descriptors[i] = s.stream()
 	}
+	w := rs.program.window
+	g.restoreValues(w, s)
 	n := s.count(3)
-	if n > max(rs.program.maxStamps, 0) {
-		return fmt.Errorf("read %d stamps: %w", n, errState)
+	if w == nil && n > 0 || w != nil && n > w.maxEntries {
+		return fmt.Errorf("read %d entries: %w", n, errState)
 	}
 	at := int64(0)
 	for i := range n {
@@ -130,10 +133,15 @@ func (e *Engine) restoreGroup(rs *ruleState, name string, s *scan) error {
 		if i > 0 && (step < 0 || at > math.MaxInt64-step) {
 			return fmt.Errorf("read the times of a group: %w", errState)
 		}
-		at += step
+		if at += step; at < -maxNanos || at > maxNanos {
+			return fmt.Errorf("read a time of a group: %w", errState)
+		}
 		g.entries = append(g.entries, entry{time: at})
 		if err := e.restoreEntry(&g.entries[i], s, descriptors); err != nil {
 			return err
+		}
+		if !w.allows(&g.entries[i], len(g.values)) {
+			return fmt.Errorf("read what an entry counts: %w", errState)
 		}
 	}
 	if s.err != nil {
@@ -143,9 +151,7 @@ func (e *Engine) restoreGroup(rs *ruleState, name string, s *scan) error {
 		return fmt.Errorf("read to the end of a group: %w", errState)
 	}
 	e.insert(g)
-	for i := range g.entries {
-		e.grow(g, g.entries[i].cost())
-	}
+	e.grow(g, g.bytesOfEntries())
 	e.evict(rs)
 	return nil
 }
@@ -156,7 +162,38 @@ const (
 	entryLog
 	entryPacket
 	entryAlert
+	entryID
+	entryNumber
 )
+
+// restoreValues reads the values that the entries of a value_count have.
+func (g *group) restoreValues(w *window, s *scan) {
+	if w == nil || w.kind != sigma.ValueCount {
+		return
+	}
+	n := s.count(1)
+	g.ids = make(map[string]int32, n)
+	for i := range n {
+		text := s.text()
+		if _, twice := g.ids[text]; twice {
+			s.fail("a value twice")
+			return
+		}
+		g.ids[text] = int32(i)
+		g.values = append(g.values, text)
+	}
+}
+
+// allows reports whether an entry may be in a window.
+func (w *window) allows(n *entry, values int) bool {
+	switch {
+	case w.kind == sigma.ValueCount:
+		return n.id >= 0 && int(n.id) < values
+	case w.numbers():
+		return n.id > 0 && !math.IsNaN(n.number) && !math.IsInf(n.number, 0)
+	}
+	return n.id >= 0 && int(n.id) < w.rules
+}
 
 func (e *Engine) restoreEntry(n *entry, s *scan, descriptors []*event.Stream) error {
 	which, flags := s.uint(), s.byte()
@@ -173,6 +210,12 @@ func (e *Engine) restoreEntry(n *entry, s *scan, descriptors []*event.Stream) er
 		n.stream = &stream{id: d.ID, newest: math.MinInt64}
 	}
 	n.confirmed = flags&entryConfirmed != 0
+	if flags&entryID != 0 {
+		n.id = int32(min(s.uint(), math.MaxInt32))
+	}
+	if flags&entryNumber != 0 {
+		n.number = math.Float64frombits(s.uint())
+	}
 	if flags&(entryLog|entryPacket|entryAlert) == 0 {
 		return s.err
 	}
@@ -239,6 +282,12 @@ func (g *group) appendTo(b []byte, table *streamTable) []byte {
 			w.stream(s.stream)
 		} else {
 			w.stream(&event.Stream{ID: s.id})
+		}
+	}
+	if wd := g.rule.program.window; wd != nil && wd.kind == sigma.ValueCount {
+		w.uint(uint64(len(g.values)))
+		for _, v := range g.values {
+			w.text(v)
 		}
 	}
 	w.uint(uint64(len(g.entries)))
@@ -317,7 +366,19 @@ func (n *entry) encode(w *writer, table *streamTable) {
 			flags |= entryAlert
 		}
 	}
+	if n.id != 0 {
+		flags |= entryID
+	}
+	if n.number != 0 {
+		flags |= entryNumber
+	}
 	w.byte(flags)
+	if n.id != 0 {
+		w.uint(uint64(n.id))
+	}
+	if n.number != 0 {
+		w.uint(math.Float64bits(n.number))
+	}
 	which := uint64(0)
 	if s := b.stream(); s != nil {
 		which = table.at(s.ID) + 1
@@ -419,10 +480,10 @@ func (e *Engine) Swap(set *Set) {
 // adopt makes the states of the set's rules, keeping those that there are.
 func (e *Engine) adopt(set *Set) {
 	before := e.byKey
-	e.set, e.matcher = set, newMatcher(set)
-	e.rules = make([]*ruleState, len(set.rules))
-	e.byKey = make(map[string]*ruleState, len(set.rules))
-	for i, p := range set.rules {
+	e.set, e.view, e.since = set, newView(set), e.stats.Events
+	e.rules = make([]*ruleState, len(set.programs))
+	e.byKey = make(map[string]*ruleState, len(set.programs))
+	for i, p := range set.programs {
 		rs := before[p.key]
 		if rs == nil {
 			rs = &ruleState{groups: map[string]*group{}}

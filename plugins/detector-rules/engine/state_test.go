@@ -35,7 +35,7 @@ func TestFourOfFive(t *testing.T) {
 	}
 	saveTo(e, store)
 	for k := range store {
-		if k != streamKey(1) && k != "l|"+set.rules[0].key {
+		if k != streamKey(1) && k != "l|"+set.programs[0].key {
 			t.Errorf("key %q is left after the alert", k)
 		}
 	}
@@ -166,19 +166,19 @@ func TestRestoreDamage(t *testing.T) {
 	feed(e, failed(0, 0, "a"), failed(1, 1, "a"))
 	store := map[string][]byte{}
 	saveTo(e, store)
-	key := "w|" + set.rules[0].key + "a"
+	key := "w|" + set.programs[0].key + "a"
 	whole := store[key]
 	bad := map[string][]byte{
-		key + "1":                        whole[:len(whole)-1],
-		key + "2":                        append(bytes.Clone(whole), 0),
-		key + "3":                        append([]byte{9}, whole[1:]...),
-		"w|gone|0123456789abcdef|a":      whole,
-		"w|ssh_brute_force|00000000|a":   whole,
-		"x|" + set.rules[0].key + "a":    whole,
-		"s|zz":                           {1, 2},
-		"":                               {1},
-		"l|" + set.rules[0].key:          {1},
-		"w|" + set.rules[0].key + "none": nil,
+		key + "1":                           whole[:len(whole)-1],
+		key + "2":                           append(bytes.Clone(whole), 0),
+		key + "3":                           append([]byte{9}, whole[1:]...),
+		"w|gone|0123456789abcdef|a":         whole,
+		"w|ssh_brute_force|00000000|a":      whole,
+		"x|" + set.programs[0].key + "a":    whole,
+		"s|zz":                              {1, 2},
+		"":                                  {1},
+		"l|" + set.programs[0].key:          {1},
+		"w|" + set.programs[0].key + "none": nil,
 	}
 	e = New(set, Options{})
 	bad[key] = whole
@@ -220,7 +220,7 @@ func FuzzRestore(f *testing.F) {
 	for k, v := range store {
 		f.Add(k, v)
 	}
-	f.Add("l|"+set.rules[0].key, []byte{1, 2, 3, 4})
+	f.Add("l|"+set.programs[0].key, []byte{1, 2, 3, 4})
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		e := New(set, Options{})
 		restoreFrom(t, e, map[string][]byte{key: value})

@@ -4,180 +4,153 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma/match"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// view holds the values of one event's fields, as far as rules name them, by
-// the number that the Set gave to the name. Values alias the event.
+// view gives one event after the other to a matcher. It is the scratch memory of a
+// Set.
 type view struct {
-	set   *Set
-	epoch uint32
-	// stamp says in which epoch a value was set, foldStamp in which it was
-	// folded, numStamp in which it was read as a number.
-	stamp, foldStamp, numStamp []uint32
-	value, folded              []string
-	number                     []float64
-	isNumber                   []bool
-	// present lists the fields of this epoch.
-	present []int32
-	// digits holds values that had to be written, fold those that were folded.
-	// Slices of both stay valid when they move.
-	digits, fold []byte
+	set     *Set
+	scratch *match.Scratch
+	origins origins
+	// kinds are the log sources of the kinds of event that are not logs.
+	packets, alerts match.Origin
+
+	logs       logView
+	packetView packetView
+	alertView  alertView
 }
 
-func newView(s *Set) *view {
-	n := len(s.index)
-	return &view{
-		set: s, stamp: make([]uint32, n), foldStamp: make([]uint32, n), numStamp: make([]uint32, n),
-		value: make([]string, n), folded: make([]string, n), number: make([]float64, n), isNumber: make([]bool, n),
-		present: make([]int32, 0, n), digits: make([]byte, 0, 512), fold: make([]byte, 0, 4096),
+func newView(set *Set) *view {
+	m := set.matcher
+	v := &view{
+		set: set, scratch: m.NewScratch(), origins: newOrigins(set),
+		packets: m.Origin(rule.Packets.Source()), alerts: m.Origin(rule.Alerts.Source()),
 	}
+	v.logs.view, v.packetView.view, v.alertView.view = v, v, v
+	return v
 }
 
-// begin forgets the last event. It reports true when the epoch began again at
-// 1, and stamps kept elsewhere have to be cleared.
-func (v *view) begin() bool {
-	v.present = v.present[:0]
-	v.digits = v.digits[:0]
-	v.fold = v.fold[:0]
-	v.epoch++
-	if v.epoch == 0 {
-		clear(v.stamp)
-		clear(v.foldStamp)
-		clear(v.numStamp)
-		v.epoch = 1
-		return true
-	}
-	return false
+// log returns the numbers of the programs whose conditions hold for a log event, in
+// their order. The slice is valid until the next event.
+func (v *view) log(e *event.LogEvent) []int32 {
+	v.logs.event = e
+	return v.programs(v.scratch.Match(&v.logs), rule.Logs)
 }
 
-// put sets a field; the first value of a name stays.
-func (v *view) put(id int32, value string) {
-	if id >= 0 && v.stamp[id] != v.epoch {
-		v.stamp[id] = v.epoch
-		v.value[id] = value
-		v.present = append(v.present, id)
-	}
+// packet is log for a packet summary.
+func (v *view) packet(p *event.PacketEvent) []int32 {
+	v.packetView.event = p
+	return v.programs(v.scratch.Match(&v.packetView), rule.Packets)
 }
 
-func (v *view) putUint(id int32, n uint64) {
-	if id >= 0 {
-		v.digits = room(v.digits, 20)
-		at := len(v.digits)
-		v.digits = strconv.AppendUint(v.digits, n, 10)
-		v.put(id, alias(v.digits[at:]))
-	}
+// alert is log for another detector's alert.
+func (v *view) alert(a *event.AlertEvent) []int32 {
+	v.alertView.event = a
+	return v.programs(v.scratch.Match(&v.alertView), rule.Alerts)
 }
 
-func (v *view) putAddr(id int32, a netip.Addr) {
-	if id >= 0 && a.IsValid() {
-		v.digits = room(v.digits, 64)
-		at := len(v.digits)
-		v.digits = a.AppendTo(v.digits)
-		v.put(id, alias(v.digits[at:]))
-	}
-}
-
-// room makes sure that n bytes can be appended without moving what is there:
-// values alias it.
-func room(b []byte, n int) []byte {
-	if cap(b)-len(b) < n {
-		return make([]byte, 0, max(2*cap(b), n))
-	}
-	return b
-}
-
-// get returns the value of a field, "" when it is absent.
-func (v *view) get(id int32) string {
-	if v.stamp[id] != v.epoch {
-		return ""
-	}
-	return v.value[id]
-}
-
-// lower returns the folded value of a field that is present.
-func (v *view) lower(id int32) string {
-	if v.foldStamp[id] != v.epoch {
-		s := v.value[id]
-		v.fold = room(v.fold, len(s))
-		at := len(v.fold)
-		v.fold = appendFold(v.fold, s)
-		v.foldStamp[id], v.folded[id] = v.epoch, alias(v.fold[at:])
-	}
-	return v.folded[id]
-}
-
-// num returns the value of a present field as a number.
-func (v *view) num(id int32) (float64, bool) {
-	if v.numStamp[id] != v.epoch {
-		v.numStamp[id] = v.epoch
-		v.number[id], v.isNumber[id] = parseNumber(v.value[id])
-	}
-	return v.number[id], v.isNumber[id]
-}
-
-// parseNumber reads a number. Texts that cannot be one are told apart first,
-// because the error of ParseFloat is an allocation.
-func parseNumber(s string) (float64, bool) {
-	if s == "" || len(s) > 64 {
-		return 0, false
-	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
-			return 0, false
+// programs turns the numbers of a matcher's rules into those of the programs that look
+// at a kind of event. Both are in the order of the rules.
+func (v *view) programs(rules []int32, kind rule.Kinds) []int32 {
+	out := rules[:0]
+	for _, number := range rules {
+		number = v.set.matched[number]
+		if kinds := v.set.programs[number].rule.Kinds; kinds == 0 || kinds&kind != 0 {
+			out = append(out, number)
 		}
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil
+	return out
 }
 
-// log takes the fields of a log event: the names of LogEvent.Get, pid and
+// logView is a log event as rules see it: the names of LogEvent.Get, pid and
 // severity.
-func (v *view) log(e *event.LogEvent) {
-	m := &v.set.members
+type logView struct {
+	*view
+	event *event.LogEvent
+}
+
+// Sources implements match.Event.
+func (v *logView) Sources(s *match.Scratch) { s.From(v.origins.of(v.event)) }
+
+// Values implements match.Event.
+func (v *logView) Values(s *match.Scratch) {
+	e, asked := v.event, &v.set.asked
+	if s.Looking() {
+		asked = &v.set.watched
+	}
+	m := &asked.members
 	if e.Process != "" {
-		v.put(m.process, e.Process)
+		s.Put(m.process, e.Process)
 	}
 	if e.Message != "" {
-		v.put(m.message, e.Message)
+		s.Put(m.message, e.Message)
 	}
 	if e.Host != "" {
-		v.put(m.host, e.Host)
+		s.Put(m.host, e.Host)
 	}
-	if e.PID != 0 {
-		v.putUint(m.pid, uint64(e.PID))
+	if e.PID != 0 && m.pid != 0 {
+		s.Int("pid", int64(e.PID))
 	}
-	if e.Severity != event.SeverityUnknown && m.severity >= 0 {
-		v.put(m.severity, e.Severity.String())
+	if e.Severity != event.SeverityUnknown && m.severity != 0 {
+		s.Put(m.severity, e.Severity.String())
+	}
+	if m.observed != 0 {
+		s.Int(rule.Observed, e.ObservedTime.Unix())
 	}
 	if e.Reason != "" {
-		v.put(m.reason, e.Reason)
+		s.Put(m.reason, e.Reason)
 	}
 	if len(e.Raw) > 0 {
-		v.put(m.raw, alias(e.Raw))
+		s.Put(m.raw, alias(e.Raw))
 	}
+	all := s.Keyworded()
 	for i := range e.Fields {
-		v.put(v.set.fields.find(e.Fields[i].Key), e.Fields[i].Value)
+		if f := &e.Fields[i]; all || asked.maybe[sketch(f.Key)] {
+			s.Text(f.Key, f.Value)
+		}
 	}
 }
 
-// packet takes the fields of a packet summary.
-func (v *view) packet(p *event.PacketEvent) {
-	m := &v.set.members
-	v.putAddr(m.srcIP, p.Source)
-	v.putAddr(m.dstIP, p.Destination)
+// packetView is a packet summary as rules see it.
+type packetView struct {
+	*view
+	event *event.PacketEvent
+	// address is where addresses are written.
+	source, destination [64]byte
+}
+
+// Sources implements match.Event.
+func (v *packetView) Sources(s *match.Scratch) { s.From(v.packets) }
+
+// Values implements match.Event.
+func (v *packetView) Values(s *match.Scratch) {
+	p := v.event
+	address := func(name string, a netip.Addr, room []byte) {
+		if a.IsValid() {
+			s.Text(name, alias(a.AppendTo(room)))
+		}
+	}
+	if v.set.asked.members.observed != 0 {
+		s.Int(rule.Observed, p.Time.Unix())
+	}
+	address("src_ip", p.Source, v.source[:0])
+	address("dst_ip", p.Destination, v.destination[:0])
 	if p.DestinationPort != 0 {
-		v.putUint(m.dstPort, uint64(p.DestinationPort))
+		s.Int("dst_port", int64(p.DestinationPort))
 	}
 	if p.Interface != "" {
-		v.put(m.iface, p.Interface)
+		s.Text("interface", p.Interface)
 	}
-	if m.scope >= 0 {
-		v.put(m.scope, p.Scope.String())
-	}
-	v.putUint(m.intervalMS, uint64(max(p.Interval.Milliseconds(), 0)))
+	s.Text("scope", p.Scope.String())
+	s.Int("interval_ms", max(p.Interval.Milliseconds(), 0))
 	for i, n := range counters(p) {
-		v.putUint(m.counter[i], n)
+		if field := v.set.asked.members.counter[i]; field != 0 {
+			s.Int(counterNames[i], int64(min(n, 1<<63-1)))
+		}
 	}
 }
 
@@ -196,44 +169,164 @@ func counters(p *event.PacketEvent) [len(counterNames)]uint64 {
 	}
 }
 
-// alert takes the fields of another detector's alert: rule_id, detector,
-// title, group, severity, evidence, count, and its entities by name.
-func (v *view) alert(a *event.AlertEvent) {
-	m := &v.set.members
-	v.put(m.ruleID, a.RuleID)
-	v.put(m.detector, a.Detector)
-	v.put(m.title, a.Title)
-	if a.Group != "" {
-		v.put(m.group, a.Group)
+// alertView is another detector's alert as rules see it: rule_id, detector, title,
+// group, severity, evidence, count, and its entities by name.
+type alertView struct {
+	*view
+	event *event.AlertEvent
+}
+
+// Sources implements match.Event.
+func (v *alertView) Sources(s *match.Scratch) { s.From(v.alerts) }
+
+// Values implements match.Event.
+func (v *alertView) Values(s *match.Scratch) {
+	a := v.event
+	if v.set.asked.members.observed != 0 {
+		s.Int(rule.Observed, a.ObservedTime.Unix())
 	}
-	v.put(m.severity, a.Severity.String())
-	v.put(m.evidence, a.Evidence.String())
-	v.putUint(m.count, a.Count)
+	s.Text("rule_id", a.RuleID)
+	s.Text("detector", a.Detector)
+	s.Text("title", a.Title)
+	if a.Group != "" {
+		s.Text("group", a.Group)
+	}
+	s.Text("severity", a.Severity.String())
+	s.Text("evidence", a.Evidence.String())
+	s.Int("count", int64(min(a.Count, 1<<63-1)))
 	for i := range a.Entities {
-		v.put(v.set.fields.find(a.Entities[i].Key), a.Entities[i].Value)
+		s.Text(a.Entities[i].Key, a.Entities[i].Value)
 	}
 }
 
-// members are the numbers of the fields that are members of events, absent where
-// no rule names one.
+// members are the numbers of the fields that are members of events, 0 where no
+// rule names one.
 type members struct {
 	process, message, host, pid, severity, reason, raw int32
-	srcIP, dstIP, dstPort, iface, scope, intervalMS    int32
-	counter                                            [len(counterNames)]int32
-	ruleID, detector, title, group, evidence, count    int32
+	// observed is rule.Observed, which exceptions that expire ask for.
+	observed int32
+	counter  [len(counterNames)]int32
 }
 
-func newMembers(fields *names) members {
-	id := fields.find
-	m := members{
-		process: id("process"), message: id("message"), host: id("host"), pid: id("pid"), severity: id("severity"),
-		reason: id("reason"), raw: id("raw"), srcIP: id("src_ip"), dstIP: id("dst_ip"), dstPort: id("dst_port"),
-		iface: id("interface"), scope: id("scope"), intervalMS: id("interval_ms"),
-		ruleID: id("rule_id"), detector: id("detector"), title: id("title"), group: id("group"),
-		evidence: id("evidence"), count: id("count"),
+// asked are the fields that rules name, or those of them whose values nominate
+// rules.
+type asked struct {
+	members members
+	// maybe has the sketches of their names: an event has many that no rule asks
+	// for, and a load tells most of them apart.
+	maybe [256]bool
+}
+
+// newAsked makes asked of those fields for which wants is true.
+func newAsked(m *match.Matcher, names map[string]bool, wants func(field int32) bool) asked {
+	var out asked
+	id := func(name string) int32 {
+		if field := m.Field(name); field != 0 && wants(field) {
+			return field
+		}
+		return 0
+	}
+	out.members = members{
+		process: id("process"), message: id("message"), host: id("host"), pid: id("pid"),
+		severity: id("severity"), reason: id("reason"), raw: id("raw"),
+		observed: id(rule.Observed),
 	}
 	for i, name := range counterNames {
-		m.counter[i] = id(name)
+		out.members.counter[i] = id(name)
 	}
-	return m
+	for name := range names {
+		if id(name) != 0 {
+			out.maybe[sketch(name)] = true
+		}
+	}
+	return out
+}
+
+// addFields adds the names of the fields that a condition asks for. seen has the
+// parts that were looked at: conditions share theirs.
+func addFields(x *sigma.Expr, names map[string]bool, seen map[*sigma.Expr]bool) {
+	if seen[x] {
+		return
+	}
+	seen[x] = true
+	if x.Test != nil {
+		names[x.Test.Field], names[x.Test.Other] = true, true
+	}
+	for _, s := range x.Subs {
+		addFields(s, names, seen)
+	}
+}
+
+// get returns the value that a field has in the event at hand, the first if there
+// are several, "" when it is absent.
+func (o *occurrence) get(name string) string {
+	switch {
+	case o.log != nil:
+		return fieldOf(o.log, name)
+	case o.packet != nil:
+		return packetField(o.packet, name)
+	case o.alert != nil:
+		return alertField(o.alert, name)
+	}
+	return ""
+}
+
+func fieldOf(l *event.LogEvent, name string) string {
+	switch {
+	case name == "pid" && l.PID != 0:
+		return strconv.FormatUint(uint64(l.PID), 10)
+	case name == "severity" && l.Severity != event.SeverityUnknown:
+		return l.Severity.String()
+	}
+	value, _ := l.Get(name)
+	return value
+}
+
+func packetField(p *event.PacketEvent, name string) string {
+	switch name {
+	case "src_ip":
+		if p.Source.IsValid() {
+			return p.Source.String()
+		}
+	case "dst_ip":
+		if p.Destination.IsValid() {
+			return p.Destination.String()
+		}
+	case "dst_port":
+		if p.DestinationPort != 0 {
+			return strconv.Itoa(int(p.DestinationPort))
+		}
+	case "interface":
+		return p.Interface
+	case "scope":
+		return p.Scope.String()
+	case "interval_ms":
+		return strconv.FormatInt(max(p.Interval.Milliseconds(), 0), 10)
+	}
+	for i, n := range counters(p) {
+		if counterNames[i] == name {
+			return strconv.FormatUint(n, 10)
+		}
+	}
+	return ""
+}
+
+func alertField(a *event.AlertEvent, name string) string {
+	switch name {
+	case "rule_id":
+		return a.RuleID
+	case "detector":
+		return a.Detector
+	case "title":
+		return a.Title
+	case "group":
+		return a.Group
+	case "severity":
+		return a.Severity.String()
+	case "evidence":
+		return a.Evidence.String()
+	case "count":
+		return strconv.FormatUint(a.Count, 10)
+	}
+	return a.Entity(name)
 }

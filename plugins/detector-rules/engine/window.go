@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
-	"github.com/ironpost/ironpost/sdk/event"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
 
 // What groups and entries cost beside the text they hold, in bytes.
 const (
 	groupCost = 256
-	entryCost = 32
+	entryCost = 40
 )
 
 // sweepEvery is after how many events the low mark is computed again.
@@ -50,6 +50,11 @@ type group struct {
 	rule    *ruleState
 	// entries are by time, then by arrival.
 	entries []entry
+	// values are what the ids of a value_count stand for, ids where they are.
+	values []string
+	ids    map[string]int32
+	// orderAt is at how many entries the group is put in order.
+	orderAt int
 	// lastAlert is when the group raised an alert, if alerted; suppressed is
 	// how many were held back since.
 	lastAlert  int64
@@ -64,10 +69,15 @@ type group struct {
 
 // entry is an event that counts.
 type entry struct {
-	time      int64
-	stream    *stream
+	time   int64
+	stream *stream
+	body   *body
+	// number is what a window over numbers takes from the event.
+	number float64
+	// id is the number of the value or of the rule that counts; in a window over
+	// numbers, for how many events the entry stands.
+	id        int32
 	confirmed bool
-	body      *body
 }
 
 func (n *entry) cost() int {
@@ -75,19 +85,6 @@ func (n *entry) cost() int {
 		return entryCost
 	}
 	return entryCost + n.body.size
-}
-
-// bounds returns how many stamps and how many events a group keeps. Within the
-// span in which events of one stream can still share a window, Timeframe and
-// Lateness, there are fewer than Count in each Timeframe, else the rule had
-// fired; maxClocks times that leaves room for streams with other clocks.
-func bounds(t *rule.Threshold) (stamps, bodies int) {
-	spans := int((t.Timeframe + Lateness + t.Timeframe - 1) / t.Timeframe)
-	stamps = maxClocks*spans*t.Count + 1
-	if t.Count <= event.MaxCited {
-		return stamps, stamps
-	}
-	return stamps, 2 * event.MaxCited
 }
 
 // firstEntries is how many entries a group has room for at first: an attacker
@@ -107,33 +104,28 @@ func (g *group) insert(n entry) int {
 	return at
 }
 
-// complete returns the first of count neighbouring entries, the one at among
-// them, that lie within less than timeframe; -1 when there are none. The window
-// that ends with the entry itself comes first.
-func (g *group) complete(at, count int, timeframe int64) int {
-	for first := max(at-count+1, 0); first <= at && first+count <= len(g.entries); first++ {
-		if g.entries[first+count-1].time-g.entries[first].time < timeframe {
-			return first
-		}
-	}
-	return -1
-}
-
 // trim forgets what no event can complete any more, low being what all streams
 // have reached, and what is beyond the bounds: stamps whose own stream is past
 // them, else the oldest; and the events of the oldest entries. It returns the
-// cost of what went.
-func (g *group) trim(low int64, stamps, bodies int) (freed int) {
-	timeframe := int64(g.rule.program.rule.Threshold.Timeframe)
+// cost of what went, and how many entries went that might have counted.
+func (g *group) trim(low int64, w *window) (freed int, lost uint64) {
 	if low != math.MinInt64 {
-		for len(g.entries) > 0 && g.entries[0].time <= low-int64(Lateness)-timeframe {
+		for len(g.entries) > 0 && g.entries[0].time <= low-int64(Lateness)-w.span {
 			freed += g.entries[0].cost()
 			g.entries[0] = entry{}
 			g.entries = g.entries[1:]
 		}
 	}
-	for len(g.entries) > stamps {
-		at := max(slices.IndexFunc(g.entries, func(n entry) bool { return n.stream.over(n.time, timeframe) }), 0)
+	if g.crowded(w) {
+		n, m := g.order(low, w)
+		freed, lost = freed+n, lost+m
+	}
+	for len(g.entries) > w.maxEntries {
+		at := slices.IndexFunc(g.entries, func(n entry) bool { return n.stream.over(n.time, w.span) })
+		if at < 0 {
+			at = 0
+			lost++
+		}
 		freed += g.entries[at].cost()
 		if at == 0 {
 			g.entries[0] = entry{}
@@ -142,11 +134,19 @@ func (g *group) trim(low int64, stamps, bodies int) (freed int) {
 			g.entries = slices.Delete(g.entries, at, at+1)
 		}
 	}
-	for i := len(g.entries) - 1 - bodies; i >= 0 && g.entries[i].body != nil; i-- {
+	for i := len(g.entries) - 1 - w.maxBodies; i >= 0 && g.entries[i].body != nil; i-- {
+		if w.showsRules() && !slices.ContainsFunc(g.entries[i+1:], func(n entry) bool { return n.id == g.entries[i].id }) {
+			break
+		}
 		freed += g.entries[i].body.size
 		g.entries[i].body = nil
 	}
-	return freed
+	return freed, lost
+}
+
+// crowded reports whether it is time to put the group in order.
+func (g *group) crowded(w *window) bool {
+	return w.kind != sigma.EventCount && len(g.entries) > max(g.orderAt, minEntries)
 }
 
 // over reports whether nothing that is still expected can change the group.
@@ -156,33 +156,32 @@ func (g *group) over(low int64) bool {
 	}
 	r := g.rule.program.rule
 	low -= int64(Lateness)
-	if t := r.Threshold; t != nil && len(g.entries) > 0 && g.entries[len(g.entries)-1].time > low-int64(t.Timeframe) {
+	if w := g.rule.program.window; w != nil && len(g.entries) > 0 && g.entries[len(g.entries)-1].time > low-w.span {
 		return false
 	}
 	return r.Suppress == nil || !g.alerted || g.lastAlert <= low-int64(r.Suppress.Timeframe)
 }
 
-// groupKey writes the name of the group of the event at hand; false when it
-// lacks a field.
-func (e *Engine) groupKey(p *program) ([]byte, bool) {
+// groupKey writes the name of the group of what was found; false when it lacks a
+// field.
+func (e *Engine) groupKey(f *supply, s *sighting) ([]byte, bool) {
 	e.key = e.key[:0]
-	for i, id := range p.group {
-		value := e.matcher.get(id)
+	for i := range f.group {
+		value := s.get(&f.group[i])
 		if value == "" {
 			return nil, false
 		}
-		e.key = appendGroup(e.key, value, i, len(p.group))
+		e.key = appendGroup(e.key, value, i, len(f.group))
 	}
 	return e.key, true
 }
 
 // entityKey is groupKey for a rule that has suppression and no threshold: a
 // field that is missing is empty.
-func (e *Engine) entityKey(p *program) []byte {
+func (e *Engine) entityKey(f *supply, s *sighting) []byte {
 	e.key = e.key[:0]
-	for i, id := range p.group {
-		value := e.matcher.get(id)
-		e.key = appendGroup(e.key, value, i, len(p.group))
+	for i := range f.group {
+		e.key = appendGroup(e.key, s.get(&f.group[i]), i, len(f.group))
 	}
 	return e.key
 }
@@ -258,7 +257,7 @@ func (e *Engine) empty(g *group) {
 	for i := range g.entries {
 		e.grow(g, -g.entries[i].cost())
 	}
-	g.entries = nil
+	g.entries, g.values, g.ids, g.orderAt = nil, nil, nil, 0
 }
 
 // touch notes that the group changed, now.

@@ -77,7 +77,8 @@ func TestWindow(t *testing.T) {
 }
 
 func TestAlert(t *testing.T) {
-	e := New(Compile(bruteForce(t, 5, 60)), Options{})
+	rules := bruteForce(t, 5, 60)
+	e := New(Compile(rules), Options{})
 	var events []*event.LogEvent
 	for i := range 5 {
 		ev := failed(uint64(i), float64(i), "192.0.2.1")
@@ -92,7 +93,7 @@ func TestAlert(t *testing.T) {
 	}
 	want := &event.AlertEvent{
 		RuleID: "ssh_brute_force", Title: "SSH Brute Force Attack", Severity: event.SeverityHigh, Group: "192.0.2.1",
-		Count: 5, Evidence: event.EvidenceConfirmed, Logs: events,
+		Tags: rules[0].Tags, Count: 5, Evidence: event.EvidenceConfirmed, Logs: events,
 		Entities: []event.Field{{Key: "src_ip", Value: "192.0.2.1"}, {Key: "process", Value: "sshd"}, {Key: "host", Value: "web1"}},
 		// Two users: neither is what the alert is about.
 		Details: []event.Field{
@@ -101,6 +102,7 @@ func TestAlert(t *testing.T) {
 			{Key: "first_seen", Value: "2025-03-01T12:00:00Z"},
 			{Key: "last_seen", Value: "2025-03-01T12:00:04Z"},
 			{Key: "group_by", Value: "src_ip"},
+			{Key: "matched", Value: "process equals, message contains"},
 		},
 	}
 	for _, ev := range events {
@@ -224,7 +226,7 @@ func TestRateLimit(t *testing.T) {
 	for i, secs := range []float64{0, 1, 2, 3, 9.9, 10, 11} {
 		for _, a := range feed(e, failed(uint64(i), secs, "192.0.2.1")) {
 			got = append(got, i)
-			if i == 5 && cmp.Diff([]event.Field{{Key: "rate_limited", Value: "2"}}, a.Details) != "" {
+			if i == 5 && cmp.Diff([]event.Field{{Key: "matched", Value: "process equals"}, {Key: "rate_limited", Value: "2"}}, a.Details) != "" {
 				t.Errorf("got details %v, want rate_limited 2", a.Details)
 			}
 		}

@@ -3,19 +3,21 @@ package rule
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/document"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
 
 // conditionKeys are the keys of a condition in every form.
 var conditionKeys = []string{"field", "operator", "value", "values", "case_sensitive", "not", "any", "all", "condition", "conditions"}
 
 // group reads a list of conditions, or a single one, joined by op.
-func (r *reader) group(n *yaml.Node, what string, op Op) (*Expr, error) {
+func (r *reader) group(n *yaml.Node, what string, op sigma.Op) (*sigma.Expr, error) {
 	n = document.Deref(n)
 	if n.Kind == yaml.MappingNode {
 		return r.condition(n)
@@ -26,7 +28,7 @@ func (r *reader) group(n *yaml.Node, what string, op Op) (*Expr, error) {
 	if len(n.Content) == 0 {
 		return nil, r.problem(n, CodeInvalidValue, "%s is an empty list", what)
 	}
-	out := &Expr{Op: op}
+	out := &sigma.Expr{Op: op}
 	for _, c := range n.Content {
 		e, err := r.condition(c)
 		if err != nil {
@@ -41,7 +43,7 @@ func (r *reader) group(n *yaml.Node, what string, op Op) (*Expr, error) {
 }
 
 // condition reads one condition: a comparison, a negation or a group.
-func (r *reader) condition(n *yaml.Node) (*Expr, error) {
+func (r *reader) condition(n *yaml.Node) (*sigma.Expr, error) {
 	m, err := r.mapping(n, "a condition", conditionKeys)
 	if err != nil {
 		return nil, err
@@ -53,17 +55,17 @@ func (r *reader) condition(n *yaml.Node) (*Expr, error) {
 		if err := r.only(m, "not"); err != nil {
 			return nil, err
 		}
-		e, err := r.group(not, "not", OpAll)
+		e, err := r.group(not, "not", sigma.And)
 		return negate(e), err
 	}
 	return r.comparison(m)
 }
 
 // joined reads {any: [...]} or {all: [...]}.
-func (r *reader) joined(m mapping) (*Expr, error) {
-	key, op := "any", OpAny
+func (r *reader) joined(m keyed) (*sigma.Expr, error) {
+	key, op := "any", sigma.Or
 	if m.has("all") {
-		key, op = "all", OpAll
+		key, op = "all", sigma.And
 	}
 	if err := r.only(m, key); err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (r *reader) joined(m mapping) (*Expr, error) {
 }
 
 // only refuses any other key beside key.
-func (r *reader) only(m mapping, key string) error {
+func (r *reader) only(m keyed, key string) error {
 	for _, p := range m.pairs {
 		if p.key != key {
 			return r.problem(p.name, CodeConflict, "a condition with %q has no %q", key, p.key)
@@ -82,12 +84,12 @@ func (r *reader) only(m mapping, key string) error {
 }
 
 // comparison reads {field, operator, value, ...}.
-func (r *reader) comparison(m mapping) (*Expr, error) {
+func (r *reader) comparison(m keyed) (*sigma.Expr, error) {
 	word, negated := "equals", false
-	operator := m.get("operator")
-	if operator != nil {
+	named := m.get("operator")
+	if named != nil {
 		var err error
-		if word, err = r.text(operator, "operator"); err != nil {
+		if word, err = r.text(named, "operator"); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +103,7 @@ func (r *reader) comparison(m mapping) (*Expr, error) {
 				return nil, r.problem(p.name, CodeConflict, `a condition with operator not and nested conditions has no %q`, p.key)
 			}
 		}
-		e, err := r.group(nested, "conditions", OpAll)
+		e, err := r.group(nested, "conditions", sigma.And)
 		return negate(e), err
 	}
 	if nested != nil {
@@ -114,7 +116,7 @@ func (r *reader) comparison(m mapping) (*Expr, error) {
 	}
 	op := operatorOf(word)
 	if op < 0 {
-		return nil, r.problem(operator, CodeUnknownOperator, "there is no operator %q; %s", document.Clip(word), meant(word, append([]string{"not"}, operatorNames[:]...)))
+		return nil, r.problem(named, CodeUnknownOperator, "there is no operator %q; %s", document.Clip(word), meant(word, append([]string{"not"}, operatorNames[:]...)))
 	}
 	if flag := m.get("not"); flag != nil {
 		b, err := r.boolean(flag, "not")
@@ -126,132 +128,165 @@ func (r *reader) comparison(m mapping) (*Expr, error) {
 		}
 		negated = negated || b
 	}
-	match, absent, err := r.match(m, Operator(op))
+	e, err := r.match(m, operator(op), &negated)
 	if err != nil {
 		return nil, err
 	}
-	e := &Expr{Op: OpMatch, Match: match}
-	if negated != absent {
+	e.Label, e.Line = e.Label+" "+word, max(m.node.Line, 1)
+	if negated {
 		e = negate(e)
 	}
 	return e, nil
 }
 
-func operatorOf(word string) int {
-	for i, name := range operatorNames {
-		if name == word {
-			return i
-		}
-	}
-	return -1
+// operator compares a field with a value.
+type operator int
+
+const (
+	equals operator = iota
+	contains
+	startsWith
+	endsWith
+	matches
+	exists
+	greater
+	greaterEqual
+	less
+	lessEqual
+	inNetwork
+)
+
+// operatorNames are the names that YAML uses.
+var operatorNames = [...]string{
+	equals: "equals", contains: "contains", startsWith: "starts_with", endsWith: "ends_with",
+	matches: "regex", exists: "exists", greater: "gt", greaterEqual: "gte", less: "lt", lessEqual: "lte", inNetwork: "cidr",
 }
 
-func negate(e *Expr) *Expr { return &Expr{Op: OpNot, Subs: []*Expr{e}} }
+func operatorOf(word string) int { return slices.Index(operatorNames[:], word) }
 
-// match reads the field and the values of a comparison; absent is what
+func negate(e *sigma.Expr) *sigma.Expr { return &sigma.Expr{Op: sigma.Not, Subs: []*sigma.Expr{e}} }
+
+// match reads the field and the values of a comparison; with several values one of
+// them must fit. Its label is the field. It turns negated round for what
 // "exists: false" means.
-func (r *reader) match(m mapping, op Operator) (out *Match, absent bool, err error) {
-	out = &Match{Operator: op}
+func (r *reader) match(m keyed, op operator, negated *bool) (*sigma.Expr, error) {
 	field := m.get("field")
 	if field == nil {
-		return nil, false, r.problem(m.node, CodeMissingKey, `a condition has no "field"`)
+		return nil, r.problem(m.node, CodeMissingKey, `a condition has no "field"`)
 	}
-	if out.Field, err = r.text(field, "field"); err != nil {
-		return nil, false, err
+	name, err := r.text(field, "field")
+	if err != nil {
+		return nil, err
 	}
-	if out.Field == "" || len(out.Field) > maxField {
-		return nil, false, r.problem(field, CodeInvalidValue, "the name of the field is empty or longer than %d bytes", maxField)
+	if name == "" || len(name) > maxField {
+		return nil, r.problem(field, CodeInvalidValue, "the name of the field is empty or longer than %d bytes", maxField)
 	}
 	values := m.get("value")
 	if v := m.get("values"); v != nil {
 		if values != nil {
-			return nil, false, r.problem(v, CodeConflict, "a condition has both value and values; keep one")
+			return nil, r.problem(v, CodeConflict, "a condition has both value and values; keep one")
 		}
 		values = v
 	}
-	if out.CaseSensitive, err = r.caseSensitive(m, op); err != nil {
-		return nil, false, err
+	cased, err := r.caseSensitive(m, op)
+	if err != nil {
+		return nil, err
 	}
-	if op == Exists {
+	if op == exists {
+		e := &sigma.Expr{Label: name, Test: &sigma.Test{Field: name, Kind: sigma.Exists}}
 		if values == nil {
-			return out, false, nil
+			return e, nil
 		}
 		b, err := r.boolean(values, "the value of exists")
-		return out, !b, err
+		*negated = *negated != !b
+		return e, err
 	}
 	if values == nil {
-		return nil, false, r.problem(m.node, CodeMissingKey, `a condition with the operator %s has no "value"`, op)
+		return nil, r.problem(m.node, CodeMissingKey, `a condition with the operator %s has no "value"`, operatorNames[op])
 	}
 	nodes := []*yaml.Node{values}
 	if values.Kind == yaml.SequenceNode {
 		nodes = values.Content
 	}
-	if out.Values, err = r.texts(values, "value"); err != nil {
-		return nil, false, err
+	texts, err := r.texts(values, "value")
+	if err != nil {
+		return nil, err
 	}
-	fold := op == Regex && m.has("case_sensitive") && !out.CaseSensitive
-	for i, v := range out.Values {
-		if err := r.operand(out, document.Deref(nodes[i]), v, fold); err != nil {
-			return nil, false, err
+	fold := op == matches && m.has("case_sensitive") && !cased
+	e := &sigma.Expr{Op: sigma.Or}
+	for i, v := range texts {
+		t := &sigma.Test{Field: name, Cased: cased && op < matches}
+		if err := r.operand(t, op, document.Deref(nodes[i]), v, fold); err != nil {
+			return nil, err
 		}
+		e.Subs = append(e.Subs, &sigma.Expr{Test: t})
 	}
-	out.CaseSensitive = out.CaseSensitive || op == Regex
-	return out, absent, nil
+	if len(e.Subs) == 1 {
+		e = e.Subs[0]
+	}
+	e.Label = name
+	return e, nil
 }
 
 // caseSensitive reads the option, which only operators on text have.
-func (r *reader) caseSensitive(m mapping, op Operator) (bool, error) {
+func (r *reader) caseSensitive(m keyed, op operator) (bool, error) {
 	n := m.get("case_sensitive")
 	if n == nil {
 		return false, nil
 	}
-	if op > Regex {
-		return false, r.problem(n, CodeConflict, "the operator %s knows no case_sensitive", op)
+	if op > matches {
+		return false, r.problem(n, CodeConflict, "the operator %s knows no case_sensitive", operatorNames[op])
 	}
 	return r.boolean(n, "case_sensitive")
 }
 
-// operand reads one value for operators that need more than its text.
-func (r *reader) operand(out *Match, n *yaml.Node, v string, fold bool) error {
-	switch out.Operator {
-	case Contains, StartsWith, EndsWith:
+// operand reads one value into a test.
+func (r *reader) operand(t *sigma.Test, op operator, n *yaml.Node, v string, fold bool) (err error) {
+	many := sigma.Piece{Wild: sigma.Many}
+	if v != "" {
+		t.Text = sigma.Text{{Text: v}}
+	}
+	switch op {
+	case contains, startsWith, endsWith:
 		if v == "" {
 			return r.problem(n, CodeInvalidValue, "an empty text is in every value; to ask whether there is one use the operator exists")
 		}
-	case Regex:
-		re, err := r.regex(n, v, fold)
-		if err != nil {
-			return err
+		if op != startsWith {
+			t.Text = append(sigma.Text{many}, t.Text...)
 		}
-		out.Regexps = append(out.Regexps, re)
-	case Greater, GreaterEqual, Less, LessEqual:
-		f, err := strconv.ParseFloat(v, 64)
-		if err != nil || math.IsNaN(f) {
-			return r.problem(n, CodeWrongType, "the operator %s compares numbers, %q is none", out.Operator, document.Clip(v))
+		if op != endsWith {
+			t.Text = append(t.Text, many)
 		}
-		out.Numbers = append(out.Numbers, f)
-	case CIDR:
-		p, err := document.ParseNetwork(v)
-		if err != nil {
+	case matches:
+		t.Kind, t.Text = sigma.IsMatch, nil
+		t.Regexp, err = r.regex(n, v, fold)
+	case greater, greaterEqual, less, lessEqual:
+		t.Kind, t.Text = sigma.IsNumber, nil
+		t.Comparison = [...]sigma.Comparison{greater: sigma.Greater, greaterEqual: sigma.GreaterEqual, less: sigma.Less, lessEqual: sigma.LessEqual}[op]
+		if t.Number, err = strconv.ParseFloat(v, 64); err != nil || math.IsNaN(t.Number) {
+			return r.problem(n, CodeWrongType, "the operator %s compares numbers, %q is none", operatorNames[op], document.Clip(v))
+		}
+	case inNetwork:
+		t.Kind, t.Text = sigma.InNetwork, nil
+		if t.Network, err = document.ParseNetwork(v); err != nil {
 			return r.problem(n, CodeInvalidValue, "%q is not an address or a prefix such as 10.0.0.0/8 or 2001:db8::/32", document.Clip(v))
 		}
-		out.Prefixes = append(out.Prefixes, p)
 	}
-	return nil
+	return err
 }
 
 // regex compiles a pattern within the bounds.
 func (r *reader) regex(n *yaml.Node, pattern string, fold bool) (*regexp.Regexp, error) {
-	code, reason := checkRegex(pattern)
+	if pattern == "" {
+		return nil, r.problem(n, CodeRegexInvalid, "an empty pattern fits everything; to ask whether there is a value use the operator exists")
+	}
+	flags := ""
+	if fold {
+		flags = "i"
+	}
+	re, code, reason := sigma.CompileRegexp(pattern, flags)
 	if code != "" {
 		return nil, r.problem(n, code, "%s", reason)
-	}
-	if fold {
-		pattern = "(?i)" + pattern
-	}
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, r.problem(n, CodeRegexInvalid, "%v", err)
 	}
 	return re, nil
 }

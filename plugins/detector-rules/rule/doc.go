@@ -1,6 +1,8 @@
-// Package rule reads detection rules from YAML and checks them.
+// Package rule reads detection rules from YAML and checks them, in the simple form
+// that this page describes and in Sigma (package sigma), side by side in one tree.
+// detection.conditions makes a document one in the simple form.
 //
-// # Language
+// # The simple form
 //
 //	id: ssh_brute_force          # letters, digits and . _ : - ; unique in the set
 //	title: SSH Brute Force Attack
@@ -30,10 +32,17 @@
 //
 // # Loading
 //
-// Load walks a file tree. A rule that is wrong is rejected alone, with a
-// Problem that names its file, line and reason; the others load. YAML documents
-// that are no rules are passed over and counted. Everything is bounded, see the
-// Max constants; aliases count each time they are used.
+// Load walks a file tree, and knows of each document what it is: a rule in the simple
+// form, a rule, a filter or a correlation in Sigma, a mapping (package mapping), or no
+// rule. A rule that is wrong is rejected alone, with a Problem that names its file,
+// line and reason; the others load. YAML documents that are no rules are passed over
+// and counted. Everything is bounded, see the Max constants; aliases count each time
+// they are used.
+//
+// Ids are unique over both languages. Filters and correlations in Sigma may name rules
+// in the simple form; their log source is product ironpost. What Sigma has no words
+// for stands under the key ironpost of a rule or correlation: suppress, rate_limit and
+// evidence as in the simple form, and disabled.
 //
 // # Concurrency
 //

@@ -1,47 +1,27 @@
 package rule
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"hash"
-	"io"
 	"strconv"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
-// hashOf names what a rule detects; see Rule.Hash.
+// hashOf names what a rule in the simple form detects; see Rule.Hash.
 func hashOf(r *Rule) string {
-	h := sha256.New()
-	put(h, "kinds", strconv.Itoa(int(r.Kinds)))
-	putExpr(h, r.When)
+	var d document.Digest
+	d.Put("kinds", strconv.Itoa(int(r.Kinds)))
+	r.When.AddTo(&d)
 	if t := r.Threshold; t != nil {
-		put(h, "threshold", strconv.Itoa(t.Count), t.Timeframe.String())
-		put(h, t.GroupBy...)
+		d.Put("threshold", strconv.Itoa(t.Count), t.Timeframe.String())
+		d.Put(t.GroupBy...)
 	}
+	r.addSuppress(&d)
+	return d.String()
+}
+
+func (r *Rule) addSuppress(d *document.Digest) {
 	if s := r.Suppress; s != nil {
-		put(h, "suppress", s.Timeframe.String())
-		put(h, s.GroupBy...)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:8])
-}
-
-// put writes texts so that no two lists of texts are written alike.
-func put(h hash.Hash, texts ...string) {
-	_, _ = io.WriteString(h, strconv.Itoa(len(texts))+";")
-	for _, t := range texts {
-		_, _ = io.WriteString(h, strconv.Itoa(len(t))+":"+t)
-	}
-}
-
-func putExpr(h hash.Hash, e *Expr) {
-	put(h, "expr", strconv.Itoa(int(e.Op)), strconv.Itoa(len(e.Subs)))
-	for _, s := range e.Subs {
-		putExpr(h, s)
-	}
-	if m := e.Match; m != nil {
-		put(h, m.Field, m.Operator.String(), strconv.FormatBool(m.CaseSensitive))
-		put(h, m.Values...)
-		for _, re := range m.Regexps {
-			put(h, re.String())
-		}
+		d.Put("suppress", s.Timeframe.String())
+		d.Put(s.GroupBy...)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/document"
+	"github.com/ironpost/ironpost/plugins/detector-rules/mapping"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
 
 // The bounds of what is read. What exceeds one is a Problem.
@@ -15,27 +17,35 @@ const (
 	// MaxFile is the size of a file in bytes.
 	MaxFile = document.MaxFile
 	// MaxFiles is how many YAML files a tree may have.
-	MaxFiles = 10_000
+	MaxFiles = 20_000
 	// MaxFolders is how deep folders may be nested.
 	MaxFolders = document.MaxFolders
-	// MaxRules is how many rules a tree may have.
+	// MaxRules is how many rules, filters and correlations a tree may have.
 	MaxRules = 100_000
 	// MaxNodes is how many YAML nodes a document may have, aliases followed.
-	MaxNodes = 100_000
+	MaxNodes = sigma.MaxNodes
 	// MaxDepth is how deep a document may be nested.
-	MaxDepth = 64
+	MaxDepth = sigma.MaxDepth
 	// MaxRegex is the length of a regular expression in characters.
-	MaxRegex = 1000
+	MaxRegex = sigma.MaxRegex
 	// MaxRegexProgram is how many instructions it may compile to.
-	MaxRegexProgram = 20_000
+	MaxRegexProgram = sigma.MaxRegexProgram
 )
 
 // Result is what Load found.
 type Result struct {
-	// Rules are the rules that may be run, in the order of their files.
+	// Rules are the rules that may be run, in the order of their files: those of
+	// both languages, correlations among them, with their filters applied.
 	Rules []*Rule
-	// Problems are the rules and files that were rejected, in the same order.
+	// Filters are the filters that are right.
+	Filters []*sigma.Filter
+	// Mappings say what rules speak of; they are no rules.
+	Mappings []*mapping.Mapping
+	// Problems are the rules and files that were rejected, in the same order; a
+	// correlation that names what is not there comes after them.
 	Problems []Problem
+	// Warnings are about documents that were not rejected.
+	Warnings []Problem
 	// Files counts the YAML files that were looked at, Skipped the documents in
 	// them that are no rules.
 	Files, Skipped int
@@ -45,27 +55,44 @@ type Result struct {
 // Files and folders whose name begins with a dot are left out. Load has no
 // error: what goes wrong is a Problem, and the rest is loaded.
 func Load(fsys fs.FS) *Result {
-	l := &loader{seen: map[string]*Rule{}}
+	l := newLoader()
 	l.Files = document.Walk(fsys, MaxFiles, l.file, l.refuse)
-	return &l.Result
+	return l.finish()
 }
 
 // Parse reads the rules of one file; name is only for the problems.
 func Parse(name string, data []byte) *Result {
-	l := &loader{seen: map[string]*Rule{}}
+	l := newLoader()
 	l.Files = 1
 	if len(data) > MaxFile {
 		l.refuse(name, document.ErrFileTooLarge)
 	} else {
 		l.file(name, data)
 	}
-	return &l.Result
+	return l.finish()
 }
 
-// loader collects the result and the ids that are taken.
+// loader collects the result.
 type loader struct {
 	Result
-	seen map[string]*Rule
+	ids   document.IDs
+	sigma *sigma.Collector
+	found []found
+}
+
+// found is a document that is right by itself.
+type found struct {
+	// simple is one in the simple form, beside its condition as Sigma has it.
+	simple      *Rule
+	rule        *sigma.Rule
+	correlation *sigma.Correlation
+	own         extension
+}
+
+func newLoader() *loader {
+	l := &loader{}
+	l.sigma = sigma.NewCollector(sigma.Options{}, &l.ids)
+	return l
 }
 
 func (l *loader) reject(file string, line int, code, format string, args ...any) {
@@ -76,11 +103,11 @@ func (l *loader) reject(file string, line int, code, format string, args ...any)
 func (l *loader) refuse(name string, err error) {
 	switch {
 	case errors.Is(err, document.ErrTooDeep):
-		l.reject(name, 1, CodeTooDeep, "folders are nested more than %d deep", MaxFolders)
+		l.reject(name, 1, CodeTooDeep, "folders are nested more than %d deep; what is in this one is not read", MaxFolders)
 	case errors.Is(err, document.ErrTooManyFiles):
 		l.reject(name, 1, CodeTooManyFiles, "more than %d files; this one and those after it are not read", MaxFiles)
 	case errors.Is(err, document.ErrFileTooLarge):
-		l.reject(name, 1, CodeFileTooLarge, "the file is larger than %d bytes", MaxFile)
+		l.reject(name, 1, CodeFileTooLarge, "the file is larger than %d bytes; split it", MaxFile)
 	default:
 		l.reject(name, 1, CodeUnreadable, "read %s: %v", name, err)
 	}
@@ -95,91 +122,129 @@ func (l *loader) file(name string, data []byte) (more bool) {
 			l.reject(name, line, CodeSyntax, "%s", text)
 			return true
 		}
-		if len(l.Rules) == MaxRules {
+		if len(l.found) == MaxRules {
 			l.reject(name, max(root.Line, 1), CodeTooManyRules, "more than %d rules; this one and those after it are not loaded", MaxRules)
 			return false
 		}
-		l.document(name, root)
+		l.document(name, document.Deref(root))
 	}
 	return true
 }
 
 // document reads one document: the form decides who does.
 func (l *loader) document(name string, root *yaml.Node) {
-	r := &reader{file: name, budget: MaxNodes}
-	root = document.Deref(root)
-	form := formOf(root)
-	if form == formNone {
+	r := &reader{file: name, id: idOf(root), budget: MaxNodes}
+	switch {
+	case mapping.Is(root):
+		if err := r.check(root, 0); err != nil {
+			l.problem(r, root, err)
+		} else if m, problem := mapping.Parse(name, root); problem != nil {
+			l.Problems = append(l.Problems, *problem)
+		} else {
+			l.Mappings = append(l.Mappings, m)
+		}
+	case isSimple(root):
+		if err := l.simple(r, root); err != nil {
+			l.problem(r, root, err)
+		}
+	case sigma.Is(root):
+		own, err := r.extension(root)
+		if err != nil {
+			l.problem(r, root, err)
+			return
+		}
+		before, filters := len(l.sigma.Problems()), len(l.sigma.Filters())
+		rule, correlation := l.sigma.Document(name, root)
+		for _, f := range l.sigma.Filters()[filters:] {
+			own.expire(f)
+		}
+		l.Problems = append(l.Problems, l.sigma.Problems()[before:]...)
+		l.found = append(l.found, found{rule: rule, correlation: correlation, own: own})
+	default:
 		l.Skipped++
-		return
 	}
-	r.id = idOf(root)
-	err := r.check(root, 0)
-	var rule *Rule
-	if err == nil {
-		switch form {
-		case formSigma:
-			err = r.problem(root, CodeUnsupportedSigma, "this is a rule in the Sigma language, which is not read yet; write it with detection.conditions")
-		case formCorrelation:
-			err = r.problem(root, CodeUnsupportedSigma, "this is a Sigma correlation, which is not read yet; write it with detection.threshold")
-		default:
-			rule, err = r.rule(root)
-		}
-	}
-	if err == nil {
-		if first := l.seen[rule.ID]; first != nil {
-			err = r.problem(value(root, "id"), CodeDuplicateID, "the id %q is taken by %s:%d", rule.ID, first.File, first.Line)
-		}
-	}
-	if err != nil {
-		problem := (*Problem)(nil)
-		if !errors.As(err, &problem) {
-			problem = &Problem{File: name, Rule: r.id, Line: max(root.Line, 1), Code: CodeInvalidValue, Reason: err.Error()}
-		}
-		l.Problems = append(l.Problems, *problem)
-		return
-	}
-	l.seen[rule.ID] = rule
-	l.Rules = append(l.Rules, rule)
 }
 
-// form is the language that a document is written in.
-type form int
-
-const (
-	formNone form = iota
-	formNative
-	formSigma
-	formCorrelation
-)
-
-// formOf tells rules from other YAML. A mapping with "detection" or
-// "correlation" is a rule; so is one with two of the words that nearly every
-// rule has, so that a misspelled "detection" is reported and not passed over.
-func formOf(root *yaml.Node) form {
-	if root.Kind != yaml.MappingNode {
-		return formNone
+func (l *loader) problem(r *reader, root *yaml.Node, err error) {
+	problem := (*Problem)(nil)
+	if !errors.As(err, &problem) {
+		problem = &Problem{File: r.file, Rule: r.id, Line: max(root.Line, 1), Code: CodeInvalidValue, Reason: err.Error()}
 	}
-	if value(root, "correlation") != nil {
-		return formCorrelation
+	l.Problems = append(l.Problems, *problem)
+}
+
+// simple reads a rule in the simple form.
+func (l *loader) simple(r *reader, root *yaml.Node) error {
+	if err := r.check(root, 0); err != nil {
+		return err
+	}
+	rule, err := r.rule(root)
+	if err != nil {
+		return err
+	}
+	if first, ok := l.ids.Take(rule.ID, document.Place{File: rule.File, Line: rule.Line}); !ok {
+		return r.problem(value(root, "id"), CodeDuplicateID, "the id %q is taken by %s; give one of the two another", rule.ID, first)
+	}
+	l.found = append(l.found, found{simple: rule, rule: &sigma.Rule{ID: rule.ID, LogSource: rule.LogSource, When: rule.When}})
+	return nil
+}
+
+// finish joins what names each other, and brings both languages together.
+func (l *loader) finish() *Result {
+	var simple []*sigma.Rule
+	for _, f := range l.found {
+		if f.simple != nil {
+			simple = append(simple, f.rule)
+		}
+	}
+	before := len(l.sigma.Problems())
+	joined := l.sigma.Finish(simple)
+	l.Filters, l.Warnings = joined.Filters, joined.Warnings
+	l.Problems = append(l.Problems, joined.Problems[before:]...)
+	l.Skipped += joined.Skipped
+	resolved := map[*sigma.Correlation]bool{}
+	for _, c := range joined.Correlations {
+		resolved[c] = true
+	}
+	for _, f := range l.found {
+		switch {
+		case f.simple != nil:
+			f.simple.When, f.simple.Filters = f.rule.When, f.rule.Filters
+			l.Rules = append(l.Rules, f.simple)
+		case f.rule != nil:
+			l.Rules = append(l.Rules, fromSigma(f.rule, f.own))
+		case resolved[f.correlation]:
+			l.Rules = append(l.Rules, fromCorrelation(f.correlation, f.own))
+		}
+	}
+	digestCorrelations(l.Rules)
+	return &l.Result
+}
+
+// isSimple tells the simple form from Sigma and from other YAML. What has
+// detection.conditions is in the simple form; so is what has a detection that is
+// neither that nor Sigma's, and what has two of the words that nearly every rule
+// has and no logsource, so that a misspelled "detection" is reported and not passed
+// over.
+func isSimple(root *yaml.Node) bool {
+	if root.Kind != yaml.MappingNode || value(root, "correlation") != nil || value(root, "action") != nil {
+		return false
 	}
 	if d := value(root, "detection"); d != nil {
 		d = document.Deref(d)
-		if d.Kind == yaml.MappingNode && value(d, "conditions") == nil && value(d, "condition") != nil {
-			return formSigma
-		}
-		return formNative
+		return d.Kind != yaml.MappingNode || value(d, "conditions") != nil || value(d, "threshold") != nil ||
+			value(d, "condition") == nil && value(root, "logsource") == nil
+	}
+	if value(root, "filter") != nil {
+		return false
 	}
 	words := 0
-	for _, word := range []string{"id", "title", "severity", "level", "logsource", "conditions", "threshold"} {
+	for _, word := range []string{"id", "title", "severity", "level", "conditions", "threshold"} {
 		if value(root, word) != nil {
 			words++
 		}
 	}
-	if words >= 2 {
-		return formNative
-	}
-	return formNone
+	return words >= 2 && value(root, "logsource") == nil
 }
 
 // value returns the value of a key of a mapping node, nil when it has none.

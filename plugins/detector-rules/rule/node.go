@@ -50,13 +50,13 @@ type pair struct {
 	name, node *yaml.Node
 }
 
-// mapping holds the entries of a mapping in their order.
-type mapping struct {
+// keyed holds the entries of a mapping in their order.
+type keyed struct {
 	node  *yaml.Node
 	pairs []pair
 }
 
-func (m mapping) get(key string) *yaml.Node {
+func (m keyed) get(key string) *yaml.Node {
 	for _, p := range m.pairs {
 		if p.key == key {
 			return p.node
@@ -65,16 +65,16 @@ func (m mapping) get(key string) *yaml.Node {
 	return nil
 }
 
-func (m mapping) has(key string) bool { return m.get(key) != nil }
+func (m keyed) has(key string) bool { return m.get(key) != nil }
 
 // mapping reads n as a mapping, with known as the keys that it may have; nil
 // allows any.
-func (r *reader) mapping(n *yaml.Node, what string, known []string) (mapping, error) {
+func (r *reader) mapping(n *yaml.Node, what string, known []string) (keyed, error) {
 	n = document.Deref(n)
 	if n.Kind != yaml.MappingNode {
-		return mapping{}, r.problem(n, CodeWrongType, "%s must be a mapping, this is %s", what, document.Describe(n))
+		return keyed{}, r.problem(n, CodeWrongType, "%s must be a mapping, this is %s", what, document.Describe(n))
 	}
-	m := mapping{node: n}
+	m := keyed{node: n}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name := document.Deref(n.Content[i])
 		if name.Kind != yaml.ScalarNode {

@@ -8,6 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/document"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -23,8 +24,7 @@ var (
 	thresholdKeys = []string{"count", "timeframe_secs", "group_by"}
 	suppressKeys  = []string{"timeframe_secs", "group_by"}
 	limitKeys     = []string{"count", "timeframe_secs"}
-	statuses      = []string{"stable", "test", "experimental", "deprecated", "unsupported", "disabled"}
-	kindNames     = []string{"log", "packet", "alert"}
+	statuses      = []string{"stable", "test", "experimental", "deprecated", "unsupported", statusDisabled}
 	evidences     = []string{"confirmed", "forgeable"}
 )
 
@@ -61,6 +61,7 @@ func (r *reader) rule(root *yaml.Node) (*Rule, error) {
 	if s := m.get("suppress"); s != nil && out.Threshold != nil && len(out.Suppress.GroupBy) > 0 {
 		return nil, r.problem(s, CodeConflict, "suppress.group_by stands beside a threshold, whose own group_by holds; leave it out")
 	}
+	out.LogSource = sigma.LogSource{Product: Product}
 	out.Hash = hashOf(out)
 	return out, nil
 }
@@ -88,7 +89,7 @@ func (r *reader) ruleKey(out *Rule, p pair) (err error) {
 	case "falsepositives":
 		out.FalsePositives, err = r.texts(p.node, "falsepositives")
 	case "logsource":
-		out.LogSource, err = r.logSource(p.node)
+		err = r.logSource(p.node)
 	case "detection":
 		err = r.detection(out, p.node)
 	case "events":
@@ -134,18 +135,18 @@ func (r *reader) severity(n *yaml.Node, key string) (event.Severity, error) {
 	return s, nil
 }
 
-func (r *reader) logSource(n *yaml.Node) (map[string]string, error) {
+// logSource reads the log source of the simple form, which selects nothing.
+func (r *reader) logSource(n *yaml.Node) error {
 	m, err := r.mapping(n, "logsource", []string{"category", "product", "service", "definition"})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make(map[string]string, len(m.pairs))
 	for _, p := range m.pairs {
-		if out[p.key], err = r.text(p.node, "logsource."+p.key); err != nil {
-			return nil, err
+		if _, err := r.text(p.node, "logsource."+p.key); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 func (r *reader) kinds(n *yaml.Node) (Kinds, error) {
@@ -183,14 +184,14 @@ func (r *reader) detection(out *Rule, n *yaml.Node) error {
 	if !m.has("conditions") {
 		return r.problem(m.node, CodeMissingKey, `detection has no "conditions"`)
 	}
-	op := OpAll
+	op := sigma.And
 	if c := m.get("condition"); c != nil {
 		word, err := r.oneOf(c, "detection.condition", []string{"all", "any"})
 		if err != nil {
 			return err
 		}
 		if word == "any" {
-			op = OpAny
+			op = sigma.Or
 		}
 	}
 	if out.When, err = r.group(m.get("conditions"), "detection.conditions", op); err != nil {
@@ -249,12 +250,12 @@ func (r *reader) rateLimit(n *yaml.Node) (Limit, error) {
 	return out, err
 }
 
-func (r *reader) timeframe(m mapping, what string) (time.Duration, error) {
+func (r *reader) timeframe(m keyed, what string) (time.Duration, error) {
 	secs, err := r.need(m, what, "timeframe_secs", 1, maxTimeframe)
 	return time.Duration(secs) * time.Second, err
 }
 
-func (r *reader) need(m mapping, what, key string, low, high int) (int, error) {
+func (r *reader) need(m keyed, what, key string, low, high int) (int, error) {
 	n := m.get(key)
 	if n == nil {
 		return 0, r.problem(m.node, CodeMissingKey, "%s has no %q", what, key)
@@ -262,7 +263,7 @@ func (r *reader) need(m mapping, what, key string, low, high int) (int, error) {
 	return r.number(n, what+"."+key, low, high)
 }
 
-func (r *reader) groupBy(m mapping, what string) ([]string, error) {
+func (r *reader) groupBy(m keyed, what string) ([]string, error) {
 	n := m.get("group_by")
 	if n == nil {
 		return nil, nil

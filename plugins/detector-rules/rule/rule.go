@@ -1,15 +1,18 @@
 package rule
 
 import (
-	"net/netip"
-	"regexp"
+	"math/bits"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// Rule is one rule that was read and found right.
+// Rule is one rule that was read and found right, whichever language it is written
+// in.
 type Rule struct {
+	// ID is unique in what was loaded. That of a rule in Sigma may have any
+	// character but controls.
 	ID          string
 	Title       string
 	Description string
@@ -20,12 +23,21 @@ type Rule struct {
 	Tags           []string
 	References     []string
 	FalsePositives []string
-	// LogSource is kept as written and matches nothing by itself.
-	LogSource map[string]string
-	// Kinds are the kinds of event that the rule looks at.
+	// Fields are what an analyst wants to see beside the alert.
+	Fields []string
+	// Kinds are the kinds of event that a rule in the simple form looks at; 0 for
+	// other rules.
 	Kinds Kinds
-	// When is the condition on a single event.
-	When *Expr
+	// LogSource says which events the rule looks at, of those that its Kinds allow.
+	// A correlation has none.
+	LogSource sigma.LogSource
+	// When is the condition on a single event; nil for a correlation.
+	When *sigma.Expr
+	// Filters are the ids of the filters that are part of When.
+	Filters []string
+	// Correlation relates the events that other rules found; nil for a rule on
+	// single events.
+	Correlation *sigma.Correlation
 	// Threshold is nil when every matching event raises an alert.
 	Threshold *Threshold
 	// Suppress is nil when no alert of the rule is a duplicate of another.
@@ -39,14 +51,17 @@ type Rule struct {
 	// File and Line (from 1) say where the rule begins.
 	File string
 	Line int
-	// Hash names what the rule detects: 16 hexadecimal digits over its kinds,
-	// conditions, threshold and suppression. An edit of its title or severity
-	// leaves it alone, so that windows live through it.
+	// Hash names what the rule detects: 16 hexadecimal digits over its log source,
+	// conditions, threshold and suppression, and for a correlation over what the
+	// rules that it names detect. An edit of its title or severity leaves it alone,
+	// so that windows live through it.
 	Hash string
 }
 
 // Disabled reports whether the rule asks not to be run.
-func (r *Rule) Disabled() bool { return r.Status == "disabled" }
+func (r *Rule) Disabled() bool { return r.Status == statusDisabled }
+
+const statusDisabled = "disabled"
 
 // Kinds is a set of kinds of event.
 type Kinds uint8
@@ -58,6 +73,18 @@ const (
 	Packets
 	Alerts
 )
+
+// Product is that of the log sources which are the kinds of event. Rules in the simple
+// form have it alone, whatever their Kinds.
+const Product = "ironpost"
+
+// kindNames are the services of these log sources, by bit.
+var kindNames = []string{"log", "packet", "alert"}
+
+// Source returns the log source that all events of one kind belong to.
+func (k Kinds) Source() sigma.LogSource {
+	return sigma.LogSource{Product: Product, Service: kindNames[bits.TrailingZeros8(uint8(k))]}
+}
 
 // Threshold asks for Count matching events of one group within Timeframe.
 type Threshold struct {
@@ -82,71 +109,4 @@ type Suppress struct {
 type Limit struct {
 	Count     int
 	Timeframe time.Duration
-}
-
-// Op says how an Expr joins what is below it.
-type Op uint8
-
-// The ways to join. OpMatch is a leaf.
-const (
-	OpMatch Op = iota
-	OpAll
-	OpAny
-	OpNot
-)
-
-// Expr is a condition on an event: a leaf, or a combination of others.
-type Expr struct {
-	Op Op
-	// Subs are the parts of OpAll and OpAny, and the one part of OpNot.
-	Subs []*Expr
-	// Match is the leaf of OpMatch.
-	Match *Match
-}
-
-// Operator compares a field with a value.
-type Operator uint8
-
-// The operators, each by the name that YAML uses for it.
-const (
-	Equals Operator = iota
-	Contains
-	StartsWith
-	EndsWith
-	Regex
-	Exists
-	Greater
-	GreaterEqual
-	Less
-	LessEqual
-	CIDR
-)
-
-var operatorNames = [...]string{
-	Equals: "equals", Contains: "contains", StartsWith: "starts_with", EndsWith: "ends_with",
-	Regex: "regex", Exists: "exists", Greater: "gt", GreaterEqual: "gte", Less: "lt", LessEqual: "lte", CIDR: "cidr",
-}
-
-// String returns the operator's name in YAML.
-func (o Operator) String() string {
-	if int(o) < len(operatorNames) {
-		return operatorNames[o]
-	}
-	return "unknown"
-}
-
-// Match holds when the event has the field and one of the values fits it.
-type Match struct {
-	Field    string
-	Operator Operator
-	// CaseSensitive is false for text that is compared by folding case. It is
-	// always true for a Regex, whose pattern carries its own flag.
-	CaseSensitive bool
-	// Values are the values as text, in the order of the rule; none for Exists.
-	Values []string
-	// Regexps, Numbers and Prefixes are the values of the operators that need
-	// them, in the same order.
-	Regexps  []*regexp.Regexp
-	Numbers  []float64
-	Prefixes []netip.Prefix
 }

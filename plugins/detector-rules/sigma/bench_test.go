@@ -101,7 +101,7 @@ func BenchmarkMatchSyslog(b *testing.B) {
 func BenchmarkLoad(b *testing.B) {
 	files, _ := corpus(b)
 	for b.Loop() {
-		sigma.Load(files, sigma.Options{})
+		collect(b, files, sigma.Options{})
 	}
 }
 

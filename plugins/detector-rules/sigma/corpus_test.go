@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma/match"
 )
@@ -15,7 +16,8 @@ import (
 // Every rule of the corpus loads but the two that need a placeholder, and those
 // do once it has a value.
 func TestCorpusLoads(t *testing.T) {
-	files, got := corpus(t)
+	files := archive(t, "sigma-rules.tar.gz")
+	got := rule.Load(files)
 	want := []string{
 		"rules-emerging-threats/2026/Exploits/CVE-2026-54121/win_security_adcs_certighost_cdc_chase_request.yml unresolved_placeholder unresolved placeholder %known_cdcs%",
 		"rules-emerging-threats/2026/Exploits/CVE-2026-54121/win_security_adcs_certighost_cert_issued_via_chase.yml unresolved_placeholder unresolved placeholder %known_cdcs%",
@@ -32,7 +34,7 @@ func TestCorpusLoads(t *testing.T) {
 	}
 	t.Logf("%d files: %d rules loaded, %d rejected, %d documents passed over", got.Files, len(got.Rules), len(got.Problems), got.Skipped)
 
-	resolved := sigma.Load(files, sigma.Options{Placeholders: map[string][]string{"known_cdcs": {"dc1.example.org", "dc2*"}}})
+	resolved := collect(t, files, sigma.Options{Placeholders: map[string][]string{"known_cdcs": {"dc1.example.org", "dc2*"}}})
 	if len(resolved.Rules) != 3754 || len(resolved.Problems) != 0 {
 		t.Errorf("with the placeholder: got %d rules and %d problems, want 3754 and 0", len(resolved.Rules), len(resolved.Problems))
 	}
@@ -40,7 +42,7 @@ func TestCorpusLoads(t *testing.T) {
 
 // Files of the regression data that are no rules are passed over.
 func TestInfoFilesArePassedOver(t *testing.T) {
-	got := sigma.Load(archive(t, "sigma-regression.tar.gz"), sigma.Options{})
+	got := rule.Load(archive(t, "sigma-regression.tar.gz"))
 	if got.Files != 101 || got.Skipped != 101 || len(got.Problems) != 0 {
 		t.Errorf("got %d files, %d passed over, %v; want 101, 101 and no problem", got.Files, got.Skipped, got.Problems)
 	}

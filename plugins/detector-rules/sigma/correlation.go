@@ -87,7 +87,7 @@ const (
 var boundOps = []string{"gt", "gte", "lt", "lte", "eq", "neq"}
 
 // correlation reads a correlation.
-func (l *loader) correlation(r *reader, root *yaml.Node) error {
+func (c *Collector) correlation(r *reader, root *yaml.Node) error {
 	m, err := r.mapping(root, "the correlation", nil)
 	if err != nil {
 		return err
@@ -151,10 +151,10 @@ func (l *loader) correlation(r *reader, root *yaml.Node) error {
 	if err := r.bounds(body.node, condition, out); err != nil {
 		return err
 	}
-	if err := l.take(r, root, out.ID); err != nil {
+	if err := c.take(r, root, out.ID); err != nil {
 		return err
 	}
-	l.Correlations = append(l.Correlations, out)
+	c.result.Correlations = append(c.result.Correlations, out)
 	return nil
 }
 

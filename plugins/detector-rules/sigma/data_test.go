@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
 
@@ -61,9 +62,25 @@ func archive(t testing.TB, name string) fstest.MapFS {
 	}
 }
 
-// corpus returns the files of SigmaHQ's rules, and what Load makes of them.
+// corpus returns the files of SigmaHQ's rules, and what becomes of them.
 func corpus(t testing.TB) (fstest.MapFS, *sigma.Result) {
 	t.Helper()
 	files := archive(t, "sigma-rules.tar.gz")
-	return files, sigma.Load(files, sigma.Options{})
+	return files, collect(t, files, sigma.Options{})
+}
+
+// collect reads the documents of a tree.
+func collect(t testing.TB, files fs.FS, options sigma.Options) *sigma.Result {
+	t.Helper()
+	c := sigma.NewCollector(options, nil)
+	document.Walk(files, len(files.(fstest.MapFS)), func(name string, data []byte) bool {
+		for root, err := range document.All(data) {
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			c.Document(name, root)
+		}
+		return true
+	}, func(name string, err error) { t.Fatalf("%s: %v", name, err) })
+	return c.Finish(nil)
 }

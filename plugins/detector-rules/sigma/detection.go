@@ -203,7 +203,7 @@ func (r *reader) finish(it *item, o *operand) ([]*Expr, error) {
 	case it.field == "" && t.Kind == IsText:
 		// A keyword is looked for anywhere, unless a modifier says where.
 		if !slices.ContainsFunc(it.done, func(m string) bool { return m == "startswith" || m == "endswith" }) {
-			t.Text = Text{{Wild: Many}}.join(t.Text).with(Many, "")
+			t.Text = Text{{Wild: Many}}.Join(t.Text).with(Many, "")
 		}
 		if len(t.Text) == 1 {
 			return nil, r.problem(it.node, CodeInvalidValue, "%s: an empty keyword is in every event; remove it", it.what)
@@ -213,7 +213,7 @@ func (r *reader) finish(it *item, o *operand) ([]*Expr, error) {
 	}
 	if t.Kind == IsMatch {
 		pattern, _ := o.pattern.Plain()
-		re, code, reason := compileRegex(pattern, o.flags)
+		re, code, reason := CompileRegexp(pattern, o.flags)
 		if code != "" {
 			return nil, r.problem(it.node, code, "%s: %s", it.what, reason)
 		}

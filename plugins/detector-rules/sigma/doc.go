@@ -1,10 +1,11 @@
 // Package sigma reads detection rules in the Sigma language, version 2.1: rules,
 // filters and correlations.
 //
-// Load walks a tree of YAML files, Parse reads one. What is right comes back as
-// Rule, Filter and Correlation; what is not is a Problem that names file, line,
+// A Collector reads document after document, Parse a file. What is right comes back
+// as Rule, Filter and Correlation; what is not is a Problem that names file, line,
 // field, what was found and the mend, and the rest is loaded. YAML that is none of
-// them is passed over and counted. Package match runs rules over events.
+// them is passed over and counted. Package rule walks the files, package match runs
+// rules over events, package engine runs correlations.
 //
 // # The language
 //
@@ -49,32 +50,6 @@
 //
 // # Concurrency
 //
-// Nothing keeps state. What Load returned is not changed after that, shares parts,
-// and may be shared.
-//
-// # How it joins the engine of the simple form
-//
-// The simple form (field, operator, value; threshold) is a part of this language:
-// each of its comparisons is a Test, its groups are And, Or and Not. So the loader
-// of package rule keeps walking the tree and asks per document which form it is,
-// both forms become one kind of compiled rule over one match.Matcher, and package
-// engine keeps what lies behind the match:
-//
-//   - Match gives the numbers of rules; the engine has for each what it does with
-//     a hit: alert, threshold, suppression, rate limit, and the correlations that
-//     name the rule.
-//   - A LogEvent is a match.Event: its sources come from a table by stream and
-//     program (category, product, service), its fields are given with Text, its
-//     raw line with Line. A rule of the simple form is for the kinds log, packet
-//     and alert; each is a log source of its own (product "ironpost", service log,
-//     packet or alert), which every event names beside its others.
-//   - A threshold is an event_count correlation over one rule with group-by, and
-//     is compiled into the same window. value_count, temporal and temporal_ordered
-//     are windows of the same kind that keep a value or a rule with each stamp.
-//     A correlation's own hits go through the same windows, as those of a rule
-//     with its number behind the rules'.
-//   - Windows stay under rule id and Hash, so that a reload of other rules leaves
-//     them alone.
-//   - A reload compiles aside and swaps the Matcher; every goroutine makes a new
-//     Scratch for it.
+// A Collector is for one goroutine. What it returned from Finish is not changed
+// after that, shares parts, and may be shared.
 package sigma

@@ -1,8 +1,6 @@
 package sigma
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"regexp"
 	"slices"
@@ -47,28 +45,30 @@ func formOf(root *yaml.Node) form {
 	return formNone
 }
 
+// Is reports whether a document is, or means to be, a rule, filter or correlation.
+func Is(root *yaml.Node) bool { return formOf(document.Deref(root)) != formNone }
+
 // document reads one document: the form decides how.
-func (l *loader) document(name string, root *yaml.Node) {
-	r := &reader{file: name, options: l.options, budget: MaxNodes, tests: MaxTests}
+func (c *Collector) document(name string, root *yaml.Node) {
+	r := &reader{file: name, options: c.options, budget: MaxNodes, tests: MaxTests}
 	root = document.Deref(root)
 	form := formOf(root)
 	if form == formNone {
-		l.Skipped++
+		c.result.Skipped++
 		return
 	}
-	l.count++
 	r.id = idOf(root)
 	err := r.check(root, 0)
 	if err == nil {
 		switch form {
 		case formFilter:
-			err = l.filter(r, root)
+			err = c.filter(r, root)
 		case formCorrelation:
-			err = l.correlation(r, root)
+			err = c.correlation(r, root)
 		case formAction:
 			err = r.problem(value(root, "action"), CodeOldCollection, "action (%s) belongs to the collections of Sigma 1; write every rule of the file out in a document of its own", document.Describe(value(root, "action")))
 		default:
-			err = l.rule(r, root)
+			err = c.rule(r, root)
 		}
 	}
 	if err != nil {
@@ -76,22 +76,21 @@ func (l *loader) document(name string, root *yaml.Node) {
 		if !errors.As(err, &problem) {
 			problem = r.make(root, CodeInvalidValue, "%v", err)
 		}
-		l.Problems = append(l.Problems, *problem)
+		c.result.Problems = append(c.result.Problems, *problem)
 		return
 	}
-	l.Warnings = append(l.Warnings, r.warnings...)
+	c.result.Warnings = append(c.result.Warnings, r.warnings...)
 }
 
 // take notes an id as taken.
-func (l *loader) take(r *reader, root *yaml.Node, id string) error {
-	if first, ok := l.seen[id]; ok {
+func (c *Collector) take(r *reader, root *yaml.Node, id string) error {
+	if first, ok := c.ids.Take(id, document.Place{File: r.file, Line: max(root.Line, 1)}); !ok {
 		at := root
 		if n := value(root, "id"); n != nil {
 			at = n
 		}
-		return r.problem(at, CodeDuplicateID, "the id %q is taken by %s:%d; give one of the two another", document.Clip(id), first.file, first.line)
+		return r.problem(at, CodeDuplicateID, "the id %q is taken by %s; give one of the two another", document.Clip(id), first)
 	}
-	l.seen[id] = place{r.file, max(root.Line, 1)}
 	return nil
 }
 
@@ -175,7 +174,7 @@ func (r *reader) identifier(n *yaml.Node, what string) (string, error) {
 }
 
 // rule reads a detection rule.
-func (l *loader) rule(r *reader, root *yaml.Node) error {
+func (c *Collector) rule(r *reader, root *yaml.Node) error {
 	m, err := r.mapping(root, "the rule", nil)
 	if err != nil {
 		return err
@@ -206,10 +205,10 @@ func (l *loader) rule(r *reader, root *yaml.Node) error {
 	if out.ID == "" {
 		out.ID = "sigma-" + out.Hash
 	}
-	if err := l.take(r, root, out.ID); err != nil {
+	if err := c.take(r, root, out.ID); err != nil {
 		return err
 	}
-	l.Rules = append(l.Rules, out)
+	c.result.Rules = append(c.result.Rules, out)
 	return nil
 }
 
@@ -287,8 +286,8 @@ func (r *reader) detection(n *yaml.Node, what string, except ...string) (*Expr, 
 
 // hashOf names what a rule detects; see Rule.Hash.
 func hashOf(source LogSource, e *Expr) string {
-	h := sha256.New()
-	put(h, source.Category, source.Product, source.Service)
-	putExpr(h, e)
-	return hex.EncodeToString(h.Sum(nil)[:8])
+	var d document.Digest
+	d.Put(source.Category, source.Product, source.Service)
+	e.AddTo(&d)
+	return d.String()
 }

@@ -28,7 +28,7 @@ type Filter struct {
 }
 
 // filter reads a filter.
-func (l *loader) filter(r *reader, root *yaml.Node) error {
+func (c *Collector) filter(r *reader, root *yaml.Node) error {
 	m, err := r.mapping(root, "the filter", nil)
 	if err != nil {
 		return err
@@ -70,10 +70,10 @@ func (l *loader) filter(r *reader, root *yaml.Node) error {
 	if !negates(out.When) {
 		r.warn(body.get("condition"), CodeFilterNarrows, "a filter is joined to its rules by and, so this one lets them fire only where its selection holds; to suppress what is selected write \"not\" before it")
 	}
-	if err := l.take(r, root, out.ID); err != nil {
+	if err := c.take(r, root, out.ID); err != nil {
 		return err
 	}
-	l.Filters = append(l.Filters, out)
+	c.result.Filters = append(c.result.Filters, out)
 	return nil
 }
 
@@ -83,24 +83,24 @@ func negates(e *Expr) bool {
 }
 
 // applyFilters joins the filters to the rules that they are for.
-func (l *loader) applyFilters() {
-	if len(l.Filters) == 0 {
+func (c *Collector) applyFilters(rules []*Rule) {
+	if len(c.result.Filters) == 0 {
 		return
 	}
 	byName := map[string][]*Rule{}
-	for _, rule := range l.Rules {
+	for _, rule := range rules {
 		byName[rule.ID] = append(byName[rule.ID], rule)
 		if rule.Name != "" && rule.Name != rule.ID {
 			byName[rule.Name] = append(byName[rule.Name], rule)
 		}
 	}
-	for _, f := range l.Filters {
-		targets := l.Rules
+	for _, f := range c.result.Filters {
+		targets := rules
 		if !f.Any {
 			targets = nil
 			for _, name := range f.Rules {
 				if byName[name] == nil {
-					l.Warnings = append(l.Warnings, Problem{File: f.File, Rule: f.ID, Line: f.Line, Code: CodeFilterUntargets, Reason: "filter.rules names " + document.Clip(name) + ", and no rule that was loaded has that id or name"})
+					c.result.Warnings = append(c.result.Warnings, Problem{File: f.File, Rule: f.ID, Line: f.Line, Code: CodeFilterUntargets, Reason: "filter.rules names " + document.Clip(name) + ", and no rule that was loaded has that id or name"})
 				}
 				targets = append(targets, byName[name]...)
 			}

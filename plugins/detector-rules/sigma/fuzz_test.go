@@ -105,3 +105,16 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+func FuzzRegexp(f *testing.F) {
+	f.Add(`x(?!y)`, "")
+	f.Add(`((a{10}){10}){10}`, "i")
+	f.Add(`(?P<n>a)(?P=n)`, "s")
+	f.Add(`\Qa`, "m")
+	f.Fuzz(func(t *testing.T, pattern, flags string) {
+		re, code, reason := sigma.CompileRegexp(pattern, flags)
+		if (code == "") != (reason == "") || (code == "") != (re != nil) {
+			t.Errorf("got %v, code %q with reason %q", re, code, reason)
+		}
+	})
+}

@@ -1,26 +1,27 @@
 package sigma
 
 import (
-	"hash"
-	"io"
 	"strconv"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
-// put writes texts so that no two lists of texts are written alike.
-func put(h hash.Hash, texts ...string) {
-	_, _ = io.WriteString(h, strconv.Itoa(len(texts))+";")
-	for _, t := range texts {
-		_, _ = io.WriteString(h, strconv.Itoa(len(t))+":"+t)
+// AddTo adds what the condition asks, without the words of its author.
+func (e *Expr) AddTo(d *document.Digest) {
+	d.Put(strconv.Itoa(int(e.Op)), strconv.Itoa(len(e.Subs)))
+	for _, s := range e.Subs {
+		s.AddTo(d)
+	}
+	if e.Test != nil {
+		d.Put(e.Test.Key())
 	}
 }
 
-func putExpr(h hash.Hash, e *Expr) {
-	put(h, strconv.Itoa(int(e.Op)), strconv.Itoa(len(e.Subs)))
+// AddTo adds what the condition asks.
+func (e *RuleExpr) AddTo(d *document.Digest) {
+	d.Put(strconv.Itoa(int(e.Op)), strconv.Itoa(len(e.Subs)), e.Rule)
 	for _, s := range e.Subs {
-		putExpr(h, s)
-	}
-	if e.Test != nil {
-		put(h, e.Test.Key())
+		s.AddTo(d)
 	}
 }
 

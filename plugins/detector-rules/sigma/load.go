@@ -1,9 +1,9 @@
 package sigma
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
+	"slices"
+
+	"gopkg.in/yaml.v3"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
@@ -12,12 +12,6 @@ import (
 const (
 	// MaxFile is the size of a file in bytes.
 	MaxFile = document.MaxFile
-	// MaxFiles is how many YAML files a tree may have.
-	MaxFiles = 20_000
-	// MaxFolders is how deep folders may be nested.
-	MaxFolders = document.MaxFolders
-	// MaxRules is how many rules, filters and correlations a tree may have.
-	MaxRules = 100_000
 	// MaxNodes is how many YAML nodes a document may have, aliases followed.
 	MaxNodes = 100_000
 	// MaxDepth is how deep a document, or a condition, may be nested.
@@ -49,7 +43,7 @@ type Options struct {
 	Placeholders map[string][]string
 }
 
-// Result is what Load found.
+// Result is what a Collector was given.
 type Result struct {
 	// Rules are the rules that may be run, in the order of their files, with
 	// their filters applied.
@@ -57,94 +51,76 @@ type Result struct {
 	// Filters and Correlations are the other documents that are right.
 	Filters      []*Filter
 	Correlations []*Correlation
-	// Problems are the documents and files that were rejected, in the order in
+	// Problems are the documents that were rejected, in the order in
 	// which that was found.
 	Problems []Problem
 	// Warnings are about documents that were not rejected.
 	Warnings []Problem
-	// Files counts the YAML files that were looked at, Skipped the documents in
-	// them that are neither rule, filter nor correlation.
-	Files, Skipped int
+	// Skipped counts the documents that are neither rule, filter nor correlation.
+	Skipped int
 }
 
-// Load reads every .yml and .yaml file of a tree, in the order of their paths.
-// Files and folders whose name begins with a dot are left out. Load has no
-// error: what goes wrong is a Problem, and the rest is loaded.
-func Load(fsys fs.FS, options Options) *Result {
-	l := newLoader(options)
-	l.Files = document.Walk(fsys, MaxFiles, l.file, l.refuse)
-	return l.finish()
-}
-
-// Parse reads one file; name is only for the problems.
-func Parse(name string, data []byte, options Options) *Result {
-	l := newLoader(options)
-	l.Files = 1
-	if len(data) > MaxFile {
-		l.refuse(name, document.ErrFileTooLarge)
-	} else {
-		l.file(name, data)
-	}
-	return l.finish()
-}
-
-// loader collects the result and the ids that are taken.
-type loader struct {
-	Result
+// Collector reads one document after the other, and joins at the end what names
+// each other. It is for one goroutine.
+type Collector struct {
+	result  Result
 	options Options
-	seen    map[string]place
-	count   int
+	ids     *document.IDs
 }
 
-// place is where something begins.
-type place struct {
-	file string
-	line int
-}
-
-func newLoader(options Options) *loader {
-	return &loader{options: options, seen: map[string]place{}}
-}
-
-func (l *loader) reject(file, code, format string, args ...any) {
-	l.Problems = append(l.Problems, Problem{File: file, Line: 1, Code: code, Reason: fmt.Sprintf(format, args...)})
-}
-
-// finish joins what names each other.
-func (l *loader) finish() *Result {
-	l.applyFilters()
-	l.resolve()
-	return &l.Result
-}
-
-// refuse says why a file or folder is not read.
-func (l *loader) refuse(name string, err error) {
-	switch {
-	case errors.Is(err, document.ErrTooDeep):
-		l.reject(name, CodeTooDeep, "folders are nested more than %d deep; what is in this one is not read", MaxFolders)
-	case errors.Is(err, document.ErrTooManyFiles):
-		l.reject(name, CodeTooManyFiles, "more than %d files; this one and those after it are not read", MaxFiles)
-	case errors.Is(err, document.ErrFileTooLarge):
-		l.reject(name, CodeFileTooLarge, "the file is larger than %d bytes; split it", MaxFile)
-	default:
-		l.reject(name, CodeUnreadable, "read %s: %v", name, err)
+// NewCollector makes a Collector. ids are those that are taken, to which it adds;
+// nil starts afresh.
+func NewCollector(options Options, ids *document.IDs) *Collector {
+	if ids == nil {
+		ids = new(document.IDs)
 	}
+	return &Collector{options: options, ids: ids}
 }
 
-// file reads the documents of one file. It reports whether more rules may be
-// loaded.
-func (l *loader) file(name string, data []byte) (more bool) {
+// Document reads one document of a file, whose name is only for the problems. It
+// returns the rule or correlation that was found right, nil for what is neither:
+// a filter, a problem, or YAML that is none of ours. What it returns belongs to
+// the Collector until Finish.
+func (c *Collector) Document(name string, root *yaml.Node) (*Rule, *Correlation) {
+	rules, correlations := len(c.result.Rules), len(c.result.Correlations)
+	c.document(name, root)
+	switch {
+	case len(c.result.Rules) > rules:
+		return c.result.Rules[rules], nil
+	case len(c.result.Correlations) > correlations:
+		return nil, c.result.Correlations[correlations]
+	}
+	return nil, nil
+}
+
+// Problems returns the problems so far. They belong to the Collector.
+func (c *Collector) Problems() []Problem { return c.result.Problems }
+
+// Filters returns the filters so far. Until Finish they may be changed; after that
+// they are part of their rules.
+func (c *Collector) Filters() []*Filter { return c.result.Filters }
+
+// Finish applies the filters and finds the rules that correlations name. others are
+// rules of another language that filters and correlations may name too; a filter
+// changes their conditions. Nothing may be added after it.
+func (c *Collector) Finish(others []*Rule) *Result {
+	all := append(slices.Clip(others), c.result.Rules...)
+	c.applyFilters(all)
+	c.resolve(all)
+	return &c.result
+}
+
+// Parse reads one file; name is only for the problems. What is right in a file
+// that is no YAML behind some line is read up to that line.
+func Parse(name string, data []byte, options Options) *Result {
+	c := NewCollector(options, nil)
 	for root, err := range document.All(data) {
 		if err != nil {
 			line, text := document.Locate(err, data)
-			l.Problems = append(l.Problems, Problem{File: name, Line: line, Code: CodeSyntax, Reason: text})
-			return true
+			c.result.Problems = append(c.result.Problems, Problem{File: name, Line: line, Code: CodeSyntax, Reason: text})
+			break
 		}
-		if l.count == MaxRules {
-			l.reject(name, CodeTooManyRules, "more than %d rules; this one and those after it are not loaded", MaxRules)
-			return false
-		}
-		l.document(name, root)
+		c.document(name, root)
 	}
-	return true
+	return c.Finish(nil)
 }

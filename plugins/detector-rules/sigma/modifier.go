@@ -197,10 +197,10 @@ func affix(c Comparison) func(*reader, *item) error {
 				return nil, err
 			}
 			if c != StartsWith {
-				o.Text = many.join(o.Text)
+				o.Text = many.Join(o.Text)
 			}
 			if c != EndsWith {
-				o.Text = o.Text.join(many)
+				o.Text = o.Text.Join(many)
 			}
 			return []operand{*o}, nil
 		})
@@ -306,7 +306,7 @@ func widened(name, prefix string, big bool) func(*reader, *item) error {
 			if err := r.textual(it, o, name); err != nil {
 				return nil, err
 			}
-			o.Text = Text(nil).with(Literal, prefix).join(o.Text.each(func(s string) string { return wide(s, big) }))
+			o.Text = Text(nil).with(Literal, prefix).Join(o.Text.each(func(s string) string { return wide(s, big) }))
 			return []operand{*o}, nil
 		})
 	}

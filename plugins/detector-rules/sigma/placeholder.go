@@ -108,7 +108,7 @@ func expand(t Text, limit int, values func(name string) []Text) []Text {
 		next := make([]Text, 0, len(out)*len(texts))
 		for _, o := range out {
 			for _, text := range texts {
-				next = append(next, o.join(text))
+				next = append(next, o.Join(text))
 			}
 		}
 		out = next

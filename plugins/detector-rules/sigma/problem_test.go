@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
 
@@ -63,7 +64,7 @@ func TestProblems(t *testing.T) {
 		{"a placeholder", item("A|expand: 'x%users%'"), 5, sigma.CodePlaceholder, "unresolved placeholder %users%"},
 		{"an empty pattern", item("A|re: ''"), 5, sigma.CodeRegexInvalid, "use the modifier exists"},
 		{"a broken pattern", item("A|re: '['"), 5, sigma.CodeRegexInvalid, `the pattern "[" is none: missing closing ]`},
-		{"a look-ahead", item("A|re: 'a(?=b)'"), 5, sigma.CodeRegexLookaround, `the pattern "a(?=b)" looks around with (?=, which RE2 has not; say it with a second search identifier`},
+		{"a look-ahead", item("A|re: 'a(?=b)'"), 5, sigma.CodeRegexLookaround, `the pattern "a(?=b)" looks around with (?=, which RE2 has not; say it with a second test beside it`},
 		{"a negative look-ahead", item("A|re: 'a(?!b)'"), 5, sigma.CodeRegexLookaround, "looks around with (?!"},
 		{"a look-behind", item("A|re: '(?<=a)b'"), 5, sigma.CodeRegexLookaround, "looks around with (?<="},
 		{"a negative look-behind", item("A|re: '(?<!a)b'"), 5, sigma.CodeRegexLookaround, "looks around with (?<!"},
@@ -114,20 +115,20 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestLoadWalksATree(t *testing.T) {
-	rule := func(id string) *fstest.MapFile {
+	one := func(id string) *fstest.MapFile {
 		return &fstest.MapFile{Data: []byte("title: t\nid: " + id + "\nlogsource: {product: p}\ndetection: {s: {A: x}, condition: s}\n")}
 	}
-	got := sigma.Load(fstest.MapFS{
-		"b/two.yaml":      rule("two"),
-		"a/one.yml":       rule("one"),
-		"a/again.yml":     rule("one"),
+	got := rule.Load(fstest.MapFS{
+		"b/two.yaml":      one("two"),
+		"a/one.yml":       one("one"),
+		"a/again.yml":     one("one"),
 		"a/readme.md":     {Data: []byte("title: t")},
 		"a/info.yml":      {Data: []byte("id: x\ndescription: y\n")},
-		".git/hidden.yml": rule("hidden"),
-		"a/large.yml":     {Data: make([]byte, sigma.MaxFile+1)},
+		".git/hidden.yml": one("hidden"),
+		"a/large.yml":     {Data: make([]byte, rule.MaxFile+1)},
 		"a/bytes.yml":     {Data: []byte{0xff, 0xfe, 0xfd}},
-		"c/docs.yml":      {Data: append(append([]byte{}, rule("three").Data...), append([]byte("---\nnot: a rule\n---\n"), rule("four").Data...)...)},
-	}, sigma.Options{})
+		"c/docs.yml":      {Data: append(append([]byte{}, one("three").Data...), append([]byte("---\nnot: a rule\n---\n"), one("four").Data...)...)},
+	})
 	var ids, problems []string
 	for _, r := range got.Rules {
 		ids = append(ids, fmt.Sprint(r.File, ":", r.Line, " ", r.ID))

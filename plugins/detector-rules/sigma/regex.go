@@ -11,9 +11,10 @@ import (
 	"github.com/ironpost/ironpost/plugins/detector-rules/document"
 )
 
-// compileRegex compiles a pattern within the bounds. When it is refused, code and
-// reason say why. Patterns are RE2's: their time is linear in the text.
-func compileRegex(pattern, flags string) (re *regexp.Regexp, code, reason string) {
+// CompileRegexp compiles a pattern within the bounds; flags are those of RE2, such
+// as "i". When it is refused, code and reason say why. Patterns are RE2's: their
+// time is linear in the text.
+func CompileRegexp(pattern, flags string) (re *regexp.Regexp, code, reason string) {
 	if pattern == "" {
 		return nil, CodeRegexInvalid, "the pattern is empty and fits everything; to ask whether there is a field use the modifier exists"
 	}
@@ -56,7 +57,7 @@ func refused(pattern string, err error) (code, reason string) {
 		if strings.HasPrefix(at, "(?<") {
 			sign = at[:4]
 		}
-		return CodeRegexLookaround, fmt.Sprintf("the pattern %q looks around with %s, which RE2 has not; say it with a second search identifier, negated in the condition for %s",
+		return CodeRegexLookaround, fmt.Sprintf("the pattern %q looks around with %s, which RE2 has not; say it with a second test beside it, which is negated for %s",
 			document.Clip(pattern), sign, strings.TrimSuffix(sign, "=")+"!")
 	case syntaxErr.Code == syntax.ErrInvalidEscape && len(at) == 2 && at[1] >= '1' && at[1] <= '9', hasPrefix(at, `\k`, "(?P="):
 		return CodeRegexBackref, fmt.Sprintf("the pattern %q refers back with %s, which RE2 has not; write out what may be repeated", document.Clip(pattern), document.Clip(at))

@@ -9,32 +9,33 @@ import (
 
 // resolve replaces names by ids, and rejects correlations that name what is not
 // there, or themselves.
-func (l *loader) resolve() {
+func (c *Collector) resolve(rules []*Rule) {
+	collected := &c.result
 	ids := map[string]string{}
-	for _, rule := range l.Rules {
+	for _, rule := range rules {
 		ids[rule.Name] = rule.ID
 	}
-	for _, c := range l.Correlations {
+	for _, c := range collected.Correlations {
 		ids[c.Name] = c.ID
 	}
 	delete(ids, "")
-	for _, rule := range l.Rules {
+	for _, rule := range rules {
 		ids[rule.ID] = rule.ID
 	}
 	byID := map[string]*Correlation{}
-	for _, c := range l.Correlations {
+	for _, c := range collected.Correlations {
 		ids[c.ID] = c.ID
 		byID[c.ID] = c
 	}
 	// What names a correlation that is rejected is rejected too.
 	for again := true; again; {
 		again = false
-		l.Correlations = slices.DeleteFunc(l.Correlations, func(c *Correlation) bool {
+		collected.Correlations = slices.DeleteFunc(collected.Correlations, func(c *Correlation) bool {
 			code, reason := c.broken(ids, byID)
 			if code == "" {
 				return false
 			}
-			l.Problems = append(l.Problems, Problem{File: c.File, Rule: c.ID, Line: c.Line, Code: code, Reason: reason})
+			collected.Problems = append(collected.Problems, Problem{File: c.File, Rule: c.ID, Line: c.Line, Code: code, Reason: reason})
 			delete(byID, c.ID)
 			for name, id := range ids {
 				if id == c.ID {
@@ -45,16 +46,21 @@ func (l *loader) resolve() {
 			return true
 		})
 	}
-	for _, c := range l.Correlations {
+	for _, c := range collected.Correlations {
 		c.rename(ids)
 	}
 }
 
 // broken returns why a correlation cannot be, two empty texts when it can.
 func (c *Correlation) broken(ids map[string]string, byID map[string]*Correlation) (code, reason string) {
-	for _, name := range c.Rules {
+	for i, name := range c.Rules {
 		if ids[name] == "" {
 			return CodeUnknownRule, fmt.Sprintf("correlation.rules names %q, and no rule that was loaded has that id or name", document.Clip(name))
+		}
+		for _, other := range c.Rules[:i] {
+			if ids[other] == ids[name] {
+				return CodeInvalidValue, fmt.Sprintf("correlation.rules names one rule twice, as %q and as %q; keep one", document.Clip(other), document.Clip(name))
+			}
 		}
 	}
 	for alias, fields := range c.Aliases {

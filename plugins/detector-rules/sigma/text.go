@@ -72,10 +72,10 @@ func (t *Text) add(wild Wild, text string) {
 }
 
 // with returns t and a piece behind it.
-func (t Text) with(wild Wild, text string) Text { return t.join(Text{{wild, text}}) }
+func (t Text) with(wild Wild, text string) Text { return t.Join(Text{{wild, text}}) }
 
-// join returns t and then other.
-func (t Text) join(other Text) Text {
+// Join returns t and then other.
+func (t Text) Join(other Text) Text {
 	out := make(Text, len(t), len(t)+len(other))
 	copy(out, t)
 	for _, p := range other {

@@ -1,7 +1,7 @@
-// Package extract finds the fields in the messages of well-known programs:
-// sshd, sudo, su, the account tools, systemd-logind, cron, the kernel, and PAM
-// in any of them. The parsers of all formats share it, so that a line means the
-// same however it was shipped.
+// Package extract finds the fields in the messages of well-known programs. The
+// parsers of all formats share it, so that a line means the same however it was
+// shipped. What it knows stands in rules/extract, in the language of package
+// pattern, and is built in; an operator's own files come on top.
 //
 // # Fields
 //
@@ -18,8 +18,12 @@
 //	target_group, target_uid, target_gid, home, shell
 //	tty, pwd, command, session_id, pam_service
 //	interface, crashed_process, crashed_pid, kernel_module
-//	program          the name of an sshd helper, see below
-//	ambiguous        the field that was left out because the line has two readings
+//	program          the name of a helper, where process is that of its daemon
+//	ambiguous        the field for which the line has two readings
+//	extract_defect   too_many_steps: the message was too intricate to read
+//
+// Other fields are named by the files themselves, which hold an example for
+// every pattern. ECS names of these fields are in package ecs.
 //
 // An event is one line: a "message repeated N times" line is one event with the
 // fields of the inner text, and its message stays as written.
@@ -31,10 +35,8 @@
 // # What an attacker can write
 //
 // A user name is chosen by the attacker and may read "x from 8.8.8.8 port 22
-// ssh2". Every address is therefore taken from the place where the program's
-// own format string puts it, counted from the end that the attacker does not
-// reach, and must be nothing but an address. Where a line has two readings, no
-// address is taken at all and the field ambiguous names what was left out.
+// ssh2". A pattern is therefore laid over the whole message, and where that can
+// be done in two ways no address is taken at all.
 //
 // A line by itself does not prove which program wrote it: any local user can
 // send syslog a line that claims to be sshd's. The journal knows the sender,

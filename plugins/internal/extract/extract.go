@@ -1,181 +1,175 @@
 package extract
 
 import (
-	"strings"
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
 
+	"github.com/ironpost/ironpost/plugins/internal/keyvalue"
+	"github.com/ironpost/ironpost/plugins/internal/pattern"
+	"github.com/ironpost/ironpost/plugins/internal/stamp"
+	"github.com/ironpost/ironpost/plugins/internal/weblog"
+	builtin "github.com/ironpost/ironpost/rules/extract"
+	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// kind is a family of programs whose messages are read by one function.
-type kind uint8
+// BundleName is the set of files that holds an operator's patterns.
+const BundleName = "extract"
 
-const (
-	kindNone kind = iota
-	kindSSH
-	kindSudo
-	kindSu
-	kindAccount
-	kindLogind
-	kindCron
-	kindKernel
-	kindPAM
-)
-
-// kindOf returns the family of a process name.
-func kindOf(process string) kind {
-	switch process {
-	case "sshd", "sshd-session", "sshd-auth":
-		return kindSSH
-	case "sudo":
-		return kindSudo
-	case "su", "su-l":
-		return kindSu
-	case "useradd", "adduser", "usermod", "userdel", "deluser", "groupadd", "addgroup",
-		"groupmod", "groupdel", "gpasswd", "passwd", "chpasswd", "chage", "newusers":
-		return kindAccount
-	case "systemd-logind":
-		return kindLogind
-	case "CRON", "cron", "crond", "crontab", "CROND", "/usr/sbin/cron":
-		return kindCron
-	case "kernel":
-		return kindKernel
-	}
-	if strings.HasSuffix(process, "(pam_unix)") {
-		return kindPAM
-	}
-	return kindNone
+// Bundle returns the declaration of the operator's files: those of the folder
+// rules/extract beside the configuration or the host.
+func Bundle() sdk.Bundle {
+	return sdk.Bundle{Name: BundleName, Paths: []string{"rules/extract"}, Suffixes: []string{".yaml", ".yml"}}
 }
 
-// Known reports whether the messages of a process are read by its name.
-func Known(process string) bool { return kindOf(process) != kindNone }
+var _ sdk.BundleLoader = (*Reader)(nil)
+
+// Reader reads messages by the patterns in force: at first those that are built
+// in. The zero value is ready; it is safe for concurrent use.
+type Reader struct {
+	set atomic.Pointer[pattern.Set]
+
+	values keyvalue.Reader
+
+	mu sync.Mutex
+	// good are the operator's files in force, by path.
+	good map[string]*pattern.File
+}
+
+// Set returns the patterns in force.
+func (r *Reader) Set() *pattern.Set {
+	if s := r.set.Load(); s != nil {
+		return s
+	}
+	r.set.CompareAndSwap(nil, builtIn().set)
+	return r.set.Load()
+}
 
 // Apply reads out.Process and out.Message and sets the fields that the message
-// holds. The values alias the message. A message that it does not know leaves
-// the event as it is. It is safe for concurrent use on different events and
-// allocates only for addresses that are not written in canonical form.
-func Apply(out *event.LogEvent) { apply(out, true) }
+// holds; see [pattern.Set.Apply].
+func (r *Reader) Apply(out *event.LogEvent) { r.Set().Apply(out) }
 
-// ApplyLocal is Apply for a sender that is known not to be root: it reads the
-// tools that users run, sudo, su and the account tools, and takes no address
-// from any message.
-func ApplyLocal(out *event.LogEvent) {
-	switch kindOf(out.Process) {
-	case kindSudo, kindSu, kindAccount:
-		apply(out, false)
+// Message reads the message of a record as whoever wrote it means it: what web
+// servers send, or who does not say who it is, as a line of an access or error log;
+// CEF and LEEF; else by the patterns of the program. The time in it is the more
+// exact one; ref completes it. It returns an error when the message begins as CEF
+// or LEEF and goes on otherwise.
+func (r *Reader) Message(ref *stamp.Reference, out *event.LogEvent) error {
+	switch m := out.Message; {
+	case m == "":
+		return nil
+	case (out.Process == "" || weblog.Process(out.Process)) && weblog.MayBe(m):
+		r.web(*ref, out)
+	case (m[0] == 'C' || m[0] == 'L') && keyvalue.Inside(m):
+		return r.keyed(*ref, out)
 	}
+	r.Set().Apply(out)
+	return nil
 }
 
-// apply reads the message; addresses says whether it may name a remote peer.
-func apply(out *event.LogEvent, addresses bool) {
-	m := out.Message
-	if strings.HasPrefix(m, "m") { // looked at first, because few messages do
-		m = repeated(out, m)
-	}
-	if m == "" {
-		return
-	}
-	kind := kindOf(out.Process)
-	if kind == kindSSH && out.Process != "sshd" {
-		// One name for the daemon and its helpers.
-		out.Set("program", out.Process)
-		out.Process = "sshd"
-	}
-	if text, service, ok := pamPrefix(m); ok {
-		pam(out, service, text, addresses)
-		return
-	}
-	switch kind {
-	case kindSSH:
-		sshd(out, m)
-	case kindSudo:
-		sudo(out, m)
-	case kindSu:
-		su(out, m)
-	case kindAccount:
-		account(out, m)
-	case kindLogind:
-		logind(out, m)
-	case kindCron:
-		cron(out, m)
-	case kindKernel:
-		kernel(out, m)
-	case kindPAM:
-		// Old PAM put its name into the tag: sshd(pam_unix)[1]:
-		pam(out, strings.TrimSuffix(out.Process, "(pam_unix)"), m, addresses)
-	}
+// web reads a line of a web server's log, if it is one; else it is the server's
+// own message. The reference is a copy, because it escapes.
+func (r *Reader) web(ref stamp.Reference, out *event.LogEvent) {
+	_ = weblog.Read(out.Message, &ref, out)
 }
 
-// repeated returns the inner text of "message repeated 5 times: [ text]", as
-// rsyslog writes it, and sets repeat_count; any other message as it is.
-func repeated(out *event.LogEvent, m string) string {
-	rest, ok := strings.CutPrefix(m, "message repeated ")
-	if !ok {
-		return m
-	}
-	count, inner, ok := strings.Cut(rest, " times: [")
-	if !ok || !isNumber(count, 9) || !strings.HasSuffix(inner, "]") {
-		return m
-	}
-	out.Set("repeat_count", count)
-	return strings.TrimSpace(inner[:len(inner)-1])
+// keyed reads CEF or LEEF.
+func (r *Reader) keyed(ref stamp.Reference, out *event.LogEvent) error {
+	return r.values.Read(out.Message, &ref, out)
 }
 
-// lastIndex is strings.LastIndex for texts that are rarely there more than once:
-// looking from the front uses the processor's wide registers, from the back not.
-func lastIndex(s, text string) int {
-	last := -1
-	for {
-		at := strings.Index(s[last+1:], text)
-		if at < 0 {
-			return last
+// ApplyLocal is Apply for a sender that is known not to be root; see
+// [pattern.Set.ApplyLocal].
+func (r *Reader) ApplyLocal(out *event.LogEvent) { r.Set().ApplyLocal(out) }
+
+// Known reports whether the messages of a process are read by its name.
+func (r *Reader) Known(process string) bool { return r.Set().Known(process) }
+
+// LoadBundle implements [sdk.BundleLoader]: it puts the operator's files into
+// force, before those that are built in. A file that is wrong, or of which an
+// example does not hold, is left out and named; what was in force of it before
+// stays.
+func (r *Reader) LoadBundle(_ context.Context, name string, files fs.FS, check bool) (sdk.BundleReport, error) {
+	if name != BundleName {
+		return sdk.BundleReport{}, fmt.Errorf("load bundle %q: this plugin knows the bundle %q alone", name, BundleName)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := loader{set: builtIn().set, kept: builtIn().files, good: map[string]*pattern.File{}}
+	own, problems := pattern.Load(files)
+	l.report.Files = len(own) + len(problems)
+	for _, f := range own {
+		l.report.Rules += f.Patterns()
+		if wrong := l.add(f); len(wrong) > 0 {
+			problems = append(problems, wrong...)
+			continue
 		}
-		last += 1 + at
+		l.report.Loaded += f.Patterns()
 	}
+	for _, p := range problems {
+		reason := p.Reason
+		if before := r.good[p.File]; before != nil && l.good[p.File] == nil && len(l.add(before)) == 0 {
+			reason += "; what was read before stays in force"
+		}
+		l.report.Rejected = append(l.report.Rejected, sdk.BundleProblem{File: p.File, Line: p.Line, Code: p.Code, Reason: reason})
+	}
+	if !check {
+		r.good = l.good
+		r.set.Store(l.set)
+	}
+	return l.report, nil
 }
 
-// isNumber reports whether s is 1 to most decimal digits.
-func isNumber(s string, most int) bool {
-	if s == "" || len(s) > most {
-		return false
-	}
-	for i := range len(s) {
-		if !isDigit(s[i]) {
-			return false
-		}
-	}
-	return true
+// loader puts files together, those of an operator first.
+type loader struct {
+	set    *pattern.Set
+	kept   []*pattern.File
+	good   map[string]*pattern.File
+	report sdk.BundleReport
 }
 
-// quoted returns the text between the quotes of "'NAME' REST" and REST. The
-// quote that ends the name is the first that a space or the end follows.
-func quoted(s string) (name, rest string, ok bool) {
-	if len(s) < 2 || s[0] != '\'' {
-		return "", "", false
+// add adds one file, unless it does not fit with the others or its examples do
+// not hold.
+func (l *loader) add(f *pattern.File) []*pattern.Problem {
+	files := slices.Concat([]*pattern.File{f}, l.kept)
+	set, problem := pattern.Compile(files...)
+	if problem != nil {
+		return []*pattern.Problem{problem}
 	}
-	for i := 1; i < len(s); i++ {
-		if s[i] == '\'' && (i+1 == len(s) || s[i+1] == ' ' || s[i+1] == ',') {
-			return s[1:i], strings.TrimPrefix(s[i+1:], " "), true
-		}
+	if wrong := set.Check(f, false); len(wrong) > 0 {
+		return wrong
 	}
-	return "", "", false
+	l.set, l.kept, l.good[f.Path] = set, files, f
+	return nil
 }
 
-// user sets a field to an account name, without the "(uid=N)" that PAM adds,
-// which becomes the field uidKey.
-func user(out *event.LogEvent, key, uidKey, name string) {
-	if last := len(name) - 1; last >= 0 && name[last] == ')' {
-		n := last
-		for n > 0 && isDigit(name[n-1]) {
-			n--
-		}
-		if head, ok := strings.CutSuffix(name[:n], "(uid="); ok && isNumber(name[n:last], 10) {
-			out.Set(uidKey, name[n:last])
-			name = head
-		}
-	}
-	if name != "" {
-		out.Set(key, name)
-	}
+type builtInPatterns struct {
+	files []*pattern.File
+	set   *pattern.Set
 }
 
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+// builtIn compiles the patterns that are built in, once and when they are first
+// needed. They are right: the tests hold every file to its own examples.
+var builtIn = sync.OnceValue(func() builtInPatterns {
+	files, problems := pattern.Load(builtin.Files)
+	set, problem := pattern.Compile(files...)
+	if len(problems) > 0 || problem != nil {
+		panic(fmt.Sprintf("the patterns that are built in: %v %v", problems, problem))
+	}
+	return builtInPatterns{files, set}
+})
+
+// Address returns an address in canonical form; see [pattern.Address].
+func Address(text string) (string, bool) { return pattern.Address(text) }
+
+// Fields returns the fields that Message and Apply can set with the patterns that are
+// built in, but for those of CEF and LEEF, and those named, for [sdk.Plugin.Fields].
+func Fields(others ...string) []string {
+	out := slices.Concat(pattern.Fields(builtIn().files...), weblog.Fields(), others)
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -25,6 +25,10 @@
 // by size. What cannot be read as a time stays a field. The level stays a field
 // too, but for PRIORITY.
 //
+// The message is read by package extract; where it names no program, as the output
+// of a container does, a line of a web server's log is told by its form. json_defect
+// is bad_cef_or_leef where a message begins as one of these and goes on otherwise.
+//
 // src_ip and dst_ip at the top level become canonical; a value that is no
 // address goes to src_ip_text and dst_ip_text instead.
 //

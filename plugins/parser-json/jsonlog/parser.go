@@ -39,6 +39,9 @@ var (
 // Parser parses records. The zero value is ready; it is safe for concurrent
 // use.
 type Parser struct {
+	// Patterns read the messages; the zero value has those that are built in.
+	Patterns extract.Reader
+
 	zones stamp.Zones
 	names intern.Table
 }
@@ -63,11 +66,13 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	}
 	switch sender {
 	case senderTrusted:
-		extract.Apply(out)
+		if p.Patterns.Message(&ref, out) != nil {
+			out.Set("json_defect", "bad_cef_or_leef")
+		}
 	case senderTool:
-		extract.ApplyLocal(out)
+		p.Patterns.ApplyLocal(out)
 	case senderUnverified:
-		if extract.Known(out.Process) {
+		if p.Patterns.Known(out.Process) {
 			out.Set("sender_verified", "false")
 		}
 	}

@@ -53,6 +53,11 @@ func TestParse(t *testing.T) {
 		{"blanks", " \t{ \"a\" : 1 , \"b\" : [ ] , \"c\" : { } }\r\n", event.LogEvent{Fields: fields("a", "1")}},
 		{"nested", `{"a":{"b":{"c":1}},"d":{"e":"x"}}`, event.LogEvent{Fields: fields("a.b.c", "1", "d.e", "x")}},
 		{"array of scalars", `{"a":[1,"x",true,null]}`, event.LogEvent{Fields: fields("a", "1,x,true")}},
+		{
+			"output of a web server in a container", `{"container_name":"shop","time":"2023-11-14T22:13:21Z","log":"192.0.2.7 - - [14/Nov/2023:22:13:20 +0000] \"GET /x HTTP/1.1\" 404 1"}`,
+			event.LogEvent{Time: at, Message: "GET /x HTTP/1.1", Fields: fields("container_name", "shop", "src_ip", "192.0.2.7", "event_action", "http_request",
+				"http.request.method", "GET", "http.version", "1.1", "url.original", "/x", "url.path", "/x", "http.response.status_code", "404", "http.response.body.bytes", "1")},
+		},
 		{"array of one", `{"a":["x"]}`, event.LogEvent{Fields: fields("a", "x")}},
 		{"array of objects", `{"a":[{"b":1},2,{"b":3},[4,5]]}`, event.LogEvent{Fields: fields("a.0.b", "1", "a", "2", "a.2.b", "3", "a.3", "4,5")}},
 		{"the last of a key counts", `{"a":1,"a":2,"message":"x","message":"y"}`, event.LogEvent{Message: "y", Fields: fields("a", "2")}},

@@ -20,11 +20,12 @@
 //   - Severity from PRI, and the field facility.
 //   - msgid; procid where the process id is not a number; sd.<id>.<param> for
 //     structured data, of which a repeated parameter keeps the last value.
-//   - The fields of package extract.
+//   - The fields of package extract; those of package weblog for what nginx and
+//     Apache send, those of package keyvalue for CEF and LEEF.
 //   - syslog_defect, where a record claims to be RFC 5424 and part of it is not:
 //     bad_header (read as RFC 3164 instead), bad_timestamp (no time taken),
 //     bad_structured_data (it stays in the message), too_many_params (those past
-//     MaxParams are dropped).
+//     MaxParams are dropped), bad_cef_or_leef (the message stays as it is).
 //
 // Package-level errors say why a record is refused.
 package syslog

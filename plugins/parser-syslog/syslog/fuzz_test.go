@@ -9,6 +9,8 @@ import (
 
 	rfc5424 "github.com/leodido/go-syslog/v4/rfc5424"
 
+	"github.com/ironpost/ironpost/plugins/internal/keyvalue"
+	"github.com/ironpost/ironpost/plugins/internal/weblog"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -19,6 +21,7 @@ var seeds = []string{
 	"<34>Oct 11 22:14:15 mymachine su: 'su root' failed", "<13>Feb  5 17:32:18 10.0.0.99 Use the BFG!", "<999>x", "<13>", "<",
 	"Dec 10 0000 06:55:46 h app[1]: m", "2024-12-10T06:55:46.5+01:00 h sudo: root : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls",
 	"Dec 10 06:55:46 h -- root[2421]: ROOT", "Dec 10 06:55:46 h syslogd 1.4.1: restart.", "app[7]: m", "\x00", "\xff\xfe", "a:", "[", "Dec 10 06:55:46 [",
+	`<14>1 - h nginx - - - 192.0.2.7 - - [08/Jul/2024:11:07:08 +0200] "GET /x HTTP/1.1" 200 5`, "<14>1 - h - - - - CEF:0|a|b|c|d|e|1|msg=a\\=b", "<13>LEEF:1.0|a|b|c|d|src=192.0.2.7",
 }
 
 func FuzzParse(f *testing.F) {
@@ -51,7 +54,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("field %s is not valid UTF-8: %q", field.Key, field.Value)
 			}
 		}
-		if !strings.Contains(string(line), out.Message) {
+		if _, cef := out.Get("observer.vendor"); !cef && !strings.Contains(string(line), out.Message) {
 			t.Fatalf("message %q is not part of the record", out.Message)
 		}
 	})
@@ -93,6 +96,9 @@ func compareStrict(t *testing.T, line []byte) bool {
 	}
 	if want.Timestamp != nil && (want.Timestamp.Year() < 1971 || want.Timestamp.Year() > 2260) {
 		return false // out of the range that events hold
+	}
+	if m := want.Message; m != nil && (keyvalue.Inside(trim(*m)) || weblog.MayBe(trim(*m))) {
+		return false // what such a message says is read out of it
 	}
 	got, err := parse(string(line))
 	if err != nil {

@@ -32,11 +32,15 @@ const (
 	defectTimestamp = "bad_timestamp"
 	defectData      = "bad_structured_data"
 	defectParams    = "too_many_params"
+	defectValues    = "bad_cef_or_leef"
 )
 
 // Parser parses records. The zero value is ready; it is safe for concurrent
 // use.
 type Parser struct {
+	// Patterns read the messages; the zero value has those that are built in.
+	Patterns extract.Reader
+
 	zones stamp.Zones
 	names intern.Table
 }
@@ -59,7 +63,7 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 		if !legacy(s, &ref, out) && !tagged(s, out) {
 			return ErrNoHeader
 		}
-		extract.Apply(out)
+		p.message(&ref, out)
 		return nil
 	}
 	pri, n := readPRI(s)
@@ -81,8 +85,15 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	} else if s = trim(s); !legacy(s, &ref, out) {
 		bare(s, out)
 	}
-	extract.Apply(out)
+	p.message(&ref, out)
 	return nil
+}
+
+// message reads the message.
+func (p *Parser) message(ref *stamp.Reference, out *event.LogEvent) {
+	if p.Patterns.Message(ref, out) != nil {
+		out.Set("syslog_defect", defectValues)
+	}
 }
 
 // readPRI reads "<N>" and returns N and its length, 0 when it is not valid.

@@ -146,6 +146,18 @@ func TestParse(t *testing.T) {
 			Time: dec10, Flags: inferred, Host: "h", Process: "CRON", PID: 1, Message: "(root) CMD (run-parts /etc/cron.hourly)",
 			Fields: fields("event_action", "cron_command", "command", "run-parts /etc/cron.hourly", "user", "root"),
 		}},
+		{"access log of nginx", `Jul  8 11:07:07 h nginx[2869]: 192.0.2.7 - - [08/Jul/2024:11:07:08 +0200] "GET /x HTTP/1.1" 200 5 "-" "curl"`, event.LogEvent{
+			Time: utc(2024, 7, 8, 9, 7, 8, 0), Flags: inferred, Host: "h", Process: "nginx", PID: 2869, Message: "GET /x HTTP/1.1",
+			Fields: fields("src_ip", "192.0.2.7", "event_action", "http_request", "http.request.method", "GET", "http.version", "1.1", "url.original", "/x",
+				"url.path", "/x", "http.response.status_code", "200", "http.response.body.bytes", "5", "user_agent.original", "curl"),
+		}},
+		{"cef", "<13>Dec 10 06:55:46 h CEF:0|a|b|c|d|name|8|src=192.0.2.7 msg=text", event.LogEvent{
+			Time: dec10, Flags: inferred, Severity: event.SeverityHigh, Host: "h", Message: "text", Fields: fields("facility", "user",
+				"observer.vendor", "a", "observer.product", "b", "observer.version", "c", "event.code", "d", "src_ip", "192.0.2.7", "event.name", "name"),
+		}},
+		{"cef that is none", "<13>Dec 10 06:55:46 h CEF:0|a|b", event.LogEvent{
+			Time: dec10, Flags: inferred, Severity: event.SeverityLow, Host: "h", Message: "CEF:0|a|b", Fields: fields("facility", "user", "syslog_defect", "bad_cef_or_leef"),
+		}},
 		{"brackets in the message", "Dec 10 06:55:46 h the [x]: y", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Message: "the [x]: y"}},
 		{"url in the message", "Dec 10 06:55:46 h http://x/y is down", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Message: "http://x/y is down"}},
 		{"line end and blanks", "Dec 10 06:55:46 h app: m \t\r\n", event.LogEvent{Time: dec10, Flags: inferred, Host: "h", Process: "app", Message: "m"}},
@@ -161,7 +173,8 @@ func TestParse(t *testing.T) {
 			if err != nil {
 				t.Fatalf("parse %q: %v", tc.line, err)
 			}
-			if diff := cmp.Diff(tc.want, got, cmpopts.EquateEmpty()); diff != "" {
+			byKey := cmpopts.SortSlices(func(a, b event.Field) int { return strings.Compare(a.Key, b.Key) })
+			if diff := cmp.Diff(tc.want, got, cmpopts.EquateEmpty(), byKey); diff != "" {
 				t.Errorf("parse %q (-want +got):\n%s", tc.line, diff)
 			}
 		})

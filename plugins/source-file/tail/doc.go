@@ -19,7 +19,12 @@
 // offset are all what they were. The inode alone proves nothing (file systems
 // hand it out again), the fingerprint alone neither (logs often begin alike).
 // The device only decides between files that are otherwise equal, since its
-// number may change with a reboot. No offset advances but through Emit.
+// number may change with a reboot. No offset advances but through Emit. Where the
+// file of the checkpoint is gone, the lines behind it, which may have been emitted,
+// cannot come again: what is read instead leaves their numbers out, so that no sink
+// takes it for them. Before the first line of a file whose predecessor is gone (deleted,
+// or truncated without a copy) is emitted, its beginning is made the stored position,
+// which takes a quarter of a second, and five seconds at the most.
 //
 // # Rotation by renaming
 //
@@ -30,7 +35,21 @@
 // until nothing was added for five minutes, and its late lines are emitted when
 // they come. After a restart the file is found again among the files of the
 // directory, and files that were rotated in the meantime are read in their
-// order (path.1, path-20260131, app-2026-01-31.log; uncompressed).
+// order (path.1, path.2.gz, path-20260131, app-2026-01-31.log).
+//
+// # Compressed files
+//
+// A rotated file that gzip compressed is the same file: its content is compared,
+// not its inode. It is never read twice, and what was unread when it was
+// compressed is read from it, also after a restart in its middle. One that is
+// still being compressed is waited for. One that ends in the middle and was not
+// changed for a minute, or cannot be decompressed, is read as far as it goes and
+// counted (gzip_damaged). A pattern that ends with .gz follows compressed files
+// as streams of their own, each read once. Files compressed in another way are
+// not read; rotate with delaycompress then.
+//
+// A symbolic link that led to one dated file (app-20260131.log) and now leads to
+// a later one went through those of the days between; they are read in order.
 //
 // # Rotation by copying and truncating
 //
@@ -53,9 +72,19 @@
 // of 512 NUL bytes or more at the beginning of a line (a hole that a writer
 // without O_APPEND leaves behind after truncation) is skipped and counted.
 //
+// # Records of several lines
+//
+// With an expression in Config.Multiline a record begins with a line that
+// matches, and goes on to the next such line. The last one is emitted when
+// nothing was added to the file for multiline_timeout; a line that comes later
+// begins a record of its own. A record is at most event.MaxRecord long: the line
+// that would make it longer begins another one (multiline_split). What was not
+// emitted as a record has no position: it is put together anew after a restart.
+//
 // # Bounds
 //
 // At most max_files paths are followed; the rest is counted and named in the
 // health. Each has a goroutine of its own, so a stream that the host holds up
-// holds up no other, and a buffer of 128 KiB only while it reads.
+// holds up no other, and a buffer of 128 KiB only while it reads; with another 160
+// KiB while it reads a compressed file.
 package tail

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -129,7 +130,7 @@ func endure(t *testing.T, blind bool) {
 }
 
 // produce writes the numbers 1 to total; about every 5,000 lines it rotates,
-// keeping 400 old files, in one of the two ways.
+// keeping 400 old files, in one of the two ways, and compresses half of them.
 func produce(path string, total int, rng *rand.Rand, rotations *atomic.Int64) error {
 	open := func() (*os.File, *bufio.Writer, error) {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
@@ -139,10 +140,17 @@ func produce(path string, total int, rng *rand.Rand, rotations *atomic.Int64) er
 		return f, bufio.NewWriterSize(f, 1+rng.IntN(8<<10)), nil
 	}
 	shift := func() error {
+		if rng.IntN(2) == 0 { // the newest old file has no writer any more
+			if out, err := exec.Command("gzip", path+".1").CombinedOutput(); err != nil && rotations.Load() > 1 {
+				return fmt.Errorf("gzip: %w: %s", err, out)
+			}
+		}
 		for i := 400; i > 0; i-- {
-			err := os.Rename(fmt.Sprintf("%s.%d", path, i), fmt.Sprintf("%s.%d", path, i+1))
-			if err != nil && !os.IsNotExist(err) {
-				return err
+			for _, suffix := range []string{"", ".gz"} {
+				err := os.Rename(fmt.Sprintf("%s.%d%s", path, i, suffix), fmt.Sprintf("%s.%d%s", path, i+1, suffix))
+				if err != nil && !os.IsNotExist(err) {
+					return err
+				}
 			}
 		}
 		return nil

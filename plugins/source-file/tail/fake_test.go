@@ -174,12 +174,24 @@ func (s *fakeStream) Emit(ctx context.Context, line, checkpoint []byte) error {
 
 func (s *fakeStream) TryEmit([]byte) error        { return errors.New("a file can wait") }
 func (s *fakeStream) Flush(context.Context) error { return nil }
-func (s *fakeStream) Durable() []byte             { return s.Resume() }
-func (s *fakeStream) Close() error                { return nil }
+
+// Durable says that everything is safe at once; what a restart gets is settled.
+func (s *fakeStream) Durable() []byte {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	return slices.Clone(s.e.checkpoint)
+}
+
+func (s *fakeStream) Close() error { return nil }
 func (s *fakeStream) Mark(_ context.Context, checkpoint []byte) error {
 	s.l.mu.Lock()
 	defer s.l.mu.Unlock()
 	s.e.checkpoint = append(s.e.checkpoint[:0], checkpoint...)
+	return nil
+}
+
+func (s *fakeStream) Renumber(context.Context) error {
+	s.l.count("renumbered", 1)
 	return nil
 }
 

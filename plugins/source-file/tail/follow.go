@@ -39,7 +39,7 @@ func (f *follower) readCurrent(ctx context.Context, buf []byte) (more bool, wait
 	g := f.segments[last]
 	err = f.drain(ctx, last, buf)
 	if errors.Is(err, errTruncated) {
-		return true, 0, f.truncated(g, buf)
+		return true, 0, f.truncated(ctx, g, buf)
 	}
 	if err != nil {
 		return false, 0, err
@@ -50,12 +50,30 @@ func (f *follower) readCurrent(ctx context.Context, buf []byte) (more bool, wait
 	}
 	if named {
 		// Truncation while it was being read shows as a file that is too short.
-		if info, err := g.file.Stat(); err == nil && info.Size() < g.mark.offset {
+		if size, err := g.size(); err == nil && size < g.mark.offset {
 			return true, 0, nil
 		}
-		return false, time.Hour, nil
+		wait, err := f.expire(ctx, last, buf)
+		return false, wait, err
 	}
 	return f.moveOn(ctx, last, buf)
+}
+
+// expire emits what there is of a record of several lines when nothing was added
+// to it for multiline_timeout, and returns when to look again.
+func (f *follower) expire(ctx context.Context, i int, buf []byte) (time.Duration, error) {
+	g := f.segments[i]
+	if g.lines == 0 || g.starts == nil {
+		return time.Hour, nil
+	}
+	if rest := f.source.config.MultilineTimeout - time.Since(g.changed); rest > 0 {
+		return rest, nil
+	}
+	err := g.flushLines(buf, f.emitter(ctx, i))
+	if errors.Is(err, errTruncated) {
+		return 0, nil // the next look finds out
+	}
+	return time.Hour, err
 }
 
 // moveOn begins the successor of the current file, which the path does not name
@@ -66,7 +84,13 @@ func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool,
 	if err != nil {
 		return false, 0, fmt.Errorf("stat %s: %w", f.path, err)
 	}
-	next, err := f.follow(g.id(), info.ModTime(), buf)
+	if g.gz != nil {
+		finished, err := f.finished(g)
+		if err != nil || !finished {
+			return false, lateInterval, err
+		}
+	}
+	next, err := f.follow(g, info.ModTime(), buf)
 	if err != nil {
 		return false, 0, err
 	}
@@ -91,7 +115,7 @@ func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool,
 		}
 	}()
 	if err := f.drain(ctx, last, buf); errors.Is(err, errTruncated) {
-		return true, 0, f.truncated(g, buf)
+		return true, 0, f.truncated(ctx, g, buf)
 	} else if err != nil {
 		return false, 0, err
 	}
@@ -105,16 +129,37 @@ func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool,
 	}
 	keep = true
 	f.push(next)
+	if links(info) == 0 {
+		return true, 0, f.settle(ctx, next)
+	}
 	return true, 0, nil
 }
 
-// follow opens the first file that came after the file id, which was last
-// written at until; nil when there is none that holds data. It returns errMoving
-// when a rotation is under way.
-func (f *follower) follow(id identity, until time.Time, buf []byte) (*segment, error) {
+// finished reports whether a compressed file was read to its end, and counts
+// one that cannot be.
+func (f *follower) finished(g *segment) (bool, error) {
+	finished, damaged, err := g.gz.state()
+	if damaged && !g.gz.reported {
+		g.gz.reported = true
+		f.source.count("gzip_damaged", 1)
+		f.source.log.Warn("a compressed file is damaged; what follows in it is lost", "path", f.path, "offset", g.mark.offset)
+	}
+	return finished, err
+}
+
+// follow opens the first file that came after last, which was written last at
+// until; nil when there is none that holds data. last is nil when it was not
+// found. It returns errMoving when a rotation is under way.
+func (f *follower) follow(last *segment, until time.Time, buf []byte) (*segment, error) {
 	s, err := survey(f.path)
 	if err != nil {
 		return nil, err
+	}
+	var id identity
+	if last != nil {
+		if id, err = f.twins.find(&s, last, buf); err != nil {
+			return nil, err
+		}
 	}
 	g, err := f.successor(&s, id, until, buf)
 	if err != nil || g == nil {
@@ -141,6 +186,13 @@ func (f *follower) successor(s *snapshot, id identity, until time.Time, buf []by
 		if b.size == 0 || f.holds(b.id) {
 			continue
 		}
+		if b.compressed {
+			g, err := f.unpack(b, buf)
+			if g == nil && err == nil {
+				continue // it holds nothing
+			}
+			return g, err
+		}
 		if g := original(s, b, f.path, buf); g != nil {
 			return g, nil
 		}
@@ -150,19 +202,47 @@ func (f *follower) successor(s *snapshot, id identity, until time.Time, buf []by
 	if path == f.path && s.current == nil {
 		return nil, nil
 	}
-	file, info, err := openFile(path)
+	g, _, err := openSegment(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errMoving
 	}
 	if err != nil {
 		return nil, err
 	}
-	g := newSegment(file, identify(info))
 	if err := g.check(buf); err != nil {
 		g.close()
 		return nil, err
 	}
 	return g, nil
+}
+
+// unpack opens a compressed file that nothing was read from; nil when it holds
+// nothing. It returns errUnfinished when nothing of it can be decompressed yet.
+func (f *follower) unpack(b sibling, buf []byte) (*segment, error) {
+	g, _, err := openSegment(b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errMoving
+	}
+	if err != nil {
+		return nil, err
+	}
+	if g.id() != b.id {
+		g.close()
+		return nil, errMoving
+	}
+	if err := g.check(buf); err != nil {
+		g.close()
+		return nil, err
+	}
+	if g.mark.headLen > 0 {
+		return g, nil
+	}
+	defer g.close()
+	finished, err := f.finished(g)
+	if err == nil && !finished {
+		err = errUnfinished
+	}
+	return nil, err
 }
 
 // holds reports whether the file is open already.
@@ -177,7 +257,7 @@ func (f *follower) holds(id identity) bool {
 
 // truncated goes on with a file whose content was taken away: in the copy, if
 // there is one, else at its beginning.
-func (f *follower) truncated(g *segment, buf []byte) error {
+func (f *follower) truncated(ctx context.Context, g *segment, buf []byte) error {
 	last := len(f.segments) - 1
 	c, err := findCopy(f.path, &g.mark, g.id(), buf)
 	if err != nil {
@@ -192,10 +272,12 @@ func (f *follower) truncated(g *segment, buf []byte) error {
 	}
 	f.source.count("truncated", 1)
 	g.restart()
-	if err := g.check(buf); err != nil && !errors.Is(err, errTruncated) {
+	if err := g.check(buf); errors.Is(err, errTruncated) {
+		return nil
+	} else if err != nil {
 		return err
 	}
-	return nil
+	return f.settle(ctx, g)
 }
 
 // drain emits the complete lines of file i, to its end.
@@ -204,12 +286,16 @@ func (f *follower) drain(ctx context.Context, i int, buf []byte) error {
 	if err := g.check(buf); err != nil {
 		return err
 	}
-	info, err := g.file.Stat()
+	size, err := g.size()
 	if err != nil {
-		return fmt.Errorf("stat %s: %w", f.path, err)
+		return fmt.Errorf("%s: %w", f.path, err)
 	}
-	if info.Size() == g.mark.offset {
-		g.pending = 0
+	if size == g.mark.offset {
+		g.pending, g.lines = 0, 0
+		if g.gz != nil {
+			g.gz.release()
+			return nil
+		}
 		return g.compare(buf)
 	}
 	if i == len(f.segments)-1 {
@@ -220,7 +306,12 @@ func (f *follower) drain(ctx context.Context, i int, buf []byte) error {
 	if f.stream == nil {
 		return nil
 	}
+	g.starts = f.starts
 	err = g.read(ctx, buf, f.emitter(ctx, i))
+	if g.splits > 0 {
+		f.source.count("multiline_split", g.splits)
+		g.splits = 0
+	}
 	if g.nuls > 0 {
 		f.source.count("nul_bytes_skipped", g.nuls)
 		g.nuls = 0

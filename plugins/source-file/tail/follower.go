@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"time"
 
@@ -59,6 +60,9 @@ type follower struct {
 	position position
 	// since is when nothing was left to follow; zero while there is.
 	since time.Time
+	// starts tells the first line of a record; nil when every line is one.
+	starts *regexp.Regexp
+	twins  twins
 	// gone is set when the file of the checkpoint was not found: when it was
 	// last read.
 	gone time.Time
@@ -87,6 +91,8 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		case errors.Is(err, errMoving):
 			wait = movingInterval
+		case errors.Is(err, errUnfinished):
+			wait = lateInterval
 		case err != nil:
 			if failed, ok := errors.AsType[*emitError](err); ok {
 				return fmt.Errorf("emit records of %s: %w", f.path, failed.err)
@@ -170,7 +176,7 @@ func (f *follower) finish() error {
 // path names. It leaves segments empty when there is nothing to read yet.
 func (f *follower) begin(ctx context.Context, buf []byte) error {
 	if f.stored {
-		if err := f.resume(buf); err != nil {
+		if err := f.resume(ctx, buf); err != nil {
 			return err
 		}
 		f.stored = false
@@ -179,15 +185,15 @@ func (f *follower) begin(ctx context.Context, buf []byte) error {
 		}
 	}
 	if !f.gone.IsZero() {
-		g, err := f.follow(identity{}, f.gone, buf)
+		g, err := f.follow(nil, f.gone, buf)
 		if err != nil || g == nil {
 			return err
 		}
 		f.gone = time.Time{}
 		f.push(g)
-		return nil
+		return f.settle(ctx, g)
 	}
-	file, info, err := openFile(f.path)
+	g, info, err := openSegment(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f.origin = fromBeginning
 		return nil
@@ -195,7 +201,6 @@ func (f *follower) begin(ctx context.Context, buf []byte) error {
 	if err != nil {
 		return err
 	}
-	g := newSegment(file, identify(info))
 	if !f.source.claim(g.id(), f) {
 		g.close()
 		return nil
@@ -225,9 +230,16 @@ func (f *follower) place(ctx context.Context, g *segment, size int64, buf []byte
 	if origin == fromBeginning || size == 0 {
 		return nil
 	}
+	if g.gz != nil {
+		whole, err := g.gz.size()
+		if err != nil {
+			return err
+		}
+		size = whole
+	}
 	// An unfinished last line will be emitted whole.
 	from := max(0, size-int64(len(buf)))
-	n, err := g.file.ReadAt(buf[:size-from], from)
+	n, err := g.readAt(buf[:size-from], from)
 	if int64(n) < size-from {
 		return fmt.Errorf("read the end: %w", err)
 	}
@@ -257,7 +269,7 @@ func (f *follower) bookmark(ctx context.Context, g *segment) error {
 }
 
 // resume opens the stream and finds the files of its checkpoint.
-func (f *follower) resume(buf []byte) error {
+func (f *follower) resume(ctx context.Context, buf []byte) error {
 	if err := f.openAs(f.source.guess(f.path)); err != nil {
 		return err
 	}
@@ -270,7 +282,7 @@ func (f *follower) resume(buf []byte) error {
 	if err != nil {
 		f.source.count("checkpoint_invalid", 1)
 		f.source.log.Warn("the stored position cannot be read; the file is read from its beginning", "path", f.path, "error", err)
-		return nil
+		return f.renumber(ctx)
 	}
 	for i := range marks {
 		m := &marks[i]
@@ -294,6 +306,57 @@ func (f *follower) resume(buf []byte) error {
 		f.source.log.Warn("the file that was being read is gone; what was unread in it is lost", "path", f.path, "offset", m.offset)
 		f.gone = time.Unix(m.seen, 0)
 		f.closeAll()
+		return f.renumber(ctx)
+	}
+	return nil
+}
+
+// renumber keeps what is read next from getting the numbers of records behind the
+// stored position, which were emitted, and cannot be read again.
+func (f *follower) renumber(ctx context.Context) error {
+	s, ok := f.stream.(sdk.Renumberer)
+	if !ok {
+		return nil
+	}
+	if err := s.Renumber(ctx); err != nil {
+		return &emitError{err}
+	}
+	return nil
+}
+
+// Bounds of the wait in settle.
+const (
+	settleMost = 5 * time.Second
+	// settleCommit is longer than the host takes to store what became durable.
+	settleCommit = 250 * time.Millisecond
+	settleLook   = 20 * time.Millisecond
+)
+
+// settle stores the position at the beginning of the current file before anything
+// of it is emitted, where the file before it cannot be found again: a restart at a
+// position in that one could not tell which lines of this one have their numbers
+// already. It goes on after settleMost at the latest.
+func (f *follower) settle(ctx context.Context, g *segment) error {
+	if err := f.open(g); err != nil || f.stream == nil {
+		return err
+	}
+	g.mark.seen = time.Now().Unix()
+	f.position.set(f.segments)
+	if err := f.stream.Mark(ctx, f.position.buf); err != nil {
+		return &emitError{err}
+	}
+	look := time.NewTicker(settleLook)
+	defer look.Stop()
+	until := time.Now().Add(settleMost)
+	for durable := false; time.Now().Before(until); {
+		if !durable && bytes.Equal(f.stream.Durable(), f.position.buf) {
+			durable, until = true, time.Now().Add(settleCommit)
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	return nil
 }

@@ -80,6 +80,11 @@ func TestRestart(t *testing.T) {
 			config.Start = "end" // a stored position wins
 			l.run(t, config)
 			l.wantLines(t, path, c.want...)
+			// What cannot come again must not leave its numbers to other lines.
+			gone := c.want[0] != "3"
+			if got := l.counted("renumbered"); (got == 1) != gone {
+				t.Errorf("renumbered %d times, want it only when the file is gone: %v", got, gone)
+			}
 		})
 	}
 }

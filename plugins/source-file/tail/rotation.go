@@ -42,8 +42,10 @@ func (o order) newer(p order) int {
 
 // parseRotated splits the name that a rotator gave to a file: "auth.log.1",
 // "auth.log-20260131", "auth.log.2026-01-31", "auth-20260131.log" all belong to
-// "auth.log". Compressed files belong to none.
+// "auth.log". So does "auth.log.2.gz"; files that were compressed in another way
+// belong to none.
 func parseRotated(name string) (base string, o order, ok bool) {
+	name = strings.TrimSuffix(name, ".gz")
 	if base, o, ok = cutStamp(name); ok {
 		return base, o, true
 	}
@@ -95,6 +97,8 @@ type sibling struct {
 	id    identity
 	size  int64
 	mtime time.Time
+	// compressed says that size is not that of the content.
+	compressed bool
 }
 
 // snapshot is what a directory holds for one path at one moment.
@@ -153,9 +157,15 @@ func look(path string) (snapshot, error) {
 	}
 	for _, p := range places(path) {
 		base := filepath.Base(p)
+		// A link may lead to a dated file, and from one to the next: the files of
+		// earlier dates are what it led to before.
+		var newest *order
+		if target, o, ok := parseRotated(base); ok && p != path {
+			base, newest = target, &o
+		}
 		err := eachFile(filepath.Dir(p), func(name string) {
 			rotated, o, ok := parseRotated(name)
-			if !ok || rotated != base {
+			if !ok || rotated != base || newest != nil && o.newer(*newest) >= 0 {
 				return
 			}
 			file := filepath.Join(filepath.Dir(p), name)
@@ -167,7 +177,7 @@ func look(path string) (snapshot, error) {
 			if s.current != nil && id == identify(s.current) {
 				return
 			}
-			s.siblings = append(s.siblings, sibling{file, o, id, info.Size(), info.ModTime()})
+			s.siblings = append(s.siblings, sibling{file, o, id, info.Size(), info.ModTime(), isGzip(name)})
 		})
 		// Without leave to list the directory the path alone is followed.
 		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
@@ -175,6 +185,14 @@ func look(path string) (snapshot, error) {
 		}
 	}
 	slices.SortFunc(s.siblings, func(a, b sibling) int { return cmp.Compare(a.path, b.path) })
+	// Beside a file that is being compressed its copy is of no use.
+	plain := make(map[string]bool, len(s.siblings))
+	for _, b := range s.siblings {
+		plain[b.path] = true
+	}
+	s.siblings = slices.DeleteFunc(s.siblings, func(b sibling) bool {
+		return b.compressed && plain[strings.TrimSuffix(b.path, ".gz")]
+	})
 	return s, nil
 }
 
@@ -306,12 +324,11 @@ func inodes(dir string) map[string]uint64 {
 
 // openSame opens path when it is the file that m describes.
 func openSame(path string, m *mark, buf []byte) *segment {
-	f, info, err := openFile(path)
+	g, _, err := openSegment(path)
 	if err != nil {
 		return nil
 	}
-	id := identify(info)
-	g := newSegment(f, id)
+	id := g.id()
 	if id.inode != m.inode || (m.headLen == 0 && id.device != m.device) || g.adopt(m, buf) != nil {
 		g.close()
 		return nil
@@ -338,20 +355,30 @@ func findCopy(path string, m *mark, not identity, buf []byte) (*segment, error) 
 		return b.mtime.Compare(a.mtime)
 	})
 	for _, b := range s.siblings {
-		if b.id == not || b.size < m.offset {
+		if b.id == not || (b.size < m.offset && !b.compressed) {
 			continue
 		}
-		f, info, err := openFile(b.path)
+		g, _, err := openSegment(b.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, errMoving
 		}
 		if err != nil {
 			continue
 		}
-		g := newSegment(f, identify(info))
 		if g.id() != b.id {
 			g.close()
 			return nil, errMoving
+		}
+		if b.compressed {
+			same, err := g.continues(m, buf)
+			if same {
+				return g, nil
+			}
+			g.close()
+			if err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if g.adopt(m, buf) == nil {
 			return g, nil

@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -32,6 +33,8 @@ var errTruncated = errors.New("the file was truncated or rewritten")
 // segment is one open file of a stream. One goroutine uses it.
 type segment struct {
 	file *os.File
+	// gz decompresses the file; nil when it is not compressed.
+	gz   *gzipped
 	mark mark
 	// format is what the first bytes say; "" when it is not known yet.
 	format string
@@ -48,11 +51,58 @@ type segment struct {
 	changed time.Time
 	// nuls counts the bytes skipped in holes since it was last taken.
 	nuls uint64
+	// starts tells the first line of a record from those that continue it; nil
+	// when every line is a record. lines is how much of pending are whole lines,
+	// and splits counts records that were too long to stay in one.
+	starts *regexp.Regexp
+	lines  int
+	splits uint64
 }
 
 // newSegment takes over file, at offset 0.
 func newSegment(file *os.File, id identity) *segment {
 	return &segment{file: file, mark: mark{device: id.device, inode: id.inode}, changed: time.Now()}
+}
+
+// openSegment opens a file, decompressed where its name says that it is
+// compressed. The error names the path.
+func openSegment(path string) (*segment, os.FileInfo, error) {
+	file, info, err := openFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	g := newSegment(file, identify(info))
+	if isGzip(path) {
+		g.gz = &gzipped{file: file}
+	}
+	return g, info, nil
+}
+
+// readAt reads content at an offset, as io.ReaderAt does.
+func (g *segment) readAt(p []byte, offset int64) (int, error) {
+	if g.gz != nil {
+		return g.gz.ReadAt(p, offset)
+	}
+	return g.file.ReadAt(p, offset)
+}
+
+// size returns the size of the content. Of a compressed file that was not read
+// to its end it is one more than what was read: there may be more.
+func (g *segment) size() (int64, error) {
+	if g.gz != nil {
+		if err := g.gz.refresh(); err != nil {
+			return 0, err
+		}
+		if g.gz.at == 0 {
+			return g.mark.offset + 1, nil
+		}
+		return g.gz.length, nil
+	}
+	info, err := g.file.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("stat: %w", err)
+	}
+	return info.Size(), nil
 }
 
 func (g *segment) id() identity { return identity{g.mark.device, g.mark.inode} }
@@ -62,13 +112,13 @@ func (g *segment) close() { _ = g.file.Close() }
 // restart forgets the content: the file begins anew.
 func (g *segment) restart() {
 	g.mark.offset, g.mark.leadLen, g.mark.lead, g.mark.headLen, g.mark.head = 0, 0, 0, 0, 0
-	g.mark.skipping, g.inHole, g.pending, g.format = false, false, 0, ""
+	g.mark.skipping, g.inHole, g.pending, g.lines, g.format = false, false, 0, 0, ""
 }
 
 // place moves the offset and reads the bytes before it.
 func (g *segment) place(offset int64) error {
 	n := min(offset, leadLimit)
-	if _, err := g.file.ReadAt(g.before[:n], offset-n); errors.Is(err, io.EOF) {
+	if _, err := g.readAt(g.before[:n], offset-n); errors.Is(err, io.EOF) {
 		return errTruncated
 	} else if err != nil {
 		return fmt.Errorf("read %d bytes before offset %d: %w", n, offset, err)
@@ -88,7 +138,7 @@ func (g *segment) adopt(m *mark, buf []byte) error {
 		return err
 	}
 	n := int64(m.leadLen)
-	if _, err := g.file.ReadAt(g.before[:n], m.offset-n); err != nil {
+	if _, err := g.readAt(g.before[:n], m.offset-n); err != nil {
 		return fmt.Errorf("read before offset %d: %w", m.offset, err)
 	}
 	if crc32.Checksum(g.before[:n], castagnoli) != m.lead {
@@ -101,14 +151,14 @@ func (g *segment) adopt(m *mark, buf []byte) error {
 // extends the fingerprint as far as the file allows by now. It returns
 // errTruncated when they do not fit.
 func (g *segment) check(buf []byte) error {
-	info, err := g.file.Stat()
+	size, err := g.size()
 	if err != nil {
-		return fmt.Errorf("stat: %w", err)
+		return err
 	}
-	if info.Size() < g.mark.offset {
+	if size < g.mark.offset {
 		return errTruncated
 	}
-	n, err := g.file.ReadAt(buf[:headLimit], 0)
+	n, err := g.readAt(buf[:headLimit], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the beginning: %w", err)
 	}
@@ -126,7 +176,7 @@ func (g *segment) check(buf []byte) error {
 func (g *segment) sniff() string {
 	if g.format == "" {
 		var first [256]byte
-		n, _ := g.file.ReadAt(first[:], 0)
+		n, _ := g.readAt(first[:], 0)
 		g.format = sniff(first[:n])
 	}
 	return g.format
@@ -151,7 +201,7 @@ func sniff(b []byte) string {
 // when they differ.
 func (g *segment) verify() error {
 	n := int(g.mark.headLen)
-	if _, err := g.file.ReadAt(g.head[:n], 0); errors.Is(err, io.EOF) {
+	if _, err := g.readAt(g.head[:n], 0); errors.Is(err, io.EOF) {
 		return errTruncated
 	} else if err != nil {
 		return fmt.Errorf("read the beginning: %w", err)
@@ -176,7 +226,7 @@ func (g *segment) read(ctx context.Context, buf []byte, emit func(line []byte) e
 			return err
 		}
 		lead := int(g.mark.leadLen)
-		n, err := g.file.ReadAt(buf, g.mark.offset-int64(lead))
+		n, err := g.readAt(buf, g.mark.offset-int64(lead))
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read at %d: %w", g.mark.offset, err)
 		}
@@ -198,6 +248,7 @@ func (g *segment) read(ctx context.Context, buf []byte, emit func(line []byte) e
 		}
 		if n < len(buf) {
 			g.pending = n - used
+			g.lines = bytes.LastIndexByte(buf[used:n], '\n') + 1
 			return nil
 		}
 		if g.inHole && used == n {
@@ -212,7 +263,7 @@ func (g *segment) read(ctx context.Context, buf []byte, emit func(line []byte) e
 // have been rewritten to the very same length.
 func (g *segment) compare(buf []byte) error {
 	n := int(g.mark.leadLen)
-	if _, err := g.file.ReadAt(buf[:n], g.mark.offset-int64(n)); errors.Is(err, io.EOF) {
+	if _, err := g.readAt(buf[:n], g.mark.offset-int64(n)); errors.Is(err, io.EOF) {
 		return errTruncated
 	} else if err != nil {
 		return fmt.Errorf("read before offset %d: %w", g.mark.offset, err)
@@ -251,6 +302,11 @@ func (g *segment) split(window []byte, pos int, start int64, emit func([]byte) e
 		}
 		g.inHole = false
 		i := bytes.IndexByte(rest, '\n')
+		if g.starts != nil && i >= 0 && i <= event.MaxRecord {
+			if i = g.record(rest, i); i < 0 {
+				return pos, nil
+			}
+		}
 		line := rest
 		switch {
 		case i < 0 && len(rest) <= event.MaxRecord+1:
@@ -285,14 +341,51 @@ func (g *segment) advance(window []byte, end int, start int64) {
 	g.mark.lead = crc32.Checksum(window[from:end], castagnoli)
 }
 
-// flush emits the unfinished last line, if there is one.
+// record returns where the record ends whose first line ends at rest[end]: at
+// the end of the line before the next one that begins a record. It is -1 when
+// that line is not there yet. A record that would be longer than
+// event.MaxRecord ends before the line that makes it so.
+func (g *segment) record(rest []byte, end int) int {
+	for {
+		next := rest[end+1:]
+		i := bytes.IndexByte(next, '\n')
+		switch {
+		case i < 0 && len(rest) <= event.MaxRecord:
+			return -1
+		case i < 0 || end+1+i > event.MaxRecord:
+			if i >= 0 {
+				next = next[:i]
+			}
+			if !g.starts.Match(next) {
+				g.splits++
+			}
+			return end
+		case g.starts.Match(bytes.TrimSuffix(next[:i], []byte{'\r'})):
+			return end
+		}
+		end += 1 + i
+	}
+}
+
+// flush emits the unfinished last line, or what there is of the last record.
 func (g *segment) flush(buf []byte, emit func(line []byte) error) error {
-	if g.pending == 0 {
+	return g.take(buf, g.pending, emit)
+}
+
+// flushLines emits the whole lines of the last record, which nothing continued
+// for long.
+func (g *segment) flushLines(buf []byte, emit func(line []byte) error) error {
+	return g.take(buf, g.lines, emit)
+}
+
+// take emits the next bytes of what is pending as one record.
+func (g *segment) take(buf []byte, count int, emit func(line []byte) error) error {
+	if count == 0 {
 		return nil
 	}
 	lead := int(g.mark.leadLen)
 	start := g.mark.offset - int64(lead)
-	n, err := g.file.ReadAt(buf[:min(len(buf), lead+g.pending)], start)
+	n, err := g.readAt(buf[:min(len(buf), lead+count)], start)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read at %d: %w", g.mark.offset, err)
 	}
@@ -302,15 +395,19 @@ func (g *segment) flush(buf []byte, emit func(line []byte) error) error {
 	if err := g.verify(); err != nil {
 		return err
 	}
-	line := bytes.TrimSuffix(buf[lead:n], []byte{'\r'})
+	line := bytes.TrimSuffix(bytes.TrimSuffix(buf[lead:n], []byte{'\n'}), []byte{'\r'})
 	g.advance(buf, n, start)
 	copy(g.before[:], buf[n-int(g.mark.leadLen):n])
-	g.pending = 0
+	g.pending -= n - lead
+	g.lines = 0
 	return emit(line)
 }
 
 // skipHole moves the offset over a hole that the file system can skip.
 func (g *segment) skipHole() error {
+	if g.gz != nil {
+		return nil
+	}
 	next, err := nextData(g.file, g.mark.offset)
 	if err != nil || next <= g.mark.offset {
 		return nil //nolint:nilerr // the hole is then read as the zeros that it is

@@ -174,25 +174,24 @@ func (s *Source) guess(path string) string {
 	if s.config.Format != "" {
 		return s.config.Format
 	}
-	file, _, err := openFile(path)
+	g, _, err := openSegment(path)
 	if err != nil {
 		return "syslog"
 	}
-	defer file.Close()
-	var first [256]byte
-	n, _ := file.ReadAt(first[:], 0)
-	if format := sniff(first[:n]); format != "" {
+	defer g.close()
+	if format := g.sniff(); format != "" {
 		return format
 	}
 	return "syslog"
 }
 
 // match returns the paths that the configuration names and that exist or are
-// known, without rotated and compressed files: they belong to the stream of the
-// path that they once had. known are the paths that are followed or have a
+// known, without rotated files, which belong to the stream of the path that they
+// once had, and without compressed ones, unless a pattern ends with .gz. known are the paths that are followed or have a
 // stored position; one of them may be missing while it is being rotated.
 func (s *Source) match(known []string) []string {
-	found := make(map[string]struct{})
+	// The value says that the path may be that of a gzip file.
+	found := make(map[string]bool)
 	for _, pattern := range s.config.Paths {
 		pattern = filepath.Clean(pattern)
 		matches, _ := filepath.Glob(pattern)
@@ -203,23 +202,23 @@ func (s *Source) match(known []string) []string {
 			}
 		}
 		for _, m := range matches {
-			found[m] = struct{}{}
+			found[m] = found[m] || isGzip(pattern)
 		}
 		for _, name := range known {
 			if ok, _ := filepath.Match(pattern, name); ok {
-				found[name] = struct{}{}
+				found[name] = found[name] || isGzip(pattern)
 			}
 		}
 	}
 	paths := make([]string, 0, len(found))
-	for path := range found {
+	for path, gz := range found {
 		dir, name := filepath.Split(path)
 		if base, _, ok := parseRotated(name); ok {
 			if _, ok := found[dir+base]; ok {
 				continue
 			}
 		}
-		if compressed(name) {
+		if compressed(name) && !(gz && isGzip(name)) {
 			continue
 		}
 		paths = append(paths, path)

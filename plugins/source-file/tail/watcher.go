@@ -171,6 +171,7 @@ func (w *watcher) start(ctx context.Context, group *errgroup.Group, path string)
 	f := &follower{
 		path: path, source: w.source, out: w.out,
 		stored: stored, wake: make(chan struct{}, 1),
+		starts: w.source.config.starts(path),
 	}
 	if w.first && w.source.config.Start == "end" {
 		f.origin = fromEnd

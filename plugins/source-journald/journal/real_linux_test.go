@@ -110,15 +110,100 @@ func followReal(t *testing.T) {
 		t.Error("a durable entry was emitted again")
 	}
 
+	// Rotation, and a journald that is killed and started again, are passed over
+	// while journalctl runs, and while nothing does.
+	at := newHost()
+	at.resume = []byte(again.last())
+	stop = live(t, at)
+	rotate := func() {
+		t.Helper()
+		before, _ := filepath.Glob("/run/log/journal/*/system@*.journal")
+		if err := daemon.Process.Signal(syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the archived file", func() bool {
+			after, _ := filepath.Glob("/run/log/journal/*/system@*.journal")
+			return len(after) > len(before)
+		})
+	}
+	say(t, "before the rotation")
+	rotate()
+	say(t, "after the rotation")
+	until(t, "the entry after the rotation", func() bool { return at.has("after the rotation") })
+	_ = daemon.Process.Kill()
+	_ = daemon.Wait()
+	daemon = journaldAgain(t)
+	say(t, "after the kill")
+	until(t, "the entry after the kill", func() bool { return at.has("after the kill") })
+	stop()
+	if n := len(at.lines); !at.has("before the rotation") || at.times("before the rotation") != 1 || at.times("after the rotation") != 1 {
+		t.Errorf("%d entries: one from before or after the rotation is missing or came twice", n)
+	}
+	say(t, "before two rotations")
+	rotate()
+	say(t, "between two rotations")
+	rotate()
+	rotated := newHost()
+	rotated.resume = []byte(at.last())
+	stop = live(t, rotated)
+	until(t, "the entries from before the rotations", func() bool {
+		return rotated.has("before two rotations") && rotated.has("between two rotations")
+	})
+	stop()
+	if rotated.has("after the kill") {
+		t.Error("a durable entry was emitted again after rotations")
+	}
+
+	// The file of the position is deleted, as vacuuming does.
+	rotate()
+	archived, _ := filepath.Glob("/run/log/journal/*/system@*.journal")
+	for _, path := range archived {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(t, "after the vacuum")
+	vacuumed := newHost()
+	vacuumed.resume = []byte(rotated.last())
+	stop = live(t, vacuumed)
+	until(t, "the entry after the vacuum", func() bool { return vacuumed.has("after the vacuum") })
+	stop()
+
 	// A position that no journal has is given up after two tries.
 	lost := newHost()
 	lost.resume = []byte("garbage")
 	stop = live(t, lost)
-	until(t, "everything of this boot", func() bool { return lost.has("first life") && lost.has("while down") })
+	until(t, "everything that is left of this boot", func() bool { return lost.has("after the vacuum") })
 	stop()
 	if lost.counts["cursor_invalid"] != 1 {
 		t.Errorf("cursor_invalid: got %d, want 1", lost.counts["cursor_invalid"])
 	}
+}
+
+// journaldAgain starts journald where another one ended.
+func journaldAgain(t *testing.T) *exec.Cmd {
+	t.Helper()
+	_ = os.Remove("/run/systemd/journal/stdout")
+	daemon := exec.Command(journald)
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "journald again", func() bool {
+		_, err := os.Stat("/run/systemd/journal/stdout")
+		return err == nil
+	})
+	return daemon
+}
+
+func (h *host) times(message string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, line := range h.lines {
+		if strings.Contains(line, `"MESSAGE":"`+message+`"`) {
+			n++
+		}
+	}
+	return n
 }
 
 func say(t *testing.T, message string) {

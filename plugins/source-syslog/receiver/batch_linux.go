@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
@@ -76,6 +77,41 @@ func (b *batch) lost() uint64 {
 		}
 		b.known = true
 	}
+	return lost
+}
+
+// meminfoDrops is the place of the counter among the numbers of SO_MEMINFO
+// (SK_MEMINFO_DROPS in linux/sock_diag.h), of which there are meminfoVars.
+const (
+	meminfoDrops = 8
+	meminfoVars  = 9
+)
+
+// overflow is lost without a datagram that brings the counter: it asks the
+// socket, so that the end of a flood is counted too.
+func (b *batch) overflow(conn net.PacketConn) uint64 {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var lost uint64
+	_ = raw.Control(func(fd uintptr) {
+		var info [meminfoVars]uint32
+		size := uint32(unsafe.Sizeof(info))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		if errno != 0 || size < uint32(unsafe.Sizeof(info)) {
+			return
+		}
+		if b.known {
+			lost = uint64(info[meminfoDrops] - b.drops) // the counter wraps
+		}
+		b.drops, b.known = info[meminfoDrops], true
+	})
 	return lost
 }
 

@@ -35,3 +35,6 @@ func (b *batch) at(int) ([]byte, netip.Addr) { return b.buf[:b.n], b.from }
 
 // lost is not known outside Linux.
 func (b *batch) lost() uint64 { return 0 }
+
+// overflow is not known either.
+func (b *batch) overflow(net.PacketConn) uint64 { return 0 }

@@ -12,7 +12,9 @@ import (
 
 // client is one connection, read with the deadlines of the configuration.
 type client struct {
+	// conn is read; raw, which is closed, is what lies below TLS.
 	conn    net.Conn
+	raw     net.Conn
 	address netip.Addr
 	config  *Config
 	frames  *framing.Reader
@@ -23,7 +25,7 @@ type client struct {
 }
 
 func newClient(conn net.Conn, config *Config) *client {
-	c := &client{conn: conn, config: config}
+	c := &client{conn: conn, raw: conn, config: config}
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		c.address = a.AddrPort().Addr().Unmap()
 	}

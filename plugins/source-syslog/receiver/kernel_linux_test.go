@@ -35,6 +35,9 @@ func TestKernelDrops(t *testing.T) {
 		}
 	}
 	read()
+	if lost += in.overflow(conn); received+int(lost) != sent {
+		t.Errorf("received %d and lost %d of %d, before another datagram", received, lost, sent)
+	}
 	// The counter comes with the next datagram that finds room.
 	send(t, out, "<1>the last")
 	read()

@@ -329,7 +329,8 @@ func TestValidate(t *testing.T) {
 		{"tcp://:601", true},
 		{"udp://127.0.0.1", false},
 		{"127.0.0.1:514", false},
-		{"tls://127.0.0.1:6514", false},
+		{"tls://127.0.0.1:6514", false}, // without a certificate
+		{"http://127.0.0.1:6514", false},
 		{"udp://127.0.0.1:70000", false},
 		{"udp://127.0.0.1:0", false},
 		{"udp://127.0.0.1:514/x", false},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,12 +22,16 @@ type Source struct {
 	log       hclog.Logger
 	counter   func(string, uint64)
 	listeners map[string]sdk.Listener
+	secrets   credentials
 }
 
 // New returns a Source with the configuration that config holds when Setup is
 // called; config must not change afterwards.
 func New(config *Config) *Source {
-	return &Source{config: config, log: hclog.NewNullLogger(), counter: func(string, uint64) {}}
+	return &Source{
+		config: config, log: hclog.NewNullLogger(), counter: func(string, uint64) {},
+		secrets: credentials{config: config},
+	}
 }
 
 // Setup checks the configuration and takes over the sockets, logger and
@@ -52,7 +58,7 @@ func (s *Source) Run(ctx context.Context, out sdk.Emitter) error {
 			u := &udp{source: s, address: address, conn: l.Packet, out: out}
 			group.Go(func() error { return u.run(ctx) })
 		case l.Stream != nil:
-			t := &tcp{source: s, address: address, listener: l.Stream, out: out, clients: clients}
+			t := &tcp{source: s, address: address, listener: l.Stream, out: out, clients: clients, tls: strings.HasPrefix(address, "tls:")}
 			group.Go(func() error { return t.run(ctx) })
 		}
 	}
@@ -78,12 +84,20 @@ func (s *Source) Health(context.Context) error {
 		return fmt.Errorf("not listening on %s: the host passed no socket; grant it with `ironpost plugin enable source-syslog`, and see that the address is free",
 			strings.Join(missing, ", "))
 	}
+	if slices.ContainsFunc(s.config.Listen, func(a string) bool { return strings.HasPrefix(a, "tls:") }) {
+		return s.secrets.health()
+	}
 	return nil
 }
 
+// LoadBundle takes over certificates and keys; see Bundles.
+func (s *Source) LoadBundle(_ context.Context, name string, files fs.FS, check bool) (sdk.BundleReport, error) {
+	return s.secrets.put(name, files, check)
+}
+
 // open opens the stream of a sender; the zero address stands for senders that
-// have none of their own.
-func (s *Source) open(out sdk.Emitter, listener string, peer netip.Addr) (sdk.Stream, error) {
+// have none of their own, and name is that of its certificate, if it has one.
+func (s *Source) open(out sdk.Emitter, listener string, peer netip.Addr, name string) (sdk.Stream, error) {
 	config := sdk.StreamConfig{
 		Name:       listener,
 		Format:     s.config.Format,
@@ -98,6 +112,9 @@ func (s *Source) open(out sdk.Emitter, listener string, peer netip.Addr) (sdk.St
 			// for an address that can be answered.
 			config.Peer = "udp:" + config.Peer
 		}
+	}
+	if name != "" {
+		config.Name += " " + name
 	}
 	stream, err := out.Open(config)
 	if err != nil {

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -26,14 +27,22 @@ type tcp struct {
 	listener net.Listener
 	out      sdk.Emitter
 	clients  *limiter
+	tls      bool
 
 	mu      sync.Mutex
-	senders map[netip.Addr]*shared
+	senders map[origin]*shared
 }
 
-// shared is the stream of one address, which its connections share.
+// origin is who sends: an address, and the name of its certificate.
+type origin struct {
+	address netip.Addr
+	name    string
+}
+
+// shared is the stream of one origin, which its connections share.
 type shared struct {
 	stream sdk.Stream
+	pace   *pace
 	refs   int
 	// turn holds a token while nobody uses the stream.
 	turn chan struct{}
@@ -45,7 +54,7 @@ func (t *tcp) run(ctx context.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { _ = t.listener.Close() })()
 	defer t.listener.Close()
-	t.senders = make(map[netip.Addr]*shared)
+	t.senders = make(map[origin]*shared)
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	defer cancel(nil)
@@ -70,7 +79,7 @@ func (t *tcp) run(ctx context.Context) error {
 		evicted, ok := t.clients.enter(c)
 		if evicted != nil {
 			t.source.counter("tcp_clients_evicted", 1)
-			_ = evicted.conn.Close()
+			_ = evicted.raw.Close()
 		}
 		if !ok {
 			t.source.counter("tcp_clients_refused", 1)
@@ -98,12 +107,20 @@ func (t *tcp) cause(ctx context.Context) error {
 
 // serve reads one connection to its end. It returns only errors of the stream.
 func (t *tcp) serve(ctx context.Context, c *client) error {
-	defer context.AfterFunc(ctx, func() { _ = c.conn.Close() })()
-	sender, err := t.join(c.address)
+	defer context.AfterFunc(ctx, func() { _ = c.raw.Close() })()
+	from := origin{address: c.address}
+	if t.tls {
+		name, ok := t.encrypt(ctx, c)
+		if !ok {
+			return nil
+		}
+		from.name = name
+	}
+	sender, err := t.join(from)
 	if err != nil {
 		return err
 	}
-	defer t.part(c.address, sender)
+	defer t.part(from, sender)
 	for {
 		frame, err := c.frames.Next()
 		if err != nil {
@@ -113,6 +130,9 @@ func (t *tcp) serve(ctx context.Context, c *client) error {
 			return nil
 		}
 		c.begun = time.Time{}
+		if !t.wait(ctx, sender.pace.delay(len(frame), time.Now())) {
+			return nil
+		}
 		select {
 		case <-sender.turn:
 		case <-ctx.Done():
@@ -126,6 +146,43 @@ func (t *tcp) serve(ctx context.Context, c *client) error {
 		if err != nil {
 			return fmt.Errorf("emit messages of %s: %w", c.address, err)
 		}
+	}
+}
+
+// encrypt completes TLS and returns the name in the client's certificate.
+func (t *tcp) encrypt(ctx context.Context, c *client) (name string, ok bool) {
+	config, err := t.source.secrets.server()
+	if err != nil {
+		t.source.counter("tls_not_ready", 1)
+		return "", false
+	}
+	conn := tls.Server(c.raw, config)
+	name, err = handshake(ctx, conn, t.source.config.FrameTimeout)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.source.counter("tls_handshakes_failed", 1)
+			t.source.log.Debug("a TLS handshake failed", "peer", c.address.String(), "error", err)
+		}
+		return "", false
+	}
+	c.conn = conn
+	return name, true
+}
+
+// wait holds a connection back that sends faster than it may; it reports false
+// when ctx ends first.
+func (t *tcp) wait(ctx context.Context, delay time.Duration) bool {
+	if delay <= 0 {
+		return true
+	}
+	t.source.counter("tcp_messages_delayed", 1)
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -152,34 +209,33 @@ func (t *tcp) refuse(c *client, err error) {
 	t.source.log.Debug("a connection was closed", "peer", c.address.String(), "reason", reason)
 }
 
-// join returns the stream of an address, opened by the first of its
-// connections.
-func (t *tcp) join(address netip.Addr) (*shared, error) {
+// join returns the stream of an origin, opened by the first of its connections.
+func (t *tcp) join(from origin) (*shared, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.senders[address]
+	s := t.senders[from]
 	if s == nil {
-		stream, err := t.source.open(t.out, t.address, address)
+		stream, err := t.source.open(t.out, t.address, from.address, from.name)
 		if err != nil {
 			return nil, err
 		}
-		s = &shared{stream: stream, turn: make(chan struct{}, 1)}
+		s = &shared{stream: stream, pace: newPace(t.source.config), turn: make(chan struct{}, 1)}
 		s.turn <- struct{}{}
-		t.senders[address] = s
+		t.senders[from] = s
 	}
 	s.refs++
 	return s, nil
 }
 
 // part closes the stream with the last connection.
-func (t *tcp) part(address netip.Addr, s *shared) {
+func (t *tcp) part(from origin, s *shared) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.refs--; s.refs > 0 {
 		return
 	}
-	delete(t.senders, address)
+	delete(t.senders, from)
 	if err := s.stream.Close(); err != nil {
-		t.source.log.Warn("the stream of a sender could not be closed", "peer", address.String(), "error", err)
+		t.source.log.Warn("the stream of a sender could not be closed", "peer", from.address.String(), "error", err)
 	}
 }

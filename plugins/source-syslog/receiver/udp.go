@@ -42,14 +42,15 @@ type udp struct {
 	senders map[netip.Addr]*list.Element
 	// recent orders the senders, the most recent first.
 	recent *list.List
-	// others is the stream of senders beyond maxSenders.
-	others sdk.Stream
+	// others stands for the senders beyond maxSenders.
+	others *sender
 }
 
 // sender is one address that sent datagrams.
 type sender struct {
 	address netip.Addr
 	stream  sdk.Stream
+	pace    *pace
 	last    time.Time
 }
 
@@ -61,6 +62,7 @@ func (u *udp) run(ctx context.Context) error {
 		_ = c.SetReadBuffer(receiveBuffer) // the kernel's default does, too
 	}
 	in := newBatch(u.conn)
+	in.overflow(u.conn) // what was lost before is not of this process
 	sweep := time.Now().Add(sweepInterval)
 	if err := u.conn.SetReadDeadline(sweep); err != nil {
 		return u.ended(ctx, err)
@@ -92,6 +94,9 @@ func (u *udp) run(ctx context.Context) error {
 			}
 		}
 		if now.After(sweep) {
+			if lost := in.overflow(u.conn); lost > 0 {
+				u.out.Drop("kernel_udp", lost)
+			}
 			u.sweep(now)
 			sweep = now.Add(sweepInterval)
 			if err := u.conn.SetReadDeadline(sweep); err != nil {
@@ -119,24 +124,28 @@ func (u *udp) take(data []byte, from netip.Addr, now time.Time) error {
 		u.out.Drop("empty_datagram", 1)
 		return nil
 	}
-	stream, err := u.stream(from, now)
+	s, err := u.sender(from, now)
 	if err != nil {
 		return err
 	}
-	err = stream.TryEmit(data[:min(len(data), event.MaxRecord+1)])
+	if !s.pace.admit(len(data), now) {
+		u.out.Drop("rate_limited", 1)
+		return nil
+	}
+	err = s.stream.TryEmit(data[:min(len(data), event.MaxRecord+1)])
 	if err != nil && !errors.Is(err, sdk.ErrNoRoom) {
 		return err
 	}
 	return nil // ErrNoRoom has been counted as a drop
 }
 
-// stream returns the stream for a sender.
-func (u *udp) stream(from netip.Addr, now time.Time) (sdk.Stream, error) {
+// sender returns who sent a datagram.
+func (u *udp) sender(from netip.Addr, now time.Time) (*sender, error) {
 	if e, ok := u.senders[from]; ok {
 		s := e.Value.(*sender)
 		s.last = now
 		u.recent.MoveToFront(e)
-		return s.stream, nil
+		return s, nil
 	}
 	if len(u.senders) >= maxSenders {
 		oldest := u.recent.Back()
@@ -146,24 +155,34 @@ func (u *udp) stream(from netip.Addr, now time.Time) (sdk.Stream, error) {
 		}
 		u.forget(oldest)
 	}
-	stream, err := u.source.open(u.out, u.address, from)
+	s, err := u.meet(from, now)
 	if err != nil {
 		return nil, err
 	}
-	u.senders[from] = u.recent.PushFront(&sender{from, stream, now})
-	return stream, nil
+	u.senders[from] = u.recent.PushFront(s)
+	return s, nil
 }
 
-// shared returns the stream of senders beyond maxSenders.
-func (u *udp) shared() (sdk.Stream, error) {
+// shared returns who stands for senders beyond maxSenders.
+func (u *udp) shared() (*sender, error) {
 	if u.others == nil {
-		stream, err := u.source.open(u.out, u.address, netip.Addr{})
+		s, err := u.meet(netip.Addr{}, time.Time{})
 		if err != nil {
 			return nil, err
 		}
-		u.others = stream
+		// They share a stream, and are many: the bus alone bounds them.
+		s.pace = newPace(&Config{})
+		u.others = s
 	}
 	return u.others, nil
+}
+
+func (u *udp) meet(from netip.Addr, now time.Time) (*sender, error) {
+	stream, err := u.source.open(u.out, u.address, from, "")
+	if err != nil {
+		return nil, err
+	}
+	return &sender{address: from, stream: stream, pace: newPace(u.source.config), last: now}, nil
 }
 
 // sweep closes the streams of senders that were silent for idle_timeout.

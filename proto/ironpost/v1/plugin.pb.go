@@ -202,7 +202,11 @@ type Description struct {
 	Queries bool `protobuf:"varint,12,opt,name=queries,proto3" json:"queries,omitempty"`
 	// The plugin serves its event streams in the plain form too: the same batches,
 	// each behind its length, over a connection of their own (stream.go says how).
-	Frames        bool `protobuf:"varint,13,opt,name=frames,proto3" json:"frames,omitempty"`
+	Frames bool `protobuf:"varint,13,opt,name=frames,proto3" json:"frames,omitempty"`
+	// For a parser: the fields that it can give an event beside those of every one
+	// (process, message, host, pid, severity). "*" among them stands for whatever the
+	// records hold, "sd.*" for all that begin with "sd.". Empty: the plugin does not say, which means the same.
+	Fields        []string `protobuf:"bytes,14,rep,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -326,6 +330,13 @@ func (x *Description) GetFrames() bool {
 		return x.Frames
 	}
 	return false
+}
+
+func (x *Description) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
 }
 
 // ConfigField declares one key of the plugin's section.
@@ -1140,11 +1151,13 @@ func (x *BundleChunk) GetData() []byte {
 }
 
 type BundleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Files         uint32                 `protobuf:"varint,1,opt,name=files,proto3" json:"files,omitempty"`
-	Rules         uint32                 `protobuf:"varint,2,opt,name=rules,proto3" json:"rules,omitempty"`
-	Loaded        uint32                 `protobuf:"varint,3,opt,name=loaded,proto3" json:"loaded,omitempty"`
-	Rejected      []*BundleProblem       `protobuf:"bytes,4,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Files    uint32                 `protobuf:"varint,1,opt,name=files,proto3" json:"files,omitempty"`
+	Rules    uint32                 `protobuf:"varint,2,opt,name=rules,proto3" json:"rules,omitempty"`
+	Loaded   uint32                 `protobuf:"varint,3,opt,name=loaded,proto3" json:"loaded,omitempty"`
+	Rejected []*BundleProblem       `protobuf:"bytes,4,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	// Documents that are no rules, and were passed over.
+	Skipped       uint32 `protobuf:"varint,5,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1205,6 +1218,13 @@ func (x *BundleResponse) GetRejected() []*BundleProblem {
 		return x.Rejected
 	}
 	return nil
+}
+
+func (x *BundleResponse) GetSkipped() uint32 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
 }
 
 type BundleProblem struct {
@@ -1364,15 +1384,30 @@ func (x *ListRulesResponse) GetRules() []*Rule {
 }
 
 type Rule struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	Severity      Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=ironpost.v1.Severity" json:"severity,omitempty"`
-	File          string                 `protobuf:"bytes,4,opt,name=file,proto3" json:"file,omitempty"`
-	Hits          uint64                 `protobuf:"varint,5,opt,name=hits,proto3" json:"hits,omitempty"`
-	LastHit       uint64                 `protobuf:"fixed64,6,opt,name=last_hit,json=lastHit,proto3" json:"last_hit,omitempty"`
-	Tags          []string               `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
-	Status        string                 `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title    string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Severity Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=ironpost.v1.Severity" json:"severity,omitempty"`
+	File     string                 `protobuf:"bytes,4,opt,name=file,proto3" json:"file,omitempty"`
+	Hits     uint64                 `protobuf:"varint,5,opt,name=hits,proto3" json:"hits,omitempty"`
+	LastHit  uint64                 `protobuf:"fixed64,6,opt,name=last_hit,json=lastHit,proto3" json:"last_hit,omitempty"`
+	Tags     []string               `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	Status   string                 `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
+	// What the rule is for, as category/product/service with * for any; "" for what
+	// looks at the finds of other rules.
+	LogSource string `protobuf:"bytes,9,opt,name=log_source,json=logSource,proto3" json:"log_source,omitempty"`
+	// Alerts raised since the detector started, and those that were held back.
+	Alerts      uint64 `protobuf:"varint,10,opt,name=alerts,proto3" json:"alerts,omitempty"`
+	Suppressed  uint64 `protobuf:"varint,11,opt,name=suppressed,proto3" json:"suppressed,omitempty"`
+	RateLimited uint64 `protobuf:"varint,12,opt,name=rate_limited,json=rateLimited,proto3" json:"rate_limited,omitempty"`
+	// Estimate of how long the rule's condition takes for an event, in ns, on average
+	// over all events since the rules were loaded; most do not reach it. 0 is not
+	// known.
+	CostNs float64 `protobuf:"fixed64,13,opt,name=cost_ns,json=costNs,proto3" json:"cost_ns,omitempty"`
+	// Filters that are part of its condition.
+	Filters []string `protobuf:"bytes,14,rep,name=filters,proto3" json:"filters,omitempty"`
+	// Rules that a correlation names.
+	Rules         []string `protobuf:"bytes,15,rep,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1463,6 +1498,1411 @@ func (x *Rule) GetStatus() string {
 	return ""
 }
 
+func (x *Rule) GetLogSource() string {
+	if x != nil {
+		return x.LogSource
+	}
+	return ""
+}
+
+func (x *Rule) GetAlerts() uint64 {
+	if x != nil {
+		return x.Alerts
+	}
+	return 0
+}
+
+func (x *Rule) GetSuppressed() uint64 {
+	if x != nil {
+		return x.Suppressed
+	}
+	return 0
+}
+
+func (x *Rule) GetRateLimited() uint64 {
+	if x != nil {
+		return x.RateLimited
+	}
+	return 0
+}
+
+func (x *Rule) GetCostNs() float64 {
+	if x != nil {
+		return x.CostNs
+	}
+	return 0
+}
+
+func (x *Rule) GetFilters() []string {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *Rule) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+type TestRulesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*TestRulesRequest_Chunk
+	//	*TestRulesRequest_Run
+	//	*TestRulesRequest_Parsed
+	Part          isTestRulesRequest_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestRulesRequest) Reset() {
+	*x = TestRulesRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestRulesRequest) ProtoMessage() {}
+
+func (x *TestRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestRulesRequest.ProtoReflect.Descriptor instead.
+func (*TestRulesRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TestRulesRequest) GetPart() isTestRulesRequest_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *TestRulesRequest) GetChunk() *BundleChunk {
+	if x != nil {
+		if x, ok := x.Part.(*TestRulesRequest_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+func (x *TestRulesRequest) GetRun() bool {
+	if x != nil {
+		if x, ok := x.Part.(*TestRulesRequest_Run); ok {
+			return x.Run
+		}
+	}
+	return false
+}
+
+func (x *TestRulesRequest) GetParsed() *ParsedLines {
+	if x != nil {
+		if x, ok := x.Part.(*TestRulesRequest_Parsed); ok {
+			return x.Parsed
+		}
+	}
+	return nil
+}
+
+type isTestRulesRequest_Part interface {
+	isTestRulesRequest_Part()
+}
+
+type TestRulesRequest_Chunk struct {
+	// The files, first.
+	Chunk *BundleChunk `protobuf:"bytes,1,opt,name=chunk,proto3,oneof"`
+}
+
+type TestRulesRequest_Run struct {
+	// All files were sent.
+	Run bool `protobuf:"varint,2,opt,name=run,proto3,oneof"`
+}
+
+type TestRulesRequest_Parsed struct {
+	// Answers a request to parse.
+	Parsed *ParsedLines `protobuf:"bytes,3,opt,name=parsed,proto3,oneof"`
+}
+
+func (*TestRulesRequest_Chunk) isTestRulesRequest_Part() {}
+
+func (*TestRulesRequest_Run) isTestRulesRequest_Part() {}
+
+func (*TestRulesRequest_Parsed) isTestRulesRequest_Part() {}
+
+type ParsedLines struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Log events, one for each record, in their order.
+	Batches []*Batch `protobuf:"bytes,1,rep,name=batches,proto3" json:"batches,omitempty"`
+	// Why nothing could be parsed: no such format; "" when it could.
+	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParsedLines) Reset() {
+	*x = ParsedLines{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParsedLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParsedLines) ProtoMessage() {}
+
+func (x *ParsedLines) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParsedLines.ProtoReflect.Descriptor instead.
+func (*ParsedLines) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ParsedLines) GetBatches() []*Batch {
+	if x != nil {
+		return x.Batches
+	}
+	return nil
+}
+
+func (x *ParsedLines) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type TestRulesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*TestRulesResponse_Parse
+	//	*TestRulesResponse_Report
+	Part          isTestRulesResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestRulesResponse) Reset() {
+	*x = TestRulesResponse{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestRulesResponse) ProtoMessage() {}
+
+func (x *TestRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestRulesResponse.ProtoReflect.Descriptor instead.
+func (*TestRulesResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TestRulesResponse) GetPart() isTestRulesResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *TestRulesResponse) GetParse() *ParseLines {
+	if x != nil {
+		if x, ok := x.Part.(*TestRulesResponse_Parse); ok {
+			return x.Parse
+		}
+	}
+	return nil
+}
+
+func (x *TestRulesResponse) GetReport() *RuleTestReport {
+	if x != nil {
+		if x, ok := x.Part.(*TestRulesResponse_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
+type isTestRulesResponse_Part interface {
+	isTestRulesResponse_Part()
+}
+
+type TestRulesResponse_Parse struct {
+	Parse *ParseLines `protobuf:"bytes,1,opt,name=parse,proto3,oneof"`
+}
+
+type TestRulesResponse_Report struct {
+	// The last message.
+	Report *RuleTestReport `protobuf:"bytes,2,opt,name=report,proto3,oneof"`
+}
+
+func (*TestRulesResponse_Parse) isTestRulesResponse_Part() {}
+
+func (*TestRulesResponse_Report) isTestRulesResponse_Part() {}
+
+type ParseLines struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Format string                 `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	// The name of the stream that the lines are said to come from.
+	Stream string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Ended by line feeds.
+	Lines         []byte `protobuf:"bytes,3,opt,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ParseLines) Reset() {
+	*x = ParseLines{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ParseLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ParseLines) ProtoMessage() {}
+
+func (x *ParseLines) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ParseLines.ProtoReflect.Descriptor instead.
+func (*ParseLines) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ParseLines) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *ParseLines) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *ParseLines) GetLines() []byte {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+type RuleTestReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was looked at: files with examples, the examples in them, and how many
+	// of these are as they must be.
+	Files    uint32             `protobuf:"varint,1,opt,name=files,proto3" json:"files,omitempty"`
+	Examples uint32             `protobuf:"varint,2,opt,name=examples,proto3" json:"examples,omitempty"`
+	Passed   uint32             `protobuf:"varint,3,opt,name=passed,proto3" json:"passed,omitempty"`
+	Failed   []*RuleTestFailure `protobuf:"bytes,4,rep,name=failed,proto3" json:"failed,omitempty"`
+	// Rules in force that no example is about.
+	Untested      []string `protobuf:"bytes,5,rep,name=untested,proto3" json:"untested,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleTestReport) Reset() {
+	*x = RuleTestReport{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleTestReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleTestReport) ProtoMessage() {}
+
+func (x *RuleTestReport) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleTestReport.ProtoReflect.Descriptor instead.
+func (*RuleTestReport) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RuleTestReport) GetFiles() uint32 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *RuleTestReport) GetExamples() uint32 {
+	if x != nil {
+		return x.Examples
+	}
+	return 0
+}
+
+func (x *RuleTestReport) GetPassed() uint32 {
+	if x != nil {
+		return x.Passed
+	}
+	return 0
+}
+
+func (x *RuleTestReport) GetFailed() []*RuleTestFailure {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+func (x *RuleTestReport) GetUntested() []string {
+	if x != nil {
+		return x.Untested
+	}
+	return nil
+}
+
+type RuleTestFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	File  string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// From 1; 0 means the whole file.
+	Line uint32 `protobuf:"varint,2,opt,name=line,proto3" json:"line,omitempty"`
+	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// The name of the example, "" when the file itself is wrong.
+	Example string `protobuf:"bytes,4,opt,name=example,proto3" json:"example,omitempty"`
+	// A stable word for programs.
+	Code   string `protobuf:"bytes,5,opt,name=code,proto3" json:"code,omitempty"`
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What the example wants and what came instead, line by line; both are empty
+	// when reason says it all.
+	Wanted []string `protobuf:"bytes,7,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	Got    []string `protobuf:"bytes,8,rep,name=got,proto3" json:"got,omitempty"`
+	// Why, as far as it is known: what of the rule did not hold.
+	Hint          string `protobuf:"bytes,9,opt,name=hint,proto3" json:"hint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleTestFailure) Reset() {
+	*x = RuleTestFailure{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleTestFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleTestFailure) ProtoMessage() {}
+
+func (x *RuleTestFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleTestFailure.ProtoReflect.Descriptor instead.
+func (*RuleTestFailure) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RuleTestFailure) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *RuleTestFailure) GetLine() uint32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *RuleTestFailure) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *RuleTestFailure) GetExample() string {
+	if x != nil {
+		return x.Example
+	}
+	return ""
+}
+
+func (x *RuleTestFailure) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *RuleTestFailure) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RuleTestFailure) GetWanted() []string {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *RuleTestFailure) GetGot() []string {
+	if x != nil {
+		return x.Got
+	}
+	return nil
+}
+
+func (x *RuleTestFailure) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
+type ExplainRuleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rule  string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Every branch of the conditions; else only those that decide.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// Of how many events the findings are returned; 0 is none. Those that decide
+	// are preferred. All events count.
+	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Log events.
+	Batches       []*Batch `protobuf:"bytes,4,rep,name=batches,proto3" json:"batches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRuleRequest) Reset() {
+	*x = ExplainRuleRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRuleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRuleRequest) ProtoMessage() {}
+
+func (x *ExplainRuleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRuleRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRuleRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ExplainRuleRequest) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ExplainRuleRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *ExplainRuleRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ExplainRuleRequest) GetBatches() []*Batch {
+	if x != nil {
+		return x.Batches
+	}
+	return nil
+}
+
+// RuleExplanation says what a rule made of events.
+type RuleExplanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	File  string                 `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	Line  uint32                 `protobuf:"varint,4,opt,name=line,proto3" json:"line,omitempty"`
+	// "rule" looks at single events, "threshold" counts them, "correlation" relates
+	// what other rules find.
+	Kind   string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	Status string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
+	// What the rule is for, as category/product/service with * for any.
+	LogSource string `protobuf:"bytes,7,opt,name=log_source,json=logSource,proto3" json:"log_source,omitempty"`
+	// The filters that are part of its condition.
+	Filters []string `protobuf:"bytes,8,rep,name=filters,proto3" json:"filters,omitempty"`
+	// How many events were looked at, and for how many the condition holds.
+	Events  uint64 `protobuf:"varint,9,opt,name=events,proto3" json:"events,omitempty"`
+	Matched uint64 `protobuf:"varint,10,opt,name=matched,proto3" json:"matched,omitempty"`
+	// How many alerts the engine raises for them.
+	Alerts   uint64              `protobuf:"varint,11,opt,name=alerts,proto3" json:"alerts,omitempty"`
+	Findings []*EventExplanation `protobuf:"bytes,12,rep,name=findings,proto3" json:"findings,omitempty"`
+	// For thresholds and correlations, by group, the nearest to completion first;
+	// at most limit.
+	Windows []*WindowExplanation `protobuf:"bytes,13,rep,name=windows,proto3" json:"windows,omitempty"`
+	// Events that the condition holds for and that no window counts, because they
+	// lack a field of the group or the value.
+	Ungrouped uint64 `protobuf:"varint,14,opt,name=ungrouped,proto3" json:"ungrouped,omitempty"`
+	// The rules that a correlation names.
+	Rules         []*RuleExplanation `protobuf:"bytes,15,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleExplanation) Reset() {
+	*x = RuleExplanation{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleExplanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleExplanation) ProtoMessage() {}
+
+func (x *RuleExplanation) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleExplanation.ProtoReflect.Descriptor instead.
+func (*RuleExplanation) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RuleExplanation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RuleExplanation) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *RuleExplanation) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *RuleExplanation) GetLine() uint32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *RuleExplanation) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RuleExplanation) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *RuleExplanation) GetLogSource() string {
+	if x != nil {
+		return x.LogSource
+	}
+	return ""
+}
+
+func (x *RuleExplanation) GetFilters() []string {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+func (x *RuleExplanation) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *RuleExplanation) GetMatched() uint64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *RuleExplanation) GetAlerts() uint64 {
+	if x != nil {
+		return x.Alerts
+	}
+	return 0
+}
+
+func (x *RuleExplanation) GetFindings() []*EventExplanation {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *RuleExplanation) GetWindows() []*WindowExplanation {
+	if x != nil {
+		return x.Windows
+	}
+	return nil
+}
+
+func (x *RuleExplanation) GetUngrouped() uint64 {
+	if x != nil {
+		return x.Ungrouped
+	}
+	return 0
+}
+
+func (x *RuleExplanation) GetRules() []*RuleExplanation {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// EventExplanation says what became of one event.
+type EventExplanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its place among the events, from 1.
+	Number  uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Time    uint64 `protobuf:"fixed64,2,opt,name=time,proto3" json:"time,omitempty"`
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Matched bool   `protobuf:"varint,4,opt,name=matched,proto3" json:"matched,omitempty"`
+	// Log sources that the event belongs to.
+	LogSources    []string     `protobuf:"bytes,5,rep,name=log_sources,json=logSources,proto3" json:"log_sources,omitempty"`
+	Finding       *RuleFinding `protobuf:"bytes,6,opt,name=finding,proto3" json:"finding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventExplanation) Reset() {
+	*x = EventExplanation{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventExplanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventExplanation) ProtoMessage() {}
+
+func (x *EventExplanation) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventExplanation.ProtoReflect.Descriptor instead.
+func (*EventExplanation) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *EventExplanation) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *EventExplanation) GetTime() uint64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *EventExplanation) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *EventExplanation) GetMatched() bool {
+	if x != nil {
+		return x.Matched
+	}
+	return false
+}
+
+func (x *EventExplanation) GetLogSources() []string {
+	if x != nil {
+		return x.LogSources
+	}
+	return nil
+}
+
+func (x *EventExplanation) GetFinding() *RuleFinding {
+	if x != nil {
+		return x.Finding
+	}
+	return nil
+}
+
+// RuleFinding says what became of one part of a condition.
+type RuleFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "logsource", "all", "any", "not" or "test".
+	Op string `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`
+	// What the rule calls the part: a selection, or a field with its modifiers.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Line of the rule's file; 0 when it is not known.
+	Line  uint32 `protobuf:"varint,3,opt,name=line,proto3" json:"line,omitempty"`
+	Holds bool   `protobuf:"varint,4,opt,name=holds,proto3" json:"holds,omitempty"`
+	// Of a test: the field as events call it, "" for the whole event; whether it
+	// is there; its values; and what they were asked for, one of which is enough.
+	Field   string   `protobuf:"bytes,5,opt,name=field,proto3" json:"field,omitempty"`
+	Present bool     `protobuf:"varint,6,opt,name=present,proto3" json:"present,omitempty"`
+	Found   []string `protobuf:"bytes,7,rep,name=found,proto3" json:"found,omitempty"`
+	Wanted  []string `protobuf:"bytes,8,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	// How the values are compared: "is", "matches", "<", "in network" and others.
+	Relation string `protobuf:"bytes,9,opt,name=relation,proto3" json:"relation,omitempty"`
+	// How many parts or values were left out.
+	More          uint32         `protobuf:"varint,10,opt,name=more,proto3" json:"more,omitempty"`
+	Parts         []*RuleFinding `protobuf:"bytes,11,rep,name=parts,proto3" json:"parts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleFinding) Reset() {
+	*x = RuleFinding{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleFinding) ProtoMessage() {}
+
+func (x *RuleFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleFinding.ProtoReflect.Descriptor instead.
+func (*RuleFinding) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RuleFinding) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *RuleFinding) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RuleFinding) GetLine() uint32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *RuleFinding) GetHolds() bool {
+	if x != nil {
+		return x.Holds
+	}
+	return false
+}
+
+func (x *RuleFinding) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *RuleFinding) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
+}
+
+func (x *RuleFinding) GetFound() []string {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *RuleFinding) GetWanted() []string {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *RuleFinding) GetRelation() string {
+	if x != nil {
+		return x.Relation
+	}
+	return ""
+}
+
+func (x *RuleFinding) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *RuleFinding) GetParts() []*RuleFinding {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+// WindowExplanation says how far one group of a window came.
+type WindowExplanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names and values of the fields that make the group.
+	Group    map[string]string `protobuf:"bytes,1,rep,name=group,proto3" json:"group,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Complete bool              `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	// What is asked and what the best window has.
+	Wanted string `protobuf:"bytes,3,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Found  string `protobuf:"bytes,4,opt,name=found,proto3" json:"found,omitempty"`
+	// The best window; 0 when nothing is in it.
+	From   uint64 `protobuf:"fixed64,5,opt,name=from,proto3" json:"from,omitempty"`
+	Upto   uint64 `protobuf:"fixed64,6,opt,name=upto,proto3" json:"upto,omitempty"`
+	Events uint64 `protobuf:"varint,7,opt,name=events,proto3" json:"events,omitempty"`
+	// What is not there yet: rules, or a number.
+	Missing       []string `protobuf:"bytes,8,rep,name=missing,proto3" json:"missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WindowExplanation) Reset() {
+	*x = WindowExplanation{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WindowExplanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WindowExplanation) ProtoMessage() {}
+
+func (x *WindowExplanation) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WindowExplanation.ProtoReflect.Descriptor instead.
+func (*WindowExplanation) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *WindowExplanation) GetGroup() map[string]string {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+func (x *WindowExplanation) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *WindowExplanation) GetWanted() string {
+	if x != nil {
+		return x.Wanted
+	}
+	return ""
+}
+
+func (x *WindowExplanation) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *WindowExplanation) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *WindowExplanation) GetUpto() uint64 {
+	if x != nil {
+		return x.Upto
+	}
+	return 0
+}
+
+func (x *WindowExplanation) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *WindowExplanation) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+type CoverRulesRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Streams []*LogStream           `protobuf:"bytes,1,rep,name=streams,proto3" json:"streams,omitempty"`
+	// There are packet summaries.
+	Packets       bool `protobuf:"varint,2,opt,name=packets,proto3" json:"packets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoverRulesRequest) Reset() {
+	*x = CoverRulesRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoverRulesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoverRulesRequest) ProtoMessage() {}
+
+func (x *CoverRulesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoverRulesRequest.ProtoReflect.Descriptor instead.
+func (*CoverRulesRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CoverRulesRequest) GetStreams() []*LogStream {
+	if x != nil {
+		return x.Streams
+	}
+	return nil
+}
+
+func (x *CoverRulesRequest) GetPackets() bool {
+	if x != nil {
+		return x.Packets
+	}
+	return false
+}
+
+// LogStream is a stream of log events, or any of a format.
+type LogStream struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "" is any.
+	Name   string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Plugin string `protobuf:"bytes,2,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	Format string `protobuf:"bytes,3,opt,name=format,proto3" json:"format,omitempty"`
+	// As in Description.
+	Fields        []string `protobuf:"bytes,4,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogStream) Reset() {
+	*x = LogStream{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogStream) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogStream) ProtoMessage() {}
+
+func (x *LogStream) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogStream.ProtoReflect.Descriptor instead.
+func (*LogStream) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LogStream) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LogStream) GetPlugin() string {
+	if x != nil {
+		return x.Plugin
+	}
+	return ""
+}
+
+func (x *LogStream) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *LogStream) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type CoverRulesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rules         []*RuleCoverage        `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoverRulesResponse) Reset() {
+	*x = CoverRulesResponse{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoverRulesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoverRulesResponse) ProtoMessage() {}
+
+func (x *CoverRulesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoverRulesResponse.ProtoReflect.Descriptor instead.
+func (*CoverRulesResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CoverRulesResponse) GetRules() []*RuleCoverage {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+type RuleCoverage struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title     string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	File      string                 `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	Severity  Severity               `protobuf:"varint,4,opt,name=severity,proto3,enum=ironpost.v1.Severity" json:"severity,omitempty"`
+	LogSource string                 `protobuf:"bytes,5,opt,name=log_source,json=logSource,proto3" json:"log_source,omitempty"`
+	CanFire   bool                   `protobuf:"varint,6,opt,name=can_fire,json=canFire,proto3" json:"can_fire,omitempty"`
+	// Why it cannot: "disabled", "no_log_source" (nothing that is known belongs to its
+	// log source), "not_fed" (no stream does), "no_field", "no_packets",
+	// "rules_cannot_fire"; "" when it can.
+	Code string `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
+	// For people.
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Fields, or rules, that are missing.
+	Missing []string `protobuf:"bytes,9,rep,name=missing,proto3" json:"missing,omitempty"`
+	// Formats over which it can fire.
+	Formats []string `protobuf:"bytes,10,rep,name=formats,proto3" json:"formats,omitempty"`
+	// Events that it matched in the running host.
+	Hits          uint64 `protobuf:"varint,11,opt,name=hits,proto3" json:"hits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RuleCoverage) Reset() {
+	*x = RuleCoverage{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RuleCoverage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RuleCoverage) ProtoMessage() {}
+
+func (x *RuleCoverage) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RuleCoverage.ProtoReflect.Descriptor instead.
+func (*RuleCoverage) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RuleCoverage) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RuleCoverage) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *RuleCoverage) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *RuleCoverage) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *RuleCoverage) GetLogSource() string {
+	if x != nil {
+		return x.LogSource
+	}
+	return ""
+}
+
+func (x *RuleCoverage) GetCanFire() bool {
+	if x != nil {
+		return x.CanFire
+	}
+	return false
+}
+
+func (x *RuleCoverage) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *RuleCoverage) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RuleCoverage) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *RuleCoverage) GetFormats() []string {
+	if x != nil {
+		return x.Formats
+	}
+	return nil
+}
+
+func (x *RuleCoverage) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
 type ExecuteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Intent        *ActionEvent           `protobuf:"bytes,1,opt,name=intent,proto3" json:"intent,omitempty"`
@@ -1472,7 +2912,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[20]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +2924,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[20]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +2937,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExecuteRequest) GetIntent() *ActionEvent {
@@ -1517,7 +2957,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[21]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +2969,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[21]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +2982,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExecuteResponse) GetOutcome() Outcome {
@@ -1578,7 +3018,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[22]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +3030,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[22]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +3043,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *QueryRequest) GetKind() Kind {
@@ -1681,7 +3121,7 @@ type UpdateRequest struct {
 
 func (x *UpdateRequest) Reset() {
 	*x = UpdateRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[23]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1693,7 +3133,7 @@ func (x *UpdateRequest) String() string {
 func (*UpdateRequest) ProtoMessage() {}
 
 func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[23]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1706,7 +3146,7 @@ func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UpdateRequest) GetAlertId() string {
@@ -1746,7 +3186,7 @@ type UpdateResponse struct {
 
 func (x *UpdateResponse) Reset() {
 	*x = UpdateResponse{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[24]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +3198,7 @@ func (x *UpdateResponse) String() string {
 func (*UpdateResponse) ProtoMessage() {}
 
 func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[24]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +3211,7 @@ func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
 func (*UpdateResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UpdateResponse) GetFound() bool {
@@ -1790,7 +3230,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[25]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +3242,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[25]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +3255,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ScanRequest) GetTarget() string {
@@ -1836,7 +3276,7 @@ type ScanResponse struct {
 
 func (x *ScanResponse) Reset() {
 	*x = ScanResponse{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[26]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +3288,7 @@ func (x *ScanResponse) String() string {
 func (*ScanResponse) ProtoMessage() {}
 
 func (x *ScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[26]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +3301,7 @@ func (x *ScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanResponse.ProtoReflect.Descriptor instead.
 func (*ScanResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ScanResponse) GetFormat() string {
@@ -1902,7 +3342,7 @@ type HostCall struct {
 
 func (x *HostCall) Reset() {
 	*x = HostCall{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[27]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1914,7 +3354,7 @@ func (x *HostCall) String() string {
 func (*HostCall) ProtoMessage() {}
 
 func (x *HostCall) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[27]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1927,7 +3367,7 @@ func (x *HostCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCall.ProtoReflect.Descriptor instead.
 func (*HostCall) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *HostCall) GetId() uint64 {
@@ -2023,7 +3463,7 @@ type ListProcesses struct {
 
 func (x *ListProcesses) Reset() {
 	*x = ListProcesses{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +3475,7 @@ func (x *ListProcesses) String() string {
 func (*ListProcesses) ProtoMessage() {}
 
 func (x *ListProcesses) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[28]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +3488,7 @@ func (x *ListProcesses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcesses.ProtoReflect.Descriptor instead.
 func (*ListProcesses) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListProcesses) GetPids() []uint32 {
@@ -2089,7 +3529,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +3541,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[29]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +3554,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Process) GetPid() uint32 {
@@ -2178,7 +3618,7 @@ type RunCommand struct {
 
 func (x *RunCommand) Reset() {
 	*x = RunCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +3630,7 @@ func (x *RunCommand) String() string {
 func (*RunCommand) ProtoMessage() {}
 
 func (x *RunCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[30]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +3643,7 @@ func (x *RunCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCommand.ProtoReflect.Descriptor instead.
 func (*RunCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RunCommand) GetCommand() string {
@@ -2232,7 +3672,7 @@ type ReadCommand struct {
 
 func (x *ReadCommand) Reset() {
 	*x = ReadCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +3684,7 @@ func (x *ReadCommand) String() string {
 func (*ReadCommand) ProtoMessage() {}
 
 func (x *ReadCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[31]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +3697,7 @@ func (x *ReadCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCommand.ProtoReflect.Descriptor instead.
 func (*ReadCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReadCommand) GetHandle() uint64 {
@@ -2283,7 +3723,7 @@ type StopCommand struct {
 
 func (x *StopCommand) Reset() {
 	*x = StopCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[32]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +3735,7 @@ func (x *StopCommand) String() string {
 func (*StopCommand) ProtoMessage() {}
 
 func (x *StopCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[32]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +3748,7 @@ func (x *StopCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopCommand.ProtoReflect.Descriptor instead.
 func (*StopCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StopCommand) GetHandle() uint64 {
@@ -2334,7 +3774,7 @@ type HostReply struct {
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[33]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2346,7 +3786,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[33]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2359,7 +3799,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -2423,7 +3863,7 @@ var File_ironpost_v1_plugin_proto protoreflect.FileDescriptor
 const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"\x18ironpost/v1/plugin.proto\x12\vironpost.v1\x1a\x17ironpost/v1/event.proto\"\x11\n" +
-	"\x0fDescribeRequest\"\xb1\x03\n" +
+	"\x0fDescribeRequest\"\xc9\x03\n" +
 	"\vDescription\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -2438,7 +3878,8 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	" \x03(\x0e2\x11.ironpost.v1.KindR\bconsumes\x121\n" +
 	"\abundles\x18\v \x03(\v2\x17.ironpost.v1.BundleSpecR\abundles\x12\x18\n" +
 	"\aqueries\x18\f \x01(\bR\aqueries\x12\x16\n" +
-	"\x06frames\x18\r \x01(\bR\x06frames\"\xf5\x02\n" +
+	"\x06frames\x18\r \x01(\bR\x06frames\x12\x16\n" +
+	"\x06fields\x18\x0e \x03(\tR\x06fields\"\xf5\x02\n" +
 	"\vConfigField\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x1d.ironpost.v1.ConfigField.TypeR\x04type\x12\x18\n" +
@@ -2511,12 +3952,13 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
-	"\x04data\x18\x04 \x01(\fR\x04data\"\x8c\x01\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\xa6\x01\n" +
 	"\x0eBundleResponse\x12\x14\n" +
 	"\x05files\x18\x01 \x01(\rR\x05files\x12\x14\n" +
 	"\x05rules\x18\x02 \x01(\rR\x05rules\x12\x16\n" +
 	"\x06loaded\x18\x03 \x01(\rR\x06loaded\x126\n" +
-	"\brejected\x18\x04 \x03(\v2\x1a.ironpost.v1.BundleProblemR\brejected\"w\n" +
+	"\brejected\x18\x04 \x03(\v2\x1a.ironpost.v1.BundleProblemR\brejected\x12\x18\n" +
+	"\askipped\x18\x05 \x01(\rR\askipped\"w\n" +
 	"\rBundleProblem\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x12\n" +
@@ -2525,7 +3967,7 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x12\n" +
 	"\x10ListRulesRequest\"<\n" +
 	"\x11ListRulesResponse\x12'\n" +
-	"\x05rules\x18\x01 \x03(\v2\x11.ironpost.v1.RuleR\x05rules\"\xce\x01\n" +
+	"\x05rules\x18\x01 \x03(\v2\x11.ironpost.v1.RuleR\x05rules\"\x91\x03\n" +
 	"\x04Rule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05title\x18\x02 \x01(\tR\x05title\x121\n" +
@@ -2534,7 +3976,132 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x04hits\x18\x05 \x01(\x04R\x04hits\x12\x19\n" +
 	"\blast_hit\x18\x06 \x01(\x06R\alastHit\x12\x12\n" +
 	"\x04tags\x18\a \x03(\tR\x04tags\x12\x16\n" +
-	"\x06status\x18\b \x01(\tR\x06status\"B\n" +
+	"\x06status\x18\b \x01(\tR\x06status\x12\x1d\n" +
+	"\n" +
+	"log_source\x18\t \x01(\tR\tlogSource\x12\x16\n" +
+	"\x06alerts\x18\n" +
+	" \x01(\x04R\x06alerts\x12\x1e\n" +
+	"\n" +
+	"suppressed\x18\v \x01(\x04R\n" +
+	"suppressed\x12!\n" +
+	"\frate_limited\x18\f \x01(\x04R\vrateLimited\x12\x17\n" +
+	"\acost_ns\x18\r \x01(\x01R\x06costNs\x12\x18\n" +
+	"\afilters\x18\x0e \x03(\tR\afilters\x12\x14\n" +
+	"\x05rules\x18\x0f \x03(\tR\x05rules\"\x94\x01\n" +
+	"\x10TestRulesRequest\x120\n" +
+	"\x05chunk\x18\x01 \x01(\v2\x18.ironpost.v1.BundleChunkH\x00R\x05chunk\x12\x12\n" +
+	"\x03run\x18\x02 \x01(\bH\x00R\x03run\x122\n" +
+	"\x06parsed\x18\x03 \x01(\v2\x18.ironpost.v1.ParsedLinesH\x00R\x06parsedB\x06\n" +
+	"\x04part\"Q\n" +
+	"\vParsedLines\x12,\n" +
+	"\abatches\x18\x01 \x03(\v2\x12.ironpost.v1.BatchR\abatches\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\x83\x01\n" +
+	"\x11TestRulesResponse\x12/\n" +
+	"\x05parse\x18\x01 \x01(\v2\x17.ironpost.v1.ParseLinesH\x00R\x05parse\x125\n" +
+	"\x06report\x18\x02 \x01(\v2\x1b.ironpost.v1.RuleTestReportH\x00R\x06reportB\x06\n" +
+	"\x04part\"R\n" +
+	"\n" +
+	"ParseLines\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05lines\x18\x03 \x01(\fR\x05lines\"\xac\x01\n" +
+	"\x0eRuleTestReport\x12\x14\n" +
+	"\x05files\x18\x01 \x01(\rR\x05files\x12\x1a\n" +
+	"\bexamples\x18\x02 \x01(\rR\bexamples\x12\x16\n" +
+	"\x06passed\x18\x03 \x01(\rR\x06passed\x124\n" +
+	"\x06failed\x18\x04 \x03(\v2\x1c.ironpost.v1.RuleTestFailureR\x06failed\x12\x1a\n" +
+	"\buntested\x18\x05 \x03(\tR\buntested\"\xd1\x01\n" +
+	"\x0fRuleTestFailure\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
+	"\x04line\x18\x02 \x01(\rR\x04line\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\x12\x18\n" +
+	"\aexample\x18\x04 \x01(\tR\aexample\x12\x12\n" +
+	"\x04code\x18\x05 \x01(\tR\x04code\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06wanted\x18\a \x03(\tR\x06wanted\x12\x10\n" +
+	"\x03got\x18\b \x03(\tR\x03got\x12\x12\n" +
+	"\x04hint\x18\t \x01(\tR\x04hint\"~\n" +
+	"\x12ExplainRuleRequest\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12,\n" +
+	"\abatches\x18\x04 \x03(\v2\x12.ironpost.v1.BatchR\abatches\"\xd5\x03\n" +
+	"\x0fRuleExplanation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\x12\x12\n" +
+	"\x04line\x18\x04 \x01(\rR\x04line\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\tR\x06status\x12\x1d\n" +
+	"\n" +
+	"log_source\x18\a \x01(\tR\tlogSource\x12\x18\n" +
+	"\afilters\x18\b \x03(\tR\afilters\x12\x16\n" +
+	"\x06events\x18\t \x01(\x04R\x06events\x12\x18\n" +
+	"\amatched\x18\n" +
+	" \x01(\x04R\amatched\x12\x16\n" +
+	"\x06alerts\x18\v \x01(\x04R\x06alerts\x129\n" +
+	"\bfindings\x18\f \x03(\v2\x1d.ironpost.v1.EventExplanationR\bfindings\x128\n" +
+	"\awindows\x18\r \x03(\v2\x1e.ironpost.v1.WindowExplanationR\awindows\x12\x1c\n" +
+	"\tungrouped\x18\x0e \x01(\x04R\tungrouped\x122\n" +
+	"\x05rules\x18\x0f \x03(\v2\x1c.ironpost.v1.RuleExplanationR\x05rules\"\xc7\x01\n" +
+	"\x10EventExplanation\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x06R\x04time\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x18\n" +
+	"\amatched\x18\x04 \x01(\bR\amatched\x12\x1f\n" +
+	"\vlog_sources\x18\x05 \x03(\tR\n" +
+	"logSources\x122\n" +
+	"\afinding\x18\x06 \x01(\v2\x18.ironpost.v1.RuleFindingR\afinding\"\x99\x02\n" +
+	"\vRuleFinding\x12\x0e\n" +
+	"\x02op\x18\x01 \x01(\tR\x02op\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04line\x18\x03 \x01(\rR\x04line\x12\x14\n" +
+	"\x05holds\x18\x04 \x01(\bR\x05holds\x12\x14\n" +
+	"\x05field\x18\x05 \x01(\tR\x05field\x12\x18\n" +
+	"\apresent\x18\x06 \x01(\bR\apresent\x12\x14\n" +
+	"\x05found\x18\a \x03(\tR\x05found\x12\x16\n" +
+	"\x06wanted\x18\b \x03(\tR\x06wanted\x12\x1a\n" +
+	"\brelation\x18\t \x01(\tR\brelation\x12\x12\n" +
+	"\x04more\x18\n" +
+	" \x01(\rR\x04more\x12.\n" +
+	"\x05parts\x18\v \x03(\v2\x18.ironpost.v1.RuleFindingR\x05parts\"\xb2\x02\n" +
+	"\x11WindowExplanation\x12?\n" +
+	"\x05group\x18\x01 \x03(\v2).ironpost.v1.WindowExplanation.GroupEntryR\x05group\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x16\n" +
+	"\x06wanted\x18\x03 \x01(\tR\x06wanted\x12\x14\n" +
+	"\x05found\x18\x04 \x01(\tR\x05found\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\x06R\x04from\x12\x12\n" +
+	"\x04upto\x18\x06 \x01(\x06R\x04upto\x12\x16\n" +
+	"\x06events\x18\a \x01(\x04R\x06events\x12\x18\n" +
+	"\amissing\x18\b \x03(\tR\amissing\x1a8\n" +
+	"\n" +
+	"GroupEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"_\n" +
+	"\x11CoverRulesRequest\x120\n" +
+	"\astreams\x18\x01 \x03(\v2\x16.ironpost.v1.LogStreamR\astreams\x12\x18\n" +
+	"\apackets\x18\x02 \x01(\bR\apackets\"g\n" +
+	"\tLogStream\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12\x16\n" +
+	"\x06format\x18\x03 \x01(\tR\x06format\x12\x16\n" +
+	"\x06fields\x18\x04 \x03(\tR\x06fields\"E\n" +
+	"\x12CoverRulesResponse\x12/\n" +
+	"\x05rules\x18\x01 \x03(\v2\x19.ironpost.v1.RuleCoverageR\x05rules\"\xa9\x02\n" +
+	"\fRuleCoverage\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\x121\n" +
+	"\bseverity\x18\x04 \x01(\x0e2\x15.ironpost.v1.SeverityR\bseverity\x12\x1d\n" +
+	"\n" +
+	"log_source\x18\x05 \x01(\tR\tlogSource\x12\x19\n" +
+	"\bcan_fire\x18\x06 \x01(\bR\acanFire\x12\x12\n" +
+	"\x04code\x18\a \x01(\tR\x04code\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x18\n" +
+	"\amissing\x18\t \x03(\tR\amissing\x12\x18\n" +
+	"\aformats\x18\n" +
+	" \x03(\tR\aformats\x12\x12\n" +
+	"\x04hits\x18\v \x01(\x04R\x04hits\"B\n" +
 	"\x0eExecuteRequest\x120\n" +
 	"\x06intent\x18\x01 \x01(\v2\x18.ironpost.v1.ActionEventR\x06intent\"Y\n" +
 	"\x0fExecuteResponse\x12.\n" +
@@ -2613,11 +4180,15 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x06Source\x122\n" +
 	"\x04Emit\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x012=\n" +
 	"\x06Parser\x123\n" +
-	"\x05Parse\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x012\xd6\x01\n" +
+	"\x05Parse\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x012\xc5\x03\n" +
 	"\bDetector\x124\n" +
 	"\x06Detect\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01\x12J\n" +
 	"\tListRules\x12\x1d.ironpost.v1.ListRulesRequest\x1a\x1e.ironpost.v1.ListRulesResponse\x12H\n" +
-	"\rValidateRules\x12\x18.ironpost.v1.BundleChunk\x1a\x1b.ironpost.v1.BundleResponse(\x012\x92\x02\n" +
+	"\rValidateRules\x12\x18.ironpost.v1.BundleChunk\x1a\x1b.ironpost.v1.BundleResponse(\x01\x12N\n" +
+	"\tTestRules\x12\x1d.ironpost.v1.TestRulesRequest\x1a\x1e.ironpost.v1.TestRulesResponse(\x010\x01\x12N\n" +
+	"\vExplainRule\x12\x1f.ironpost.v1.ExplainRuleRequest\x1a\x1c.ironpost.v1.RuleExplanation(\x01\x12M\n" +
+	"\n" +
+	"CoverRules\x12\x1e.ironpost.v1.CoverRulesRequest\x1a\x1f.ironpost.v1.CoverRulesResponse2\x92\x02\n" +
 	"\bEnforcer\x124\n" +
 	"\x06Decide\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01\x12D\n" +
 	"\aExecute\x12\x1b.ironpost.v1.ExecuteRequest\x1a\x1c.ironpost.v1.ExecuteResponse\x12D\n" +
@@ -2643,120 +4214,158 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
-	(ConfigField_Type)(0),     // 0: ironpost.v1.ConfigField.Type
-	(HealthResponse_State)(0), // 1: ironpost.v1.HealthResponse.State
-	(*DescribeRequest)(nil),   // 2: ironpost.v1.DescribeRequest
-	(*Description)(nil),       // 3: ironpost.v1.Description
-	(*ConfigField)(nil),       // 4: ironpost.v1.ConfigField
-	(*Permissions)(nil),       // 5: ironpost.v1.Permissions
-	(*BundleSpec)(nil),        // 6: ironpost.v1.BundleSpec
-	(*ConfigureRequest)(nil),  // 7: ironpost.v1.ConfigureRequest
-	(*Listener)(nil),          // 8: ironpost.v1.Listener
-	(*ConfigureResponse)(nil), // 9: ironpost.v1.ConfigureResponse
-	(*HealthRequest)(nil),     // 10: ironpost.v1.HealthRequest
-	(*HealthResponse)(nil),    // 11: ironpost.v1.HealthResponse
-	(*MetricsRequest)(nil),    // 12: ironpost.v1.MetricsRequest
-	(*MetricsResponse)(nil),   // 13: ironpost.v1.MetricsResponse
-	(*DrainRequest)(nil),      // 14: ironpost.v1.DrainRequest
-	(*DrainResponse)(nil),     // 15: ironpost.v1.DrainResponse
-	(*BundleChunk)(nil),       // 16: ironpost.v1.BundleChunk
-	(*BundleResponse)(nil),    // 17: ironpost.v1.BundleResponse
-	(*BundleProblem)(nil),     // 18: ironpost.v1.BundleProblem
-	(*ListRulesRequest)(nil),  // 19: ironpost.v1.ListRulesRequest
-	(*ListRulesResponse)(nil), // 20: ironpost.v1.ListRulesResponse
-	(*Rule)(nil),              // 21: ironpost.v1.Rule
-	(*ExecuteRequest)(nil),    // 22: ironpost.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),   // 23: ironpost.v1.ExecuteResponse
-	(*QueryRequest)(nil),      // 24: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),     // 25: ironpost.v1.UpdateRequest
-	(*UpdateResponse)(nil),    // 26: ironpost.v1.UpdateResponse
-	(*ScanRequest)(nil),       // 27: ironpost.v1.ScanRequest
-	(*ScanResponse)(nil),      // 28: ironpost.v1.ScanResponse
-	(*HostCall)(nil),          // 29: ironpost.v1.HostCall
-	(*ListProcesses)(nil),     // 30: ironpost.v1.ListProcesses
-	(*Process)(nil),           // 31: ironpost.v1.Process
-	(*RunCommand)(nil),        // 32: ironpost.v1.RunCommand
-	(*ReadCommand)(nil),       // 33: ironpost.v1.ReadCommand
-	(*StopCommand)(nil),       // 34: ironpost.v1.StopCommand
-	(*HostReply)(nil),         // 35: ironpost.v1.HostReply
-	(Kind)(0),                 // 36: ironpost.v1.Kind
-	(*Count)(nil),             // 37: ironpost.v1.Count
-	(Severity)(0),             // 38: ironpost.v1.Severity
-	(*ActionEvent)(nil),       // 39: ironpost.v1.ActionEvent
-	(Outcome)(0),              // 40: ironpost.v1.Outcome
-	(*Field)(nil),             // 41: ironpost.v1.Field
-	(*Batch)(nil),             // 42: ironpost.v1.Batch
+	(ConfigField_Type)(0),      // 0: ironpost.v1.ConfigField.Type
+	(HealthResponse_State)(0),  // 1: ironpost.v1.HealthResponse.State
+	(*DescribeRequest)(nil),    // 2: ironpost.v1.DescribeRequest
+	(*Description)(nil),        // 3: ironpost.v1.Description
+	(*ConfigField)(nil),        // 4: ironpost.v1.ConfigField
+	(*Permissions)(nil),        // 5: ironpost.v1.Permissions
+	(*BundleSpec)(nil),         // 6: ironpost.v1.BundleSpec
+	(*ConfigureRequest)(nil),   // 7: ironpost.v1.ConfigureRequest
+	(*Listener)(nil),           // 8: ironpost.v1.Listener
+	(*ConfigureResponse)(nil),  // 9: ironpost.v1.ConfigureResponse
+	(*HealthRequest)(nil),      // 10: ironpost.v1.HealthRequest
+	(*HealthResponse)(nil),     // 11: ironpost.v1.HealthResponse
+	(*MetricsRequest)(nil),     // 12: ironpost.v1.MetricsRequest
+	(*MetricsResponse)(nil),    // 13: ironpost.v1.MetricsResponse
+	(*DrainRequest)(nil),       // 14: ironpost.v1.DrainRequest
+	(*DrainResponse)(nil),      // 15: ironpost.v1.DrainResponse
+	(*BundleChunk)(nil),        // 16: ironpost.v1.BundleChunk
+	(*BundleResponse)(nil),     // 17: ironpost.v1.BundleResponse
+	(*BundleProblem)(nil),      // 18: ironpost.v1.BundleProblem
+	(*ListRulesRequest)(nil),   // 19: ironpost.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),  // 20: ironpost.v1.ListRulesResponse
+	(*Rule)(nil),               // 21: ironpost.v1.Rule
+	(*TestRulesRequest)(nil),   // 22: ironpost.v1.TestRulesRequest
+	(*ParsedLines)(nil),        // 23: ironpost.v1.ParsedLines
+	(*TestRulesResponse)(nil),  // 24: ironpost.v1.TestRulesResponse
+	(*ParseLines)(nil),         // 25: ironpost.v1.ParseLines
+	(*RuleTestReport)(nil),     // 26: ironpost.v1.RuleTestReport
+	(*RuleTestFailure)(nil),    // 27: ironpost.v1.RuleTestFailure
+	(*ExplainRuleRequest)(nil), // 28: ironpost.v1.ExplainRuleRequest
+	(*RuleExplanation)(nil),    // 29: ironpost.v1.RuleExplanation
+	(*EventExplanation)(nil),   // 30: ironpost.v1.EventExplanation
+	(*RuleFinding)(nil),        // 31: ironpost.v1.RuleFinding
+	(*WindowExplanation)(nil),  // 32: ironpost.v1.WindowExplanation
+	(*CoverRulesRequest)(nil),  // 33: ironpost.v1.CoverRulesRequest
+	(*LogStream)(nil),          // 34: ironpost.v1.LogStream
+	(*CoverRulesResponse)(nil), // 35: ironpost.v1.CoverRulesResponse
+	(*RuleCoverage)(nil),       // 36: ironpost.v1.RuleCoverage
+	(*ExecuteRequest)(nil),     // 37: ironpost.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),    // 38: ironpost.v1.ExecuteResponse
+	(*QueryRequest)(nil),       // 39: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),      // 40: ironpost.v1.UpdateRequest
+	(*UpdateResponse)(nil),     // 41: ironpost.v1.UpdateResponse
+	(*ScanRequest)(nil),        // 42: ironpost.v1.ScanRequest
+	(*ScanResponse)(nil),       // 43: ironpost.v1.ScanResponse
+	(*HostCall)(nil),           // 44: ironpost.v1.HostCall
+	(*ListProcesses)(nil),      // 45: ironpost.v1.ListProcesses
+	(*Process)(nil),            // 46: ironpost.v1.Process
+	(*RunCommand)(nil),         // 47: ironpost.v1.RunCommand
+	(*ReadCommand)(nil),        // 48: ironpost.v1.ReadCommand
+	(*StopCommand)(nil),        // 49: ironpost.v1.StopCommand
+	(*HostReply)(nil),          // 50: ironpost.v1.HostReply
+	nil,                        // 51: ironpost.v1.WindowExplanation.GroupEntry
+	(Kind)(0),                  // 52: ironpost.v1.Kind
+	(*Count)(nil),              // 53: ironpost.v1.Count
+	(Severity)(0),              // 54: ironpost.v1.Severity
+	(*Batch)(nil),              // 55: ironpost.v1.Batch
+	(*ActionEvent)(nil),        // 56: ironpost.v1.ActionEvent
+	(Outcome)(0),               // 57: ironpost.v1.Outcome
+	(*Field)(nil),              // 58: ironpost.v1.Field
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	4,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
 	5,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	36, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	52, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
 	6,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
 	8,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	36, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	52, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	37, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	53, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
 	18, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
 	21, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	38, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
-	39, // 12: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	40, // 13: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	36, // 14: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	38, // 15: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	41, // 16: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
-	32, // 17: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	33, // 18: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	34, // 19: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
-	30, // 20: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
-	31, // 21: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
-	2,  // 22: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	7,  // 23: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	10, // 24: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	12, // 25: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	14, // 26: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	16, // 27: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	35, // 28: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	42, // 29: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	42, // 30: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	42, // 31: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	19, // 32: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	16, // 33: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	42, // 34: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	22, // 35: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	22, // 36: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	22, // 37: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	42, // 38: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	24, // 39: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	25, // 40: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	27, // 41: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	3,  // 42: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	9,  // 43: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	11, // 44: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	13, // 45: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	15, // 46: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	17, // 47: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	29, // 48: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	42, // 49: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	42, // 50: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	42, // 51: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	20, // 52: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	17, // 53: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	42, // 54: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	23, // 55: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	23, // 56: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	23, // 57: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	42, // 58: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	42, // 59: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	26, // 60: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	28, // 61: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	42, // [42:62] is the sub-list for method output_type
-	22, // [22:42] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	54, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	16, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
+	23, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
+	55, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
+	25, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
+	26, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
+	27, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
+	55, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
+	30, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
+	32, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
+	29, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
+	31, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
+	31, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
+	51, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
+	34, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
+	36, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
+	54, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
+	56, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	57, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	52, // 30: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	54, // 31: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	58, // 32: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	47, // 33: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	48, // 34: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	49, // 35: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	45, // 36: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
+	46, // 37: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
+	2,  // 38: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	7,  // 39: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	10, // 40: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	12, // 41: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	14, // 42: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	16, // 43: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	50, // 44: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	55, // 45: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	55, // 46: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	55, // 47: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	19, // 48: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	16, // 49: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	22, // 50: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
+	28, // 51: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
+	33, // 52: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
+	55, // 53: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	37, // 54: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	37, // 55: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	37, // 56: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	55, // 57: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	39, // 58: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	40, // 59: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	42, // 60: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	3,  // 61: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	9,  // 62: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	11, // 63: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	13, // 64: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	15, // 65: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	17, // 66: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	44, // 67: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	55, // 68: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	55, // 69: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	55, // 70: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	20, // 71: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	17, // 72: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	24, // 73: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
+	29, // 74: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
+	35, // 75: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
+	55, // 76: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	38, // 77: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	38, // 78: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	38, // 79: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	55, // 80: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	55, // 81: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	41, // 82: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	43, // 83: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	61, // [61:84] is the sub-list for method output_type
+	38, // [38:61] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -2765,7 +4374,16 @@ func file_ironpost_v1_plugin_proto_init() {
 		return
 	}
 	file_ironpost_v1_event_proto_init()
-	file_ironpost_v1_plugin_proto_msgTypes[27].OneofWrappers = []any{
+	file_ironpost_v1_plugin_proto_msgTypes[20].OneofWrappers = []any{
+		(*TestRulesRequest_Chunk)(nil),
+		(*TestRulesRequest_Run)(nil),
+		(*TestRulesRequest_Parsed)(nil),
+	}
+	file_ironpost_v1_plugin_proto_msgTypes[22].OneofWrappers = []any{
+		(*TestRulesResponse_Parse)(nil),
+		(*TestRulesResponse_Report)(nil),
+	}
+	file_ironpost_v1_plugin_proto_msgTypes[42].OneofWrappers = []any{
 		(*HostCall_Run)(nil),
 		(*HostCall_Read)(nil),
 		(*HostCall_Stop)(nil),
@@ -2777,7 +4395,7 @@ func file_ironpost_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   34,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

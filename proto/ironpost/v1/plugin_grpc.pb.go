@@ -570,6 +570,9 @@ const (
 	Detector_Detect_FullMethodName        = "/ironpost.v1.Detector/Detect"
 	Detector_ListRules_FullMethodName     = "/ironpost.v1.Detector/ListRules"
 	Detector_ValidateRules_FullMethodName = "/ironpost.v1.Detector/ValidateRules"
+	Detector_TestRules_FullMethodName     = "/ironpost.v1.Detector/TestRules"
+	Detector_ExplainRule_FullMethodName   = "/ironpost.v1.Detector/ExplainRule"
+	Detector_CoverRules_FullMethodName    = "/ironpost.v1.Detector/CoverRules"
 )
 
 // DetectorClient is the client API for Detector service.
@@ -583,6 +586,18 @@ type DetectorClient interface {
 	ListRules(ctx context.Context, in *ListRulesRequest, opts ...grpc.CallOption) (*ListRulesResponse, error)
 	// ValidateRules loads a bundle aside and reports what would be rejected.
 	ValidateRules(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[BundleChunk, BundleResponse], error)
+	// TestRules loads a bundle aside and runs the examples in it: the host sends
+	// the files and then run; the detector may ask for lines to be parsed, one
+	// answer for each request, and ends with its report. UNIMPLEMENTED: its rules
+	// have no examples.
+	TestRules(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TestRulesRequest, TestRulesResponse], error)
+	// ExplainRule says why a rule in force holds for events, or why not. The first
+	// message has the question, all have events; what is in force is not disturbed.
+	// NOT_FOUND: there is no such rule. UNIMPLEMENTED: it cannot explain.
+	ExplainRule(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ExplainRuleRequest, RuleExplanation], error)
+	// CoverRules says which rules in force can fire over some streams, and why the
+	// others cannot. UNIMPLEMENTED: it does not know.
+	CoverRules(ctx context.Context, in *CoverRulesRequest, opts ...grpc.CallOption) (*CoverRulesResponse, error)
 }
 
 type detectorClient struct {
@@ -629,6 +644,42 @@ func (c *detectorClient) ValidateRules(ctx context.Context, opts ...grpc.CallOpt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Detector_ValidateRulesClient = grpc.ClientStreamingClient[BundleChunk, BundleResponse]
 
+func (c *detectorClient) TestRules(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TestRulesRequest, TestRulesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Detector_ServiceDesc.Streams[2], Detector_TestRules_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TestRulesRequest, TestRulesResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Detector_TestRulesClient = grpc.BidiStreamingClient[TestRulesRequest, TestRulesResponse]
+
+func (c *detectorClient) ExplainRule(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ExplainRuleRequest, RuleExplanation], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Detector_ServiceDesc.Streams[3], Detector_ExplainRule_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExplainRuleRequest, RuleExplanation]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Detector_ExplainRuleClient = grpc.ClientStreamingClient[ExplainRuleRequest, RuleExplanation]
+
+func (c *detectorClient) CoverRules(ctx context.Context, in *CoverRulesRequest, opts ...grpc.CallOption) (*CoverRulesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CoverRulesResponse)
+	err := c.cc.Invoke(ctx, Detector_CoverRules_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // DetectorServer is the server API for Detector service.
 // All implementations must embed UnimplementedDetectorServer
 // for forward compatibility.
@@ -640,6 +691,18 @@ type DetectorServer interface {
 	ListRules(context.Context, *ListRulesRequest) (*ListRulesResponse, error)
 	// ValidateRules loads a bundle aside and reports what would be rejected.
 	ValidateRules(grpc.ClientStreamingServer[BundleChunk, BundleResponse]) error
+	// TestRules loads a bundle aside and runs the examples in it: the host sends
+	// the files and then run; the detector may ask for lines to be parsed, one
+	// answer for each request, and ends with its report. UNIMPLEMENTED: its rules
+	// have no examples.
+	TestRules(grpc.BidiStreamingServer[TestRulesRequest, TestRulesResponse]) error
+	// ExplainRule says why a rule in force holds for events, or why not. The first
+	// message has the question, all have events; what is in force is not disturbed.
+	// NOT_FOUND: there is no such rule. UNIMPLEMENTED: it cannot explain.
+	ExplainRule(grpc.ClientStreamingServer[ExplainRuleRequest, RuleExplanation]) error
+	// CoverRules says which rules in force can fire over some streams, and why the
+	// others cannot. UNIMPLEMENTED: it does not know.
+	CoverRules(context.Context, *CoverRulesRequest) (*CoverRulesResponse, error)
 	mustEmbedUnimplementedDetectorServer()
 }
 
@@ -658,6 +721,15 @@ func (UnimplementedDetectorServer) ListRules(context.Context, *ListRulesRequest)
 }
 func (UnimplementedDetectorServer) ValidateRules(grpc.ClientStreamingServer[BundleChunk, BundleResponse]) error {
 	return status.Error(codes.Unimplemented, "method ValidateRules not implemented")
+}
+func (UnimplementedDetectorServer) TestRules(grpc.BidiStreamingServer[TestRulesRequest, TestRulesResponse]) error {
+	return status.Error(codes.Unimplemented, "method TestRules not implemented")
+}
+func (UnimplementedDetectorServer) ExplainRule(grpc.ClientStreamingServer[ExplainRuleRequest, RuleExplanation]) error {
+	return status.Error(codes.Unimplemented, "method ExplainRule not implemented")
+}
+func (UnimplementedDetectorServer) CoverRules(context.Context, *CoverRulesRequest) (*CoverRulesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CoverRules not implemented")
 }
 func (UnimplementedDetectorServer) mustEmbedUnimplementedDetectorServer() {}
 func (UnimplementedDetectorServer) testEmbeddedByValue()                  {}
@@ -712,6 +784,38 @@ func _Detector_ValidateRules_Handler(srv interface{}, stream grpc.ServerStream) 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Detector_ValidateRulesServer = grpc.ClientStreamingServer[BundleChunk, BundleResponse]
 
+func _Detector_TestRules_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(DetectorServer).TestRules(&grpc.GenericServerStream[TestRulesRequest, TestRulesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Detector_TestRulesServer = grpc.BidiStreamingServer[TestRulesRequest, TestRulesResponse]
+
+func _Detector_ExplainRule_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(DetectorServer).ExplainRule(&grpc.GenericServerStream[ExplainRuleRequest, RuleExplanation]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Detector_ExplainRuleServer = grpc.ClientStreamingServer[ExplainRuleRequest, RuleExplanation]
+
+func _Detector_CoverRules_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CoverRulesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DetectorServer).CoverRules(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Detector_CoverRules_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DetectorServer).CoverRules(ctx, req.(*CoverRulesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Detector_ServiceDesc is the grpc.ServiceDesc for Detector service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -722,6 +826,10 @@ var Detector_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRules",
 			Handler:    _Detector_ListRules_Handler,
+		},
+		{
+			MethodName: "CoverRules",
+			Handler:    _Detector_CoverRules_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -734,6 +842,17 @@ var Detector_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ValidateRules",
 			Handler:       _Detector_ValidateRules_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "TestRules",
+			Handler:       _Detector_TestRules_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "ExplainRule",
+			Handler:       _Detector_ExplainRule_Handler,
 			ClientStreams: true,
 		},
 	},

@@ -99,6 +99,16 @@ func StartDocker(t *testing.T, command func(name string, args ...string) *exec.C
 	}
 }
 
+// Answers reports whether dockerd answers now.
+func (d *Docker) Answers() bool {
+	resp, err := d.client.Get("http://docker/_ping")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return true
+}
+
 // Call makes one call of the API and decodes the answer into v, unless that is nil.
 func (d *Docker) Call(v any, method, path string, body io.Reader, kind string) {
 	d.t.Helper()

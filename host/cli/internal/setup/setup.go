@@ -169,7 +169,7 @@ func (f Findings) gaps() []string {
 		out = append(out, "packets: no interface is touched until one is named; set interface in [ebpf]")
 	}
 	if f.Docker {
-		out = append(out, "containers: Docker runs here, but nothing in this configuration reads its logs or isolates containers")
+		out = append(out, "containers: Docker runs here; source-docker reads what they print, and nothing in this configuration isolates them")
 	}
 	return out
 }

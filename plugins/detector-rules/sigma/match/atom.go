@@ -34,13 +34,13 @@ func (s *Scratch) decide(a *atom) bool {
 		}
 		return false
 	}
-	if s.present[a.field] != s.epoch {
+	if s.fields[a.field].present != s.epoch {
 		return a.kind == sigma.IsNull
 	}
 	if a.kind == sigma.Exists {
 		return true
 	}
-	for i := s.first[a.field]; i >= 0; i = s.values[i].next {
+	for i := s.fields[a.field].first; i >= 0; i = s.values[i].next {
 		if null := s.values[i].null; null || a.kind == sigma.IsNull {
 			if null && a.kind == sigma.IsNull {
 				return true
@@ -64,15 +64,15 @@ func (s *Scratch) fits(a *atom, number int32) bool {
 		}
 		return a.fits(s.folded(number))
 	case sigma.IsMatch:
-		return s.mayMatch(a, number) && a.re.MatchString(v.text)
+		return s.mayMatch(a.more, number) && a.more.re.MatchString(v.text)
 	case sigma.IsNumber:
 		f, ok := parseNumber(v.text)
-		return ok && compare(a.comparison, f, a.number)
+		return ok && compare(a.more.comparison, f, a.more.number)
 	case sigma.IsTime:
-		n, ok := timePart(v.text, a.part)
-		return ok && compare(a.comparison, float64(n), a.number)
+		n, ok := timePart(v.text, a.more.part)
+		return ok && compare(a.more.comparison, float64(n), a.more.number)
 	case sigma.InNetwork:
-		return inNetwork(a.network, v.text)
+		return inNetwork(a.more.network, v.text)
 	case sigma.IsField:
 		return s.fitsField(a, number)
 	}
@@ -81,10 +81,10 @@ func (s *Scratch) fits(a *atom, number int32) bool {
 
 // fitsField compares a value with those of another field.
 func (s *Scratch) fitsField(a *atom, number int32) bool {
-	if s.present[a.other] != s.epoch {
+	if s.fields[a.more.other].present != s.epoch {
 		return false
 	}
-	for i := s.first[a.other]; i >= 0; i = s.values[i].next {
+	for i := s.fields[a.more.other].first; i >= 0; i = s.values[i].next {
 		if s.values[i].null {
 			continue
 		}
@@ -93,7 +93,7 @@ func (s *Scratch) fitsField(a *atom, number int32) bool {
 			x, y = s.folded(number), s.folded(i)
 		}
 		var got bool
-		switch a.comparison {
+		switch a.more.comparison {
 		case sigma.Contains:
 			got = strings.Contains(x, y)
 		case sigma.StartsWith:

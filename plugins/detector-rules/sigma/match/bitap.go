@@ -6,13 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// bitap finds out whether a text has a run of bytes, each of its own set, by one
-// operation a byte (Baeza-Yates and Gonnet, A New Approach to Text Searching,
-// 1992). It is asked before a regular expression that has such a run in each of its
-// matches.
+// bitap finds out whether a text has a run of bytes, each of its own set. It is
+// asked before a regular expression that has such a run in each of its matches. It
+// reads windows as long as the run from their end, all beginnings of the run in one
+// word, and skips what cannot hold one (Navarro and Raffinot, A Bit-Parallel
+// Approach to Suffix Automata, 1998).
 type bitap struct {
-	masks [256]uint64
-	last  uint64
+	masks  [256]uint64
+	length int
 }
 
 // byteSet is a set of bytes.
@@ -39,11 +40,11 @@ func newBitap(tree *syntax.Regexp) *bitap {
 	if r.budget < 0 || r.bestScore < minSelective {
 		return nil
 	}
-	b := &bitap{last: 1 << (len(r.best) - 1)}
+	b := &bitap{length: len(r.best)}
 	for c := range 256 {
 		for i := range r.best {
 			if r.best[i].has(byte(c)) {
-				b.masks[c] |= 1 << i
+				b.masks[c] |= 1 << (len(r.best) - 1 - i)
 			}
 		}
 	}
@@ -52,10 +53,43 @@ func newBitap(tree *syntax.Regexp) *bitap {
 
 // in reports whether the run is in a text.
 func (b *bitap) in(text string) bool {
+	first := uint64(1) << (b.length - 1)
+	// A text made for it would have every byte read once for each of the run.
+	budget := 2 * len(text)
+	for from := 0; from+b.length <= len(text); {
+		if budget < 0 {
+			return b.after(text[from:])
+		}
+		// A bit of state says that what has been read of the window is in the run,
+		// and where; first that it is its beginning.
+		state, skip := ^uint64(0), b.length
+		for at := b.length - 1; ; at-- {
+			state &= b.masks[text[from+at]]
+			budget--
+			if state == 0 {
+				break
+			}
+			if state&first != 0 {
+				if at == 0 {
+					return true
+				}
+				skip = at
+			}
+			state <<= 1
+		}
+		from += skip
+	}
+	return false
+}
+
+// after is in by one operation a byte (Baeza-Yates and Gonnet, A New Approach to
+// Text Searching, 1992).
+func (b *bitap) after(text string) bool {
+	first := uint64(1) << (b.length - 1)
 	state := uint64(0)
 	for i := range len(text) {
-		state = (state<<1 | 1) & b.masks[text[i]]
-		if state&b.last != 0 {
+		state = (state>>1 | first) & b.masks[text[i]]
+		if state&1 != 0 {
 			return true
 		}
 	}

@@ -3,8 +3,8 @@ package match
 import (
 	"cmp"
 	"encoding/binary"
-	"hash/maphash"
 	"slices"
+	"strings"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
@@ -13,10 +13,10 @@ import (
 // order.
 func Compile(rules []*sigma.Rule) *Matcher {
 	c := &compiler{
-		Matcher: &Matcher{rules: slices.Clone(rules)}, names: []string{""}, fields: map[string]int32{"": everything},
+		Matcher: &Matcher{rules: slices.Clone(rules), tests: map[*sigma.Test]int32{}}, names: []string{""}, fields: map[string]int32{"": everything},
 		byExpr: map[*sigma.Expr]int32{}, byKey: map[string]int32{}, atomIDs: map[string]int32{},
-		bySource: map[sigma.LogSource]int32{}, needleIDs: map[witness]int32{}, popular: map[witness]int{},
-		chosen: map[int32]choice{}, everywhereBy: map[int32][]int32{},
+		bySource: map[sigma.LogSource]int32{}, needleIDs: map[placed]int32{}, popular: map[witness]int{},
+		chosen: map[int32]choice{}, inner: map[int32][]int32{}, decided: map[use]bool{},
 	}
 	for _, r := range c.rules {
 		c.tops = append(c.tops, c.node(r.When))
@@ -24,11 +24,12 @@ func Compile(rules []*sigma.Rule) *Matcher {
 	}
 	c.count()
 	c.file()
-	c.indexLongLists()
+	c.decide()
 	c.build()
 	c.order()
 	c.Matcher.fields = newNames(c.names)
-	assemble(c.Matcher, c.nodes, c.tops)
+	c.assemble()
+	c.gather()
 	return c.Matcher
 }
 
@@ -47,10 +48,21 @@ type compiler struct {
 	// popular counts the rules that could use a witness.
 	popular   map[witness]int
 	chosen    map[int32]choice
-	needleIDs map[witness]int32
-	// everywhereBy are the sources of the atoms that look at the whole event.
-	everywhereBy map[int32][]int32
+	needleIDs map[placed]int32
+	// inner are the needles that the grams of an index are to be made of.
+	inner map[int32][]int32
+	// decided are the atoms that looking for needles decides, by source.
+	decided map[use]bool
 }
+
+// placed is a witness that is looked for in events of a source.
+type placed struct {
+	source int32
+	witness
+}
+
+// use is an atom that rules of a source ask.
+type use struct{ source, atom int32 }
 
 func (c *compiler) field(name string) int32 {
 	id, ok := c.fields[name]
@@ -82,6 +94,7 @@ func (c *compiler) node(e *sigma.Expr) int32 {
 	n := node{op: e.Op}
 	if e.Op == sigma.Leaf {
 		n.atom = c.atom(e.Test)
+		c.tests[e.Test] = n.atom
 	}
 	seen := make(map[int32]bool, len(e.Subs))
 	for _, sub := range e.Subs {
@@ -141,21 +154,20 @@ func (c *compiler) atom(t *sigma.Test) int32 {
 	if id, ok := c.atomIDs[key]; ok {
 		return id
 	}
-	a := atom{
-		kind: t.Kind, comparison: t.Comparison, part: t.Part, cased: t.Cased, field: c.field(t.Field),
-		number: t.Number, network: t.Network, re: t.Regexp,
-	}
+	a := atom{kind: t.Kind, cased: t.Cased, field: c.field(t.Field)}
 	switch t.Kind {
 	case sigma.IsText:
 		g := newGlob(t.Text, t.Cased)
 		a.shape, a.literal = g.shape, g.literal
 		if g.shape == complex {
-			a.complex = &g
+			a.more = &question{complex: &g}
 		}
 	case sigma.IsMatch:
-		a.readPattern(t.Regexp)
+		a.more = newPattern(t.Regexp)
 	case sigma.IsField:
-		a.other = c.field(t.Other)
+		a.more = &question{comparison: t.Comparison, other: c.field(t.Other)}
+	case sigma.IsNumber, sigma.IsTime, sigma.InNetwork:
+		a.more = &question{comparison: t.Comparison, part: t.Part, number: t.Number, network: t.Network}
 	}
 	id := int32(len(c.atoms))
 	c.atomIDs[key] = id
@@ -163,175 +175,34 @@ func (c *compiler) atom(t *sigma.Test) int32 {
 	return id
 }
 
-// file puts every rule under its witness.
-func (c *compiler) file() {
-	c.index = make([]fieldIndex, len(c.names))
-	c.always = make([][]int32, len(c.sources))
-	c.keyworded = make([]bool, len(c.sources))
-	c.everywhere = make([]fieldIndex, len(c.sources))
-	rulesOf := map[witness][]int32{}
-	for i, root := range c.tops {
-		number, source := int32(i), c.source[i]
-		if c.noteEverywhere(root, source, map[int32]bool{}) {
-			c.keyworded[source] = true
-		}
-		list := c.choose(root).list
-		if list == nil {
-			c.always[source] = append(c.always[source], number)
-			continue
-		}
-		for _, w := range list {
-			if rules := rulesOf[w]; len(rules) == 0 || rules[len(rules)-1] != number {
-				rulesOf[w] = append(rules, number)
-			}
+// gather moves the texts that events are compared with side by side. Where they
+// were read they are strewn over all the memory of the rules, and a look at one
+// then costs a page of address translation too.
+func (c *compiler) gather() {
+	var all strings.Builder
+	placed := map[string]int{}
+	place := func(text string) {
+		if _, ok := placed[text]; !ok {
+			placed[text] = all.Len()
+			all.WriteString(text)
 		}
 	}
-	// A fixed order makes two compilations of the same rules alike.
-	for _, w := range sortedWitnesses(rulesOf) {
-		from := int32(len(c.postings))
-		c.postings = append(c.postings, rulesOf[w]...)
-		upto := int32(len(c.postings))
-		if w.where == anything {
-			c.index[w.field].from, c.index[w.field].upto = from, upto
-			continue
-		}
-		n := &c.needles[c.needle(w)]
-		n.from, n.upto = from, upto
+	for i := range c.needles {
+		place(c.needles[i].text)
 	}
-	for id := range c.atoms {
-		if w, decides := c.textWitness(int32(id)); decides {
-			if number, ok := c.needleIDs[w]; ok {
-				c.decide(number, int32(id))
-			}
-		}
+	for i := range c.atoms {
+		place(c.atoms[i].literal)
 	}
-}
-
-func sortedWitnesses[V any](of map[witness]V) []witness {
-	out := make([]witness, 0, len(of))
-	for w := range of {
-		out = append(out, w)
+	texts := all.String()
+	at := func(text string) string { return texts[placed[text]:][:len(text)] }
+	for i := range c.needles {
+		n := &c.needles[i]
+		n.text = at(n.text)
+		copy(n.head[:], n.text)
 	}
-	slices.SortFunc(out, func(a, b witness) int {
-		return cmp.Or(cmp.Compare(a.field, b.field), cmp.Compare(a.where, b.where), cmp.Compare(a.text, b.text))
-	})
-	return out
-}
-
-// needle returns the number of the needle of a witness.
-func (c *compiler) needle(w witness) int32 {
-	id, ok := c.needleIDs[w]
-	if !ok {
-		id = int32(len(c.needles))
-		c.needleIDs[w] = id
-		c.needles = append(c.needles, needle{text: w.text, field: w.field, atom: -1})
+	for i := range c.atoms {
+		c.atoms[i].literal = at(c.atoms[i].literal)
 	}
-	return id
-}
-
-func (c *compiler) decide(number, atom int32) {
-	c.needles[number].atom = atom
-	c.atoms[atom].found = true
-}
-
-// longList is from how many texts on the members of a list are looked for all at
-// once, though none of them is a witness.
-const longList = 24
-
-// indexLongLists makes needles of the members of long lists, but for those that are
-// so short that they are in many texts.
-func (c *compiler) indexLongLists() {
-	for i := range c.nodes {
-		n := &c.nodes[i]
-		if n.op == sigma.Leaf || n.op == sigma.Not || len(n.subs) < longList {
-			continue
-		}
-		for _, s := range n.subs {
-			if sub := &c.nodes[s]; sub.op == sigma.Leaf && !c.atoms[sub.atom].found {
-				if w, decides := c.textWitness(sub.atom); decides && (w.where != inside || len(w.text) >= span) {
-					c.decide(c.needle(w), sub.atom)
-				}
-			}
-		}
-	}
-}
-
-// build makes the tables that find needles.
-func (c *compiler) build() {
-	filed := map[uint64][]int32{}
-	seed := maphash.MakeSeed()
-	for _, w := range sortedWitnesses(c.needleIDs) {
-		number := c.needleIDs[w]
-		if w.field != everything {
-			c.index[w.field].take(w, number)
-		} else {
-			for _, source := range c.sourcesOf(number) {
-				c.everywhere[source].take(w, number)
-			}
-		}
-		if w.where == inside {
-			continue
-		}
-		end := w.text
-		switch w.where {
-		case prefix:
-			end = w.text[:pieceOf(w.text)]
-		case suffix:
-			end = w.text[len(w.text)-int(pieceOf(w.text)):]
-		}
-		h := hashPiece(seed, w.field, w.where, end)
-		filed[h] = append(filed[h], number)
-	}
-	c.anchored = newAnchors(seed, filed)
-	for i := range c.index {
-		c.index[i].finish(c.needles)
-	}
-	for i := range c.everywhere {
-		c.everywhere[i].finish(c.needles)
-	}
-}
-
-// sourcesOf returns the sources whose rules look for a needle in the whole event.
-func (c *compiler) sourcesOf(number int32) []int32 {
-	n := &c.needles[number]
-	var out []int32
-	if n.atom >= 0 {
-		out = slices.Clone(c.everywhereBy[n.atom])
-	}
-	for _, rule := range c.postings[n.from:n.upto] {
-		out = append(out, c.source[rule])
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// noteEverywhere notes for the atoms of a rule that look at the whole event that
-// its source does, and reports whether there are any.
-func (c *compiler) noteEverywhere(id, source int32, visited map[int32]bool) bool {
-	if visited[id] {
-		return false
-	}
-	visited[id] = true
-	n := &c.nodes[id]
-	looks := n.op == sigma.Leaf && c.atoms[n.atom].field == everything
-	if looks && !slices.Contains(c.everywhereBy[n.atom], source) {
-		c.everywhereBy[n.atom] = append(c.everywhereBy[n.atom], source)
-	}
-	for _, s := range n.subs {
-		if c.noteEverywhere(s, source, visited) {
-			looks = true
-		}
-	}
-	return looks
-}
-
-// insert keeps a list sorted and without doubles.
-func insert(list []int32, n int32) []int32 {
-	at, found := slices.BinarySearch(list, n)
-	if found {
-		return list
-	}
-	return slices.Insert(list, at, n)
 }
 
 // order puts what is decided for little first.

@@ -11,14 +11,16 @@
 //
 // Equal tests of all rules become one atom. Every rule has a witness: texts of
 // which one must be in an event if the rule holds (of an and the cheapest part, of
-// an or all parts, of a not none), and it is filed under them. A value is folded
+// an or all parts, of a not none), and it is filed under them, by log source and
+// field: an event pays for the rules of its own log sources alone. A value is folded
 // once and looked up: whole, at its ends, and inside. What is inside is found by
-// four of its bytes, the rarest, in a bit map, at every fourth place when all
-// texts are long enough; short texts have a table by two bytes. A text that is
-// found nominates its rules, if the event belongs to their log source, and decides
-// the atom that it is. Then the conditions of the nominated rules are decided,
-// each atom and each shared part at most once per event. Regular expressions are
-// only run for nominated rules, on values that have what every match has.
+// four of its bytes, the rarest, in a bit map, at every place that the shortest
+// text asked for makes necessary; texts of less than four bytes have a table by two.
+// A text that is found nominates its rules, and decides the atom that it is; where a
+// value is read anyway, texts that are no witness are found in the same pass. Then
+// the conditions of the nominated rules are decided, without the part that nominated
+// them, each atom and each shared part at most once per event. Regular expressions
+// are only run for nominated rules, on values that have what every match has.
 //
 // A rule without witness is a candidate for every event of its log source; SigmaHQ
 // has few.

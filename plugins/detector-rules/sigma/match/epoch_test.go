@@ -42,6 +42,10 @@ func TestAppendFold(t *testing.T) {
 		"Microsoft® Windows® OS": "microsoft® windows® os",
 		"\u212aelvin ſharp":      "kelvin sharp",
 		"\xffA\xfeB":             "\xffa\xfeb",
+		"ABCDEFGH\u017fIJK":      "abcdefghsijk",
+		"ABCDEFGHIJKLM\u0414":    "abcdefghijklm\u0414",
+		"ABCDEFGHIJKLM\u0434":    "abcdefghijklm\u0414",
+		"ABCDEFGHI\u2126JKLMNO":  "abcdefghi\u03a9jklmno",
 	} {
 		if got := foldString(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)

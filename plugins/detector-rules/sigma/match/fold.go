@@ -26,32 +26,78 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 // alike exactly when strings.EqualFold holds. Bytes that are no UTF-8 stay as they
 // are. The result has as many characters as s and is never longer.
 func appendFold(dst []byte, s string) []byte {
-	dst = slices.Grow(dst, len(s))
 	from := bytesOf(s)
-	for i := 0; i < len(from); {
-		if i+8 <= len(from) {
-			if w := binary.LittleEndian.Uint64(from[i:]); w&high == 0 {
+	start := len(dst)
+	dst = slices.Grow(dst, len(s))
+	to := dst[start : start+len(s)]
+	i := 0
+	for ; i+8 <= len(from); i += 8 {
+		w := binary.LittleEndian.Uint64(from[i:])
+		if w&high != 0 {
+			return appendFoldRunes(dst[:start+i], s[i:])
+		}
+		binary.LittleEndian.PutUint64(to[i:], lower(w))
+	}
+	if i < len(from) && len(from) >= 8 {
+		// The last eight bytes, of which some are done already.
+		i = len(from) - 8
+		w := binary.LittleEndian.Uint64(from[i:])
+		if w&high != 0 {
+			return appendFoldRunes(dst[:start+i], s[i:])
+		}
+		binary.LittleEndian.PutUint64(to[i:], lower(w))
+		return dst[:start+len(s)]
+	}
+	for ; i < len(from); i++ {
+		if from[i] >= utf8.RuneSelf {
+			return appendFoldRunes(dst[:start+i], s[i:])
+		}
+		to[i] = lowerByte(from[i])
+	}
+	return dst[:start+len(s)]
+}
+
+// appendFoldRunes is appendFold for text that is not all ASCII.
+func appendFoldRunes(dst []byte, s string) []byte {
+	for i := 0; i < len(s); {
+		if i+8 <= len(s) {
+			if w := binary.LittleEndian.Uint64(bytesOf(s)[i:]); w&high == 0 {
 				dst = binary.LittleEndian.AppendUint64(dst, lower(w))
 				i += 8
 				continue
 			}
 		}
-		c := from[i]
+		c := s[i]
 		if c < utf8.RuneSelf {
 			dst = append(dst, lowerByte(c))
 			i++
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 {
+		switch {
+		case r == utf8.RuneError && size == 1:
 			dst = append(dst, c)
-		} else {
+		case r < twoBytes:
+			dst = utf8.AppendRune(dst, rune(foldedRunes[r]))
+		default:
 			dst = utf8.AppendRune(dst, foldRune(r))
 		}
 		i += size
 	}
 	return dst
 }
+
+// twoBytes is the first character that takes three bytes.
+const twoBytes = 0x800
+
+// foldedRunes has what foldRune returns for the characters below twoBytes, which
+// Latin, Greek, Cyrillic, Hebrew and Arabic texts are made of.
+var foldedRunes = func() (table [twoBytes]uint16) {
+	for r := range rune(twoBytes) {
+		table[r] = uint16(foldRune(r))
+	}
+	return table
+}()
 
 // lower returns an ASCII word with capitals made small.
 func lower(w uint64) uint64 {

@@ -119,7 +119,7 @@ func (a *atom) fits(text string) bool {
 	case anything:
 		return true
 	}
-	return a.complex.fits(text)
+	return a.more.complex.fits(text)
 }
 
 // fits reports whether a complex pattern is all of a text.

@@ -2,6 +2,7 @@ package match
 
 import (
 	"encoding/binary"
+	"maps"
 	"math/bits"
 	"slices"
 	"unsafe"
@@ -18,48 +19,55 @@ const span = 4
 // else they are looked up, and the needles that have them compared.
 type grams struct {
 	step int
-	// filter has a power of two of words.
+	// filter has a power of two of words, and a bit for each piece.
 	filter []uint64
-	// slots is a hash table of the pieces; links are the needles of all of them,
-	// those of a piece side by side.
+	// slots is a hash table of the pieces with the first needle of each; links are
+	// the other needles, those of a piece side by side.
 	slots []slot
 	shift uint8
 	links []link
 }
 
-// slot has the links from and before upto for a piece, none where there is nothing.
-type slot struct{ key, from, upto uint32 }
-
-// link is a needle, and where its piece lies in it.
-type link struct{ needle, offset int32 }
-
-// The bit map has bitsPerPiece bits for each piece, within bounds: few places then
-// pass it in vain, and it stays in the caches nearest to the processor.
-const (
-	bitsPerPiece = 24
-	minFilter    = 10
-	maxFilter    = 20
-)
-
-// longStep is the step for needles that are long enough, unless there are so few
-// others that one pass for all is shorter than two.
-const longStep = 4
-
-// newGrams files the needles of these numbers.
-func newGrams(needles []needle, numbers []int32) []*grams {
-	long := func(number int32) bool { return len(needles[number].text) >= longStep+span-1 }
-	short := slices.DeleteFunc(slices.Clone(numbers), long)
-	var out []*grams
-	if rest := slices.DeleteFunc(slices.Clone(numbers), func(n int32) bool { return !long(n) }); len(rest) > 0 {
-		out = append(out, newStep(longStep, needles, rest))
-	}
-	if len(short) > 0 {
-		out = append(out, newStep(1, needles, short))
-	}
-	return out
+// slot has a piece and its needles: one and the links from and before upto. There is
+// nothing in one where after is 0.
+type slot struct {
+	key        uint32
+	one        link
+	from, upto uint32
 }
 
-func newStep(step int, needles []needle, numbers []int32) *grams {
+// link is a needle that has a piece. It tells by itself nearly always that the
+// needle is not in a text, without a look at the needle, which is far away.
+type link struct {
+	needle int32
+	// before and after are how many bytes of the needle lie before the piece, and
+	// from its beginning on.
+	before, after int32
+	// check are four bytes of the needle at its end that is farther from the piece.
+	check uint32
+}
+
+// The bit map has at least bitsPerPiece bits for each piece, within bounds: few
+// places then pass it in vain, and it stays in the nearest cache (2^17 bits are 16
+// KiB). One bit is asked for at each place: with two, fewer places would pass, and
+// all would cost more.
+const (
+	bitsPerPiece = 48
+	minFilter    = 9
+	maxFilter    = 17
+)
+
+// longestStep bounds how many pieces a needle is filed under.
+const longestStep = 8
+
+// newGrams files the needles of these numbers. All are found in one pass, whose
+// step the shortest allows: a second one for those that are longer would cost more
+// than it saves, and with a small step each is under fewer pieces, which are rarer.
+func newGrams(needles []needle, numbers []int32) *grams {
+	step := longestStep
+	for _, number := range numbers {
+		step = min(step, len(needles[number].text)-span+1)
+	}
 	g := &grams{step: step}
 	pieces := len(numbers) * step
 	g.filter = make([]uint64, 1<<(min(max(bits.Len(uint(pieces*bitsPerPiece)), minFilter), maxFilter)-6))
@@ -86,31 +94,42 @@ func newStep(step int, needles []needle, numbers []int32) *grams {
 		}
 		for i := range step {
 			key := piece(text[offset+i:])
-			filed[key] = append(filed[key], link{number, int32(offset + i)})
+			filed[key] = append(filed[key], newLink(number, text, offset+i))
 		}
 	}
 	size := bits.Len(uint(len(filed))) + 1
 	g.slots, g.shift = make([]slot, 1<<size), uint8(64-size)
-	for key, links := range filed {
-		g.file(key, links)
+	for _, key := range slices.Sorted(maps.Keys(filed)) {
+		g.file(key, filed[key])
 	}
 	return g
 }
 
-func piece(s string) uint32 {
-	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+func newLink(number int32, text string, offset int) link {
+	l := link{needle: number, before: int32(offset), after: int32(len(text) - offset)}
+	if l.checksStart() {
+		l.check = piece(text)
+	} else {
+		l.check = piece(text[len(text)-span:])
+	}
+	return l
 }
+
+// checksStart reports whether check is at the start of the needle.
+func (l *link) checksStart() bool { return l.before >= l.after-span }
+
+func piece(s string) uint32 { return binary.LittleEndian.Uint32(bytesOf(s)) }
 
 func (g *grams) file(key uint32, links []link) {
 	h := uint64(key) * multiplier
 	g.filter[int(h>>32)&(len(g.filter)-1)] |= 1 << (h >> 58)
 	at := int(h >> g.shift)
-	for g.slots[at].upto != 0 {
+	for g.slots[at].one.after != 0 {
 		at = (at + 1) & (len(g.slots) - 1)
 	}
 	from := uint32(len(g.links))
-	g.links = append(g.links, links...)
-	g.slots[at] = slot{key, from, uint32(len(g.links))}
+	g.links = append(g.links, links[1:]...)
+	g.slots[at] = slot{key, links[0], from, uint32(len(g.links))}
 }
 
 // scan tells s of every needle in a text. It reads the text without a second look
@@ -122,30 +141,52 @@ func (g *grams) scan(s *Scratch, text string) {
 	}
 	start := unsafe.Pointer(unsafe.StringData(text))
 	for at, last := 0, len(text)-span; at <= last; at += step {
-		w := binary.LittleEndian.Uint32((*[span]byte)(unsafe.Add(start, at))[:])
-		h := uint64(w) * multiplier
+		h := uint64(load(start, at)) * multiplier
 		if filter[int(h>>32)&(len(filter)-1)]>>(h>>58)&1 != 0 {
-			g.verify(s, text, at, w)
+			g.verify(s, text, at, h)
 		}
 	}
 }
 
-// verify looks which needles have the piece at a place of the text.
-func (g *grams) verify(s *Scratch, text string, at int, key uint32) {
-	i := int(uint64(key) * multiplier >> g.shift)
-	for g.slots[i].key != key || g.slots[i].upto == 0 {
-		if g.slots[i].upto == 0 {
+// load reads a piece.
+func load(start unsafe.Pointer, at int) uint32 {
+	return binary.LittleEndian.Uint32((*[span]byte)(unsafe.Add(start, at))[:])
+}
+
+// verify looks which needles have the piece at a place of the text, whose hash is
+// h.
+func (g *grams) verify(s *Scratch, text string, at int, h uint64) {
+	key := load(unsafe.Pointer(unsafe.StringData(text)), at)
+	i := int(h >> g.shift)
+	found := &g.slots[i]
+	for found.key != key || found.one.after == 0 {
+		if found.one.after == 0 {
 			return
 		}
 		i = (i + 1) & (len(g.slots) - 1)
+		found = &g.slots[i]
 	}
-	found := &g.slots[i]
-	for _, l := range g.links[found.from:found.upto] {
-		n := &s.m.needles[l.needle]
-		from := at - int(l.offset)
-		if from >= 0 && from+len(n.text) <= len(text) && s.needleStamp[l.needle] != s.epoch && text[from:from+len(n.text)] == n.text {
-			s.hit(l.needle, n)
-		}
+	found.one.verify(s, text, at)
+	for i := found.from; i < found.upto; i++ {
+		g.links[i].verify(s, text, at)
+	}
+}
+
+// verify looks whether the needle is in a text that has the piece at a place.
+func (l *link) verify(s *Scratch, text string, at int) {
+	from, upto := at-int(l.before), at+int(l.after)
+	if from < 0 || upto > len(text) {
+		return
+	}
+	check := upto - span
+	if l.checksStart() {
+		check = from
+	}
+	if piece(text[check:]) != l.check {
+		return
+	}
+	if n := &s.m.needles[l.needle]; n.is(text[from:upto]) {
+		s.hit(n)
 	}
 }
 

@@ -1,132 +1,154 @@
 package match
 
 import (
-	"hash/maphash"
+	"encoding/binary"
 	"math/bits"
 	"slices"
 )
 
-// fieldIndex finds needles in the values of one field.
+// fieldIndex finds the needles of one source in the values of one field.
 type fieldIndex struct {
-	// whole says that there are needles that are a whole value; starts and ends
-	// are the lengths of the pieces by which those at an end are filed.
+	// whole says that there are needles that are a whole value. starts and ends
+	// are the lengths of the pieces by which those at an end are filed, bit i for
+	// 1<<i bytes.
 	whole        bool
-	starts, ends []int32
-	grams        []*grams
+	starts, ends uint8
+	// least is the length of the shortest needle.
+	least int32
+	grams *grams
 	// pairs are for the needles that are too short for grams; short are those of
 	// them that are looked for one by one.
 	pairs *pairs
 	short []int32
-	// inner are the needles that grams are to be made of.
-	inner []int32
 	// from and upto are the postings of the field's presence.
 	from, upto int32
+	// witnesses says that a needle, or the field's presence, nominates rules; else
+	// the needles only decide atoms.
+	witnesses bool
 }
 
 // idle reports whether no value of the field is worth a look.
 func (f *fieldIndex) idle() bool {
-	return !f.whole && len(f.starts) == 0 && len(f.ends) == 0 && len(f.grams) == 0 && f.pairs == nil && len(f.short) == 0
+	return !f.whole && f.starts|f.ends == 0 && f.grams == nil && f.pairs == nil && len(f.short) == 0
 }
 
 // take enters a needle.
-func (f *fieldIndex) take(w witness, number int32) {
+func (c *compiler) take(index int32, w witness, number int32) {
+	f := &c.index[index]
+	if f.idle() && c.inner[index] == nil || int(f.least) > len(w.text) {
+		f.least = int32(len(w.text))
+	}
+	f.witnesses = f.witnesses || c.needles[number].upto > c.needles[number].from
 	switch {
 	case w.where == prefix:
-		f.starts = insert(f.starts, pieceOf(w.text))
+		f.starts |= 1 << pieceOf(w.text)
 	case w.where == suffix:
-		f.ends = insert(f.ends, pieceOf(w.text))
+		f.ends |= 1 << pieceOf(w.text)
 	case w.where == whole:
 		f.whole = true
 	case len(w.text) < span:
 		f.short = append(f.short, number)
 	default:
-		f.inner = append(f.inner, number)
+		c.inner[index] = append(c.inner[index], number)
 	}
 }
 
 // finish makes the tables when all needles are in.
-func (f *fieldIndex) finish(needles []needle) {
-	if len(f.inner) > 0 {
-		f.grams, f.inner = newGrams(needles, f.inner), nil
+func (c *compiler) finish(index int32) {
+	f := &c.index[index]
+	if inner := c.inner[index]; len(inner) > 0 {
+		f.grams = newGrams(c.needles, inner)
 	}
 	if len(f.short) <= fewShort {
 		return
 	}
-	single := func(number int32) bool { return len(needles[number].text) == 1 }
+	single := func(number int32) bool { return len(c.needles[number].text) == 1 }
 	double := slices.DeleteFunc(slices.Clone(f.short), single)
 	f.short = slices.DeleteFunc(f.short, func(number int32) bool { return !single(number) })
 	if len(double) > 0 {
-		f.pairs = newPairs(needles, double)
+		f.pairs = newPairs(c.needles, double)
 	}
 }
 
-// lengths are those of the pieces by which needles at an end of a value are filed:
-// the longest that a needle has room for. Few lengths make few look-ups, long
-// pieces tell needles apart.
-var lengths = [...]int32{1, 2, 4, 8, 16, 32}
+// longestPiece is the logarithm of the length of the longest piece by which needles
+// at an end of a value are filed.
+const longestPiece = 5
 
-func pieceOf(text string) int32 {
-	best := lengths[0]
-	for _, n := range lengths {
-		if int(n) <= len(text) {
-			best = n
-		}
-	}
-	return best
-}
+// pieceOf returns the logarithm of the length of the piece by which a needle at an
+// end of a value is filed: the longest power of two that it has room for. Few
+// lengths make few look-ups, long pieces tell needles apart.
+func pieceOf(text string) int { return min(bits.Len(uint(len(text)))-1, longestPiece) }
 
 // anchors is a hash table of needles by the piece of text that they are filed
-// under, their field, and the end at which they lie.
+// under, their index, and the end at which they lie.
 type anchors struct {
-	seed maphash.Seed
-	// filter tells in one load that there is nothing; it is small enough to stay
-	// in a cache that is near.
+	// filter tells in one load that there is nothing, and is small enough to stay
+	// in a cache that is near: a hash has two bits of one word (a blocked Bloom
+	// filter; Putze, Sanders and Singler, Cache-, Hash- and Space-Efficient Bloom
+	// Filters, 2007).
 	filter []uint64
 	slots  []anchor
 	shift  uint8
 }
 
+// anchor has the needles from and before upto for a hash, none where there is
+// nothing.
 type anchor struct {
-	hash uint64
-	// needles are those of this slot; nil when there is nothing.
-	needles []int32
+	hash       uint64
+	from, upto uint32
 }
 
 // multiplier spreads a word over 64 bits, the upper ones best (2^64 over the
 // golden ratio, Knuth, The Art of Computer Programming, 6.4).
 const multiplier = 0x9e3779b97f4a7c15
 
-// hashPiece makes one number of a piece and of where it lies.
-func hashPiece(seed maphash.Seed, field int32, where shape, piece string) uint64 {
-	return maphash.String(seed, piece) + (uint64(field)<<3|uint64(where))*multiplier
+// hashPiece makes one number of a piece and of where it lies. Of a long piece it
+// reads both ends alone; needles that differ between them share a slot.
+func hashPiece(index int32, where shape, piece string) uint64 {
+	b := bytesOf(piece)
+	h := uint64(index)<<40 | uint64(where)<<32 | uint64(len(b))&(1<<32-1)
+	var first, last uint64
+	switch {
+	case len(b) >= 8:
+		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:])
+	case len(b) >= 4:
+		first, last = uint64(binary.LittleEndian.Uint32(b)), uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))
+	case len(b) > 0:
+		first, last = uint64(b[0])|uint64(b[len(b)/2])<<8, uint64(b[len(b)-1])
+	}
+	h = (h ^ first) * multiplier
+	return (bits.RotateLeft64(h, 32) ^ last) * multiplier
 }
 
-// newAnchors makes a table, a quarter full at most. filed are the needles by their
-// hash.
-func newAnchors(seed maphash.Seed, filed map[uint64][]int32) anchors {
+// bitsOf returns the bits of a hash in a word of the filter.
+func bitsOf(h uint64) uint64 { return 1<<(h>>58) | 1<<(h>>52&63) }
+
+// newAnchors makes a table, a quarter full at most.
+func newAnchors(filed []anchor) anchors {
 	size := max(bits.Len(uint(len(filed)))+2, 4)
-	a := anchors{seed: seed, filter: make([]uint64, 1<<max(size-4, 0)), slots: make([]anchor, 1<<size), shift: uint8(64 - size)}
-	for h, needles := range filed {
-		a.filter[int(h>>6)&(len(a.filter)-1)] |= 1 << (h & 63)
-		at := int(h * multiplier >> a.shift)
-		for a.slots[at].needles != nil {
+	a := anchors{filter: make([]uint64, 1<<max(size-4, 0)), slots: make([]anchor, 1<<size), shift: uint8(64 - size)}
+	for _, f := range filed {
+		a.filter[int(f.hash>>32)&(len(a.filter)-1)] |= bitsOf(f.hash)
+		at := int(f.hash >> a.shift)
+		for a.slots[at].upto != 0 {
 			at = (at + 1) & (len(a.slots) - 1)
 		}
-		a.slots[at] = anchor{h, needles}
+		a.slots[at] = f
 	}
 	return a
 }
 
 // find returns the needles of a piece.
-func (a *anchors) find(field int32, where shape, piece string) []int32 {
-	h := hashPiece(a.seed, field, where, piece)
-	if a.filter[int(h>>6)&(len(a.filter)-1)]>>(h&63)&1 == 0 {
+func (m *Matcher) find(index int32, where shape, piece string) []needle {
+	a := &m.anchored
+	h := hashPiece(index, where, piece)
+	if b := bitsOf(h); a.filter[int(h>>32)&(len(a.filter)-1)]&b != b {
 		return nil
 	}
-	for at := int(h * multiplier >> a.shift); ; at = (at + 1) & (len(a.slots) - 1) {
+	for at := int(h >> a.shift); ; at = (at + 1) & (len(a.slots) - 1) {
 		s := &a.slots[at]
-		if s.hash == h || s.needles == nil {
-			return s.needles
+		if s.hash == h || s.upto == 0 {
+			return m.needles[s.from:s.upto]
 		}
 	}
 }

@@ -20,12 +20,15 @@ type Matcher struct {
 	roots, programs []int32
 	steps           []step
 	atoms           []atom
+	// tests are the numbers of the atoms of all tests.
+	tests map[*sigma.Test]int32
 	// fields are the numbers of the names of fields. Number 0 is the whole event.
 	fields names
-	index  []fieldIndex
-	// everywhere finds, by source, the needles that its rules look for in the
-	// whole event.
-	everywhere []fieldIndex
+	// local has by source and field the number of the index that finds what the
+	// rules of the source ask of the field, 0 when they ask nothing of it: what
+	// is asked of events of other kinds costs nothing.
+	local [][]int32
+	index []fieldIndex
 	// anchored has the needles that lie at an end of a value.
 	anchored anchors
 	needles  []needle
@@ -56,24 +59,29 @@ type node struct {
 	atom int32
 }
 
-// atom is a test that all rules share which ask the same. What is needed most
-// comes first, within one cache line.
+// atom is a test that all rules share which ask the same. It is half a cache line:
+// conditions jump from one to another.
 type atom struct {
-	kind       sigma.Kind
-	comparison sigma.Comparison
-	part       sigma.TimePart
-	cased      bool
-	// found says that looking for needles decides the atom.
+	kind  sigma.Kind
+	cased bool
+	// found says that looking for needles decides the atom for some source.
 	found bool
 	shape shape
 	field int32
-	other int32
-	// literal is the text of IsText when its shape is a simple one; complex has
-	// the others.
+	// literal is the text of IsText when its shape is a simple one.
 	literal string
-	complex *glob
-	number  float64
-	re      *regexp.Regexp
+	// more is what the other tests ask.
+	more *question
+}
+
+// question is the part of a test that is no simple text.
+type question struct {
+	comparison sigma.Comparison
+	part       sigma.TimePart
+	other      int32
+	complex    *glob
+	number     float64
+	re         *regexp.Regexp
 	// required are folded texts of which one is in every match of re, and shortest
 	// is how many bytes a match has at least.
 	required []string
@@ -85,12 +93,28 @@ type atom struct {
 	network netip.Prefix
 }
 
-// needle is a text whose presence in a field nominates rules.
+// needle is a text whose presence in a field nominates rules of one source. It is
+// one cache line, which for most is all that is looked at.
 type needle struct {
-	text  string
-	field int32
+	// head is the beginning of text, so that a short one is at hand.
+	head [24]byte
+	text string
 	// atom is the atom that the needle decides, -1 if it is only a hint.
 	atom int32
-	// from and upto are its postings.
+	// only is the rule that it nominates when that is one; else it is -1, and from
+	// and upto are the postings.
+	only       int32
 	from, upto int32
+	_          [8]byte
+}
+
+// is reports whether the needle is a text.
+func (n *needle) is(text string) bool {
+	if len(text) != len(n.text) {
+		return false
+	}
+	if len(text) <= len(n.head) {
+		return string(n.head[:len(text)]) == text
+	}
+	return n.text == text
 }

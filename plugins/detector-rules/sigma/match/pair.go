@@ -4,8 +4,11 @@ package match
 // bytes. A bit map has all pairs that there are, so it passes none in vain.
 type pairs struct {
 	filter [1 << 16 / 64]uint64
-	chains map[uint16][]link
+	chains map[uint16][]place
 }
+
+// place is a needle, and where its pair lies in it.
+type place struct{ needle, offset int32 }
 
 // fewShort is up to how many short needles it is faster to look for each alone.
 const fewShort = 4
@@ -13,7 +16,7 @@ const fewShort = 4
 // newPairs makes the table. A needle of three bytes goes under the rarer of its
 // pairs.
 func newPairs(needles []needle, numbers []int32) *pairs {
-	p := &pairs{chains: map[uint16][]link{}}
+	p := &pairs{chains: map[uint16][]place{}}
 	for _, number := range numbers {
 		text := needles[number].text
 		offset := 0
@@ -22,7 +25,7 @@ func newPairs(needles []needle, numbers []int32) *pairs {
 		}
 		key := uint16(text[offset]) | uint16(text[offset+1])<<8
 		p.filter[key/64] |= 1 << (key % 64)
-		p.chains[key] = append(p.chains[key], link{number, int32(offset)})
+		p.chains[key] = append(p.chains[key], place{number, int32(offset)})
 	}
 	return p
 }
@@ -44,13 +47,10 @@ func (p *pairs) scan(s *Scratch, text string) {
 
 func (p *pairs) verify(s *Scratch, text string, at int, key uint16) {
 	for _, l := range p.chains[key] {
-		if s.needleStamp[l.needle] == s.epoch {
-			continue
-		}
 		n := &s.m.needles[l.needle]
 		from := at - int(l.offset)
-		if from >= 0 && from+len(n.text) <= len(text) && text[from:from+len(n.text)] == n.text {
-			s.hit(l.needle, n)
+		if from >= 0 && from+len(n.text) <= len(text) && n.is(text[from:from+len(n.text)]) {
+			s.hit(n)
 		}
 	}
 }

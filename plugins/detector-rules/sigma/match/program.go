@@ -24,50 +24,78 @@ const (
 
 // assembler writes programs.
 type assembler struct {
-	*Matcher
-	nodes []node
+	*compiler
 	// leaves counts the atoms below each node, up to a bound.
 	leaves []int
-	// apart has the programs of nodes that have one of their own.
-	apart map[int32]int32
+	// apart has the programs of nodes that have one of their own for rules of a
+	// source.
+	apart map[use]int32
+	// source and implied are those of the rule at hand: implied is a part of it
+	// that needs no step.
+	source, implied int32
 }
+
+// nothing is the number of no node.
+const nothing = -1
 
 // smallNode is up to how many atoms a condition is repeated wherever it is part of
 // another; larger ones that are shared are programs, whose result is remembered.
 const smallNode = 4
 
 // assemble writes the programs of all rules. Nodes come after those below them.
-func assemble(m *Matcher, nodes []node, roots []int32) {
-	a := &assembler{Matcher: m, nodes: nodes, leaves: make([]int, len(nodes)), apart: map[int32]int32{}}
-	for i := range nodes {
-		n := &nodes[i]
+func (c *compiler) assemble() {
+	a := &assembler{compiler: c, leaves: make([]int, len(c.nodes)), apart: map[use]int32{}}
+	for i := range c.nodes {
+		n := &c.nodes[i]
 		if n.op == sigma.Leaf {
 			a.leaves[i] = 1
 		}
 		for _, s := range n.subs {
 			a.leaves[i] = min(a.leaves[i]+a.leaves[s], 1<<30)
 		}
-		if n.shared && a.leaves[i] > smallNode {
-			start := a.write(int32(i), accept, reject, true)
-			a.apart[int32(i)] = int32(len(m.programs))
-			m.programs = append(m.programs, start)
-		}
 	}
-	for _, root := range roots {
-		m.roots = append(m.roots, a.write(root, accept, reject, false))
+	for i, root := range c.tops {
+		a.source, a.implied = c.source[i], nothing
+		a.share(root)
+		// A candidate has been nominated by a witness: what holds exactly if there
+		// is one need not be asked again.
+		if by := c.choose(root); by.list != nil && by.decides {
+			a.implied = by.node
+		}
+		c.roots = append(c.roots, a.write(root, accept, reject, false))
+	}
+}
+
+// share writes the programs of what a node has in common with others.
+func (a *assembler) share(id int32) {
+	n := &a.nodes[id]
+	key := use{a.source, id}
+	if _, ok := a.apart[key]; ok || n.op == sigma.Leaf {
+		return
+	}
+	for _, s := range n.subs {
+		a.share(s)
+	}
+	if n.shared && a.leaves[id] > smallNode {
+		start := a.write(id, accept, reject, true)
+		a.apart[key] = int32(len(a.programs))
+		a.programs = append(a.programs, start)
 	}
 }
 
 // write appends the steps of a node, the last first, and returns where they start.
 func (a *assembler) write(id, onTrue, onFalse int32, inside bool) int32 {
+	if id == a.implied {
+		return onTrue
+	}
 	n := &a.nodes[id]
-	if program, ok := a.apart[id]; ok && !inside {
+	if program, ok := a.apart[use{a.source, id}]; ok && !inside {
 		return a.add(step{^program, onTrue, onFalse})
 	}
 	switch n.op {
 	case sigma.Leaf:
 		what := n.atom << 1
-		if a.atoms[n.atom].found {
+		if a.decided[use{a.source, n.atom}] {
 			what |= 1
 		}
 		return a.add(step{what, onTrue, onFalse})

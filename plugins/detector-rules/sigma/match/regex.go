@@ -7,19 +7,21 @@ import (
 	"unicode/utf8"
 )
 
-// readPattern finds out what every match of a pattern has, so that most texts
-// need not be matched.
-func (a *atom) readPattern(re *regexp.Regexp) {
+// newPattern finds out what every match of a pattern has, so that most texts need
+// not be matched.
+func newPattern(re *regexp.Regexp) *question {
+	q := &question{re: re}
 	tree, err := syntax.Parse(re.String(), syntax.Perl)
 	if err != nil {
-		return
+		return q
 	}
-	a.required = folded(required(tree))
-	a.shortest = shortestMatch(tree)
+	q.required = folded(required(tree))
+	q.shortest = shortestMatch(tree)
 	if s := sequence(tree); len(s) > 1 {
-		a.sequence = folded(s)
+		q.sequence = folded(s)
 	}
-	a.run = newBitap(tree)
+	q.run = newBitap(tree)
+	return q
 }
 
 func folded(texts []string) []string {
@@ -30,16 +32,16 @@ func folded(texts []string) []string {
 }
 
 // mayMatch reports whether a value has what every match has.
-func (s *Scratch) mayMatch(a *atom, number int32) bool {
+func (s *Scratch) mayMatch(q *question, number int32) bool {
 	text := s.values[number].text
-	return len(text) >= a.shortest && (a.required == nil || s.hasRequired(a, number)) && (a.run == nil || a.run.in(text))
+	return len(text) >= q.shortest && (q.required == nil || s.hasRequired(q, number)) && (q.run == nil || q.run.in(text))
 }
 
 // hasRequired is the part of mayMatch that looks at folded text.
-func (s *Scratch) hasRequired(a *atom, number int32) bool {
+func (s *Scratch) hasRequired(q *question, number int32) bool {
 	text := s.folded(number)
-	if a.sequence != nil {
-		for _, part := range a.sequence {
+	if q.sequence != nil {
+		for _, part := range q.sequence {
 			_, after, ok := strings.Cut(text, part)
 			if !ok {
 				return false
@@ -48,7 +50,7 @@ func (s *Scratch) hasRequired(a *atom, number int32) bool {
 		}
 		return true
 	}
-	for _, t := range a.required {
+	for _, t := range q.required {
 		if strings.Contains(text, t) {
 			return true
 		}

@@ -13,7 +13,8 @@ type Event interface {
 	// Scratch.Source.
 	Sources(*Scratch)
 	// Values hands over the fields and texts of the event, by calls of the other
-	// methods of Scratch. The texts must stay as they are until Match returns.
+	// methods of Scratch. The texts must stay as they are until Match returns. It
+	// may be called twice.
 	Values(*Scratch)
 }
 
@@ -23,6 +24,9 @@ type Event interface {
 type Scratch struct {
 	m     *Matcher
 	epoch uint32
+	stage stage
+	// busy says that the event before had candidates.
+	busy bool
 	// active has the epoch of the sources that the event belongs to. keyworded
 	// says that a rule of one of them looks at the whole event.
 	active    []uint32
@@ -30,24 +34,42 @@ type Scratch struct {
 	keyworded bool
 	// covering remembers which sources cover a log source.
 	covering map[sigma.LogSource][]int32
-	// values are those of the event; first and last are by field.
-	values      []value
-	first, last []int32
-	present     []uint32
-	// fold holds folded values, digits numbers that were written. Slices of both
-	// stay valid when they move.
+	// values are those of the event, and fields where those of a field are.
+	values []value
+	fields []chain
+	// line is the longest text that no rule reads by its field: the record as it was
+	// before it was parsed, if there is one.
+	line string
+	// fold holds the folded values, a separator behind each, digits numbers that
+	// were written. Slices of both stay valid when they move.
 	fold, digits []byte
-	// texts are the folded values one after the other, for keywords.
-	texts []byte
 
 	// A stamp has the epoch in which something was seen; a state has the bit yes
 	// too, so epochs are even.
-	needleStamp  []uint32
 	ruleStamp    []uint32
 	atomState    []uint32
 	programState []uint32
 	candidates   []int32
+	costs        costs
 }
+
+// chain is where the first and the last value of a field are, when present is the
+// epoch.
+type chain struct {
+	present     uint32
+	first, last int32
+}
+
+// stage is what is done with the values of an event. When the event before had no
+// candidates, they are only looked at, for to keep a value costs more than that; if
+// there are candidates after all, the values are asked for again.
+type stage uint8
+
+const (
+	both stage = iota
+	looking
+	keeping
+)
 
 // value is one value of a field.
 type value struct {
@@ -64,9 +86,9 @@ type value struct {
 func (m *Matcher) NewScratch() *Scratch {
 	return &Scratch{
 		m: m, active: make([]uint32, len(m.sources)), covering: map[sigma.LogSource][]int32{},
-		first: make([]int32, len(m.index)), last: make([]int32, len(m.index)), present: make([]uint32, len(m.index)),
-		fold: make([]byte, 0, 8192), digits: make([]byte, 0, 512), values: make([]value, 0, 64),
-		needleStamp: make([]uint32, len(m.needles)), ruleStamp: make([]uint32, len(m.rules)),
+		fields: make([]chain, len(m.fields.texts)),
+		fold:   make([]byte, 0, 8192), digits: make([]byte, 0, 512), values: make([]value, 0, 64),
+		ruleStamp: make([]uint32, len(m.rules)),
 		atomState: make([]uint32, len(m.atoms)), programState: make([]uint32, len(m.programs)),
 		candidates: make([]int32, 0, len(m.rules)),
 	}
@@ -80,12 +102,26 @@ func (s *Scratch) Match(e Event) []int32 {
 	if len(s.activated) == 0 {
 		return nil
 	}
+	for _, source := range s.activated {
+		s.candidates = append(s.candidates, s.m.always[source]...)
+	}
+	s.stage = both
+	if !s.keyworded && !s.busy {
+		s.stage = looking
+	}
 	e.Values(s)
 	if s.keyworded {
 		s.everywhere()
 	}
-	for _, source := range s.activated {
-		s.nominate(s.m.always[source])
+	if s.busy = len(s.candidates) > 0; !s.busy {
+		return nil
+	}
+	if s.stage == looking {
+		s.stage, s.fold, s.digits = keeping, s.fold[:0], s.digits[:0]
+		e.Values(s)
+	}
+	if s.costs.due() {
+		return s.timed()
 	}
 	out := s.candidates[:0]
 	for _, number := range s.candidates {
@@ -102,14 +138,13 @@ func (s *Scratch) begin() {
 	s.epoch += yes + 1
 	if s.epoch == 0 {
 		clear(s.active)
-		clear(s.present)
-		clear(s.needleStamp)
+		clear(s.fields)
 		clear(s.ruleStamp)
 		clear(s.atomState)
 		clear(s.programState)
 		s.epoch = yes + 1
 	}
-	s.activated, s.keyworded = s.activated[:0], false
+	s.activated, s.keyworded, s.line = s.activated[:0], false, ""
 	s.values, s.fold, s.digits = s.values[:0], s.fold[:0], s.digits[:0]
 	s.candidates = s.candidates[:0]
 }
@@ -126,14 +161,15 @@ func (s *Scratch) Source(source sigma.LogSource) {
 		if len(s.covering) == maxCovering {
 			clear(s.covering)
 		}
-		for i, of := range s.m.sources {
-			if of.Covers(source) {
-				covering = append(covering, int32(i))
-			}
-		}
+		covering = s.m.Origin(source).covering
 		s.covering[source] = covering
 	}
-	for _, i := range covering {
+	s.activate(covering)
+}
+
+// activate makes sources those of the event.
+func (s *Scratch) activate(sources []int32) {
+	for _, i := range sources {
 		if s.active[i] != s.epoch {
 			s.active[i] = s.epoch
 			s.activated = append(s.activated, i)
@@ -144,25 +180,16 @@ func (s *Scratch) Source(source sigma.LogSource) {
 
 // Text gives a field a value. A field that gets several has them all: a rule
 // holds if one of them fits. Names with dots are those of nested fields.
-func (s *Scratch) Text(name, text string) {
-	field := s.m.fields.find(name)
-	if field == everything {
-		s.Line(text)
-		return
-	}
-	number := s.put(field, value{text: text})
-	index := &s.m.index[field]
-	s.nominate(s.m.postings[index.from:index.upto])
-	if !index.idle() {
-		s.look(index, field, s.folded(number))
-	}
-}
+func (s *Scratch) Text(name, text string) { s.Put(s.m.fields.find(name), text) }
 
 // Line is a text that belongs to no field: what keywords look at beside the values
 // of all fields. It is the record as it was before it was parsed.
 func (s *Scratch) Line(text string) {
 	if s.keyworded {
-		s.add(value{field: -1, next: -1, text: text})
+		s.add(-1, text, false)
+		if len(text) > len(s.line) {
+			s.line = text
+		}
 	}
 }
 
@@ -193,147 +220,44 @@ func (s *Scratch) Bool(name string, b bool) {
 
 // Null says that the event has a field without a value.
 func (s *Scratch) Null(name string) {
-	if field := s.m.fields.find(name); field != everything {
-		s.put(field, value{null: true})
-		index := &s.m.index[field]
-		s.nominate(s.m.postings[index.from:index.upto])
+	field := s.m.fields.find(name)
+	if field == everything {
+		return
+	}
+	if s.stage != looking {
+		s.put(field, "", true)
+	}
+	if s.stage != keeping {
+		for _, source := range s.activated {
+			index := &s.m.index[s.m.local[source][field]]
+			s.nominate(s.m.postings[index.from:index.upto])
+		}
 	}
 }
 
-func (s *Scratch) add(v value) int32 {
-	s.values = append(s.values, v)
-	return int32(len(s.values) - 1)
+// add adds a value. It is written where it stays, a part at a time: a copy of what
+// has just been written waits for that.
+func (s *Scratch) add(field int32, text string, null bool) int32 {
+	number := len(s.values)
+	if number == cap(s.values) {
+		s.values = slices.Grow(s.values, 1)
+	}
+	s.values = s.values[:number+1]
+	v := &s.values[number]
+	v.field, v.next = field, -1
+	v.null, v.isFolded = null, false
+	v.text = text
+	return int32(number)
 }
 
 // put adds a value to those of a field.
-func (s *Scratch) put(field int32, v value) int32 {
-	v.field, v.next = field, -1
-	number := s.add(v)
-	if s.present[field] != s.epoch {
-		s.present[field] = s.epoch
-		s.first[field] = number
+func (s *Scratch) put(field int32, text string, null bool) int32 {
+	number := s.add(field, text, null)
+	if c := &s.fields[field]; c.present != s.epoch {
+		*c = chain{s.epoch, number, number}
 	} else {
-		s.values[s.last[field]].next = number
+		s.values[c.last].next = number
+		c.last = number
 	}
-	s.last[field] = number
 	return number
-}
-
-// separator stands between texts that are looked at in one go. It is in no UTF-8,
-// and no needle for the whole event has it.
-const separator = 0xf8
-
-// everywhere looks for keywords in all values.
-func (s *Scratch) everywhere() {
-	s.texts = s.texts[:0]
-	for i := range s.values {
-		if !s.values[i].null {
-			s.texts = append(append(s.texts, s.folded(int32(i))...), separator)
-		}
-	}
-	for _, source := range s.activated {
-		index := &s.m.everywhere[source]
-		s.lookInside(index, alias(s.texts))
-		if index.whole || len(index.starts) > 0 || len(index.ends) > 0 {
-			for i := range s.values {
-				if !s.values[i].null {
-					s.lookAtEnds(index, everything, s.folded(int32(i)))
-				}
-			}
-		}
-	}
-}
-
-// folded returns the text of a value without regard to case.
-func (s *Scratch) folded(number int32) string {
-	v := &s.values[number]
-	if !v.isFolded {
-		s.fold = room(s.fold, len(v.text))
-		at := len(s.fold)
-		s.fold = appendFold(s.fold, v.text)
-		v.folded, v.isFolded = alias(s.fold[at:]), true
-	}
-	return v.folded
-}
-
-// room makes sure that n bytes can be appended without moving what is there:
-// values alias it.
-func room(b []byte, n int) []byte {
-	if cap(b)-len(b) < n {
-		return make([]byte, 0, max(2*cap(b), n))
-	}
-	return b
-}
-
-// look nominates the rules whose needles are in a folded text.
-func (s *Scratch) look(index *fieldIndex, field int32, text string) {
-	s.lookAtEnds(index, field, text)
-	s.lookInside(index, text)
-}
-
-func (s *Scratch) lookAtEnds(index *fieldIndex, field int32, text string) {
-	table := &s.m.anchored
-	if index.whole {
-		for _, number := range table.find(field, whole, text) {
-			if n := &s.m.needles[number]; n.text == text {
-				s.hit(number, n)
-			}
-		}
-	}
-	for _, length := range index.starts {
-		if int(length) > len(text) {
-			break
-		}
-		for _, number := range table.find(field, prefix, text[:length]) {
-			if n := &s.m.needles[number]; len(n.text) <= len(text) && text[:len(n.text)] == n.text {
-				s.hit(number, n)
-			}
-		}
-	}
-	for _, length := range index.ends {
-		if int(length) > len(text) {
-			break
-		}
-		for _, number := range table.find(field, suffix, text[len(text)-int(length):]) {
-			if n := &s.m.needles[number]; len(n.text) <= len(text) && text[len(text)-len(n.text):] == n.text {
-				s.hit(number, n)
-			}
-		}
-	}
-}
-
-func (s *Scratch) lookInside(index *fieldIndex, text string) {
-	for _, g := range index.grams {
-		g.scan(s, text)
-	}
-	if index.pairs != nil {
-		index.pairs.scan(s, text)
-	}
-	for _, number := range index.short {
-		if n := &s.m.needles[number]; s.needleStamp[number] != s.epoch && contains(text, n.text) {
-			s.hit(number, n)
-		}
-	}
-}
-
-// hit notes that a needle was found.
-func (s *Scratch) hit(number int32, n *needle) {
-	if s.needleStamp[number] == s.epoch {
-		return
-	}
-	s.needleStamp[number] = s.epoch
-	if n.atom >= 0 {
-		s.atomState[n.atom] = s.epoch | yes
-	}
-	s.nominate(s.m.postings[n.from:n.upto])
-}
-
-// nominate makes rules of the event's sources candidates.
-func (s *Scratch) nominate(rules []int32) {
-	for _, number := range rules {
-		if s.ruleStamp[number] != s.epoch && s.active[s.m.source[number]] == s.epoch {
-			s.ruleStamp[number] = s.epoch
-			s.candidates = append(s.candidates, number)
-		}
-	}
 }

@@ -19,6 +19,10 @@ type witness struct {
 type choice struct {
 	list []witness
 	cost float64
+	// node is the part that they are of, and decides says that it holds exactly if
+	// one of them is there.
+	node    int32
+	decides bool
 }
 
 // What a witness costs beside the number of rules that share it, which says
@@ -32,8 +36,11 @@ const (
 	costShort    = 20
 	costCommon   = 60
 	costPresence = 1000
+	costWord     = 0.1
 	// longestList bounds how many witnesses a rule may have.
 	longestList = 20_000
+	// shortName is the length from which on a whole value is as common as a part.
+	shortName = 5
 )
 
 // textWitness returns the witness of an atom that compares text. decides says that
@@ -49,7 +56,7 @@ func (c *compiler) textWitness(id int32) (w witness, decides bool) {
 		return witness{}, false
 	case a.shape == complex:
 		best := witness{}
-		for _, l := range a.complex.literals() {
+		for _, l := range a.more.complex.literals() {
 			w := witness{a.field, l.where, foldString(l.text)}
 			if a.field == everything && strings.IndexByte(w.text, separator) >= 0 {
 				continue
@@ -75,9 +82,9 @@ func (c *compiler) witnesses(id int32) []witness {
 			return []witness{w}
 		}
 	case sigma.IsMatch:
-		if a.required != nil {
-			out := make([]witness, len(a.required))
-			for i, text := range a.required {
+		if a.more.required != nil {
+			out := make([]witness, len(a.more.required))
+			for i, text := range a.more.required {
 				out[i] = witness{a.field, inside, text}
 			}
 			return out
@@ -124,9 +131,10 @@ func (c *compiler) choose(id int32) choice {
 		return known
 	}
 	n := &c.nodes[id]
-	var out choice
+	out := choice{node: id}
 	switch n.op {
 	case sigma.Leaf:
+		_, out.decides = c.textWitness(n.atom)
 		out.list = c.witnesses(n.atom)
 		for _, w := range out.list {
 			out.cost += c.cost(w)
@@ -138,6 +146,7 @@ func (c *compiler) choose(id int32) choice {
 			}
 		}
 	case sigma.Or:
+		out.decides = true
 		for _, s := range n.subs {
 			part := c.choose(s)
 			if part.list == nil || len(out.list)+len(part.list) > longestList {
@@ -145,6 +154,7 @@ func (c *compiler) choose(id int32) choice {
 				break
 			}
 			out.list, out.cost = append(out.list, part.list...), out.cost+part.cost
+			out.decides = out.decides && part.decides && part.node == s
 		}
 	}
 	c.chosen[id] = out
@@ -173,7 +183,12 @@ func costOf(w witness) float64 {
 			cost += costShort
 		}
 	}
-	if isCommon(w.text) {
+	switch {
+	case !isCommon(w.text):
+	case w.where == whole && len(w.text) < shortName:
+		// Words are parts of many texts, and seldom all of one.
+		cost += costWord
+	default:
 		cost += costCommon
 	}
 	return cost

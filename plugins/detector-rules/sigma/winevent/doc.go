@@ -1,26 +1,5 @@
-// Package winevent makes the nested JSON of Windows events into events for Sigma
-// rules.
-//
-// The JSON is that of evtx_dump and of the tools that follow it: a document
-// {"Event": {"System": {...}, "EventData": {...}}}, where an element with
-// attributes has them under "#attributes" and its text under "#text".
-//
-// # Names
-//
-// A child of EventData is a field of its name, and so is what lies below the one
-// element of UserData; deeper names are joined by dots. Of System an element is a
-// field of its name, and an attribute is one of the name of its element, an
-// underscore and its own (Provider_Name), as the specification of Sigma rules has
-// it. An event of the Security log about a new process has its fields also under
-// the names that Sigma gives them (Image for NewProcessName).
-//
-// # Log sources
-//
-// Channel, EventID and Provider say which of the log sources of the Sigma taxonomy
-// an event belongs to. It may be several: a registry event is registry_event and
+// Package winevent shows the nested JSON of Windows events to Sigma rules: its
+// fields, as internal/winevent reads them, and its log sources, as the mappings say
+// that are shipped. It may be several: a registry event is registry_event and
 // registry_set.
-//
-// # Concurrency
-//
-// An Event is not changed after Parse returned it and may be shared.
 package winevent

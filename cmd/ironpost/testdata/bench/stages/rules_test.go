@@ -3,6 +3,7 @@ package stages
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/cmd/ironpost/testdata/bench/lines"
 	"github.com/ironpost/ironpost/plugins/detector-rules/engine"
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/plugins/parser-syslog/syslog"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -28,24 +30,27 @@ func shipped(tb testing.TB) []*rule.Rule {
 	return append(loaded.Rules, marker.Rules...)
 }
 
-// copies are n rules like those given, with other values.
+// copies are n rules like those on single events among the given, with other values.
 func copies(rules []*rule.Rule, n int) []*rule.Rule {
-	var other func(x *rule.Expr, suffix string) *rule.Expr
-	other = func(x *rule.Expr, suffix string) *rule.Expr {
-		c := &rule.Expr{Op: x.Op}
+	var other func(x *sigma.Expr, suffix string) *sigma.Expr
+	other = func(x *sigma.Expr, suffix string) *sigma.Expr {
+		c := &sigma.Expr{Op: x.Op, Label: x.Label, Line: x.Line}
 		for _, s := range x.Subs {
 			c.Subs = append(c.Subs, other(s, suffix))
 		}
-		if x.Match != nil {
-			m := *x.Match
-			m.Values = nil
-			for _, v := range x.Match.Values {
-				m.Values = append(m.Values, v+suffix)
+		if x.Test != nil {
+			t := *x.Test
+			t.Text = slices.Clone(t.Text)
+			for i := range t.Text {
+				if t.Text[i].Wild == sigma.Literal {
+					t.Text[i].Text += suffix
+				}
 			}
-			c.Match = &m
+			c.Test = &t
 		}
 		return c
 	}
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule.Rule) bool { return r.When == nil })
 	var out []*rule.Rule
 	for i := range n {
 		c := *rules[i%len(rules)]

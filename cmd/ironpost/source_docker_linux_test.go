@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
+)
+
+// startContainersHost starts a host that reads the containers of d into the
+// plugin sink-record, whose file it returns.
+func startContainersHost(t *testing.T, d *hosttest.Docker, section string) (h *hosttest.Host, record string) {
+	t.Helper()
+	plugins := filepath.Join(writeFiles(t, nil), "plugins")
+	if err := os.Mkdir(plugins, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	compile(t, hosttest.Root(), "./cmd/ironpost/testdata/plugins/sink-record", filepath.Join(plugins, "sink-record"), "-ldflags=-s -w")
+	h = hosttest.Start(t, hosttest.Options{
+		Plugins: []string{"source-docker", "parser-json", "sink-file"}, PluginDirs: []string{plugins},
+		Config: fmt.Sprintf("docker_socket = %q\n", d.Socket), NoStart: true,
+	})
+	appendConfig(t, h, fmt.Sprintf("[source_docker]\n%s[sink_file]\npath = %q\nkinds = [\"log\"]\n", section, filepath.Join(h.Dir, "events", "log")))
+	h.Start()
+	if _, err := h.CLI("plugin", "enable", "sink-record"); err != nil {
+		t.Fatal(err)
+	}
+	return h, filepath.Join(h.Dir, "data", "sink-record", "record")
+}
+
+// restartable is a dockerd that can be stopped and started again, with
+// --live-restore, so that its containers go on.
+type restartable struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	output bytes.Buffer
+	again  bool
+}
+
+func (r *restartable) command(name string, args ...string) *exec.Cmd {
+	r.cmd = exec.Command(name, args...)
+	return r.cmd
+}
+
+// restart stops dockerd and starts it again, with the same arguments.
+func (r *restartable) restart(d *hosttest.Docker) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		r.t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(time.Minute)
+	for d.Answers() || r.cmd.Process.Signal(syscall.Signal(0)) == nil {
+		if time.Now().After(deadline) {
+			r.t.Fatal("dockerd goes on after SIGTERM")
+		}
+		<-tick.C
+	}
+	r.cmd = exec.Command(r.cmd.Path, r.cmd.Args[1:]...)
+	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.again = true
+	for !d.Answers() {
+		if time.Now().After(deadline) {
+			r.t.Fatal("dockerd does not answer after its restart")
+		}
+		<-tick.C
+	}
+}
+
+// stop ends the dockerd that was started again. It is to run after the containers
+// were removed, which would go on otherwise.
+func (r *restartable) stop() {
+	if !r.again {
+		return
+	}
+	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	_ = r.cmd.Wait()
+	// With --live-restore it leaves its own mounts behind.
+	for i, arg := range r.cmd.Args {
+		if arg == "--data-root" {
+			_ = syscall.Unmount(r.cmd.Args[i+1], syscall.MNT_DETACH)
+		}
+	}
+	if r.t.Failed() {
+		r.t.Logf("output of the second dockerd:\n%s", r.output.String())
+	}
+}
+
+// counting is a container's program that prints numbered lines, every third to
+// stderr, and then waits.
+func counting(lines int) string {
+	script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do i=$((i+1));
+if [ $((i%%3)) = 0 ]; then echo "line $i" >&2; else echo "line $i"; fi;
+[ $((i%%40)) = 0 ] && /busybox usleep 20000; done; exec /busybox sleep 600`, lines)
+	return fmt.Sprintf(`"Cmd":["/busybox","sh","-c",%q],"HostConfig":{"NetworkMode":"none"},"Labels":{"team":"blue"}`, script)
+}
+
+// TestDockerSource reads containers through the host's proxy while the plugin,
+// the host and dockerd are killed in turn: every line comes, in its place, once.
+func TestDockerSource(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	r := &restartable{t: t}
+	d := hosttest.StartDocker(t, r.command, "--bridge=none", "--iptables=false", "--ip6tables=false", "--live-restore")
+	t.Cleanup(r.stop)
+	h, record := startContainersHost(t, d, "start = \"beginning\"\n")
+	h.Wait(time.Minute, "the sources run", func() bool { return h.Plugin("source-docker").State == "running" })
+	const lines = 10_000
+	web := d.Run("web", counting(lines))
+	db := d.Run("db", counting(lines))
+	names := []string{web, db} // the streams are container/ID
+	have := func() (n int, text string) {
+		got := readRecord(t, record)
+		for _, name := range names {
+			n += len(got.sequences[name])
+			text += absent(got.sequences[name], lines) + "\n"
+		}
+		return n, text
+	}
+	reached := func(n int) {
+		t.Helper()
+		h.Wait(time.Minute, fmt.Sprintf("%d lines", n), func() bool { got, _ := have(); return got >= n })
+	}
+	kill := func(name string) {
+		t.Helper()
+		h.Wait(time.Minute, name+" runs and is killed", func() bool {
+			p := h.Plugin(name)
+			return p.PID != 0 && syscall.Kill(p.PID, syscall.SIGKILL) == nil
+		})
+	}
+	reached(500)
+	kill("source-docker")
+	reached(3000)
+	kill("parser-json")
+	kill("source-docker")
+	reached(6000)
+	r.restart(d)
+	reached(9000)
+	h.Kill()
+	h.Start()
+	reached(12_000)
+	kill("source-docker")
+	defer func() {
+		if t.Failed() {
+			_, text := have()
+			t.Log(text)
+		}
+	}()
+	reached(2 * lines)
+
+	got := readRecord(t, record)
+	for _, bad := range got.bad {
+		// Many events have the same text.
+		if !strings.HasPrefix(bad, "events: ") {
+			t.Error(bad)
+		}
+	}
+	for _, name := range names {
+		seen := map[uint64]bool{}
+		for message, sequence := range got.sequences[name] {
+			if !strings.HasPrefix(message, "line ") || seen[sequence] || sequence == 0 || sequence > lines {
+				t.Errorf("%.12s: %q has the sequence %d: not a number of its own up to %d", name, message, sequence, lines)
+				break
+			}
+			seen[sequence] = true
+		}
+	}
+	wantContainerFields(t, h, web)
+	var s statusLine
+	h.JSON(&s, "status")
+	if len(s.CoverageGaps) != 0 || len(s.Dropped) != 0 {
+		t.Errorf("got coverage gaps %v and drops %v, want none", s.CoverageGaps, s.Dropped)
+	}
+	// One that ends at once is read as well.
+	d.Run("short", `"Cmd":["/busybox","echo","line 1"],"HostConfig":{"NetworkMode":"none"}`)
+	h.Wait(time.Minute, "the short container's line", func() bool {
+		return len(readRecord(t, record).sequences) >= 4 // two that counted, the events, and this one
+	})
+}
+
+// wantContainerFields looks for a line and an event of the container in what
+// sink-file wrote.
+func wantContainerFields(t *testing.T, h *hosttest.Host, id string) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(h.Dir, "events", "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	line, started, last := false, false, ""
+	for s := bufio.NewScanner(f); s.Scan() && !(line && started); {
+		text := s.Text()
+		if !strings.Contains(text, id) {
+			continue
+		}
+		last = text
+		line = line || containsAll(text, `"container_name":"web"`, `"container_image":"busybox:local"`, `"container_labels.team":"blue"`, `"stderr"`)
+		started = started || containsAll(text, `"docker_action":"start"`, `"container_name":"web"`)
+	}
+	if !line || !started {
+		t.Errorf("a line with the container's fields: %v, its start: %v; the last is %s", line, started, last)
+	}
+}
+
+func containsAll(text string, parts ...string) bool {
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,50 @@
+// Package containers reads what Docker's containers write to stdout and stderr,
+// and the events of the engine, through the API that the host serves.
+//
+// # Streams and records
+//
+// Each container has one stream, "container/ID", of the format json and the
+// provenance container, since its program chooses every byte of a line. The
+// engine's events are one stream, "events", of the provenance host. A line is a
+// record with these members:
+//
+//	time             when Docker read the line, RFC 3339
+//	log              the line, without its end
+//	stream           stdout or stderr; a container with a terminal has stdout alone
+//	container_id     64 hexadecimal digits
+//	container_name   without the slash in front
+//	container_image  as it was named when the container was made
+//	container_labels an object with the labels that the configuration lets through
+//	cut              true when the end of the line was left out
+//
+// An event has time, message, docker_type, docker_action, docker_attributes, and,
+// when it is about a container, the container's members.
+//
+// A line that Docker cut into pieces of 16 KiB is put together again. What does
+// not fit into event.MaxRecord with its members is left out, marked and counted
+// (lines_cut).
+//
+// # Position
+//
+// Docker numbers nothing, but keeps a stamp in nanoseconds with each line and
+// begins at a given one. Stamps are not in order: stdout and stderr are read by
+// two, and some lines share a stamp. So a checkpoint holds an anchor (a stamp
+// some seconds old), how many lines were read since it, and a hash of the last
+// one. After a lost connection, a restart of Docker, of the plugin or of the host
+// the lines since the anchor are asked for again and as many passed over. When
+// the last one is not where it was, because Docker's own rotation deleted lines
+// before it, it is looked for; when it is gone too, reading goes on with what is
+// left, counted (rotated_away). The engine keeps its last 256 events, in memory:
+// those that were seen are known by their hashes, and a gap that can be larger is
+// counted (events_gaps).
+//
+// What Docker deleted before it was read is lost, which happens to containers run
+// with --rm that live shorter than it takes to connect. Where the clock was set
+// back, Docker itself leaves out lines that are stamped before the anchor.
+//
+// # Bounds
+//
+// At most max_containers are followed, with a connection and a goroutine each;
+// the others are counted and named in the health. A stream that the host holds up
+// holds up no other, and no container: Docker keeps the lines.
+package containers
