@@ -197,7 +197,9 @@ func (o *offline) parsed(ctx context.Context, in pipeline.Injection, r io.Reader
 		select {
 		case <-complete:
 			cancel()
-			_ = <-ended // that it was cancelled
+			if e := <-ended; !errors.Is(e, context.Canceled) {
+				err = e
+			}
 		case err = <-ended: // a record is lost, or the parser is gone
 		}
 	}

@@ -17,7 +17,7 @@ type Size int64
 
 // configField is one tagged field of a plugin's Config.
 type configField struct {
-	index int
+	index []int
 	key   string
 	kind  pb.ConfigField_Type
 	value string // the default
@@ -48,8 +48,8 @@ func configFields(config any) ([]configField, error) {
 	}
 	v = v.Elem()
 	var fields []configField
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
+	// Fields of embedded structs are fields of the section too.
+	for _, f := range reflect.VisibleFields(v.Type()) {
 		key := f.Tag.Get("config")
 		if key == "" {
 			continue
@@ -58,7 +58,7 @@ func configFields(config any) ([]configField, error) {
 		if !ok || !f.IsExported() {
 			return nil, fmt.Errorf("field %s of Config: type %v cannot be configured", f.Name, f.Type)
 		}
-		fields = append(fields, configField{i, key, kind, formatValue(v.Field(i)), f.Tag})
+		fields = append(fields, configField{f.Index, key, kind, formatValue(v.FieldByIndex(f.Index)), f.Tag})
 	}
 	return fields, nil
 }
@@ -108,7 +108,7 @@ func setConfig(config any, fields []configField, document []byte) error {
 		if !ok || string(raw) == "null" {
 			continue
 		}
-		if err := f.set(v.Field(f.index), raw); err != nil {
+		if err := f.set(v.FieldByIndex(f.index), raw); err != nil {
 			return fmt.Errorf("key %s: %w", f.key, err)
 		}
 	}

@@ -10,7 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/ironpost/ironpost/plugins/detector-rules/engine"
+	"github.com/ironpost/ironpost/plugins/detector-rules/enrichment"
 	"github.com/ironpost/ironpost/plugins/detector-rules/mapping"
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/sdk"
@@ -27,20 +30,26 @@ type config struct {
 	MaxMemory  sdk.Size      `config:"max_memory" help:"memory of all windows with the events they keep" min:"1048576" max:"60000000"`
 	RateLimit  int           `config:"rate_limit" help:"alerts of one rule within rate_period, for rules that name no limit" min:"1" max:"1000000"`
 	RatePeriod time.Duration `config:"rate_period" help:"period of rate_limit" min:"1s" max:"168h"`
+	enrichment.Config
 }
 
 func defaults() config {
 	return config{
 		Paths: []string{"rules"}, MaxGroups: engine.DefaultMaxGroups, MaxMemory: engine.DefaultMaxBytes,
 		RateLimit: engine.DefaultRateLimit.Count, RatePeriod: engine.DefaultRateLimit.Timeframe,
+		Config: enrichment.Defaults(),
 	}
 }
 
-func (c *config) options() engine.Options {
-	return engine.Options{
+func (c *config) options(e *enrichment.Enricher) engine.Options {
+	opts := engine.Options{
 		MaxGroups: c.MaxGroups, MaxGroupsPerRule: (c.MaxGroups + 1) / 2, MaxBytes: int(c.MaxMemory),
 		RateLimit: rule.Limit{Count: c.RateLimit, Timeframe: c.RatePeriod},
 	}
+	if e != nil {
+		opts.Enricher = e
+	}
+	return opts
 }
 
 var (
@@ -57,6 +66,8 @@ type detector struct {
 	cfg *config
 	// running is how many rules run.
 	running atomic.Int64
+	// enriching is enricher, for who may not wait.
+	enriching atomic.Pointer[enrichment.Enricher]
 
 	mu     sync.Mutex
 	engine *engine.Engine
@@ -67,20 +78,40 @@ type detector struct {
 	files fs.FS
 	// mappings are those beside the rules.
 	mappings []*mapping.Mapping
+	// enricher is nil where the configuration names no files; stop ends its looks at them.
+	enricher *enrichment.Enricher
+	stop     context.CancelFunc
+	log      hclog.Logger
 	counter  func(name string, n uint64)
 	counted  engine.Stats
 }
 
 func newDetector(cfg *config) *detector {
 	set := engine.Compile(nil)
-	return &detector{cfg: cfg, set: set, engine: engine.New(set, cfg.options()), counter: func(string, uint64) {}}
+	return &detector{cfg: cfg, set: set, engine: engine.New(set, cfg.options(nil)), log: hclog.NewNullLogger(), counter: func(string, uint64) {}}
 }
 
 // setup takes the configuration, which is in place now.
-func (d *detector) setup(_ context.Context, env sdk.Env) error {
+func (d *detector) setup(ctx context.Context, env sdk.Env) error {
+	enricher, err := enrichment.New(d.cfg.Config)
+	if err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.engine = engine.New(d.set, d.cfg.options())
+	if env.Logger != nil {
+		d.log = env.Logger
+	}
+	if d.cfg.Names() {
+		d.enricher = enricher
+		d.enriching.Store(enricher)
+		d.tell(enricher.Refresh())
+		enricher.Want(d.set.Fields())
+		// The context of the setup ends with the setup, this with the process.
+		ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+		go func() { _ = enricher.Run(ctx, d.enriched) }()
+	}
+	d.engine = engine.New(d.set, d.cfg.options(d.enricher))
 	d.counted = engine.Stats{}
 	if env.Counter != nil {
 		d.counter = env.Counter
@@ -88,11 +119,38 @@ func (d *detector) setup(_ context.Context, env sdk.Env) error {
 	return nil
 }
 
-// health tells people that nothing is looked for. It takes no lock: a batch
-// that waits for the host must not look like a hang.
+// enriched takes what files have become.
+func (d *detector) enriched(c enrichment.Change) {
+	d.mu.Lock()
+	d.tell(c)
+	files := d.files
+	d.mu.Unlock()
+	if !c.Placeholders || files == nil {
+		return
+	}
+	report, err := d.LoadBundle(context.Background(), bundleName, files, false)
+	if err != nil {
+		d.log.Error("rules not read again for new placeholders", "error", err)
+		return
+	}
+	d.log.Info("rules read again for new placeholders", "rules", report.Loaded, "rejected", len(report.Rejected))
+}
+
+// tell logs what is wrong with files.
+func (d *detector) tell(c enrichment.Change) {
+	for _, p := range c.Problems {
+		d.log.Warn("file of the configuration not used as it is", "file", p.File, "line", p.Line, "reason", p.Reason)
+	}
+}
+
+// health tells people that nothing is looked for, or not with the files they gave. It
+// takes no lock: a batch that waits for the host must not look like a hang.
 func (d *detector) health(context.Context) error {
 	if d.running.Load() == 0 {
 		return errors.New("no rule is loaded; name a folder of rules in rules.paths")
+	}
+	if e := d.enriching.Load(); e != nil {
+		return e.Err()
 	}
 	return nil
 }
@@ -152,7 +210,7 @@ func (d *detector) count() {
 func (d *detector) Restore(entries iter.Seq2[string, []byte]) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.engine = engine.New(d.set, d.cfg.options())
+	d.engine = engine.New(d.set, d.cfg.options(d.enricher))
 	d.counted = engine.Stats{}
 	return d.engine.Restore(entries)
 }
@@ -171,9 +229,12 @@ func (d *detector) LoadBundle(_ context.Context, name string, files fs.FS, check
 		return sdk.BundleReport{}, fmt.Errorf("load bundle %q: this plugin knows the bundle %q alone", name, bundleName)
 	}
 	d.mu.Lock()
-	before := d.files
+	before, opts := d.files, rule.Options{}
+	if d.enricher != nil {
+		opts.Placeholders = d.enricher.Placeholders()
+	}
 	d.mu.Unlock()
-	res, kept := reload(files, before)
+	res, kept := reload(files, before, opts)
 	report := sdk.BundleReport{Files: res.Files, Rules: len(res.Rules) + len(res.Filters) + len(res.Problems), Loaded: len(res.Rules) + len(res.Filters), Skipped: res.Skipped}
 	for _, p := range res.Problems {
 		report.Rejected = append(report.Rejected, sdk.BundleProblem{File: p.File, Rule: p.Rule, Line: p.Line, Code: p.Code, Reason: p.Reason})
@@ -189,6 +250,9 @@ func (d *detector) LoadBundle(_ context.Context, name string, files fs.FS, check
 		d.files = kept
 	}
 	d.engine.Swap(set)
+	if d.enricher != nil {
+		d.enricher.Want(set.Fields())
+	}
 	d.running.Store(int64(set.Len()))
 	return report, nil
 }

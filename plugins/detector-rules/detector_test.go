@@ -2,6 +2,9 @@ package main
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -165,5 +168,72 @@ func TestABrokenFileKeepsItsVersion(t *testing.T) {
 	push(broken)
 	if d := cmp.Diff([]string{"two"}, ids()); d != "" {
 		t.Errorf("rules after the mend differ (-want +got):\n%s", d)
+	}
+}
+
+// TestFilesBesideTheRules wants rules to see what lists say, and placeholders to have
+// their values, also when the files have changed.
+func TestFilesBesideTheRules(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("bad.netset", "# known attackers\n192.0.2.0/28\n")
+	write("admins.txt", "alice\n")
+	cfg := defaults()
+	cfg.IPLists, cfg.Placeholders = []string{filepath.Join(dir, "bad.netset")}, []string{filepath.Join(dir, "admins.txt")}
+	d := newDetector(&cfg)
+	if err := d.setup(t.Context(), sdk.Env{}); err != nil {
+		t.Fatal(err)
+	}
+	defer d.stop()
+	report := load(t, d, fstest.MapFS{
+		"listed.yaml": {Data: []byte("title: A listed address\nid: 7d2c1f5a-93b1-4f0c-a6d0-3a4d1c7f9f01\nlogsource: {product: ironpost, service: log}\ndetection:\n  s:\n    source.threat.list: bad\n  condition: s\n")},
+		"admin.yaml":  {Data: []byte("title: An administrator\nid: 7d2c1f5a-93b1-4f0c-a6d0-3a4d1c7f9f02\nlogsource: {product: ironpost, service: log}\ndetection:\n  s:\n    user|expand: '%admins%'\n  condition: s\n")},
+	}, false)
+	if report.Loaded != 2 {
+		t.Fatalf("got %+v, want two rules", report)
+	}
+	alerts := func(address, user string) string {
+		var titles []string
+		ev := line(1)
+		ev.Set("src_ip", address)
+		ev.Set("user", user)
+		d.mu.Lock()
+		d.engine.Log(ev, func(a *event.AlertEvent) { titles = append(titles, a.Title) })
+		d.mu.Unlock()
+		slices.Sort(titles)
+		return strings.Join(titles, ", ")
+	}
+	if got, want := alerts("192.0.2.1", "alice"), "A listed address, An administrator"; got != want {
+		t.Errorf("got alerts %q, want %q", got, want)
+	}
+	if got := alerts("198.51.100.1", "bob"); got != "" {
+		t.Errorf("got alerts %q for an address and a user of no list, want none", got)
+	}
+
+	write("bad.netset", "198.51.100.1\n192.0.2.64/26\n")
+	write("admins.txt", "bob\ncarol\n")
+	// A file is read when it is the same at two looks.
+	d.enricher.Refresh()
+	d.enriched(d.enricher.Refresh())
+	if got, want := alerts("198.51.100.1", "bob"), "A listed address, An administrator"; got != want {
+		t.Errorf("after a change: got alerts %q, want %q", got, want)
+	}
+	if got := alerts("192.0.2.1", "alice"); got != "" {
+		t.Errorf("after a change: got alerts %q for what is on no list any more, want none", got)
+	}
+
+	write("bad.netset", "this is no list\n")
+	d.enricher.Refresh()
+	d.enriched(d.enricher.Refresh())
+	if got := alerts("198.51.100.1", "x"); got != "A listed address" {
+		t.Errorf("after a broken version: got alerts %q, want the version before in force", got)
+	}
+	if err := d.health(t.Context()); err == nil || !strings.Contains(err.Error(), "bad.netset") {
+		t.Errorf("got health %v, want the broken list named", err)
 	}
 }

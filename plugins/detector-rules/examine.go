@@ -8,6 +8,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/detector-rules/engine"
 	"github.com/ironpost/ironpost/plugins/detector-rules/example"
 	"github.com/ironpost/ironpost/plugins/detector-rules/explain"
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -21,7 +22,7 @@ var (
 // TestRules implements sdk.RuleTester. Nothing of the detector is used but its
 // code.
 func (*detector) TestRules(_ context.Context, files fs.FS, parse sdk.ParseLines) (sdk.RuleTestReport, error) {
-	res, _ := reload(files, nil)
+	res, _ := reload(files, nil, rule.Options{})
 	return example.Test(files, res, parse)
 }
 
@@ -29,13 +30,13 @@ func (*detector) TestRules(_ context.Context, files fs.FS, parse sdk.ParseLines)
 // force, which is not changed after that.
 func (d *detector) ExplainRule(_ context.Context, q sdk.RuleQuestion) (sdk.RuleExplanation, error) {
 	d.mu.Lock()
-	set, rules, mappings := d.set, d.rules, d.mappings
+	set, rules, mappings, opts := d.set, d.rules, d.mappings, d.cfg.options(d.enricher)
 	d.mu.Unlock()
 	out, err := explain.New(rules, explain.NewNames(mappings)).Rule(q)
 	if err != nil {
 		return out, err
 	}
-	e := engine.New(set, engine.Options{})
+	e := engine.New(set, opts)
 	for _, l := range q.Events {
 		e.Log(l, func(a *event.AlertEvent) {
 			if a.RuleID == q.Rule {

@@ -17,8 +17,8 @@ const keptNote = "; the version of the file before stays in force"
 // read as it was before, so that a slip of the pen switches no rule off; it is named
 // in the problems all the same. It returns what to load instead of the bundle next
 // time, nil when nothing was kept.
-func reload(files, before fs.FS) (res *rule.Result, kept *overlay) {
-	res = rule.Load(files)
+func reload(files, before fs.FS, opts rule.Options) (res *rule.Result, kept *overlay) {
+	res = rule.LoadWith(files, opts)
 	if before == nil || len(res.Problems) == 0 {
 		return res, nil
 	}
@@ -33,14 +33,14 @@ func reload(files, before fs.FS) (res *rule.Result, kept *overlay) {
 	if len(kept.old) == 0 {
 		return res, nil
 	}
-	again := rule.Load(kept)
+	again := rule.LoadWith(kept, opts)
 	for _, name := range slices.Collect(maps.Keys(kept.old)) {
 		if slices.ContainsFunc(again.Problems, func(p rule.Problem) bool { return p.File == name }) {
 			// It was no better before.
 			delete(kept.old, name)
 		}
 	}
-	again = rule.Load(kept)
+	again = rule.LoadWith(kept, opts)
 	again.Problems = slices.DeleteFunc(again.Problems, func(p rule.Problem) bool { return slices.Contains(res.Problems, p) })
 	for _, p := range res.Problems {
 		if kept.old[p.File] != nil {

@@ -36,6 +36,18 @@ type Options struct {
 	MaxStreams int
 	// RateLimit holds for rules that name none.
 	RateLimit rule.Limit
+	// Enricher adds to events what is known about them; nil adds nothing.
+	Enricher Enricher
+}
+
+// Enricher adds to events what local files know, before they are matched; see package
+// enrichment. Windows of packet summaries and alerts cannot be grouped by what it adds.
+type Enricher interface {
+	// Log adds fields to a log event.
+	Log(ev *event.LogEvent)
+	// Packet and Alert call put with further fields.
+	Packet(ev *event.PacketEvent, put func(field, value string))
+	Alert(ev *event.AlertEvent, put func(field, value string))
 }
 
 func (o Options) withDefaults() Options {
@@ -148,6 +160,9 @@ func New(set *Set, opts Options) *Engine {
 // Log looks at a log event and raises the alerts that it completes. raise is
 // called before Log returns and may keep the alert.
 func (e *Engine) Log(ev *event.LogEvent, raise func(*event.AlertEvent)) {
+	if e.opts.Enricher != nil {
+		e.opts.Enricher.Log(ev)
+	}
 	at, observed := nanos(ev.Time), nanos(ev.ObservedTime)
 	// A time that was only observed says nothing about the stream's own clock.
 	borrowed := ev.Flags&(event.FlagTimeInferred|event.FlagTimeClamped|event.FlagUnparsed|event.FlagUnrouted) != 0 && ev.Time.Equal(ev.ObservedTime)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,12 +19,18 @@ type Set struct {
 	matched []int32
 	// asked are the fields that rules name, watched those that nominate rules.
 	asked, watched asked
+	// fields are the names of all fields that rules ask for.
+	fields []string
 	// table finds the log sources of events.
 	table *mapping.Table
 }
 
 // Len returns the number of rules that run.
 func (s *Set) Len() int { return len(s.programs) }
+
+// Fields returns the names of the fields that the rules ask for, in conditions or to
+// group, sorted. The slice must not be changed.
+func (s *Set) Fields() []string { return s.fields }
 
 // program is one compiled rule.
 type program struct {
@@ -94,6 +101,16 @@ func Compile(rules []*rule.Rule, mappings ...*mapping.Mapping) *Set {
 	}
 	s.asked = newAsked(s.matcher, named, func(int32) bool { return true })
 	s.watched = newAsked(s.matcher, named, s.matcher.Witnesses)
+	for _, p := range s.programs {
+		for _, from := range append(slices.Clip(p.supplies), p.own) {
+			for _, f := range append(slices.Clip(from.group), from.values...) {
+				for _, name := range f.names {
+					named[name] = true
+				}
+			}
+		}
+	}
+	s.fields = slices.Sorted(maps.Keys(named))
 	return s
 }
 

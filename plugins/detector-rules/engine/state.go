@@ -480,7 +480,7 @@ func (e *Engine) Swap(set *Set) {
 // adopt makes the states of the set's rules, keeping those that there are.
 func (e *Engine) adopt(set *Set) {
 	before := e.byKey
-	e.set, e.view, e.since = set, newView(set), e.stats.Events
+	e.set, e.view, e.since = set, newView(set, e.opts.Enricher), e.stats.Events
 	e.rules = make([]*ruleState, len(set.programs))
 	e.byKey = make(map[string]*ruleState, len(set.programs))
 	for i, p := range set.programs {

@@ -13,8 +13,12 @@ import (
 // view gives one event after the other to a matcher. It is the scratch memory of a
 // Set.
 type view struct {
-	set     *Set
-	scratch *match.Scratch
+	set      *Set
+	scratch  *match.Scratch
+	enricher Enricher
+	// put gives the scratch a field.
+	put func(field, value string)
+
 	origins origins
 	// kinds are the log sources of the kinds of event that are not logs.
 	packets, alerts match.Origin
@@ -24,13 +28,14 @@ type view struct {
 	alertView  alertView
 }
 
-func newView(set *Set) *view {
+func newView(set *Set, enricher Enricher) *view {
 	m := set.matcher
 	v := &view{
-		set: set, scratch: m.NewScratch(), origins: newOrigins(set),
+		set: set, scratch: m.NewScratch(), enricher: enricher, origins: newOrigins(set),
 		packets: m.Origin(rule.Packets.Source()), alerts: m.Origin(rule.Alerts.Source()),
 	}
 	v.logs.view, v.packetView.view, v.alertView.view = v, v, v
+	v.put = v.scratch.Text
 	return v
 }
 
@@ -152,6 +157,9 @@ func (v *packetView) Values(s *match.Scratch) {
 			s.Int(counterNames[i], int64(min(n, 1<<63-1)))
 		}
 	}
+	if v.enricher != nil {
+		v.enricher.Packet(p, v.put)
+	}
 }
 
 // counterNames are the fields of a packet summary that are plain numbers; counters
@@ -196,6 +204,9 @@ func (v *alertView) Values(s *match.Scratch) {
 	s.Int("count", int64(min(a.Count, 1<<63-1)))
 	for i := range a.Entities {
 		s.Text(a.Entities[i].Key, a.Entities[i].Value)
+	}
+	if v.enricher != nil {
+		v.enricher.Alert(a, v.put)
 	}
 }
 

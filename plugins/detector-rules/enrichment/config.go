@@ -63,6 +63,12 @@ func Defaults() Config {
 	}
 }
 
+// Names reports whether any file is named: else there is nothing to look up or to
+// look after.
+func (c *Config) Names() bool {
+	return len(c.Databases)+len(c.IPLists)+len(c.DomainLists)+len(c.Tables)+len(c.Placeholders) > 0
+}
+
 // Validate returns an error that names the first setting that is wrong, and what is
 // allowed.
 func (c *Config) Validate() error {

@@ -51,18 +51,27 @@ type Result struct {
 	Files, Skipped int
 }
 
+// Options say what Load takes from elsewhere.
+type Options struct {
+	// Placeholders are the values of %name% in values with expand.
+	Placeholders map[string][]string
+}
+
 // Load reads every .yml and .yaml file of a tree, in the order of their paths.
 // Files and folders whose name begins with a dot are left out. Load has no
 // error: what goes wrong is a Problem, and the rest is loaded.
-func Load(fsys fs.FS) *Result {
-	l := newLoader()
+func Load(fsys fs.FS) *Result { return LoadWith(fsys, Options{}) }
+
+// LoadWith is Load with options.
+func LoadWith(fsys fs.FS, opts Options) *Result {
+	l := newLoader(opts)
 	l.Files = document.Walk(fsys, MaxFiles, l.file, l.refuse)
 	return l.finish()
 }
 
 // Parse reads the rules of one file; name is only for the problems.
 func Parse(name string, data []byte) *Result {
-	l := newLoader()
+	l := newLoader(Options{})
 	l.Files = 1
 	if len(data) > MaxFile {
 		l.refuse(name, document.ErrFileTooLarge)
@@ -89,9 +98,9 @@ type found struct {
 	own         extension
 }
 
-func newLoader() *loader {
+func newLoader(opts Options) *loader {
 	l := &loader{}
-	l.sigma = sigma.NewCollector(sigma.Options{}, &l.ids)
+	l.sigma = sigma.NewCollector(sigma.Options{Placeholders: opts.Placeholders}, &l.ids)
 	return l
 }
 
