@@ -406,7 +406,7 @@ func (w *window) measure(f *supply, s *sighting, n *entry) (value []byte, ok boo
 		}
 	case w.numbers():
 		n.id = 1
-		if n.number, ok = parseNumber(s.get(&f.values[0])); !ok {
+		if n.number, ok = sigma.ParseNumber(s.get(&f.values[0])); !ok {
 			return nil, false
 		}
 	default:

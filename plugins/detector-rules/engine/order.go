@@ -3,7 +3,6 @@ package engine
 import (
 	"math"
 	"slices"
-	"strconv"
 	"unsafe"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
@@ -158,21 +157,6 @@ func (g *group) forgetValues() {
 		}
 		g.entries[i].id = id
 	}
-}
-
-// parseNumber reads a number. Texts that cannot be one are told apart first,
-// because the error of ParseFloat is an allocation.
-func parseNumber(s string) (float64, bool) {
-	if s == "" || len(s) > 64 {
-		return 0, false
-	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
-			return 0, false
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil
 }
 
 // alias returns the bytes as a string without a copy.

@@ -104,3 +104,18 @@ func wildcards(t Text) int {
 // Number is how a number is written where texts are compared: in decimal, without
 // exponent, with as many digits as tell it from every other.
 func Number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// ParseNumber reads a decimal number. Texts that cannot be one are told apart
+// first, because the error of ParseFloat is an allocation.
+func ParseNumber(s string) (float64, bool) {
+	if s == "" || len(s) > 64 {
+		return 0, false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
+			return 0, false
+		}
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
+}

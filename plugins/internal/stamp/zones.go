@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ironpost/ironpost/sdk/event"
 )
 
 // maxZones bounds how many zones Zones remembers; there are about 600.
@@ -32,6 +34,18 @@ func (z *Zones) Location(name string) *time.Location {
 		return time.Local
 	}
 	return z.find(name).location
+}
+
+// Reference returns the reference of a record: when it was observed, and the zone of
+// its stream, UTC for a record that has none.
+func (z *Zones) Reference(raw event.RawLog) Reference {
+	name := "UTC"
+	if raw.Stream != nil {
+		name = raw.Stream.TimeZone
+	}
+	ref := Reference{Observed: raw.ObservedTime}
+	z.Locate(&ref, name)
+	return ref
 }
 
 // Locate sets the zone of a reference whose time of observation is set to the

@@ -53,12 +53,7 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	if s == "" {
 		return ErrEmpty
 	}
-	zone := "UTC"
-	if raw.Stream != nil {
-		zone = raw.Stream.TimeZone
-	}
-	ref := stamp.Reference{Observed: raw.ObservedTime}
-	p.zones.Locate(&ref, zone)
+	ref := p.zones.Reference(raw)
 	if s[0] != '<' {
 		if !legacy(s, &ref, out) && !tagged(s, out) {
 			return ErrNoHeader

@@ -34,12 +34,7 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	if s == "" {
 		return ErrEmpty
 	}
-	zone := "UTC"
-	if raw.Stream != nil {
-		zone = raw.Stream.TimeZone
-	}
-	ref := stamp.Reference{Observed: raw.ObservedTime}
-	p.zones.Locate(&ref, zone)
+	ref := p.zones.Reference(raw)
 	if err := weblog.Read(s, &ref, out); err != nil {
 		return err
 	}

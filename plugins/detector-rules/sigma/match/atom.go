@@ -2,7 +2,6 @@ package match
 
 import (
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -66,7 +65,7 @@ func (s *Scratch) fits(a *atom, number int32) bool {
 	case sigma.IsMatch:
 		return s.mayMatch(a.more, number) && a.more.re.MatchString(v.text)
 	case sigma.IsNumber:
-		f, ok := parseNumber(v.text)
+		f, ok := sigma.ParseNumber(v.text)
 		return ok && compare(a.more.comparison, f, a.more.number)
 	case sigma.IsTime:
 		n, ok := timePart(v.text, a.more.part)
@@ -122,21 +121,6 @@ func compare(c sigma.Comparison, x, y float64) bool {
 		return x >= y
 	}
 	return x == y
-}
-
-// parseNumber reads a decimal number. Texts that cannot be one are told apart
-// first, because the error of ParseFloat is an allocation.
-func parseNumber(s string) (float64, bool) {
-	if s == "" || len(s) > 64 {
-		return 0, false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
-			return 0, false
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil
 }
 
 // inNetwork reports whether a text is an address of a network. A mapped IPv4
