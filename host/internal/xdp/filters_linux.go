@@ -223,12 +223,41 @@ func mix(x, seed uint64) uint64 {
 	return x
 }
 
-// hashKeys makes the keys of hashAddress, and one more, from the seed: odd numbers.
+// hashKeys makes the keys of hashAddress, and that of a port, from the seed: odd
+// numbers. Counters are what is scanned by: addresses by the octet, ports by one. A
+// key whose multiples fall together at such a step is passed over.
 func hashKeys(seed uint64) (keys [3]uint64) {
+	var n uint64
 	for i := range keys {
-		keys[i] = mix(uint64(i)+1, seed) | 1
+		for {
+			n++
+			keys[i] = mix(n, seed) | 1
+			if spreads(keys[i], 0, 4096) && spreads(keys[i], 8, 256) && spreads(keys[i], 16, 256) && spreads(keys[i], 24, 256) {
+				break
+			}
+		}
 	}
 	return keys
+}
+
+// spreads tells whether the first n multiples of a key by 1<<shift, as a hash, are
+// spread well over the buckets of a table, however many those are. The multiples of
+// one number lie at three distances at most (Sós 1958), which for one key in some
+// hundred are so unlike that nearly all are in a few buckets.
+func spreads(key uint64, shift, n int) bool {
+	for buckets := n / 4; buckets >= ways; buckets /= 2 {
+		for _, multiples := range []int{buckets, buckets * ways / 2} {
+			used := make([]int, buckets)
+			most := min(multiples/buckets*4, ways)
+			for i := range uint64(multiples) {
+				bucket := (i << shift * key >> 32) & uint64(buckets-1)
+				if used[bucket]++; used[bucket] > most {
+					return false
+				}
+			}
+		}
+	}
+	return true
 }
 
 // hashAddress is hash_address in packet.h.
