@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules soak kernels quiet-day rules-corpus demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline soak kernels quiet-day rules-corpus fuzz demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench-xdp: ## Measures the packet engine beside xdp-filter, up to the alert and 
 bench-rules: ## Measures rules and syslog parsing beside sigma-go and go-syslog, on the public collections
 	@.ci/bench-rules
 
+bench-pipeline: ## Measures lines from a file to alerts in SQLite beside rsyslog: rate, memory, latency (five minutes)
+	@.ci/bench-pipeline
+
 soak: ## Follows millions of lines while everything is killed, also through all that happens to logs (RUN=TailFaults: that alone; needs root)
 	@go test -tags soak -count=1 -timeout 40m -run '$(RUN).*OfAMillion' -v ./cmd/ironpost
 
@@ -44,6 +47,9 @@ kernels: ## Tests the packet filter under Debian's kernels, for amd64 and arm64,
 
 rules-corpus: ## Holds the detector against SigmaHQ's rules and recorded attacks (two minutes)
 	@.ci/rules-corpus
+
+fuzz: ## Lets every fuzzer search for ten minutes (FUZZ=./plugins/... those of the packages; FUZZTIME=1m, JOBS=4)
+	@.ci/fuzz $(FUZZ)
 
 quiet-day: ## Runs a day without an attack through a host, with real programs, and wants no alert (needs root)
 	@.ci/quiet-day

@@ -24,7 +24,7 @@ import (
 func (d *daemon) backend() control.Backend {
 	return control.Backend{
 		Status: d, Plugins: d, Logs: d, Changer: d, Remover: d, Trust: d, Rules: d, Events: d, Store: d, Config: d,
-		Quarantine: d, Filters: d,
+		Quarantine: d, Filters: d, Guard: answers{d},
 		Blocks: d.responder.Blocks(), BlockRules: d.responder.Rules(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
 	}
 }
@@ -58,6 +58,7 @@ func (d *daemon) Status(context.Context) (*pb.StatusResponse, error) {
 	usage(r)
 	records, _, _ := d.quarantine.Counts()
 	r.Quarantined = uint32(records)
+	r.Actions = d.guard.Decided()
 	for _, c := range d.responder.Counts() {
 		r.Actions += c.Value
 	}
@@ -90,7 +91,10 @@ func (d *daemon) warnings() []string {
 	d.mu.RLock()
 	current := d.current
 	d.mu.RUnlock()
-	out := d.responder.Warnings()
+	out := append(d.responder.Warnings(), d.guard.Warnings()...)
+	if text := d.trail.warning(); text != "" {
+		out = append(out, text)
+	}
 	for _, s := range current.UnknownSections() {
 		text := fmt.Sprintf("Section [%s] of the configuration belongs to no plugin that is here.", s.Name)
 		if s.Nearest != "" {
@@ -101,6 +105,7 @@ func (d *daemon) warnings() []string {
 	if err := d.residents.Visible(); err != nil && len(d.settings().EBPF.Interfaces) > 0 {
 		out = append(out, fmt.Sprintf("Alerts do not name the processes and containers behind addresses: %v.", err))
 	}
+	out = append(out, d.leftOut.sentences()...)
 	d.network.each(func(name string, filter *xdp.Filter, err error) {
 		switch {
 		case err != nil:
@@ -316,6 +321,7 @@ func (d *daemon) ReloadConfig(ctx context.Context) (*pb.ReloadConfigResponse, er
 		}
 	}
 	s := next.Host()
+	d.guard.Reconfigure(s.Guard)
 	if err := d.responder.Reconfigure(policy(s)); err != nil {
 		return nil, err
 	}

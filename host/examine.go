@@ -18,6 +18,7 @@ import (
 
 	"github.com/ironpost/ironpost/host/internal/bundle"
 	"github.com/ironpost/ironpost/host/internal/link"
+	"github.com/ironpost/ironpost/host/internal/logfile"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -230,15 +231,11 @@ func ExplainRule(ctx context.Context, c ExplainConfig) (*pb.RuleExplanation, err
 	if err := (RulesConfig{Paths: c.Paths}).exist(); err != nil {
 		return nil, err
 	}
-	records := c.Stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-		defer f.Close()
-		records = f
+	records, err := logfile.Stream{Name: c.File, Files: []string{c.File}}.Open(c.Stdin)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	defer records.Close()
 	o, err := openOffline(ctx, offlineConfig{
 		Sources: c.Sources, rules: c.Paths, stderr: c.Stderr, alert: nobody,
 		want: func(d *pb.Description) bool { return hasRules(d) || isParser("")(d) },

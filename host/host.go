@@ -18,6 +18,7 @@ import (
 	"github.com/ironpost/ironpost/host/internal/catalog"
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/guard"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/quarantine"
 	"github.com/ironpost/ironpost/host/internal/resident"
@@ -65,9 +66,12 @@ type daemon struct {
 	alerts     *alertBook
 	residents  *resident.Finder
 	responder  *respond.Responder
+	guard      *guard.Guard
+	trail      *auditTrail
 	pipeline   *pipeline.Pipeline
 	launcher   *sandbox.Launcher
 	roster     *roster.Roster
+	leftOut    leftOut
 	network    *network
 	control    *control.Server
 
@@ -191,7 +195,13 @@ func (d *daemon) openState(s config.Host) (err error) {
 	d.responder, err = respond.New(respond.Config{
 		Logger: d.log.Named("respond"), Journal: d.journal, Store: d.store, History: history, Policy: policy(s), Finder: rail.System(),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if err := d.openGuard(s); err != nil {
+		return err
+	}
+	return d.openAudit(s)
 }
 
 // policy is what the responder takes from the configuration.
@@ -203,7 +213,7 @@ func (d *daemon) openResponder(s config.Host) error {
 	d.pipeline = pipeline.New(pipeline.Config{
 		HostID: d.hostID, Logger: d.log, Pool: d.pool, Store: d.store, Journal: d.journal,
 		Quarantine: d.keepPoison,
-		Alert:      d.alerts.Take, Decide: d.responder.Decide, AskEnforcers: d.responder.AskEnforcers,
+		Alert:      d.alerts.Take, Decide: d.decide, AskEnforcers: d.responder.AskEnforcers,
 		Credits: s.Bus.Credits, RetainedBytes: s.Bus.RetainedBytes, Routes: s.LogPipeline.Routes,
 		BatchRecords: s.LogPipeline.BatchSize, BatchBytes: s.Bus.BatchBytes, FlushInterval: s.LogPipeline.FlushInterval,
 		BatchEvents: s.Bus.BatchEvents,
@@ -225,16 +235,6 @@ func (d *daemon) openControl(ctx context.Context, s config.Host) (err error) {
 	return nil
 }
 
-// audit writes an attempt to change something into the host's log.
-func (d *daemon) audit(c control.Change) {
-	fields := []any{"action", c.Action, "user", c.User, "request", c.Request}
-	if c.Err != nil {
-		d.log.Warn("audit: change refused or failed", append(fields, "error", c.Err)...)
-		return
-	}
-	d.log.Info("audit: change made", fields...)
-}
-
 func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
 	dir, remove, err := runDir(s.Control.Socket)
 	if err != nil {
@@ -248,6 +248,8 @@ func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
 		Logger: d.log, Launcher: d.launcher, Pipeline: d.pipeline, Pool: d.pool, Store: d.store,
 		DataDir: d.dataDir, RunDir: dir, Dirs: s.Plugins.Dirs, Plugins: s.Plugins, HostID: d.hostID, Version: d.version,
 		Mode: func() string { return string(d.responder.Mode()) }, BundleDirs: bundleDirs(d.config.ConfigFile),
+		Changed: d.guard.Changed,
+		Report:  d.leftOut.report,
 	})
 	if err != nil {
 		return err
@@ -307,7 +309,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	})
 	d.network.fill()
 	run("respond", d.responder.Run)
+	run("guard", d.guard.Run)
 	run("coverage gaps", d.watchGaps)
+	run("audit log", d.trail.follow)
+	run("heads of the audit log", func(ctx context.Context) error { return d.trail.sendHeads(ctx, s.Audit.HeadInterval) })
 	run("control", d.control.Run)
 	run("metrics", d.serveMetrics)
 	d.announce()

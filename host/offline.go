@@ -18,6 +18,7 @@ import (
 
 	"github.com/ironpost/ironpost/host/internal/bundle"
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/logfile"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/roster"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
@@ -184,8 +185,9 @@ func hasRules(d *pb.Description) bool {
 // ReplayConfig says what to replay.
 type ReplayConfig struct {
 	Sources
-	// Files are paths, "-" is Stdin. Format names a parser's format, "" detects
-	// it per file. Rules, when set, are the only rules.
+	// Files are paths of files and directories, "-" is Stdin. Format names a
+	// parser's format, "" detects it per stream. Rules, when set, are the only
+	// rules.
 	Files         []string
 	Format        string
 	Rules         []string
@@ -198,6 +200,8 @@ type ReplayConfig struct {
 
 // ReplaySummary says what a replay came to.
 type ReplaySummary struct {
+	// Files were read; Left were passed over, or read as far as they go.
+	Files, Left                             int
 	Records, Parsed, Unparsed, Late, Alerts uint64
 	UnparsedReasons                         map[string]uint64
 }
@@ -236,12 +240,24 @@ func Replay(ctx context.Context, c ReplayConfig) (summary ReplaySummary, err err
 	if err := o.requireParser(c.Format); err != nil {
 		return summary, err
 	}
-	err = o.inject(ctx, c.Files, c.Format, c.ReferenceTime, c.TimeZone, c.Stdin)
+	streams, left, err := logfile.Find(c.Files)
+	if err != nil {
+		return summary, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	damaged, err := o.inject(ctx, streams, c.Format, c.ReferenceTime, c.TimeZone, c.Stdin)
 	if err == nil {
 		err = o.pipeline.Idle(ctx)
 	}
 	if err == nil {
 		err = o.roster.Failed()
+	}
+	left = append(left, damaged...)
+	for _, p := range left {
+		fmt.Fprintln(c.Stderr, "left out:", view.Printable(p.Error()))
+	}
+	summary.Left = len(left)
+	for _, s := range streams {
+		summary.Files += len(s.Files)
 	}
 	for _, conn := range o.roster.Find(hasRules) {
 		counters, _ := conn.Metrics(ctx) // the summary does without
@@ -269,33 +285,24 @@ func (o *offline) requireParser(format string) error {
 	return nil
 }
 
-// inject reads the files as streams of their own.
-func (o *offline) inject(ctx context.Context, files []string, format string, reference time.Time, zone string, stdin io.Reader) error {
+// inject reads the streams, one after the other. It returns the files that could
+// not be read to their end.
+func (o *offline) inject(ctx context.Context, streams []logfile.Stream, format string, reference time.Time, zone string, stdin io.Reader) (damaged []logfile.Problem, err error) {
 	if reference.IsZero() {
 		reference = time.Now()
 	}
-	for _, name := range files {
-		if err := o.injectFile(ctx, name, format, reference, zone, stdin); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (o *offline) injectFile(ctx context.Context, name, format string, reference time.Time, zone string, stdin io.Reader) error {
-	r := stdin
-	if name != "-" {
-		f, err := os.Open(name)
+	for _, s := range streams {
+		r, err := s.Open(stdin)
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
+			return damaged, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.IsDir() {
-			return fmt.Errorf("%w: %s is a directory; name the files in it", ErrInvalid, name)
+		err = o.pipeline.Inject(ctx, pipeline.Injection{Name: s.Name, Format: format, TimeZone: zone, Observed: reference}, r)
+		damaged = append(damaged, r.Damaged()...)
+		if err = errors.Join(err, r.Close()); err != nil {
+			return damaged, err
 		}
-		r = f
 	}
-	return o.pipeline.Inject(ctx, pipeline.Injection{Name: name, Format: format, TimeZone: zone, Observed: reference}, r)
+	return damaged, nil
 }
 
 // ParseConfig says what to parse.
@@ -333,9 +340,13 @@ func Parse(ctx context.Context, c ParseConfig) error {
 	if err != nil {
 		return err
 	}
-	err = o.inject(ctx, []string{c.File}, c.Format, c.ReferenceTime, c.TimeZone, c.Stdin)
+	one := logfile.Stream{Name: c.File, Files: []string{c.File}}
+	damaged, err := o.inject(ctx, []logfile.Stream{one}, c.Format, c.ReferenceTime, c.TimeZone, c.Stdin)
 	if err == nil {
 		err = o.pipeline.Idle(ctx)
+	}
+	for _, p := range damaged {
+		fmt.Fprintln(c.Stderr, "left out:", view.Printable(p.Error()))
 	}
 	if err == nil {
 		err = o.roster.Failed()

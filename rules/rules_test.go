@@ -15,6 +15,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/detector-rules/example"
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/plugins/parser-auditd/audit"
+	"github.com/ironpost/ironpost/plugins/parser-json/jsonlog"
 	"github.com/ironpost/ironpost/plugins/parser-syslog/syslog"
 	"github.com/ironpost/ironpost/plugins/parser-text/text"
 	"github.com/ironpost/ironpost/plugins/parser-web/web"
@@ -39,9 +40,10 @@ func parser() func(format, record string, ev *event.LogEvent) error {
 		txt text.Parser
 		www web.Parser
 		aud audit.Parser
+		jsn jsonlog.Parser
 	)
 	parsers := map[string]func(event.RawLog, *event.LogEvent) error{
-		"syslog": sys.Parse, "text": txt.Parse, "web": www.Parse, "auditd": aud.Parse,
+		"syslog": sys.Parse, "text": txt.Parse, "web": www.Parse, "auditd": aud.Parse, "json": jsn.Parse,
 	}
 	observed := time.Date(2025, 3, 2, 0, 0, 0, 0, time.UTC)
 	return func(format, record string, ev *event.LogEvent) error {

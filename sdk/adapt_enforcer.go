@@ -62,7 +62,7 @@ func (l *enforcerLink) Handle(ctx context.Context, f *pb.Frame, answer *serve.An
 				*out = (*out)[:0]
 			}
 			start := len(*out)
-			*out = record.AppendAction(*out, l.action(alert, i), 0)
+			*out = record.AppendAction(*out, intended(l.server.plugin.Name, alert, i), 0)
 			if len(*out)-start > maxRaised { // what cannot be sent whole must not be carried out in part
 				*out = (*out)[:start]
 				l.server.count("intents_refused", 1)
@@ -88,10 +88,9 @@ func (l *enforcerLink) Handle(ctx context.Context, f *pb.Frame, answer *serve.An
 	return sendErr
 }
 
-// action makes the planned action of an intent. Its id follows from alert,
+// intended makes the planned action of an intent. Its id follows from alert,
 // enforcer, action and target.
-func (l *enforcerLink) action(alert *event.AlertEvent, i Intent) *event.ActionEvent {
-	name := l.server.plugin.Name
+func intended(name string, alert *event.AlertEvent, i Intent) *event.ActionEvent {
 	a := &event.ActionEvent{
 		ID:       event.AlertID(name+"\x00"+i.Action, alert.ID+"\x00"+i.Target, event.ID{}),
 		AlertID:  alert.ID,
@@ -109,36 +108,125 @@ func (l *enforcerLink) action(alert *event.AlertEvent, i Intent) *event.ActionEv
 	return a
 }
 
+// Prepare implements the enforcer service.
+func (s enforcerServer) Prepare(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
+	x, intent, err := s.executor(req)
+	if err != nil {
+		return nil, err
+	}
+	before, err := x.Prepare(ctx, intent)
+	switch {
+	case err != nil:
+		return &pb.ExecuteResponse{Outcome: pb.Outcome_OUTCOME_REFUSED, Reason: record.Valid(err.Error())}, nil
+	case len(before) > MaxBefore:
+		return nil, status.Errorf(codes.ResourceExhausted, "the state before has %d bytes; at most %d are kept", len(before), MaxBefore)
+	}
+	return &pb.ExecuteResponse{Outcome: pb.Outcome_OUTCOME_PLANNED, Before: before}, nil
+}
+
 // Execute implements the enforcer service.
 func (s enforcerServer) Execute(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
-	return s.execute(ctx, req, Executor.Execute)
+	return s.call(ctx, req, Executor.Execute)
 }
 
 // Inspect implements the enforcer service.
 func (s enforcerServer) Inspect(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
-	return s.execute(ctx, req, Executor.Inspect)
+	return s.call(ctx, req, Executor.Inspect)
 }
 
 // Release implements the enforcer service.
 func (s enforcerServer) Release(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
-	return s.execute(ctx, req, Executor.Release)
+	return s.call(ctx, req, Executor.Release)
 }
 
-func (s enforcerServer) execute(ctx context.Context, req *pb.ExecuteRequest, call func(Executor, context.Context, *event.ActionEvent) (event.Outcome, error)) (*pb.ExecuteResponse, error) {
+// executor returns the plugin's Executor and the intent of a request.
+func (s enforcerServer) executor(req *pb.ExecuteRequest) (Executor, *event.ActionEvent, error) {
 	x, ok := s.server.plugin.Enforcer.(Executor)
 	if !ok {
-		return nil, status.Error(codes.Unimplemented, "the enforcer carries nothing out itself")
+		return nil, nil, status.Error(codes.Unimplemented, "the enforcer carries nothing out itself")
 	}
 	if req.Intent == nil {
-		return nil, status.Error(codes.InvalidArgument, "no intent")
+		return nil, nil, status.Error(codes.InvalidArgument, "no intent")
 	}
 	intent, err := actionOf(req.Intent)
 	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, record.Valid(err.Error()))
+		return nil, nil, status.Error(codes.InvalidArgument, record.Valid(err.Error()))
 	}
-	outcome, err := call(x, ctx, intent)
+	return x, intent, nil
+}
+
+type executorCall func(Executor, context.Context, *event.ActionEvent, []byte) (Effect, error)
+
+func (s enforcerServer) call(ctx context.Context, req *pb.ExecuteRequest, call executorCall) (*pb.ExecuteResponse, error) {
+	x, intent, err := s.executor(req)
 	if err != nil {
-		return &pb.ExecuteResponse{Outcome: pb.Outcome_OUTCOME_FAILED, Reason: record.Valid(err.Error())}, nil
+		return nil, err
 	}
-	return &pb.ExecuteResponse{Outcome: pb.Outcome(outcome)}, nil
+	effect, err := call(x, ctx, intent, req.Before)
+	if err != nil { // the outcome is not known
+		return &pb.ExecuteResponse{Reason: record.Valid(err.Error())}, nil
+	}
+	return &pb.ExecuteResponse{Outcome: pb.Outcome(effect.Outcome), Reason: record.Valid(effect.Reason), Details: pairs(effect.Details)}, nil
+}
+
+// pairs returns fields as they travel.
+func pairs(fields []event.Field) []*pb.Field {
+	out := make([]*pb.Field, 0, len(fields))
+	for _, f := range fields {
+		out = append(out, &pb.Field{Key: record.Valid(f.Key), Value: record.Valid(f.Value)})
+	}
+	return out
+}
+
+// Plan implements the enforcer service.
+func (s enforcerServer) Plan(ctx context.Context, req *pb.PlanRequest) (*pb.PlanResponse, error) {
+	p, ok := s.server.plugin.Enforcer.(Planner)
+	if !ok {
+		return nil, status.Error(codes.Unimplemented, "the enforcer does not explain itself")
+	}
+	ask := PlanRequest{
+		Target: req.Target, Action: req.Action, TTLSeconds: int64(min(req.TtlSeconds, 1<<40)), Reason: req.Reason,
+		Policy: req.Policy, PolicyName: req.PolicyName,
+	}
+	if req.Alert != nil {
+		alert, err := alertOf(req.Alert)
+		if err != nil {
+			return nil, status.Error(codes.InvalidArgument, record.Valid(err.Error()))
+		}
+		ask.Alert = alert
+	}
+	plan, err := p.Plan(ctx, ask)
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, record.Valid(err.Error()))
+	}
+	return s.response(ask, plan), nil
+}
+
+// response is a plan as it travels.
+func (s enforcerServer) response(ask PlanRequest, plan Plan) *pb.PlanResponse {
+	out := &pb.PlanResponse{
+		Target: record.Valid(plan.Target), TargetName: record.Valid(plan.TargetName), Resolution: record.Valid(plan.Resolution),
+	}
+	for _, p := range plan.Policies {
+		out.Policies = append(out.Policies, &pb.PlanPolicy{
+			Name: record.Valid(p.Name), File: record.Valid(p.File), Matched: p.Matched, Reason: record.Valid(p.Reason),
+		})
+	}
+	alert := ask.Alert
+	if alert == nil {
+		alert = &event.AlertEvent{}
+	}
+	for _, step := range plan.Steps {
+		a := intended(s.server.plugin.Name, alert, step.Intent)
+		intent := &pb.ActionEvent{
+			Id: a.ID, AlertId: record.Valid(a.AlertID), Enforcer: a.Enforcer, Action: record.Valid(a.Action), Target: record.Valid(a.Target),
+			Outcome: pb.Outcome(a.Outcome), Reason: record.Valid(a.Reason), Details: pairs(a.Details),
+		}
+		calls := make([]string, len(step.Calls))
+		for i, c := range step.Calls {
+			calls[i] = record.Valid(c)
+		}
+		out.Steps = append(out.Steps, &pb.PlanStep{Intent: intent, Calls: calls, Refused: record.Valid(step.Refused)})
+	}
+	return out
 }

@@ -171,6 +171,16 @@ func actionOf(m *pb.ActionEvent) (*event.ActionEvent, error) {
 	return a, record.DecodeAction(body, 0, a)
 }
 
+// alertOf returns an alert as the SDK has it.
+func alertOf(m *pb.AlertEvent) (*event.AlertEvent, error) {
+	body, err := proto.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	a := new(event.AlertEvent)
+	return a, record.DecodeAlert(body, 0, a)
+}
+
 // Update implements the sink service.
 func (s sinkServer) Update(ctx context.Context, req *pb.UpdateRequest) (*pb.UpdateResponse, error) {
 	querier, ok := s.server.plugin.Sink.(Querier)

@@ -128,7 +128,9 @@ type Intent struct {
 	// Action is "block" (the host blocks the address Target), "limit" (it lets
 	// pass so many packets a second from it as the detail limit says), "notify" (a
 	// decision worth recording, with no effect), or a verb that the enforcer
-	// itself carries out through Executor.
+	// itself carries out through Executor: "evidence" (collects, changes nothing),
+	// "net-isolate", "pause", "stop" or "kill". Intents about one target are carried
+	// out in the order in which they are proposed.
 	//
 	// A block with the detail forgeable = "limit" becomes a limit, of the details
 	// limit and limit_ttl_seconds, where the evidence may be forged and the operator
@@ -140,17 +142,6 @@ type Intent struct {
 	// TTLSeconds is when the effect must end; every effect needs one.
 	TTLSeconds int64
 	Details    []event.Field
-}
-
-// Executor is a PolicyEnforcer with effects of its own.
-type Executor interface {
-	// Execute carries the intent out. It is idempotent by the action's ID. In
-	// simulate mode the host never calls it.
-	Execute(ctx context.Context, intent *event.ActionEvent) (event.Outcome, error)
-	// Inspect reports the state that the intent is in now.
-	Inspect(ctx context.Context, intent *event.ActionEvent) (event.Outcome, error)
-	// Release undoes it.
-	Release(ctx context.Context, intent *event.ActionEvent) (event.Outcome, error)
 }
 
 // Sink stores or forwards events.

@@ -79,9 +79,9 @@ type Permissions struct {
 	// Commands names the commands that the host runs for the plugin
 	// (Env.Command): "journalctl".
 	Commands []string
-	// Docker asks for calls of the Docker API: scopes, of "read", "logs",
-	// "files", "isolate" and "stop", or "METHOD /path" with * for one element of
-	// the path and ** for more. Env.Docker is where they are served. It cannot
+	// Docker asks for calls of the Docker API: scopes, of "read", "settings",
+	// "logs", "files", "isolate" and "stop", or "METHOD /path" with * for one
+	// element of the path and ** for more. Env.Docker is where they are served. It cannot
 	// be had together with Listen on internet addresses.
 	Docker []string
 	// BaseFiles lets an interpreted plugin read /usr, /lib and the like.
@@ -179,6 +179,8 @@ type Env struct {
 	// Processes looks at the processes of the machine, which the plugin cannot
 	// see itself, with the service "processes".
 	Processes Processes
+	// Targets tells the host what happened to targets of an Executor's intents.
+	Targets Targets
 	// Counter adds n to a counter of the plugin that operators see. It is safe
 	// for concurrent use.
 	Counter func(name string, n uint64)

@@ -219,8 +219,8 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 			Listeners: listeners,
 			Commands:  s.command,
 			Docker:    dockerSocket(),
-			Processes: processes{s.command},
-			Counter:   s.count,
+			Processes: processes{s.command}, Targets: targets{s.command},
+			Counter: s.count,
 		})
 		if err != nil {
 			return nil, status.Error(codes.FailedPrecondition, record.Valid(err.Error()))

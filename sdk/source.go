@@ -40,7 +40,8 @@ type StreamConfig struct {
 	// Format names the parser's format, "" when it is not known.
 	Format     string
 	Provenance event.Provenance
-	// Peer is the address of an unauthenticated sender.
+	// Peer is who speaks in a stream that is not the host's own, about whom alone
+	// it is believed: the address of a sender, "container:" and the id of a container.
 	Peer string
 	// TimeZone is an IANA name for stamps without a zone; "" is the host's.
 	TimeZone string

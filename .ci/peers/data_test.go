@@ -11,10 +11,13 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma/match"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma/winevent"
+	own "github.com/ironpost/ironpost/plugins/parser-syslog/syslog"
+	"github.com/ironpost/ironpost/sdk/event"
 )
 
 // read returns a file of the public collections, which lie beside the repository or
@@ -74,6 +77,43 @@ func windows(t *testing.T) (out []*winevent.Event, files [][]byte) {
 		out, files = append(out, events...), append(files, f.Data)
 	}
 	return out, files
+}
+
+// windowsLogs are Windows events as parser-windows gives them.
+func windowsLogs(events []*winevent.Event) []*event.LogEvent {
+	stream := &event.Stream{ID: 1, Name: "windows", Plugin: "source-file", Format: "windows-event", Provenance: event.ProvenanceHost}
+	at := time.Date(2024, 12, 10, 0, 0, 0, 0, time.UTC)
+	var out []*event.LogEvent
+	for i, e := range events {
+		l := &event.LogEvent{
+			Stream: stream, Sequence: uint64(i), Time: at, ObservedTime: at, Host: e.Get("Computer"),
+			Message: strings.Join([]string{e.Get("Provider_Name"), e.Get("EventID"), e.Get("Channel")}, " "),
+		}
+		for _, f := range e.Fields() {
+			if !f.Null {
+				l.Fields = append(l.Fields, event.Field{Key: f.Name, Value: f.Text})
+			}
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// syslogLogs are lines as parser-syslog gives them.
+func syslogLogs(t *testing.T, lines [][]byte) (out []*event.LogEvent) {
+	t.Helper()
+	stream := &event.Stream{ID: 2, Name: "auth.log", Plugin: "source-file", Format: "syslog", TimeZone: "UTC", Provenance: event.ProvenanceHost}
+	at := time.Date(2024, 12, 31, 0, 0, 0, 0, time.UTC)
+	var p own.Parser
+	for i, b := range lines {
+		l := &event.LogEvent{}
+		if err := p.Parse(event.RawLog{Stream: stream, ObservedTime: at, Line: b}, l); err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		l.Stream, l.Sequence, l.ObservedTime = stream, uint64(i), at
+		out = append(out, l.Clone())
+	}
+	return out
 }
 
 // line is one of OpenSSH_2k.log as a parser gives it.

@@ -19,9 +19,12 @@ import (
 	"github.com/bradleyjkemp/sigma-go/evaluator"
 
 	"github.com/ironpost/ironpost/host/benchtest"
+	"github.com/ironpost/ironpost/plugins/detector-rules/engine"
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma/match"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma/winevent"
+	"github.com/ironpost/ironpost/sdk/event"
 )
 
 const (
@@ -41,12 +44,7 @@ const (
 func TestBenchRules(t *testing.T) {
 	quiet(t)
 	files := unpack(t, "sigma-rules.tar.gz")
-	var loaded []*sigma.Rule
-	for name, f := range sorted(files) {
-		if path.Ext(name) == ".yml" {
-			loaded = append(loaded, sigma.Parse(name, f.Data, sigma.Options{}).Rules...)
-		}
-	}
+	loaded := rule.Load(files).Rules
 	recorded, documents := windows(t)
 	lines := openSSH(t)
 	report := &benchtest.Report{Name: "rules"}
@@ -55,17 +53,25 @@ func TestBenchRules(t *testing.T) {
 		name    string
 		limit   float64
 		events  []match.Event
+		parsed  []*event.LogEvent
 		reading float64
 	}{
-		{"Windows event", 10_000, boxed(recorded), readWindows(t, documents, len(recorded))},
-		{"syslog event", 2_000, boxed(lines), parse(t, old(lines))},
+		{"Windows event", 10_000, boxed(recorded), windowsLogs(recorded), readWindows(t, documents, len(recorded))},
+		{"syslog event", 2_000, boxed(lines), syslogLogs(t, old(lines)), parse(t, old(lines))},
 	}
 	allRules := make([]float64, len(kinds))
 	few, many := make([]float64, len(kinds)), make([]float64, len(kinds))
+	fewInEngine, manyInEngine := make([]float64, len(kinds)), make([]float64, len(kinds))
 	for _, n := range []int{10, 100, 300, 1000, 3000, len(loaded)} {
 		costs, allocations, hits := make([][]float64, len(kinds)), make([]float64, len(kinds)), make([]int, len(kinds))
+		inEngine, alerts := make([][]float64, len(kinds)), make([]float64, len(kinds))
 		for draw := range draws {
-			s := match.Compile(drawn(loaded, n, uint64(draw))).NewScratch()
+			rules := drawn(loaded, n, uint64(draw))
+			for i, kind := range kinds {
+				c, a := engineCost(rules, kind.parsed)
+				inEngine[i], alerts[i] = append(inEngine[i], c), alerts[i]+a/draws
+			}
+			s := match.Compile(conditions(rules)).NewScratch()
 			runtime.GC()
 			for i, kind := range kinds {
 				costs[i] = append(costs[i], cost(len(kind.events), func(j int) { s.Match(kind.events[j]) }))
@@ -92,17 +98,25 @@ func TestBenchRules(t *testing.T) {
 				report.Add(name, "cost of the dearest draw", slices.Max(costs[i]), metric)
 			}
 			report.Add(name, "rules that hold", float64(hits[i])/float64(draws*len(kind.events)), "per event")
+			whole := benchtest.Median(inEngine[i])
+			if n == len(loaded) {
+				report.Target(t, name, "cost in the engine, its alerts made", whole, metric, whole <= kind.limit, fmt.Sprintf("<= %.0f", kind.limit))
+			} else {
+				report.Add(name, "cost in the engine, its alerts made", whole, metric)
+			}
+			report.Add(name, "alerts", alerts[i], "per event")
 			switch n {
 			case 300:
-				few[i] = middle
+				few[i], fewInEngine[i] = middle, whole
 			case 3000:
-				many[i] = middle
+				many[i], manyInEngine[i] = middle, whole
 			}
 		}
 	}
 	for i, kind := range kinds {
 		ratio := many[i] / few[i]
 		report.Target(t, kind.name, "3,000 rules by 300", ratio, "times", ratio <= 1.5, "<= 1.5")
+		report.Add(kind.name, "3,000 rules by 300, in the engine", manyInEngine[i]/fewInEngine[i], "times")
 		report.Add(kind.name, "cost to read it from its text", kind.reading, "ns")
 		report.Add(kind.name, "3,000 rules by 300, with reading it", (many[i]+kind.reading)/(few[i]+kind.reading), "times")
 	}
@@ -113,6 +127,33 @@ func TestBenchRules(t *testing.T) {
 	report.Target(t, "sigma-go, Windows event", "times the cost", all/allRules[0], "times", all/allRules[0] >= 500, ">= 500")
 	report.Add("sigma-go, Windows event, rules of its log source alone", "times the cost", routed/allRules[0], "times")
 	report.Write(t)
+}
+
+// conditions are the rules as the matcher takes them: those that ask single events.
+func conditions(rules []*rule.Rule) []*sigma.Rule {
+	var out []*sigma.Rule
+	for _, r := range rules {
+		if r.When != nil {
+			out = append(out, &sigma.Rule{ID: r.ID, LogSource: r.LogSource, When: r.When})
+		}
+	}
+	return out
+}
+
+// engineCost is what an event costs in the engine of the detector, from the record
+// to the alerts, in ns, and how many alerts it raises.
+func engineCost(rules []*rule.Rule, events []*event.LogEvent) (ns, alerts float64) {
+	debug.SetGCPercent(100) // alerts allocate
+	defer debug.SetGCPercent(-1)
+	e := engine.New(engine.Compile(rules), engine.Options{})
+	raised, seen := 0, 0
+	raise := func(*event.AlertEvent) { raised++ }
+	runtime.GC()
+	ns = cost(len(events), func(i int) {
+		seen++
+		e.Log(events[i], raise)
+	})
+	return ns, float64(raised) / float64(seen)
 }
 
 // readWindows is what it costs to read a Windows event from JSON.
@@ -149,10 +190,10 @@ func boxed[E match.Event](events []E) []match.Event {
 }
 
 // drawn draws n rules, and keeps their order.
-func drawn(rules []*sigma.Rule, n int, seed uint64) []*sigma.Rule {
+func drawn(rules []*rule.Rule, n int, seed uint64) []*rule.Rule {
 	at := rand.New(rand.NewPCG(seed, uint64(n))).Perm(len(rules))[:n]
 	slices.Sort(at)
-	out := make([]*sigma.Rule, n)
+	out := make([]*rule.Rule, n)
 	for i, number := range at {
 		out[i] = rules[number]
 	}

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -83,6 +86,8 @@ func TestReplayExitCodes(t *testing.T) {
 		"rules/ssh.yaml":  bruteForce,
 		"broken/bad.yaml": "id: broken\ntitle: Broken\nseverity: loud\ndetection:\n  conditions: []\n",
 		"junk.log":        "no syslog at all\n\xff\xfe\n",
+		"a.xz":            "\xfd7zXZ\x00",
+		"rules/empty/.x":  "",
 	})
 	at := func(name string) string { return filepath.Join(dir, name) }
 	tests := []struct {
@@ -93,10 +98,11 @@ func TestReplayExitCodes(t *testing.T) {
 	}{
 		{"lines that cannot be parsed are no error", []string{"--format", "syslog", "--rules", at("rules"), at("junk.log")}, 0, "invalid_utf8 1"},
 		{"no file", []string{"--format", "syslog", at("absent.log")}, 2, "absent.log"},
-		{"a directory", []string{"--format", "syslog", "--rules", at("rules"), dir}, 2, "is a directory"},
+		{"nothing in a directory", []string{"--format", "syslog", "--rules", at("rules"), at("rules/empty")}, 0, "0 files, 0 records"},
+		{"compressed in another way", []string{"--format", "syslog", "--rules", at("rules"), at("a.xz")}, 2, "decompress it first"},
 		{"no such format", []string{"--format", "cobol", "--rules", at("rules"), at("junk.log")}, 2, "json"},
 		{"no rules folder", []string{"--format", "syslog", "--rules", at("absent"), at("junk.log")}, 2, "absent"},
-		{"nothing named", nil, 2, "FILE"},
+		{"nothing named", nil, 2, "PATH"},
 		{"a bad reference time", []string{"--reference-time", "yesterday-ish", at("junk.log")}, 2, "--reference-time"},
 	}
 	for _, tt := range tests {
@@ -113,6 +119,43 @@ func TestReplayExitCodes(t *testing.T) {
 				t.Errorf("got stdout %q, want nothing", got.stdout)
 			}
 		})
+	}
+}
+
+// TestReplayOfDirectories reads the generations of a log as one, the oldest first,
+// compressed or not.
+func TestReplayOfDirectories(t *testing.T) {
+	t.Parallel()
+	line := func(n int) string {
+		return fmt.Sprintf("2025-03-01T12:00:%02d+00:00 web1 sshd[1]: Failed password for root from 192.0.2.1 port %d ssh2\n", n, 4000+n)
+	}
+	var old bytes.Buffer
+	z := gzip.NewWriter(&old)
+	_, err := z.Write([]byte(line(1) + line(2)))
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	dir := writeFiles(t, map[string]string{
+		"rules/ssh.yaml": bruteForce, "log/auth.log.2.gz": old.String(), "log/auth.log.1": line(3), "log/auth.log": line(4) + line(5),
+		"log/wtmp": "\x07\x00\x00\x00tty1",
+	})
+	rules := filepath.Join(dir, "rules")
+	got := run(t, ironpost(t, "replay", "--rules", rules, filepath.Join(dir, "log")))
+	alerts := parseAlerts(t, got.stdout)
+	if got.code != 0 || len(alerts) != 1 || alerts[0].Count != 5 || !strings.Contains(got.stderr, "3 files (1 left out or damaged), 5 records, 5 parsed, 0 unparsed, 0 late, 1 alerts") {
+		t.Errorf("got exit code %d, alerts %+v, stderr %q; want one alert about 5 events of 3 files", got.code, alerts, got.stderr)
+	}
+	if want := "left out: " + filepath.Join(dir, "log", "wtmp") + ": it holds no text"; !strings.Contains(got.stderr, want) {
+		t.Errorf("got stderr %q, want %q in it", got.stderr, want)
+	}
+	// What is named alone, and what is piped, is decompressed as well.
+	got = run(t, ironpost(t, "replay", "--rules", rules, filepath.Join(dir, "log", "auth.log.2.gz")))
+	if !strings.Contains(got.stderr, "1 files, 2 records, 2 parsed") {
+		t.Errorf("a compressed file: got stderr %q, want 2 records", got.stderr)
+	}
+	got = run(t, ironpost(t, "rules", "explain", "--rules", rules, "--rule", "ssh_brute_force", "--event", filepath.Join(dir, "log", "auth.log.2.gz")))
+	if !strings.Contains(got.stdout, "2 events, 2 match") {
+		t.Errorf("explain of a compressed file: got %q, want 2 events that match", got.stdout)
 	}
 }
 

@@ -46,6 +46,8 @@ var testOnly = map[string]string{
 	"host/benchtest":                 "the tables and files that benchmarks leave",
 	"host/nettest":                   "network namespaces, veth pairs and bounded floods",
 	"plugins/internal/corpus":        "the files of the public log collections",
+
+	"plugins/enforcer-docker/enginetest": "a dockerd of the test's own, in a namespace",
 }
 
 // standardOnly are layers whose product code imports nothing but the standard
@@ -56,6 +58,8 @@ var standardOnly = []string{"sdk/event"}
 var restricted = map[string][]string{
 	"github.com/cilium/ebpf": {"bpf", "host/internal/xdp", "host/nettest"},
 	module + "/bpf":          {"bpf", "host/internal/xdp"},
+	// Frozen upstream: to be replaced in one place (docs/adr/0018).
+	"github.com/docker/docker": {"plugins/enforcer-docker/engine"},
 }
 
 // hostImports is everything from outside that the host links, with the reason.

@@ -122,7 +122,7 @@ func (m *machine) sh(ctx context.Context, script string) (string, error) {
 // must is sh that fails the test.
 func (m *machine) must(script string) string {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(m.t.Context(), 3*time.Minute)
 	defer cancel()
 	out, err := m.sh(ctx, script)
 	if err != nil {
@@ -151,8 +151,9 @@ func (m *machine) listens(ports ...int) {
 	}
 }
 
-// ready waits until a script succeeds on the machine.
+// ready waits until a script succeeds on the machine; on a busy one that takes a
+// minute and more.
 func (m *machine) ready(script string) {
 	m.t.Helper()
-	m.must(fmt.Sprintf("for _ in $(seq 300); do (%[1]s) >/dev/null 2>&1 && exit; sleep 0.1; done; echo %[1]q does not succeed; exit 1", script))
+	m.must(fmt.Sprintf("for _ in $(seq 1200); do (%[1]s) >/dev/null 2>&1 && exit; sleep 0.1; done; echo %[1]q does not succeed; exit 1", script))
 }

@@ -191,6 +191,60 @@ func TestDockerSource(t *testing.T) {
 	})
 }
 
+// TestDockerEvents reads how containers are confined, without their secrets,
+// through the host's proxy.
+func TestDockerEvents(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	d := hosttest.StartDocker(t, exec.Command, "--bridge=none", "--iptables=false", "--ip6tables=false")
+	h, _ := startContainersHost(t, d, "")
+	h.Wait(time.Minute, "the source runs", func() bool {
+		return h.Plugin("source-docker").State == "running" && h.Plugin("source-docker").Health == "ok"
+	})
+	// Not every machine that runs tests may run a privileged container: it is made only.
+	d.Call(nil, "POST", "/containers/create?name=loose", strings.NewReader(`{"Image":"busybox:local","Cmd":["/busybox","true"],"Env":["TOKEN=hidden"],
+		"HostConfig":{"NetworkMode":"host","Privileged":true,"CapAdd":["SYS_ADMIN"]}}`), "application/json")
+	d.Run("shared", `"Cmd":["/busybox","sleep","600"],"Env":["TOKEN=hidden"],"HostConfig":{"NetworkMode":"none","PidMode":"host","Binds":["/:/host:ro"]}`)
+	d.Call(nil, "POST", "/containers/shared/exec", strings.NewReader(`{"Cmd":["/busybox","id"]}`), "application/json")
+	want := map[string][]string{
+		"container_create":      {`"container_name":"loose"`, `"container_privileged":"true"`, `"container_network_mode":"host"`, `"container_cap_add":"SYS_ADMIN"`},
+		"container_start":       {`"container_name":"shared"`, `"container_privileged":"false"`, `"container_pid_mode":"host"`, `"container_mounts":"/:/host:ro"`},
+		"container_exec_create": {`"container_name":"shared"`, `"container_pid_mode":"host"`, `"container_mounts":"/:/host:ro"`, `"command":"/busybox id"`},
+	}
+	var text string
+	defer func() {
+		if t.Failed() {
+			t.Log(text)
+		}
+	}()
+	h.Wait(time.Minute, "the events", func() bool {
+		b, _ := os.ReadFile(filepath.Join(h.Dir, "events", "log"))
+		text = string(b)
+		found := map[string]bool{}
+		for line := range strings.Lines(text) {
+			for action, members := range want {
+				found[action] = found[action] || containsAll(line, append(members, `"event_action":"`+action+`"`)...)
+			}
+		}
+		return found["container_create"] && found["container_start"] && found["container_exec_create"]
+	})
+	// A line that is JSON gives its fields, and none of the container's.
+	d.Run("api", `"Cmd":["/busybox","echo","{\"level\":\"error\",\"msg\":\"login failed\",\"user\":\"bob\",\"container_name\":\"db\"}"],"HostConfig":{"NetworkMode":"none"}`)
+	h.Wait(time.Minute, "the fields of a line", func() bool {
+		b, _ := os.ReadFile(filepath.Join(h.Dir, "events", "log"))
+		text = string(b)
+		for line := range strings.Lines(text) {
+			if containsAll(line, `"message":"login failed"`, `"user":"bob"`, `"container_name":"api"`, `"severity":"high"`) {
+				return true
+			}
+		}
+		return false
+	})
+	if strings.Contains(text, "hidden") {
+		t.Error("an event holds something of the environment")
+	}
+}
+
 // wantContainerFields looks for a line and an event of the container in what
 // sink-file wrote.
 func wantContainerFields(t *testing.T, h *hosttest.Host, id string) {
@@ -208,7 +262,7 @@ func wantContainerFields(t *testing.T, h *hosttest.Host, id string) {
 		}
 		last = text
 		line = line || containsAll(text, `"container_name":"web"`, `"container_image":"busybox:local"`, `"container_labels.team":"blue"`, `"stderr"`)
-		started = started || containsAll(text, `"docker_action":"start"`, `"container_name":"web"`)
+		started = started || containsAll(text, `"docker_action":"start"`, `"container_name":"web"`, `"container_privileged":"false"`, `"container_network_mode":"none"`)
 	}
 	if !line || !started {
 		t.Errorf("a line with the container's fields: %v, its start: %v; the last is %s", line, started, last)

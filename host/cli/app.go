@@ -55,6 +55,8 @@ type App struct {
 	PinnedFilters func(s Sources, names []string) (*ironpostv1.FiltersResponse, error)
 	DetachPinned  func(s Sources, names []string) (*ironpostv1.FiltersResponse, error)
 	DumpPinned    func(s Sources, r *ironpostv1.DumpFilterRequest) (*ironpostv1.DumpFilterResponse, error)
+	// AuditDir returns the directory of the audit log.
+	AuditDir func(s Sources) (string, error)
 	// ControlSocket returns the socket that a configuration file names, "" when
 	// it names none. It is asked when neither a flag nor the environment says.
 	ControlSocket func(s Sources) (string, error)
@@ -96,6 +98,8 @@ type ReplayConfig struct {
 
 // ReplaySummary says what a replay came to.
 type ReplaySummary struct {
+	// Files were read; Left were passed over, or read as far as they go.
+	Files, Left                             int
 	Records, Parsed, Unparsed, Late, Alerts uint64
 	// UnparsedReasons counts the unparsed records by the code of the reason.
 	UnparsedReasons map[string]uint64

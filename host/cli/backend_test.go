@@ -44,7 +44,7 @@ func newBackend() *backend {
 func (b *backend) parts() control.Backend {
 	return control.Backend{
 		Status: b, Plugins: b, Logs: b, Changer: b, Remover: b, Trust: b, Rules: b, Events: b, Store: b,
-		Blocks: &b.blocks, BlockRules: &b.rules, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b, Filters: b,
+		Blocks: &b.blocks, BlockRules: &b.rules, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b, Filters: b, Guard: b,
 	}
 }
 
@@ -332,7 +332,7 @@ func fakeApp() App {
 		},
 		Replay: func(_ context.Context, c ReplayConfig) (ReplaySummary, error) {
 			fmt.Fprintf(c.Stdout, "{\"files\":%q}\n", strings.Join(c.Files, " "))
-			return ReplaySummary{Records: 2000, Parsed: 1998, Unparsed: 2, Alerts: 9, UnparsedReasons: map[string]uint64{"bad_priority": 2}}, nil
+			return ReplaySummary{Files: len(c.Files), Records: 2000, Parsed: 1998, Unparsed: 2, Alerts: 9, UnparsedReasons: map[string]uint64{"bad_priority": 2}}, nil
 		},
 		Parse: func(_ context.Context, c ParseConfig) error {
 			fmt.Fprintf(c.Stdout, "{\"format\":%q,\"reference\":%q}\n", c.Format, c.ReferenceTime.Format(time.RFC3339))

@@ -43,18 +43,24 @@ func (c *cli) replayCmd() *cobra.Command {
 	var from origin
 	var rules []string
 	cmd := &cobra.Command{
-		Use:   "replay FILE...",
+		Use:   "replay PATH...",
 		Short: "Send log files through the pipeline and print the alerts",
 		Long: `Sends whole files through the pipeline (parsers, detectors, rules) in the time of
 their events, prints each alert as one JSON object a line, and sums up on stderr.
 Nothing is stored, nothing is blocked; no host has to run and no root is needed.
 
-Without --format the format of each file is detected. --rules replaces the rules
-of the configuration. FILE - is standard input.`,
+Of a directory all logs below it are read; the generations of a log (a.log.2.gz,
+a.log.1, a.log, a.log-20260131) are one stream, the oldest first. Logs are read one
+after the other. Files that gzip compressed are decompressed. What holds no text is
+left out, and named.
+
+Without --format the format of each stream is detected. --rules replaces the rules
+of the configuration. PATH - is standard input.`,
 		Example: `  ironpost replay --format syslog /var/log/auth.log
   ironpost replay --format syslog --rules ./rules auth.log | jq -r .entities.src_ip
-  zcat auth.log.2.gz | ironpost replay --format syslog --reference-time 2024-12-31 -`,
-		Args: between(1, -1, "FILE"),
+  ironpost replay /mnt/image/var/log
+  ironpost replay --format syslog --reference-time 2024-12-31 auth.log.2.gz`,
+		Args: between(1, -1, "PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.app.Replay == nil {
 				return notBuilt("replay files")
@@ -74,7 +80,7 @@ of the configuration. FILE - is standard input.`,
 			if err != nil {
 				return fmt.Errorf("replay: %w", err)
 			}
-			fmt.Fprintln(c.stderr, view.Printable(replayText(sum, len(args), c.now().Sub(started))))
+			fmt.Fprintln(c.stderr, view.Printable(replayText(sum, c.now().Sub(started))))
 			return nil
 		},
 	}
@@ -84,7 +90,7 @@ of the configuration. FILE - is standard input.`,
 	return cmd
 }
 
-func replayText(s ReplaySummary, files int, took time.Duration) string {
+func replayText(s ReplaySummary, took time.Duration) string {
 	var why []string
 	for _, reason := range slices.Sorted(maps.Keys(s.UnparsedReasons)) {
 		why = append(why, fmt.Sprintf("%s %d", reason, s.UnparsedReasons[reason]))
@@ -93,7 +99,11 @@ func replayText(s ReplaySummary, files int, took time.Duration) string {
 	if len(why) > 0 {
 		unparsed += " (" + strings.Join(why, ", ") + ")"
 	}
-	return fmt.Sprintf("replay: %d files, %d records, %d parsed, %s, %d late, %d alerts in %v",
+	files := fmt.Sprintf("%d files", s.Files)
+	if s.Left > 0 {
+		files += fmt.Sprintf(" (%d left out or damaged)", s.Left)
+	}
+	return fmt.Sprintf("replay: %s, %d records, %d parsed, %s, %d late, %d alerts in %v",
 		files, s.Records, s.Parsed, unparsed, s.Late, s.Alerts, took.Round(time.Millisecond))
 }
 

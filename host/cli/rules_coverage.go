@@ -65,6 +65,9 @@ Why a rule cannot fire:
 			if err != nil {
 				return fmt.Errorf("judge the coverage of rules: %w", err)
 			}
+			if len(rules) == 0 && len(hits) > 0 {
+				return invalid("there are no rules in the configuration that was read here, and %d in the running host; name its configuration with --config, or the rules", len(hits))
+			}
 			for _, r := range rules {
 				r.Hits = hits[r.GetId()]
 			}

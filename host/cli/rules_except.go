@@ -35,25 +35,29 @@ const (
 	maxExceptTTL     = 366 * 24 * time.Hour
 )
 
-// exceptFolder returns the folder of exceptions: dir, else that of the first folder of
-// rules.
-func (c *cli) exceptFolder(ctx context.Context, dir string) (string, error) {
+// exceptFolders returns the folders of exceptions: dir alone, else those of all
+// folders of rules. There is one at least.
+func (c *cli) exceptFolders(ctx context.Context, dir string) ([]string, error) {
 	if dir != "" {
-		return dir, nil
+		return []string{dir}, nil
 	}
 	if c.app.RulePaths == nil {
-		return "", notBuilt("find the folders of rules; name one with --dir")
+		return nil, notBuilt("find the folders of rules; name one with --dir")
 	}
 	paths, err := c.app.RulePaths(ctx, c.sources())
 	if err != nil {
-		return "", fmt.Errorf("find the folders of rules: %w", err)
+		return nil, fmt.Errorf("find the folders of rules: %w", err)
 	}
+	var out []string
 	for _, p := range paths {
 		if info, err := os.Stat(p); err == nil && info.IsDir() {
-			return filepath.Join(p, except.Folder), nil
+			out = append(out, filepath.Join(p, except.Folder))
 		}
 	}
-	return "", invalid("there is no folder of rules (rules.paths); name one for the exceptions with --dir")
+	if len(out) == 0 {
+		return nil, invalid("there is no folder of rules (rules.paths); name one for the exceptions with --dir")
+	}
+	return out, nil
 }
 
 // expiry turns a --ttl into a time.
@@ -118,12 +122,12 @@ correlation counts. The same exception made again replaces itself.`,
 				return err
 			}
 			if !dry {
-				folder, err := c.exceptFolder(cmd.Context(), dir)
+				folders, err := c.exceptFolders(cmd.Context(), dir)
 				if err != nil {
 					return err
 				}
 				for _, x := range all {
-					if err := x.Write(folder); err != nil {
+					if err := x.Write(folders[0]); err != nil {
 						return err
 					}
 				}

@@ -57,21 +57,28 @@ stderr. Needs no running host.`,
 			return c.printTable(t, "there are no exceptions")
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "folder of the exceptions (default: exceptions in the first folder of rules)")
+	cmd.Flags().StringVar(&dir, "dir", "", "folder of the exceptions (default: exceptions in every folder of rules)")
 	return cmd
 }
 
 // exceptions reads the exceptions, and names on stderr what is none.
 func (c *cli) exceptions(ctx context.Context, dir string) ([]*except.Exception, error) {
-	folder, err := c.exceptFolder(ctx, dir)
+	folders, err := c.exceptFolders(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	all, foreign, err := except.Read(folder)
-	for _, f := range foreign {
-		fmt.Fprintln(c.stderr, view.Printable(f.Error()))
+	var all []*except.Exception
+	for _, folder := range folders {
+		found, foreign, err := except.Read(folder)
+		for _, f := range foreign {
+			fmt.Fprintln(c.stderr, view.Printable(f.Error()))
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
 	}
-	return all, err
+	return all, nil
 }
 
 // exceptionsNamed returns those with the ids.
@@ -126,7 +133,7 @@ out is its identity: to change that, make another and remove this one.`,
 			return c.line("%s: until %s: %s", x.ID, x.Expires.Format(time.RFC3339), dash(x.Reason))
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "folder of the exceptions (default: exceptions in the first folder of rules)")
+	cmd.Flags().StringVar(&dir, "dir", "", "folder of the exceptions (default: exceptions in every folder of rules)")
 	cmd.Flags().StringVar(&ttl, "ttl", "", "for how long from now, as 12h or 30d; at most 366d")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who come later")
 	return cmd
@@ -163,6 +170,6 @@ func (c *cli) exceptRemoveCmd() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "folder of the exceptions (default: exceptions in the first folder of rules)")
+	cmd.Flags().StringVar(&dir, "dir", "", "folder of the exceptions (default: exceptions in every folder of rules)")
 	return cmd
 }

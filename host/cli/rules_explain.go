@@ -28,7 +28,8 @@ what is missing: events, values or rules.
 
 The condition is read literally, part by part, not by the matcher that a host runs;
 "alerts" is what a fresh engine raises for these records. Nothing is stored, and no
-host has to run. FILE - is standard input.
+host has to run. FILE may be compressed by gzip; - is standard input. Records are logs: a
+rule about packets, or about alerts of others, matches none of them.
 
 In front of each part stands + when it holds and - when it does not.`,
 		Example: `  ironpost rules explain --rule ssh_brute_force --event /var/log/auth.log

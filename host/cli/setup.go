@@ -42,10 +42,10 @@ func (c *cli) setupCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "Find what can be watched here, and write a configuration",
-		Long: `Looks for journald, log files, nginx, Docker and network interfaces, and writes a
-configuration for what it finds: to stdout, or to a file with --write. Says on
-stderr what is not watched. It starts nothing and attaches to nothing; the
-configuration names no interface until you uncomment one.`,
+		Long: `Looks for journald, log files, the audit log, web servers and databases, Docker and
+network interfaces, and writes a configuration for what it finds: to stdout, or to
+a file with --write. Says on stderr what is not watched. It starts nothing and
+attaches to nothing; the configuration names no interface until you uncomment one.`,
 		Example: `  ironpost setup
   sudo ironpost setup --write /etc/ironpost/ironpost.toml`,
 		Args: between(0, 0, ""),
@@ -119,7 +119,7 @@ func findingsOf(f setup.Findings, configuration []byte, path string) findings {
 		Files: []foundFile{}, Interfaces: []foundInterface{}, Configuration: string(configuration), Written: path,
 	}
 	for _, log := range f.Files {
-		out.Files = append(out.Files, foundFile(log))
+		out.Files = append(out.Files, foundFile{log.Path, log.What, log.Format})
 	}
 	for _, i := range f.Interfaces {
 		i.Addresses = append([]string{}, i.Addresses...)

@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strings"
 
 	"github.com/ironpost/ironpost/host"
 	"github.com/ironpost/ironpost/host/internal/control"
@@ -112,6 +112,10 @@ func newApp() App {
 			d, err := host.DumpPinned(host.Sources(s), r)
 			return d, translate(err)
 		},
+		AuditDir: func(s Sources) (string, error) {
+			dir, err := host.AuditDir(host.Sources(s))
+			return dir, translate(err)
+		},
 		ControlSocket: func(s Sources) (string, error) {
 			path, err := host.ControlSocket(host.Sources(s))
 			return path, translate(err)
@@ -122,7 +126,19 @@ func newApp() App {
 // translate gives the host's errors the sentinels of the command line.
 func translate(err error) error {
 	if errors.Is(err, host.ErrInvalid) && !errors.Is(err, control.ErrInvalid) {
-		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
+		return &badInput{err}
 	}
 	return err
 }
+
+// badInput is an error of the host's about what it was given, as one of the
+// control API's, in the host's words without those that say so once more.
+type badInput struct{ error }
+
+func (r *badInput) Error() string {
+	return strings.Replace(r.error.Error(), host.ErrInvalid.Error()+": ", "", 1)
+}
+
+func (r *badInput) Is(target error) bool { return target == control.ErrInvalid }
+
+func (r *badInput) Unwrap() error { return r.error }

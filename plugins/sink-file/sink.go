@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/ironpost/ironpost/plugins/sink-file/ndjson"
+	"github.com/ironpost/ironpost/plugins/internal/ndjson"
 	"github.com/ironpost/ironpost/plugins/sink-file/rotate"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"

@@ -172,9 +172,11 @@ const (
 	OutcomeFailed   Outcome = 5
 	OutcomeReleased Outcome = 6
 	OutcomeExpired  Outcome = 7
+	// OutcomePartial: done, or undone, in part; Reason says what is missing.
+	OutcomePartial Outcome = 8
 )
 
-var outcomeNames = [...]string{"unknown", "planned", "simulated", "applied", "refused", "failed", "released", "expired"}
+var outcomeNames = [...]string{"unknown", "planned", "simulated", "applied", "refused", "failed", "released", "expired", "partial"}
 
 // String returns the lower-case name of the outcome.
 func (o Outcome) String() string {

@@ -221,6 +221,10 @@ func (s source) Run(ctx context.Context, out sdk.Emitter) error {
 				return ignoreEnd(ctx, err)
 			}
 		}
+		// A position without a record.
+		if err := stream.Mark(ctx, fmt.Append(nil, at)); err != nil {
+			return ignoreEnd(ctx, err)
+		}
 		select {
 		case <-more:
 		case <-ctx.Done():

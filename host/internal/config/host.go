@@ -29,6 +29,8 @@ type Host struct {
 	LogPipeline LogPipeline `koanf:"log_pipeline"`
 	EBPF        EBPF        `koanf:"ebpf"`
 	Respond     Respond     `koanf:"respond"`
+	Guard       Guard       `koanf:"guard"`
+	Audit       Audit       `koanf:"audit"`
 	Metrics     Metrics     `koanf:"metrics"`
 	Control     Control     `koanf:"control"`
 }
@@ -103,6 +105,25 @@ type Respond struct {
 	BlockForgeable     bool           `koanf:"block_forgeable"`
 }
 
+// Guard is the section [guard]: the limits of answers that enforcers carry out
+// themselves, on containers.
+type Guard struct {
+	MaxPerMinute int           `koanf:"max_per_minute"`
+	MaxAtOnce    int           `koanf:"max_at_once"`
+	MaxShare     int           `koanf:"max_share"` // percent
+	MaxAlike     int           `koanf:"max_alike"`
+	MaxTTL       time.Duration `koanf:"max_ttl"`
+	Approve      []string      `koanf:"approve"`
+	TwoApprovals bool          `koanf:"two_approvals"`
+	ApprovalTTL  time.Duration `koanf:"approval_ttl"`
+}
+
+// Audit is the section [audit]: the log of changes and actions.
+type Audit struct {
+	KeepBytes    int64         `koanf:"keep_bytes"`
+	HeadInterval time.Duration `koanf:"head_interval"`
+}
+
 // Metrics is the section [metrics].
 type Metrics struct {
 	// Listen is host:port; "" is off.
@@ -166,6 +187,20 @@ func HostSections() []Section {
 			{Key: "max_blocks_per_minute", Type: Int, Min: "1", Max: "100000", Default: "30", Live: true, Help: "Blocks a minute past which the breaker opens."},
 			{Key: "max_ttl", Type: Duration, Min: "1s", Max: "365d", Default: "24h", Live: true, Help: "The longest that a block lasts."},
 			{Key: "block_forgeable", Type: Bool, Default: "false", Live: true, Help: "True lets packets whose sender may be forged lead to blocks."},
+		}},
+		{Name: "guard", Owner: HostOwner, Fields: []Field{
+			{Key: "max_per_minute", Type: Int, Min: "1", Max: "10000", Default: "12", Live: true, Help: "Answers on containers a minute past which the breaker opens."},
+			{Key: "max_at_once", Type: Int, Min: "1", Max: "1024", Default: "10", Live: true, Help: "Containers that may be under an answer at once."},
+			{Key: "max_share", Type: Int, Min: "1", Max: "100", Default: "50", Live: true, Help: "The same as a share of the containers that run, in percent; one may always be."},
+			{Key: "max_alike", Type: Int, Min: "1", Max: "1024", Default: "5", Live: true, Help: "Containers of one image, or one compose project, that may be under an answer at once."},
+			{Key: "max_ttl", Type: Duration, Min: "1s", Max: "365d", Default: "24h", Live: true, Help: "The longest that an answer on a container lasts."},
+			{Key: "approve", Type: Strings, Enum: []string{"net-isolate", "pause", "stop", "kill"}, Max: "4", Live: true, Help: "Actions that an operator has to agree to: ironpost guard approve."},
+			{Key: "two_approvals", Type: Bool, Default: "false", Live: true, Help: "True has stop and kill wait for two different users."},
+			{Key: "approval_ttl", Type: Duration, Min: "10s", Max: "24h", Default: "15m", Live: true, Help: "How long an answer waits for approval."},
+		}},
+		{Name: "audit", Owner: HostOwner, Fields: []Field{
+			{Key: "keep_bytes", Type: Size, Min: "8MiB", Max: "1TiB", Default: "256MiB", Help: "Size past which the oldest files of the audit log are removed."},
+			{Key: "head_interval", Type: Duration, Min: "1s", Max: "24h", Default: "5m", Help: "How often the number and hash of the last audit record go to the sinks, when there are new ones."},
 		}},
 		{Name: "metrics", Owner: HostOwner, Fields: []Field{
 			{Key: "listen", Type: String, Format: HostPort, Help: "Address for Prometheus, as 127.0.0.1:9090; empty is off."},

@@ -33,6 +33,7 @@ func TestDefaults(t *testing.T) {
 		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 2048, FlushInterval: 2 * time.Millisecond},
 		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 1 << 20, PinDir: "/sys/fs/bpf/ironpost"},
 		Respond:     Respond{Allow: []netip.Prefix{}, TrustedProxies: []netip.Prefix{}, MaxBlocksPerMinute: 30, MaxTTL: 24 * time.Hour},
+		Audit:       Audit{KeepBytes: 256 << 20, HeadInterval: 5 * time.Minute},
 		Control:     Control{Socket: "/run/ironpost/ironpost.sock", Group: "ironpost"},
 	}
 	if diff := cmp.Diff(want, h, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {

@@ -49,6 +49,10 @@ func actions() map[string]string {
 		"AddBlockRule":    "block rule add",
 		"RemoveBlockRule": "block rule remove",
 
+		"Isolate":        "guard isolate",
+		"ReleaseIntents": "guard release",
+		"ApproveIntent":  "guard approve",
+
 		"SetMode":      "mode set",
 		"ReloadConfig": "config reload",
 
@@ -67,7 +71,7 @@ func readers() map[string]bool {
 		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true, "PluginLogs": true,
 		"Query": true, "ListBlocks": true, "ListBlockLists": true, "ListBlockRules": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
 		"ShowConfig": true, "PluginTrust": true, "ListQuarantine": true, "ShowQuarantine": true,
-		"Filters": true, "DumpFilter": true,
+		"Filters": true, "DumpFilter": true, "ListIntents": true, "PlanAnswer": true,
 	}
 }
 

@@ -38,6 +38,8 @@ type Backend struct {
 	Filters Filters
 	// BlockRules are the rules of the packet filters.
 	BlockRules BlockRules
+	// Guard carries out what enforcers do themselves.
+	Guard Guard
 }
 
 // Status sums up the running host.

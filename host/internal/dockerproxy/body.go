@@ -62,6 +62,57 @@ type disconnectRequest struct {
 	Force     bool
 }
 
+// quarantineRequest is the body of POST /networks/create: a network that leads
+// nowhere, and no other. What clients send of other networks has to be empty.
+type quarantineRequest struct {
+	Name           string
+	Driver         string
+	Internal       bool
+	Options        map[string]string
+	Labels         map[string]string
+	CheckDuplicate *bool           `json:",omitempty"`
+	Scope          string          `json:",omitempty"`
+	EnableIPv4     *bool           `json:",omitempty"`
+	EnableIPv6     *bool           `json:",omitempty"`
+	IPAM           json.RawMessage `json:",omitempty"`
+	Attachable     bool            `json:",omitempty"`
+	Ingress        bool            `json:",omitempty"`
+	ConfigOnly     bool            `json:",omitempty"`
+	ConfigFrom     json.RawMessage `json:",omitempty"`
+}
+
+// quarantineName is the network that may be made.
+const quarantineName = "ironpost-quarantine"
+
+var errQuarantine = errors.New("its body: only the internal bridge " + quarantineName + " may be made")
+
+// quarantineBody admits one network, and says itself what it is like.
+func quarantineBody(body []byte) ([]byte, error) {
+	asked := new(quarantineRequest)
+	if _, err := recode(body, asked); err != nil {
+		return nil, err
+	}
+	none := func(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+	for key, value := range asked.Options {
+		if key != "com.docker.network.bridge.enable_icc" || value != "false" {
+			return nil, errQuarantine
+		}
+	}
+	for key, value := range asked.Labels {
+		if key != "ironpost.protect" || value != "true" {
+			return nil, errQuarantine
+		}
+	}
+	if asked.Name != quarantineName || asked.Driver != "bridge" || !asked.Internal || asked.Scope != "" || asked.Attachable || asked.Ingress ||
+		asked.ConfigOnly || !none(asked.IPAM) || !none(asked.ConfigFrom) {
+		return nil, errQuarantine
+	}
+	yes := true
+	return json.Marshal(quarantineRequest{
+		Name: asked.Name, Driver: asked.Driver, Internal: true, CheckDuplicate: &yes, Options: asked.Options, Labels: asked.Labels,
+	})
+}
+
 func connectBody(body []byte) ([]byte, error)    { return recode(body, new(connectRequest)) }
 func disconnectBody(body []byte) ([]byte, error) { return recode(body, new(disconnectRequest)) }
 

@@ -1,8 +1,8 @@
 // Package dockerproxy gives one plugin the part of the Docker API that it was
 // granted, on a socket of the plugin's own.
 //
-// A grant is a scope ("read", "logs", "files", "isolate", "stop") or one line
-// "METHOD /path" in which * stands for one element of the path and ** for one or
+// A grant is a scope ("read", "settings", "logs", "files", "isolate", "stop") or
+// one line "METHOD /path" in which * stands for one element of the path and ** for one or
 // more. Whatever the grants, only the endpoints of the table here can be
 // reached: nothing in it makes a container, runs a command in one, builds,
 // pulls, mounts or changes the daemon, each of which is root on the host.
@@ -18,7 +18,10 @@
 // what was checked. Connections are never handed over to another protocol, and
 // no header goes on but those that describe content.
 //
-// Answers are passed on as they come, events and logs as long as they last. A
+// Answers are passed on as they come, events and logs as long as they last. With
+// "settings" the details of a container are shortened to how it is confined,
+// without the environment, the command and what else holds secrets; a grant of
+// "read" or of the call itself gives all of it. A
 // plugin that does not read holds up its own request and nothing else. Requests
 // under way are bounded; more are refused and counted.
 //

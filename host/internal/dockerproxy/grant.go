@@ -28,6 +28,8 @@ type endpoint struct {
 	method string
 	path   []string
 	body   bodyRule
+	// answer shortens what Docker answers; nil passes it on as it comes.
+	answer answerRule
 }
 
 // endpoints is the table of them, from the reference of API 1.41 to 1.51.
@@ -35,7 +37,7 @@ func endpoints() []endpoint {
 	var table []endpoint
 	add := func(scope, method string, body bodyRule, paths ...string) {
 		for _, p := range paths {
-			table = append(table, endpoint{scope, method, elements(p), body})
+			table = append(table, endpoint{scope: scope, method: method, path: elements(p), body: body})
 		}
 	}
 	add(always, http.MethodGet, noBody, "/_ping", "/version")
@@ -45,12 +47,16 @@ func endpoints() []endpoint {
 		"/containers/json", "/containers/*/json", "/containers/*/top", "/containers/*/stats", "/containers/*/changes",
 		"/networks", "/networks/*", "/volumes", "/volumes/*",
 		"/images/json", "/images/**/json", "/images/**/history")
+	// Behind "read", so that who was granted the whole answer gets it.
+	add("settings", http.MethodGet, noBody, "/containers/*/json")
+	table[len(table)-1].answer = settingsOnly
 	add("logs", http.MethodGet, noBody, "/containers/*/logs")
 	add("files", http.MethodGet, noBody, "/containers/*/export", "/containers/*/archive", "/images/get", "/images/**/get")
 	add("files", http.MethodHead, noBody, "/containers/*/archive")
 	add("isolate", http.MethodPost, noBody, "/containers/*/pause", "/containers/*/unpause")
 	add("isolate", http.MethodPost, connectBody, "/networks/*/connect")
 	add("isolate", http.MethodPost, disconnectBody, "/networks/*/disconnect")
+	add("isolate", http.MethodPost, quarantineBody, "/networks/create")
 	add("stop", http.MethodPost, noBody, "/containers/*/stop", "/containers/*/start", "/containers/*/restart", "/containers/*/kill")
 	return table
 }

@@ -86,7 +86,7 @@ func New(c Config) *Proxy {
 		Rewrite:        rewrite,
 		Transport:      p.transport,
 		FlushInterval:  -1, // events and logs are passed on as they come
-		ModifyResponse: noUpgrade,
+		ModifyResponse: answered,
 		ErrorHandler:   p.unreachable,
 		ErrorLog:       c.Logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
@@ -166,7 +166,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusTooManyRequests, fmt.Sprintf("ironpost: %d requests are under way, the most there may be", maxRequests))
 		return
 	}
-	body, status, err := p.check(w, r)
+	body, e, status, err := p.check(w, r)
 	if err != nil {
 		p.refused.Add(1)
 		p.note(r, err)
@@ -178,7 +178,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if body != nil {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	}
-	p.reverse.ServeHTTP(w, r)
+	p.reverse.ServeHTTP(w, withEndpoint(r, e))
 }
 
 var (
@@ -188,16 +188,17 @@ var (
 	errUpgrade = errors.New("a connection is not handed over")
 )
 
-// check returns the body to send on, or why the call is refused.
-func (p *Proxy) check(w http.ResponseWriter, r *http.Request) ([]byte, int, error) {
+// check returns the body to send on and what the call is for, or why it is
+// refused.
+func (p *Proxy) check(w http.ResponseWriter, r *http.Request) ([]byte, endpoint, int, error) {
 	if r.Header.Get("Upgrade") != "" {
-		return nil, http.StatusForbidden, errUpgrade
+		return nil, endpoint{}, http.StatusForbidden, errUpgrade
 	}
 	if r.URL.RawPath != "" || !sound(r.URL.Path) {
-		return nil, http.StatusForbidden, errPath
+		return nil, endpoint{}, http.StatusForbidden, errPath
 	}
 	if len(r.URL.RawQuery) > maxQuery {
-		return nil, http.StatusForbidden, errQuery
+		return nil, endpoint{}, http.StatusForbidden, errQuery
 	}
 	path := r.URL.Path
 	if m := version.FindStringSubmatch(path); m != nil {
@@ -205,17 +206,17 @@ func (p *Proxy) check(w http.ResponseWriter, r *http.Request) ([]byte, int, erro
 	}
 	e, ok := p.config.Grants.admits(r.Method, path)
 	if !ok {
-		return nil, http.StatusForbidden, errGranted
+		return nil, endpoint{}, http.StatusForbidden, errGranted
 	}
 	given, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("read its body: %w", err)
+		return nil, endpoint{}, http.StatusRequestEntityTooLarge, fmt.Errorf("read its body: %w", err)
 	}
 	body, err := e.body(given)
 	if err != nil {
-		return nil, http.StatusForbidden, err
+		return nil, endpoint{}, http.StatusForbidden, err
 	}
-	return body, 0, nil
+	return body, e, 0, nil
 }
 
 // rewrite makes the request that Docker gets. Nothing of the plugin's goes into
@@ -232,12 +233,13 @@ func rewrite(r *httputil.ProxyRequest) {
 	}
 }
 
-// noUpgrade keeps Docker from handing a connection over on its own.
-func noUpgrade(r *http.Response) error {
+// answered keeps Docker from handing a connection over on its own, and leaves
+// out of its answer what was not granted.
+func answered(r *http.Response) error {
 	if r.StatusCode == http.StatusSwitchingProtocols {
 		return errUpgrade
 	}
-	return nil
+	return shorten(r)
 }
 
 func (p *Proxy) unreachable(w http.ResponseWriter, r *http.Request, err error) {

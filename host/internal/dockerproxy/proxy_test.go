@@ -126,6 +126,19 @@ func TestCalls(t *testing.T) {
 			`POST /networks/n1/connect {"Container":"web","EndpointConfig":{"IPAMConfig":{"IPv4Address":"172.18.0.5"},"Aliases":["a"]}} `,
 		},
 
+		{
+			"quarantine", "POST", "/networks/create",
+			`{"Driver":"bridge","Scope":"","IPAM":null,"Internal":true,"Attachable":false,"Ingress":false,"ConfigOnly":false,"ConfigFrom":null,` +
+				`"Options":{"com.docker.network.bridge.enable_icc":"false"},"Labels":{"ironpost.protect":"true"},"Name":"ironpost-quarantine","CheckDuplicate":true}`,
+			`POST /networks/create {"Name":"ironpost-quarantine","Driver":"bridge","Internal":true,"Options":{"com.docker.network.bridge.enable_icc":"false"},` +
+				`"Labels":{"ironpost.protect":"true"},"CheckDuplicate":true} `,
+		},
+		{"a network of another name", "POST", "/networks/create", `{"Name":"x","Driver":"bridge","Internal":true}`, ""},
+		{"a network that leads out", "POST", "/networks/create", `{"Name":"ironpost-quarantine","Driver":"bridge"}`, ""},
+		{"a network on the machine's own", "POST", "/networks/create", `{"Name":"ironpost-quarantine","Driver":"macvlan","Internal":true}`, ""},
+		{"a network with an option", "POST", "/networks/create", `{"Name":"ironpost-quarantine","Driver":"bridge","Internal":true,"Options":{"com.docker.network.bridge.name":"eth0"}}`, ""},
+		{"a network with addresses", "POST", "/networks/create", `{"Name":"ironpost-quarantine","Driver":"bridge","Internal":true,"IPAM":{"Driver":"x"}}`, ""},
+		{"a network of another", "POST", "/networks/create", `{"Name":"ironpost-quarantine","Driver":"bridge","Internal":true,"ConfigFrom":{"Network":"x"}}`, ""},
 		{"another container's stop", "POST", "/containers/db/stop", "", ""},
 		{"create", "POST", "/containers/create", `{"HostConfig":{"Privileged":true}}`, ""},
 		{"exec", "POST", id + "/exec", `{}`, ""},
@@ -286,7 +299,7 @@ func TestParseGrants(t *testing.T) {
 		{"POST /containers/*/pause", ""},
 		{"GET /containers/**", ""},
 		{"GET /images/docker.io/**/json", ""},
-		{"everything", "want one of read, logs, files, isolate, stop"},
+		{"everything", "want one of read, settings, logs, files, isolate, stop"},
 		{"POST /containers/create", "never admitted"},
 		{"POST /containers/*/exec", "never admitted"},
 		{"GET /containers/../json", "plain path"},

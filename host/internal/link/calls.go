@@ -221,3 +221,32 @@ func (c *Conn) UpdateAlert(ctx context.Context, req *pb.UpdateRequest) (bool, er
 	r, err := c.sink.Update(ctx, req)
 	return r.GetFound(), err
 }
+
+// Prepare asks an enforcer for what Release will need. ctx bounds it.
+func (c *Conn) Prepare(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
+	return c.enforcer.Prepare(ctx, req)
+}
+
+// Execute has an enforcer carry an intent out. ctx bounds it.
+func (c *Conn) Execute(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
+	return c.enforcer.Execute(ctx, req)
+}
+
+// Inspect asks an enforcer for the state of an intent. ctx bounds it.
+func (c *Conn) Inspect(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
+	return c.enforcer.Inspect(ctx, req)
+}
+
+// Release has an enforcer undo an intent. ctx bounds it.
+func (c *Conn) Release(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
+	return c.enforcer.Release(ctx, req)
+}
+
+// Plan asks an enforcer what it would do. ctx bounds it.
+func (c *Conn) Plan(ctx context.Context, req *pb.PlanRequest) (*pb.PlanResponse, error) {
+	r, err := c.enforcer.Plan(ctx, req)
+	if err != nil {
+		return nil, errors.New(status.Convert(err).Message())
+	}
+	return r, nil
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -64,13 +65,15 @@ func (p *Pipeline) Inject(ctx context.Context, c Injection, r io.Reader) error {
 // of a longer one is passed over.
 func readLine(r *bufio.Reader) (line []byte, cut bool, err error) {
 	line, err = r.ReadSlice('\n')
-	if errors.Is(err, bufio.ErrBufferFull) {
-		line = append([]byte(nil), line[:event.MaxRecord]...)
-		cut = true
-		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = r.ReadSlice('\n')
-		}
-		return line, cut, err
+	if errors.Is(err, bufio.ErrBufferFull) { // it is valid until the next call
+		line = slices.Clone(line)
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		var more []byte
+		more, err = r.ReadSlice('\n')
+		// Two bytes more than a record may have: its ending does not count.
+		line = append(line, more[:min(len(more), max(event.MaxRecord+2-len(line), 0))]...)
+		cut = cut || len(line) == event.MaxRecord+2 && line[len(line)-1] != '\n'
 	}
 	if n := len(line); n > 0 && line[n-1] == '\n' {
 		line = line[:n-1]

@@ -2,6 +2,7 @@ package resident
 
 import (
 	"bytes"
+	"os"
 	"strings"
 )
 
@@ -100,3 +101,23 @@ func userOf(name string) (string, bool) {
 	}
 	return "", false
 }
+
+// Own returns the container that this process runs in, the zero Container outside of
+// containers. In a control group namespace of its own, a container shows only by its
+// host name, which is the beginning of its id unless somebody chose another.
+func Own() Container {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return Container{}
+	}
+	c := parseCgroup(b)
+	if _, err := os.Stat("/.dockerenv"); c.ID == "" && err == nil {
+		if name, err := os.Hostname(); err == nil && len(name) == shortID && strings.Trim(name, "0123456789abcdef") == "" {
+			c.ID = name
+		}
+	}
+	return c
+}
+
+// shortID is how much of an id Docker makes a host name of.
+const shortID = 12

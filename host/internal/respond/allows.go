@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -122,7 +123,7 @@ func (r *Responder) showAllow(p netip.Prefix, e *entry) *pb.Block {
 		return out
 	}
 	out.Source, out.Reason, out.Created = e.Source, e.Reason, timestamppb.New(e.Created)
-	if left := r.clock.remaining(e.Stamp); left != forever {
+	if left := r.clock.Remaining(e.Stamp); left != expiry.Forever {
 		out.Expires = timestamppb.New(r.clock.Wall().Add(left))
 	}
 	return out

@@ -111,7 +111,7 @@ func (r *Responder) rebuild() {
 		add(p, ban{RailAllow, sourcePass})
 	}
 	for p, e := range r.allows {
-		if r.clock.remaining(e.Stamp) > 0 {
+		if r.clock.Remaining(e.Stamp) > 0 {
 			add(p, ban{RailAllow, sourceOperator})
 		}
 	}

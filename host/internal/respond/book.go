@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/ironpost/ironpost/host/internal/expiry"
 )
 
 // blockList is a list that was imported: many networks, and what is common to
@@ -49,9 +51,9 @@ func (l *blockList) doc() listDoc {
 }
 
 // newest returns the last import, and the time when the last network ends.
-func (l *blockList) newest(c Clock) (e *entry, left time.Duration) {
+func (l *blockList) newest(c expiry.Clock) (e *entry, left time.Duration) {
 	for _, o := range l.origins {
-		left = max(left, c.remaining(o.Stamp))
+		left = max(left, c.Remaining(o.Stamp))
 	}
 	return l.origins[len(l.origins)-1], left
 }
@@ -59,7 +61,7 @@ func (l *blockList) newest(c Clock) (e *entry, left time.Duration) {
 // book is the block list at one moment: what was asked for by itself, and what
 // was imported, with the time that is left of each import.
 type book struct {
-	clock  Clock
+	clock  expiry.Clock
 	single map[netip.Prefix]*entry
 	lists  []*blockList
 	left   [][]time.Duration
@@ -108,7 +110,7 @@ func (r *Responder) book() book {
 func (b *book) add(l *blockList) {
 	left := make([]time.Duration, len(l.origins))
 	for i, e := range l.origins {
-		left[i] = b.clock.remaining(e.Stamp)
+		left[i] = b.clock.Remaining(e.Stamp)
 	}
 	b.lists, b.left = append(b.lists, l), append(b.left, left)
 }
@@ -120,7 +122,7 @@ func (b *book) rule(p netip.Prefix) (out ruling) {
 	others := 0
 	if e := b.single[p]; e != nil {
 		others++
-		if left := b.clock.remaining(e.Stamp); left > 0 {
+		if left := b.clock.Remaining(e.Stamp); left > 0 {
 			out = ruling{entry: e, left: left}
 		}
 	}

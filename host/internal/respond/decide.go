@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -121,8 +122,8 @@ func (r *Responder) refuse(ctx context.Context, a *pb.ActionEvent, no refusal) e
 	r.mu.Lock()
 	r.counts["refused_"+no.code]++
 	now := r.clock.Boot()
-	r.refusals.closes(now)
-	spoken := r.refusals.admit(now, maxRefusals)
+	r.refusals.Closes(now)
+	spoken := r.refusals.Admit(now, maxRefusals)
 	if !spoken {
 		r.counts["refusals_unrecorded"]++
 	}
@@ -181,7 +182,7 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 	}
 	if left, ok := r.suffices(p); ok {
 		a.Expires = 0
-		if left != forever {
+		if left != expiry.Forever {
 			a.Expires = uint64(r.clock.Wall().Add(left).UnixNano())
 		}
 		return nil
@@ -190,7 +191,7 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 		return err
 	}
 	e := &entry{
-		Reason: a.Reason, Source: a.Enforcer, Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.stamp(p.ttl),
+		Reason: a.Reason, Source: a.Enforcer, Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.Stamp(p.ttl),
 		AlertID: a.AlertId, Intent: a.Id, Trace: a.TraceId, Proxy: p.proxy, deed: p.deed,
 	}
 	if old := r.blocks[p.prefix]; old != nil {
@@ -215,7 +216,7 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 // which the plan would come. r.mu is held.
 func (r *Responder) suffices(p plan) (left time.Duration, ok bool) {
 	if old := r.blocks[p.prefix]; old != nil && old.compare(p.deed) >= 0 {
-		if left = r.clock.remaining(old.Stamp); left >= p.ttl {
+		if left = r.clock.Remaining(old.Stamp); left >= p.ttl {
 			return left, true
 		}
 	}
@@ -238,7 +239,7 @@ func (r *Responder) outlasting(old *entry, ttl time.Duration) *entry {
 	if old.Source != OperatorName {
 		old = old.Under
 	}
-	if old == nil || r.clock.remaining(old.Stamp) <= ttl {
+	if old == nil || r.clock.Remaining(old.Stamp) <= ttl {
 		return nil
 	}
 	kept := *old

@@ -62,12 +62,12 @@
 // boot while the boot lasts. After a boot no block has more left than it had
 // when the host last looked, so neither a jump of the clock nor a restart, nor
 // both, makes one longer. It may become shorter: by a clock that jumps ahead,
-// and by up to TickInterval when the machine stops without warning.
+// and by up to expiry.TickInterval when the machine stops without warning.
 //
 // # Limits
 //
 // When more blocks are proposed within a minute than the configuration allows,
-// the breaker opens: nothing is blocked by enforcers for BreakerPause. It says
+// the breaker opens: nothing is blocked by enforcers for breaker.Pause. It says
 // so once. Operators are not limited by it.
 //
 // # Concurrency

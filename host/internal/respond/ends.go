@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -101,11 +102,11 @@ func (r *Responder) expireLists() time.Duration {
 // listsLeft returns how long until an import is over, and the lists with one that
 // is; r.mu is held.
 func (r *Responder) listsLeft() (wait time.Duration, over []*blockList) {
-	wait = forever
+	wait = expiry.Forever
 	for _, name := range slices.Sorted(maps.Keys(r.lists)) {
 		l, ended := r.lists[name], false
 		for _, e := range l.origins {
-			if left := r.clock.remaining(e.Stamp); left > 0 {
+			if left := r.clock.Remaining(e.Stamp); left > 0 {
 				wait = min(wait, left)
 			} else {
 				ended = true

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -66,7 +67,7 @@ func (r *Responder) end(most int, judge func(netip.Prefix, *entry) (pb.Outcome, 
 		}
 		if o, reason := judge(p, e); o != 0 {
 			list = append(list, ended{p, o, reason})
-			if u := e.Under; o == pb.Outcome_OUTCOME_EXPIRED && u != nil && r.clock.remaining(u.Stamp) > 0 {
+			if u := e.Under; o == pb.Outcome_OUTCOME_EXPIRED && u != nil && r.clock.Remaining(u.Stamp) > 0 {
 				back[p.String()] = *u
 			} else {
 				keys = append(keys, p.String())
@@ -115,7 +116,7 @@ func (r *Responder) end(most int, judge func(netip.Prefix, *entry) (pb.Outcome, 
 // held.
 func (r *Responder) expire() time.Duration {
 	more, err := r.end(maxEnded, func(_ netip.Prefix, e *entry) (pb.Outcome, string) {
-		if r.clock.remaining(e.Stamp) > 0 {
+		if r.clock.Remaining(e.Stamp) > 0 {
 			return 0, ""
 		}
 		return pb.Outcome_OUTCOME_EXPIRED, "The time of the block is over."
@@ -127,10 +128,10 @@ func (r *Responder) expire() time.Duration {
 	if more {
 		return min(0, r.expireAllows())
 	}
-	wait := forever
+	wait := expiry.Forever
 	var over []netip.Prefix
 	for p, e := range r.blocks {
-		left := r.clock.remaining(e.Stamp)
+		left := r.clock.Remaining(e.Stamp)
 		if left <= 0 {
 			over = append(over, p)
 			left = mendInterval
@@ -143,10 +144,10 @@ func (r *Responder) expire() time.Duration {
 
 // expireAllows is expire for the operator's allow list; r.mu is held.
 func (r *Responder) expireAllows() time.Duration {
-	wait := forever
+	wait := expiry.Forever
 	var over []string
 	for p, e := range r.allows {
-		if left := r.clock.remaining(e.Stamp); left > 0 {
+		if left := r.clock.Remaining(e.Stamp); left > 0 {
 			wait = min(wait, left)
 		} else {
 			over = append(over, p.String())

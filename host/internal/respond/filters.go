@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/xdp"
 )
 
@@ -111,7 +112,7 @@ func (r *Responder) fill(a *attached) {
 
 // kernelEntry is what a filter is told about a network.
 func kernelEntry(p netip.Prefix, by ruling) xdp.Entry {
-	if by.left == forever {
+	if by.left == expiry.Forever {
 		by.left = 0
 	}
 	e := xdp.Entry{Prefix: p, TTL: by.left}
@@ -153,7 +154,7 @@ func (r *Responder) put(p netip.Prefix) map[string]error {
 // mend loads filters that failed anew and returns when to try again; r.mu is
 // held.
 func (r *Responder) mend() time.Duration {
-	wait := forever
+	wait := expiry.Forever
 	for name, a := range r.filters {
 		if a.failed == nil {
 			continue

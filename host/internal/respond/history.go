@@ -41,7 +41,9 @@ type alert struct {
 	id         string
 	trace      []byte
 	sources    []string // of the entity src_ip, as they are written
+	containers []string // of the entity container_id
 	entities   map[string]bool
+	pairs      map[string]bool // "key=value" of each
 	evidence   pb.Evidence
 	provenance pb.Provenance
 	peer       string
@@ -61,10 +63,20 @@ func (h *History) Seed(e state.Entry) {
 		}
 	case pb.Kind_KIND_ACTION:
 		var a pb.ActionEvent
-		if proto.Unmarshal(e.Data, &a) == nil {
+		if proto.Unmarshal(e.Data, &a) == nil && own(a.Action) {
 			h.decide(&a)
 		}
 	}
+}
+
+// own reports whether an action is one of the host's, and none that an enforcer
+// carries out itself.
+func own(action string) bool {
+	switch action {
+	case actionBlock, actionLimit, actionMonitor, actionRule, actionNotify, actionMode, actionBreaker:
+		return true
+	}
+	return false
 }
 
 // remember keeps an alert; one that is known already is left as it is.
@@ -91,13 +103,14 @@ func (h *History) remember(a *pb.AlertEvent) {
 func summary(a *pb.AlertEvent) *alert {
 	s := &alert{
 		id: a.Id, trace: a.TraceId, evidence: a.Evidence, provenance: a.Provenance, peer: a.Peer,
-		entities: make(map[string]bool),
+		entities: make(map[string]bool), pairs: make(map[string]bool),
 	}
 	for _, f := range a.Entities {
 		if len(f.Value) > maxText || len(s.entities) >= maxDetails {
 			continue
 		}
 		s.entities[f.Value] = true
+		s.pairs[f.Key+"="+f.Value] = true
 		if addr, err := netip.ParseAddr(f.Value); err == nil { // an enforcer may write it in another way
 			s.entities[addr.Unmap().String()] = true
 		}
@@ -105,6 +118,10 @@ func summary(a *pb.AlertEvent) *alert {
 		case "src_ip":
 			if len(s.sources) < maxSources {
 				s.sources = append(s.sources, f.Value)
+			}
+		case "container_id":
+			if len(s.containers) < maxSources {
+				s.containers = append(s.containers, f.Value)
 			}
 		case "proxy_ip":
 			if len(s.proxies) < maxSources {
@@ -143,6 +160,29 @@ func (h *History) find(id string) (*alert, int) {
 	a := at.Value.(*alert)
 	a.intents++
 	return a, a.intents
+}
+
+// About is what answers to an alert are checked against, also by others.
+type About struct {
+	Trace []byte
+	// Containers are the values of the entity container_id, Entities "key=value" of
+	// every entity.
+	Containers []string
+	Entities   map[string]bool
+	Provenance pb.Provenance
+	Peer       string
+}
+
+// About returns what is known of an alert. Its parts must not be changed.
+func (r *Responder) About(id string) (About, bool) {
+	r.history.mu.Lock()
+	defer r.history.mu.Unlock()
+	at := r.history.alerts[id]
+	if at == nil {
+		return About{}, false
+	}
+	a := at.Value.(*alert)
+	return About{Trace: a.trace, Containers: a.containers, Entities: a.pairs, Provenance: a.provenance, Peer: a.peer}, true
 }
 
 // key names an intent: what one enforcer calls its intent is nothing to another.

@@ -229,7 +229,7 @@ func (r *Responder) tidy(l *blockList) *blockList {
 	number := make([]uint32, len(l.origins))
 	var left []*entry
 	for i, e := range l.origins {
-		if used[i] = used[i] && r.clock.remaining(e.Stamp) > 0; used[i] {
+		if used[i] = used[i] && r.clock.Remaining(e.Stamp) > 0; used[i] {
 			number[i] = uint32(len(left)) //nolint:gosec // at most maxOrigins
 			left = append(left, e)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/host/internal/breaker"
 	"github.com/ironpost/ironpost/host/internal/config"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -48,7 +49,7 @@ const (
 	// maxIntents bounds the intents about one alert.
 	maxIntents = 64
 	// maxRefusals is how many refusals are recorded within a minute; further
-	// ones, for BreakerPause, are counted alone.
+	// ones, for breaker.Pause, are counted alone.
 	maxRefusals = 120
 )
 
@@ -230,7 +231,7 @@ func (r *Responder) timeOf(a *pb.ActionEvent, p *plan) *refusal {
 
 // breakers are those of the blocks and of the limits, so that alerts that anybody
 // can provoke do not keep anybody from being blocked.
-type breakers map[string]*breaker
+type breakers map[string]*breaker.Breaker
 
 func newBreakers() breakers { return breakers{actionBlock: {}, actionLimit: {}} }
 
@@ -239,14 +240,16 @@ func (r *Responder) admit(action string) *refusal {
 	now := r.clock.Boot()
 	r.closeBreakers(now)
 	b := r.breakers[action]
-	was, most := b.open, r.policy.Respond.MaxBlocksPerMinute
+	_, was := b.Open()
+	most := r.policy.Respond.MaxBlocksPerMinute
 	if most <= 0 {
 		most = math.MaxInt
 	}
-	if b.admit(now, most) {
+	if b.Admit(now, most) {
 		return nil
 	}
-	until := r.clock.Wall().Add(b.until - now).UTC().Format(time.RFC3339)
+	closes, _ := b.Open()
+	until := r.clock.Wall().Add(closes - now).UTC().Format(time.RFC3339)
 	if !was {
 		r.nudge()
 		r.say(pb.Outcome_OUTCOME_APPLIED, actionBreaker, "",
@@ -258,7 +261,7 @@ func (r *Responder) admit(action string) *refusal {
 // closeBreakers closes those whose pause is over, and says so. r.mu is held.
 func (r *Responder) closeBreakers(now time.Duration) {
 	for action, b := range r.breakers {
-		if b.closes(now) {
+		if b.Closes(now) {
 			r.say(pb.Outcome_OUTCOME_RELEASED, actionBreaker, "", "The breaker is closed: enforcers may "+action+" again.")
 		}
 	}
@@ -286,7 +289,7 @@ func (r *Responder) foresee(about *alert, p *plan) {
 		if e.alerts > 0 && r.mode.Mode == config.Enforce && len(r.filters) > 0 && r.hitsOf([]netip.Prefix{p.prefix})[0] == 0 {
 			p.notes = append(p.notes, "the block has no effect: alerts go on and the packet filter has seen none of its packets")
 		}
-		left, how := r.clock.remaining(e.Stamp), e.compare(p.deed)
+		left, how := r.clock.Remaining(e.Stamp), e.compare(p.deed)
 		switch {
 		case left <= 0 || how < 0:
 		case how > 0:

@@ -11,17 +11,18 @@ import (
 
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
 // entry is a line of the block list or of the operator's allow list, as it is
 // kept; its key is the prefix.
 type entry struct {
-	Reason  string    `json:"reason,omitempty"`
-	Source  string    `json:"source"`
-	Created time.Time `json:"created"`
-	Stamp   stamp     `json:"stamp"`
-	AlertID string    `json:"alert_id,omitempty"`
+	Reason  string       `json:"reason,omitempty"`
+	Source  string       `json:"source"`
+	Created time.Time    `json:"created"`
+	Stamp   expiry.Stamp `json:"stamp"`
+	AlertID string       `json:"alert_id,omitempty"`
 	// Intent and Trace are those of the enforcer's intent.
 	Intent string `json:"intent,omitempty"`
 	Trace  []byte `json:"trace,omitempty"`
@@ -129,7 +130,7 @@ func (r *Responder) maxTTL() time.Duration {
 }
 
 func (r *Responder) newEntry(reason string, ttl time.Duration) *entry {
-	return &entry{Reason: cut(reason, maxReason), Source: OperatorName, Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.stamp(ttl)}
+	return &entry{Reason: cut(reason, maxReason), Source: OperatorName, Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.Stamp(ttl)}
 }
 
 // network returns the canonical form of a network of other hosts.
@@ -149,10 +150,10 @@ func (r *Responder) network(p netip.Prefix) (netip.Prefix, error) {
 // differs reports whether an entry says anything else than the one there is; an
 // end that moves by less than a second is the same.
 func (r *Responder) differs(old, made *entry) bool {
-	if old == nil || r.clock.remaining(old.Stamp) <= 0 || old.Source != made.Source || old.Reason != made.Reason || old.deed != made.deed {
+	if old == nil || r.clock.Remaining(old.Stamp) <= 0 || old.Source != made.Source || old.Reason != made.Reason || old.deed != made.deed {
 		return true
 	}
-	d := r.clock.remaining(made.Stamp) - r.clock.remaining(old.Stamp)
+	d := r.clock.Remaining(made.Stamp) - r.clock.Remaining(old.Stamp)
 	return d >= time.Second || d <= -time.Second
 }
 
@@ -233,7 +234,7 @@ func (r *Responder) show(p netip.Prefix, by ruling, hits uint64) *pb.Block {
 	if by.list != nil {
 		out.List = by.list.name
 	}
-	if left := r.clock.remaining(e.Stamp); left != forever {
+	if left := r.clock.Remaining(e.Stamp); left != expiry.Forever {
 		out.Expires = timestamppb.New(r.clock.Wall().Add(left))
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/state"
 )
 
@@ -28,7 +29,7 @@ func (r *Responder) open(s *state.Store) (err error) {
 	if r.modeTable, err = state.NewTable[modeDoc](s, "mode"); err != nil {
 		return err
 	}
-	if r.tickTable, err = state.NewTable[tick](s, "clock"); err != nil {
+	if r.tickTable, err = state.NewTable[expiry.Tick](s, "clock"); err != nil {
 		return err
 	}
 	last, _, err := r.tickTable.Get(tickKey)
@@ -52,7 +53,7 @@ func (r *Responder) open(s *state.Store) (err error) {
 
 // load reads one list and carries it into this boot. A document that cannot be
 // read is left out, and said.
-func (r *Responder) load(t *state.Table[entry], list map[netip.Prefix]*entry, last tick) error {
+func (r *Responder) load(t *state.Table[entry], list map[netip.Prefix]*entry, last expiry.Tick) error {
 	docs, err := t.All()
 	if err != nil {
 		if docs == nil {
@@ -76,12 +77,12 @@ func (r *Responder) load(t *state.Table[entry], list map[netip.Prefix]*entry, la
 			r.problem("an entry cannot be read and is left out", fmt.Errorf("%q: %w", name, err))
 			continue
 		}
-		if s := r.clock.rebase(e.Stamp, last); s != e.Stamp {
+		if s := r.clock.Rebase(e.Stamp, last); s != e.Stamp {
 			e.Stamp = s
 			moved[name] = e
 		}
 		if u := e.Under; u != nil {
-			if s := r.clock.rebase(u.Stamp, last); s != u.Stamp {
+			if s := r.clock.Rebase(u.Stamp, last); s != u.Stamp {
 				u.Stamp = s
 				moved[name] = e
 			}
@@ -96,7 +97,7 @@ func (r *Responder) load(t *state.Table[entry], list map[netip.Prefix]*entry, la
 
 // loadLists reads what was imported, as load does, and removes networks that no
 // list has.
-func (r *Responder) loadLists(last tick) error {
+func (r *Responder) loadLists(last expiry.Tick) error {
 	docs, err := r.listTable.All()
 	if err != nil && docs == nil {
 		return err
@@ -113,7 +114,7 @@ func (r *Responder) loadLists(last tick) error {
 		changed := false
 		for i := range doc.Origins {
 			e := &doc.Origins[i]
-			if s := r.clock.rebase(e.Stamp, last); s != e.Stamp {
+			if s := r.clock.Rebase(e.Stamp, last); s != e.Stamp {
 				e.Stamp, changed = s, true
 			}
 			l.origins = append(l.origins, e)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 	"github.com/ironpost/ironpost/host/internal/state"
 	"github.com/ironpost/ironpost/host/internal/xdp"
@@ -74,8 +75,8 @@ func newHand() *hand {
 
 func (h *hand) pass(d time.Duration) { h.wall, h.boot = h.wall.Add(d), h.boot+d }
 
-func (h *hand) clock() Clock {
-	return Clock{Wall: func() time.Time { return h.wall }, Boot: func() time.Duration { return h.boot }, BootID: h.id}
+func (h *hand) clock() expiry.Clock {
+	return expiry.Clock{Wall: func() time.Time { return h.wall }, Boot: func() time.Duration { return h.boot }, BootID: h.id}
 }
 
 // filter remembers what it was told.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -22,7 +23,7 @@ type modeDoc struct {
 	// something else since was edited later, and wins.
 	File config.Mode `json:"file"`
 	// Pending is when an unconfirmed mode ends; nil when none is.
-	Pending *stamp `json:"pending,omitempty"`
+	Pending *expiry.Stamp `json:"pending,omitempty"`
 }
 
 const modeKey = "mode"
@@ -114,9 +115,9 @@ func (r *Responder) sayFallBack() {
 // is held.
 func (r *Responder) expireMode() time.Duration {
 	if r.mode.Pending == nil {
-		return forever
+		return expiry.Forever
 	}
-	if left := r.clock.remaining(*r.mode.Pending); left > 0 {
+	if left := r.clock.Remaining(*r.mode.Pending); left > 0 {
 		return left
 	}
 	if err := r.fallBack(); err != nil {
@@ -124,7 +125,7 @@ func (r *Responder) expireMode() time.Duration {
 	}
 	r.say(pb.Outcome_OUTCOME_RELEASED, actionMode, string(r.mode.Mode),
 		fmt.Sprintf("The mode %s was not confirmed in time; it fell back to %s.", r.mode.Previous, r.mode.Mode))
-	return forever
+	return expiry.Forever
 }
 
 // Mode returns the mode in force.
@@ -147,7 +148,7 @@ func (r *Responder) GetMode(context.Context) (*pb.ModeResponse, error) {
 func (r *Responder) modeResponse() *pb.ModeResponse {
 	resp := &pb.ModeResponse{Mode: string(r.mode.Mode), Previous: string(r.mode.Previous)}
 	if p := r.mode.Pending; p != nil {
-		resp.Reverts = timestamppb.New(r.clock.Wall().Add(max(r.clock.remaining(*p), 0)))
+		resp.Reverts = timestamppb.New(r.clock.Wall().Add(max(r.clock.Remaining(*p), 0)))
 	}
 	return resp
 }
@@ -172,7 +173,7 @@ func (r *Responder) SetMode(_ context.Context, mode string, confirm time.Duratio
 		doc.Previous = r.mode.Previous // what is not confirmed is nothing to fall back to
 	}
 	if confirm > 0 && to != doc.Previous {
-		s := r.clock.stamp(confirm)
+		s := r.clock.Stamp(confirm)
 		doc.Pending = &s
 	}
 	if err := r.enter(doc); err != nil {

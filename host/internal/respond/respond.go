@@ -12,7 +12,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ironpost/ironpost/host/internal/breaker"
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 	"github.com/ironpost/ironpost/host/internal/state"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -24,11 +26,6 @@ const (
 	DefaultTTL = time.Hour
 	// DefaultMaxTTL is the longest that a block lasts when the policy names none.
 	DefaultMaxTTL = 24 * time.Hour
-	// BreakerPause is how long the breaker stays open.
-	BreakerPause = 5 * time.Minute
-	// TickInterval is how often the clocks are noted, and the most that a
-	// machine's sudden stop takes off a block.
-	TickInterval = 30 * time.Second
 	// MaxBlocks bounds the block list, beside the lists that were imported.
 	MaxBlocks = 131072
 	// maxHeard bounds the networks of lists of which alerts are counted.
@@ -73,8 +70,8 @@ type Config struct {
 	Override config.Mode
 	// Finder finds rails of the system; nil finds none.
 	Finder Finder
-	// Clock is SystemClock's when its functions are nil.
-	Clock Clock
+	// Clock is expiry.SystemClock's when its functions are nil.
+	Clock expiry.Clock
 }
 
 // Responder decides about blocks and keeps them.
@@ -82,7 +79,7 @@ type Responder struct {
 	log       hclog.Logger
 	journal   Journal
 	finder    Finder
-	clock     Clock
+	clock     expiry.Clock
 	history   *History
 	maxBlocks int // MaxBlocks, but for tests
 
@@ -92,7 +89,7 @@ type Responder struct {
 	ruleTable  *state.Table[packetRule]
 	blobs      *state.Blobs // of the networks of lists
 	modeTable  *state.Table[modeDoc]
-	tickTable  *state.Table[tick]
+	tickTable  *state.Table[expiry.Tick]
 
 	listing  sync.Mutex // one change of the lists at a time; taken before mu
 	deciding sync.Mutex // one decision at a time; taken before mu
@@ -110,7 +107,7 @@ type Responder struct {
 	rules    map[string]*packetRule // by name
 	filters  map[string]*attached
 	breakers breakers
-	refusals breaker // of recorded refusals; only its count is used
+	refusals breaker.Breaker // of recorded refusals; only its count is used
 	lastTick time.Duration
 	counts   map[string]uint64
 
@@ -165,7 +162,7 @@ func New(c Config) (*Responder, error) {
 	}
 	if r.clock.Wall == nil || r.clock.Boot == nil {
 		var err error
-		if r.clock, err = SystemClock(); err != nil {
+		if r.clock, err = expiry.SystemClock(); err != nil {
 			return nil, err
 		}
 	}
@@ -187,7 +184,7 @@ const tickKey = "tick"
 // tick notes the clocks; r.mu is held, or nobody else has r yet.
 func (r *Responder) tick(clean bool) error {
 	now := r.clock.Boot()
-	if err := r.tickTable.Put(tickKey, tick{BootID: r.clock.BootID, Boot: now, Clean: clean}); err != nil {
+	if err := r.tickTable.Put(tickKey, expiry.Tick{BootID: r.clock.BootID, Boot: now, Clean: clean}); err != nil {
 		return fmt.Errorf("note the clocks: %w", err)
 	}
 	r.lastTick = now
@@ -197,7 +194,7 @@ func (r *Responder) tick(clean bool) error {
 // freshTick makes sure that the clocks were noted not long ago: before
 // something that expires is stored. r.mu is held.
 func (r *Responder) freshTick() error {
-	if now := r.clock.Boot(); now-r.lastTick >= TickInterval || now < r.lastTick {
+	if now := r.clock.Boot(); now-r.lastTick >= expiry.TickInterval || now < r.lastTick {
 		return r.tick(false)
 	}
 	return nil
@@ -243,16 +240,16 @@ func (r *Responder) step() time.Duration {
 	if err := r.freshTick(); err != nil {
 		r.log.Error("cannot note the clocks", "error", err)
 	}
-	wait := TickInterval - (r.clock.Boot() - r.lastTick)
+	wait := expiry.TickInterval - (r.clock.Boot() - r.lastTick)
 	if wait <= 0 {
-		wait = TickInterval // the note failed; not at once again
+		wait = expiry.TickInterval // the note failed; not at once again
 	}
 	wait = min(wait, listed, r.expire(), r.expireRules(), r.expireMode())
 	now := r.clock.Boot()
 	r.closeBreakers(now)
 	for _, b := range r.breakers {
-		if b.open {
-			wait = min(wait, b.until-now)
+		if until, open := b.Open(); open {
+			wait = min(wait, until-now)
 		}
 	}
 	return max(min(wait, r.mend()), time.Millisecond)
@@ -267,7 +264,7 @@ func (r *Responder) Warnings() []string {
 		out = append(out, "Some addresses that must not be blocked may be unknown: "+r.findErr)
 	}
 	for _, action := range slices.Sorted(maps.Keys(r.breakers)) {
-		if r.breakers[action].open {
+		if _, open := r.breakers[action].Open(); open {
 			out = append(out, fmt.Sprintf("The breaker is open: enforcers proposed too many %ss, and none is made for now.", action))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/xdp"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -24,16 +25,16 @@ type packetRule struct {
 	From     []netip.Prefix `json:"from,omitempty"`
 	To       []netip.Prefix `json:"to,omitempty"`
 	// Protocol and Action are the words of package xdp; ports are as 22 or 8000-8100.
-	Protocol    string    `json:"protocol"`
-	Ports       []string  `json:"ports,omitempty"`
-	SourcePorts []string  `json:"source_ports,omitempty"`
-	Action      string    `json:"action"`
-	Limit       uint32    `json:"limit,omitempty"`
-	Burst       uint32    `json:"burst,omitempty"`
-	DryRun      bool      `json:"dry_run,omitempty"`
-	Reason      string    `json:"reason,omitempty"`
-	Created     time.Time `json:"created"`
-	Stamp       stamp     `json:"stamp"`
+	Protocol    string       `json:"protocol"`
+	Ports       []string     `json:"ports,omitempty"`
+	SourcePorts []string     `json:"source_ports,omitempty"`
+	Action      string       `json:"action"`
+	Limit       uint32       `json:"limit,omitempty"`
+	Burst       uint32       `json:"burst,omitempty"`
+	DryRun      bool         `json:"dry_run,omitempty"`
+	Reason      string       `json:"reason,omitempty"`
+	Created     time.Time    `json:"created"`
+	Stamp       expiry.Stamp `json:"stamp"`
 
 	rule xdp.Rule // canonical, without priority and time to live
 }
@@ -83,13 +84,13 @@ func (x Rules) AddRule(_ context.Context, order control.BlockRule) (*pb.BlockRul
 // ruleDiffers reports whether a rule says anything else than the one there is, as
 // differs does of blocks.
 func (r *Responder) ruleDiffers(old, made *packetRule) bool {
-	if old == nil || r.clock.remaining(old.Stamp) <= 0 {
+	if old == nil || r.clock.Remaining(old.Stamp) <= 0 {
 		return true
 	}
 	same := old.Priority == made.Priority && old.Reason == made.Reason && slices.Equal(old.From, made.From) && slices.Equal(old.To, made.To) &&
 		old.Protocol == made.Protocol && slices.Equal(old.Ports, made.Ports) && slices.Equal(old.SourcePorts, made.SourcePorts) &&
 		old.Action == made.Action && old.Limit == made.Limit && old.Burst == made.Burst && old.DryRun == made.DryRun
-	d := r.clock.remaining(made.Stamp) - r.clock.remaining(old.Stamp)
+	d := r.clock.Remaining(made.Stamp) - r.clock.Remaining(old.Stamp)
 	return !same || d >= time.Second || d <= -time.Second
 }
 
@@ -145,7 +146,7 @@ func (r *Responder) kernelRules() []xdp.Rule {
 	var out []xdp.Rule
 	for _, name := range r.ruleOrder() {
 		x := r.rules[name]
-		left := r.clock.remaining(x.Stamp)
+		left := r.clock.Remaining(x.Stamp)
 		if left <= 0 {
 			continue
 		}
@@ -165,10 +166,10 @@ func (r *Responder) applyRules() {
 // expireRules ends what is over and returns how long until something else is; r.mu
 // is held.
 func (r *Responder) expireRules() time.Duration {
-	wait := forever
+	wait := expiry.Forever
 	var over []string
 	for name, x := range r.rules {
-		if left := r.clock.remaining(x.Stamp); left > 0 {
+		if left := r.clock.Remaining(x.Stamp); left > 0 {
 			wait = min(wait, left)
 		} else {
 			over = append(over, name)
@@ -194,7 +195,7 @@ func (r *Responder) expireRules() time.Duration {
 }
 
 // loadRules reads the rules, as load does blocks.
-func (r *Responder) loadRules(last tick) error {
+func (r *Responder) loadRules(last expiry.Tick) error {
 	docs, err := r.ruleTable.All()
 	if err != nil {
 		if docs == nil {
@@ -210,7 +211,7 @@ func (r *Responder) loadRules(last tick) error {
 			continue
 		}
 		taken[x.ID] = true
-		if s := r.clock.rebase(x.Stamp, last); s != x.Stamp {
+		if s := r.clock.Rebase(x.Stamp, last); s != x.Stamp {
 			x.Stamp = s
 			moved[name] = x
 		}

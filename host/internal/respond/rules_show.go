@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/xdp"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -49,7 +50,7 @@ func (r *Responder) showRule(name string, x *packetRule, counts map[uint32]xdp.R
 	for _, p := range x.To {
 		out.To = append(out.To, p.String())
 	}
-	if left := r.clock.remaining(x.Stamp); left != forever {
+	if left := r.clock.Remaining(x.Stamp); left != expiry.Forever {
 		out.Expires = timestamppb.New(r.clock.Wall().Add(left))
 	}
 	return out
@@ -94,7 +95,7 @@ func (r *Responder) rulesAbout(p netip.Prefix) string {
 		x := r.rules[name]
 		family := func(q netip.Prefix) bool { return q.Addr().Is4() == p.Addr().Is4() }
 		switch {
-		case r.clock.remaining(x.Stamp) <= 0,
+		case r.clock.Remaining(x.Stamp) <= 0,
 			len(x.From) > 0 && !slices.ContainsFunc(x.From, p.Overlaps),
 			len(x.To) > 0 && !slices.ContainsFunc(x.To, family):
 			continue

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/xdp"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -399,7 +400,7 @@ func TestRulesSurviveRestart(t *testing.T) {
 	w.start()
 	w.clock.pass(time.Millisecond)
 	w.r.step()
-	if got := w.r.kernelRules(); len(got) != 1 || got[0].TTL > 40*time.Minute || got[0].TTL < 40*time.Minute-2*TickInterval {
+	if got := w.r.kernelRules(); len(got) != 1 || got[0].TTL > 40*time.Minute || got[0].TTL < 40*time.Minute-2*expiry.TickInterval {
 		t.Errorf("got %+v after another boot, want at most 40m left", got)
 	}
 }

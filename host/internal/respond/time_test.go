@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ironpost/ironpost/host/internal/breaker"
 	"github.com/ironpost/ironpost/host/internal/config"
+	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -23,7 +25,7 @@ func running(t *testing.T, mode config.Mode) (w *world, stop func()) {
 	t.Helper()
 	start := time.Now()
 	w = &world{t: t, dir: t.TempDir(), clock: newHand()}
-	w.config = Config{Policy: policy(mode), Finder: system(), Clock: Clock{
+	w.config = Config{Policy: policy(mode), Finder: system(), Clock: expiry.Clock{
 		Wall: time.Now, Boot: func() time.Duration { return time.Hour + time.Since(start) }, BootID: "bubble",
 	}}
 	w.start()
@@ -95,7 +97,7 @@ func TestBreaker(t *testing.T) {
 		if _, err := w.r.Blocks().Add(t.Context(), order("203.0.113.200/32", 0)); err != nil {
 			t.Errorf("an operator is stopped by the breaker: %v", err)
 		}
-		time.Sleep(BreakerPause - time.Second)
+		time.Sleep(breaker.Pause - time.Second)
 		if got, want := fates(40, 41), "map[refused breaker_open:1]"; got != want {
 			t.Errorf("just before it closes: got %s, want %s", got, want)
 		}

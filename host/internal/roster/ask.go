@@ -21,6 +21,13 @@ func (r *Roster) Conn(name string) *link.Conn {
 	return nil
 }
 
+// changed passes a report of targets on.
+func (r *Roster) changed(enforcer string, targets []string) {
+	if r.config.Changed != nil {
+		r.config.Changed(enforcer, targets)
+	}
+}
+
 // Find returns the connections of the running plugins that satisfy the
 // condition, by name.
 func (r *Roster) Find(want func(*pb.Description) bool) map[string]*link.Conn {

@@ -16,7 +16,9 @@ func TestConnectPorts(t *testing.T) {
 		{"ports", []string{"tcp://db.example:5432", "tcp://[2001:db8::1]:6379"}, []uint16{5432, 6379, 53}},
 		{"a name for the port", []string{"tcp://db:postgres"}, nil},
 		{"no port", []string{"tcp://db"}, nil},
-		{"no port beside one", []string{"tcp://db:5432", "https://example.org"}, nil},
+		{"no port beside one", []string{"tcp://db:5432", "tcp://example.org"}, nil},
+		{"web", []string{"https://example.org/hook/{token}", "http://[::1]/", "https://example.org:8443/?x"}, []uint16{443, 80, 8443, 53}},
+		{"another scheme", []string{"unix:///run/x", "https://example.org"}, nil},
 		{"port 0", []string{"tcp://db:0"}, nil},
 		{"rubbish", []string{"\x00"}, nil},
 	} {

@@ -206,7 +206,9 @@ func (r *Roster) serve(ctx context.Context, background *sync.WaitGroup, member *
 			if err != nil {
 				return err
 			}
-			return service.Serve(ctx, stream, service.Grants{Commands: commands, Services: services}, &p.requests.tally, r.log.Named(p.name()))
+			return service.Serve(ctx, stream, service.Grants{
+				Commands: commands, Services: services, Changed: func(targets []string) { r.changed(p.name(), targets) },
+			}, &p.requests.tally, r.log.Named(p.name()))
 		})
 	}
 	for _, b := range p.desc.Bundles {

@@ -54,6 +54,8 @@ type Config struct {
 	// TrustAll runs every sound candidate that was not built with the host, as
 	// if it were enabled: the operator named the directories for this once.
 	TrustAll bool
+	// Changed is told of targets of an enforcer's to which something happened.
+	Changed func(enforcer string, targets []string)
 	// Report is told what became of a bundle.
 	Report func(plugin string, bundle string, r *pb.BundleResponse)
 }

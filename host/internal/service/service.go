@@ -74,10 +74,12 @@ type Grants struct {
 	Commands []string
 	// Services are the names of other services.
 	Services []string
+	// Changed is told of targets to which something happened; nil is told of none.
+	Changed func(targets []string)
 }
 
 // Services are the names of the services that can be granted besides commands.
-func Services() []string { return []string{processService} }
+func Services() []string { return []string{processService, targetService} }
 
 // Tally counts a plugin's calls over all its processes. It is safe for
 // concurrent use.
@@ -184,6 +186,12 @@ func (s *Session) handle(ctx context.Context, call *pb.HostCall) *pb.HostReply {
 			return &pb.HostReply{Error: err.Error()}
 		}
 		return reply
+	case *pb.HostCall_Targets:
+		if err := s.targets(c.Targets); err != nil {
+			s.log.Warn("a report of targets was refused", "error", err)
+			return &pb.HostReply{Error: err.Error()}
+		}
+		return &pb.HostReply{}
 	}
 	return &pb.HostReply{Error: "a call that this host does not know"}
 }

@@ -90,7 +90,7 @@ func (b *Blobs) Put(write func(io.Writer) error) (uint64, error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = syncDir(b.dir)
+		err = SyncDir(b.dir)
 	}
 	if err != nil {
 		_ = os.Remove(f.Name()) // what is left is removed by the next Keep

@@ -203,7 +203,7 @@ func (j *Journal) begin(index uint64) error {
 	if err != nil {
 		return fmt.Errorf("begin a journal file: %w", err)
 	}
-	if err := syncDir(j.dir); err != nil {
+	if err := SyncDir(j.dir); err != nil {
 		_ = f.Close()
 		return err
 	}

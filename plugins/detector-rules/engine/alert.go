@@ -22,142 +22,6 @@ const (
 	maxListed = 8
 )
 
-// body is the copy of an event that is kept to be cited. It is not changed once
-// it is made; groups of several rules may share it.
-type body struct {
-	log    *event.LogEvent
-	packet *event.PacketEvent
-	// For an alert, its entities stand for the event's fields, its first cited
-	// event for the event.
-	entities []event.Field
-	hops     uint8
-	// size is its cost in bytes; clipped says that it is not the whole event.
-	size    int
-	clipped bool
-}
-
-// entry makes an entry of the event at hand for a rule that counts to count.
-func (e *Engine) entry(count int) entry {
-	limit := event.MaxCitedBytes/min(count, event.MaxCited) - citedMargin
-	if b := e.now.body; b == nil || b.size > limit || b.clipped {
-		e.now.body = newBody(&e.now, limit)
-	}
-	return entry{time: e.now.time, stream: e.now.stream, confirmed: e.now.confirmed, body: e.now.body}
-}
-
-// citedMargin is left for the frame around a cited event.
-const citedMargin = 256
-
-// newBody copies the event at hand, cut to about limit bytes.
-func newBody(now *occurrence, limit int) *body {
-	var b *body
-	switch {
-	case now.log != nil:
-		b = newLogBody(now.log, limit)
-	case now.packet != nil:
-		b = &body{packet: now.packet.Clone()}
-	case now.alert != nil:
-		b = new(body)
-		if len(now.alert.Logs) > 0 {
-			b = newLogBody(now.alert.Logs[0], limit)
-		} else if len(now.alert.Packets) > 0 {
-			b.packet = now.alert.Packets[0].Clone()
-		}
-		b.entities = event.CloneFields(now.alert.Entities)
-		b.hops = now.alert.Hops + 1
-		for _, f := range b.entities {
-			b.size += 32 + len(f.Key) + len(f.Value)
-		}
-	}
-	b.size += bodyCost
-	if b.log != nil {
-		b.size += logSize(b.log)
-		b.clipped = b.size > limit || b.log.Flags&event.FlagTruncated != 0
-	}
-	if b.packet != nil {
-		b.size += 256
-	}
-	return b
-}
-
-func logSize(l *event.LogEvent) int {
-	n := len(l.Host) + len(l.Process) + len(l.Message) + len(l.Raw) + len(l.Reason)
-	for _, f := range l.Fields {
-		n += 40 + len(f.Key) + len(f.Value)
-	}
-	return n
-}
-
-// logBody is a body of a log event: one piece of memory, beside that of its texts.
-type logBody struct {
-	body
-	event  event.LogEvent
-	fields [usualFields]event.Field
-}
-
-const (
-	// bodyCost is what a body costs beside its texts and fields.
-	bodyCost = 256
-	// usualFields is how many fields a log event mostly has at most.
-	usualFields = 6
-)
-
-// newLogBody copies a log event. One that is larger than limit is cut.
-func newLogBody(l *event.LogEvent, limit int) *body {
-	b := &logBody{event: *l}
-	b.log = &b.event
-	if logSize(l) > limit {
-		clip(b.log, limit)
-	}
-	own(b.log, b.fields[:0])
-	return &b.body
-}
-
-// clip cuts a log event to limit: its raw bytes and its message to a quarter each,
-// its fields to what is left, and it is marked as truncated; whoever needs all of
-// it has its id.
-func clip(c *event.LogEvent, limit int) {
-	c.Flags |= event.FlagTruncated
-	c.Host, c.Process, c.Reason = cut(c.Host, 256), cut(c.Process, 256), cut(c.Reason, 256)
-	c.Message = cut(c.Message, limit/4)
-	c.Raw = c.Raw[:min(len(c.Raw), limit/4)]
-	left := limit - len(c.Host) - len(c.Process) - len(c.Reason) - len(c.Message) - len(c.Raw)
-	fields := c.Fields
-	c.Fields = nil
-	for _, f := range fields {
-		f.Value = cut(f.Value, 512)
-		if left -= 40 + len(f.Key) + len(f.Value); left < 0 {
-			break
-		}
-		c.Fields = append(c.Fields, f)
-	}
-}
-
-// own gives a log event memory of its own: room for its fields, if it suffices,
-// and one piece for all its texts.
-func own(c *event.LogEvent, room []event.Field) {
-	if len(c.Fields) > 0 {
-		c.Fields = append(room, c.Fields...)
-	}
-	c.Raw = slices.Clone(c.Raw)
-	texts := func(visit func(*string)) {
-		for _, s := range [...]*string{&c.Host, &c.Process, &c.Message, &c.Reason} {
-			visit(s)
-		}
-		for i := range c.Fields {
-			visit(&c.Fields[i].Key)
-			visit(&c.Fields[i].Value)
-		}
-	}
-	size := 0
-	texts(func(s *string) { size += len(*s) })
-	memory := make([]byte, 0, size)
-	texts(func(s *string) {
-		memory = append(memory, *s...)
-		*s = alias(memory[len(memory)-len(*s):])
-	})
-}
-
 // cut shortens a text to at most n bytes without cutting a character.
 func cut(s string, n int) string {
 	if len(s) <= n {
@@ -218,32 +82,52 @@ func (e *Engine) alert(rs *ruleState, s *sighting) *event.AlertEvent {
 			a.Evidence = event.EvidenceForgeable
 		}
 	}
-	bodies := cited(p.window, s.entries)
-	for _, b := range bodies {
-		a.Hops = max(a.Hops, b.hops)
+	e.cite(p.window, s.entries)
+	a.Causes = make([]event.ID, 0, len(e.cited))
+	a.Details = make([]event.Field, 0, usualDetails)
+	a.Entities = make([]event.Field, 0, len(entityNames))
+	for i := range e.cited {
+		c := &e.cited[i]
+		a.Hops = max(a.Hops, c.hops)
 		switch {
-		case b.log != nil:
-			a.CiteLog(b.log)
-		case b.packet != nil:
-			a.CitePacket(b.packet)
+		case c.event != nil:
+			if a.Logs == nil {
+				a.Logs = make([]*event.LogEvent, 0, len(e.cited))
+			}
+			a.CiteLog(c.event)
+		case c.packet != nil:
+			a.CitePacket(c.packet)
 		}
 	}
-	e.name(a, s, bodies)
+	e.name(a, s, e.cited)
 	e.explain(a, p, s)
+	clear(e.cited)
 	return a
 }
 
-// cited returns the events that an alert cites: the last, and of a window over
-// rules or values the last of each besides.
-func cited(w *window, entries []entry) []*body {
-	var out []*body
+// usualDetails is how many details an alert has mostly at most.
+const usualDetails = 8
+
+// citation is an event that an alert cites.
+type citation struct {
+	*body
+	// event is the body's log event, nil if it has none.
+	event *event.LogEvent
+}
+
+// cite finds the events that an alert cites, for e.cited: the last, and of a window
+// over rules or values the last of each besides.
+func (e *Engine) cite(w *window, entries []entry) {
+	e.cited = e.cited[:0]
 	if w == nil || !w.identifies() {
-		for i := range entries {
+		for i := len(entries) - 1; i >= 0 && len(e.cited) < event.MaxCited; i-- {
 			if b := entries[i].body; b != nil {
-				out = append(out, b)
+				e.cited = append(e.cited, citation{body: b})
 			}
 		}
-		return out[max(len(out)-event.MaxCited, 0):]
+		slices.Reverse(e.cited)
+		e.read()
+		return
 	}
 	kept := make(map[int32]bool, event.MaxCited)
 	room := event.MaxCited
@@ -264,12 +148,39 @@ func cited(w *window, entries []entry) []*body {
 		take(i)
 	}
 	for i := range entries {
-		if pick[i] && !slices.Contains(out, entries[i].body) {
-			out = append(out, entries[i].body)
+		if b := entries[i].body; pick[i] && !slices.ContainsFunc(e.cited, func(c citation) bool { return c.body == b }) {
+			e.cited = append(e.cited, citation{body: b})
 		}
 	}
-	return out
+	e.read()
 }
+
+// read reads the log events that are cited, into memory that they share.
+func (e *Engine) read() {
+	n := 0
+	for i := range e.cited {
+		if c := &e.cited[i]; c.log != nil {
+			n++
+		} else {
+			c.event = c.body.event
+		}
+	}
+	if n == 0 {
+		return
+	}
+	events, s := make([]event.LogEvent, n), scan{shares: true, room: make([]event.Field, 0, n*usualFields)}
+	for i := range e.cited {
+		if c := &e.cited[i]; c.log != nil {
+			n--
+			c.event, s.b = &events[n], c.log
+			s.log(c.event)
+			c.event.Stream = c.source
+		}
+	}
+}
+
+// usualFields is how many fields a log event mostly has at most.
+const usualFields = 6
 
 // explain says in the details what the alert stands on.
 func (e *Engine) explain(a *event.AlertEvent, p *program, s *sighting) {
@@ -303,7 +214,7 @@ func stamp(at int64) string { return time.Unix(0, at).UTC().Format(time.RFC3339N
 // name sets the entities. Only what all cited events agree on is named, since
 // an answer acts on what is named; where they differ, the values are listed in
 // the details.
-func (e *Engine) name(a *event.AlertEvent, s *sighting, bodies []*body) {
+func (e *Engine) name(a *event.AlertEvent, s *sighting, cited []citation) {
 	names := entityNames
 	if len(s.names) > 0 {
 		names = slices.Clone(names)
@@ -316,10 +227,11 @@ func (e *Engine) name(a *event.AlertEvent, s *sighting, bodies []*body) {
 		}
 	}
 	for _, name := range names {
-		if a.Entity(name) != "" || len(bodies) == 0 {
+		if a.Entity(name) != "" || len(cited) == 0 {
 			continue
 		}
-		values, everywhere := valuesOf(bodies, name)
+		values, everywhere := valuesOf(e.values[:0], cited, name)
+		e.values = values
 		switch {
 		case len(values) == 1 && everywhere:
 			a.SetEntity(name, strings.Clone(cut(values[0], maxEntity)))
@@ -333,12 +245,12 @@ func (e *Engine) name(a *event.AlertEvent, s *sighting, bodies []*body) {
 	}
 }
 
-// valuesOf returns the different values that the events have for a field, in
-// the order of their coming, and whether every event has it.
-func valuesOf(bodies []*body, name string) (values []string, everywhere bool) {
+// valuesOf appends the different values that the events have for a field, in
+// the order of their coming, and tells whether every event has it.
+func valuesOf(values []string, cited []citation, name string) (_ []string, everywhere bool) {
 	everywhere = true
-	for _, b := range bodies {
-		v := b.get(name)
+	for i := range cited {
+		v := cited[i].get(name)
 		if v == "" {
 			everywhere = false
 		} else if !slices.Contains(values, v) {
@@ -349,20 +261,20 @@ func valuesOf(bodies []*body, name string) (values []string, everywhere bool) {
 }
 
 // get returns the value that an entity has in the event.
-func (b *body) get(name string) string {
-	for _, f := range b.entities {
+func (c *citation) get(name string) string {
+	for _, f := range c.entities {
 		if f.Key == name {
 			return f.Value
 		}
 	}
 	switch {
-	case b.entities != nil:
+	case c.entities != nil:
 		return ""
-	case b.log != nil:
-		v, _ := b.log.Get(name)
+	case c.event != nil:
+		v, _ := c.event.Get(name)
 		return v
-	case b.packet != nil:
-		switch p := b.packet; {
+	case c.packet != nil:
+		switch p := c.packet; {
 		case name == "src_ip" && p.Source.IsValid():
 			return p.Source.String()
 		case name == "dst_ip" && p.Destination.IsValid():

@@ -43,6 +43,10 @@ func (w *writer) fields(list []event.Field) {
 type scan struct {
 	b   []byte
 	err error
+	// shares says that texts may alias b, which nobody changes.
+	shares bool
+	// room is where fields go, if they have room there.
+	room []event.Field
 }
 
 func (s *scan) fail(what string) {
@@ -94,9 +98,12 @@ func (s *scan) count(size int) int {
 
 func (s *scan) text() string {
 	n := s.count(1)
-	v := string(s.b[:n])
+	b := s.b[:n]
 	s.b = s.b[n:]
-	return v
+	if s.shares {
+		return alias(b)
+	}
+	return string(b)
 }
 
 func (s *scan) time() time.Time {
@@ -113,11 +120,14 @@ func (s *scan) fields() []event.Field {
 	if n == 0 {
 		return nil
 	}
-	out := make([]event.Field, n)
-	for i := range out {
-		out[i] = event.Field{Key: s.text(), Value: s.text()}
+	if cap(s.room)-len(s.room) < n {
+		s.room = make([]event.Field, 0, n)
 	}
-	return out
+	from := len(s.room)
+	for range n {
+		s.room = append(s.room, event.Field{Key: s.text(), Value: s.text()})
+	}
+	return s.room[from:len(s.room):len(s.room)]
 }
 
 func (w *writer) stream(s *event.Stream) {
@@ -146,21 +156,20 @@ func (w *writer) log(l *event.LogEvent) {
 	w.uint(uint64(l.PID))
 	w.text(l.Message)
 	w.fields(l.Fields)
-	w.text(string(l.Raw))
+	w.text(alias(l.Raw))
 	w.text(l.Reason)
 }
 
-func (s *scan) log() *event.LogEvent {
-	l := &event.LogEvent{
-		Sequence: s.uint(), Time: s.time(), ObservedTime: s.time(), Severity: event.Severity(s.byte()),
-		Flags: event.Flags(s.uint()), Host: s.text(), Process: s.text(), PID: uint32(s.uint()),
-		Message: s.text(), Fields: s.fields(),
-	}
+// log reads a log event into l, which is empty.
+func (s *scan) log(l *event.LogEvent) {
+	l.Sequence, l.Time, l.ObservedTime = s.uint(), s.time(), s.time()
+	l.Severity, l.Flags = event.Severity(s.byte()), event.Flags(s.uint())
+	l.Host, l.Process, l.PID = s.text(), s.text(), uint32(s.uint())
+	l.Message, l.Fields = s.text(), s.fields()
 	if raw := s.text(); raw != "" {
 		l.Raw = []byte(raw)
 	}
 	l.Reason = s.text()
-	return l
 }
 
 func (w *writer) packet(p *event.PacketEvent) {

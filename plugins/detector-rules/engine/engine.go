@@ -125,8 +125,15 @@ type Engine struct {
 	value []byte
 	table streamTable
 	now   occurrence
-	// one is where a single entry lies.
-	one [1]entry
+	// sightings are those that are made of the event at hand, of which depth are in
+	// use: what completes one window may complete the next.
+	sightings []*sighting
+	depth     int
+	// body is where the copy of an event is written first. cited and values are what
+	// an alert is made of.
+	body   []byte
+	cited  []citation
+	values []string
 	// seen has the number sight of what see noted last, by its number.
 	seen  []uint32
 	sight uint32
@@ -145,8 +152,9 @@ type occurrence struct {
 	late   bool
 	// confirmed says that the source of the event proves its addresses.
 	confirmed bool
-	// body is the copy that is kept, made on first need.
-	body *body
+	// body is the copy that is kept, passing that which is cited at once; both are made
+	// on first need.
+	body, passing *body
 }
 
 // New makes an Engine that runs set.
@@ -255,6 +263,28 @@ type sighting struct {
 	// names and group are the fields of a correlation's group by name.
 	names []string
 	group []string
+	// one is where a single entry lies.
+	one [1]entry
+}
+
+// sighted returns a sighting of the event at hand, which is valid until leave.
+func (e *Engine) sighted() *sighting {
+	if e.depth == len(e.sightings) {
+		e.sightings = append(e.sightings, new(sighting))
+	}
+	s := e.sightings[e.depth]
+	e.depth++
+	s.now = &e.now
+	return s
+}
+
+// leave gives back the sighting that was made last. It keeps nothing of the event.
+func (e *Engine) leave(s *sighting) {
+	clear(s.group)
+	s.names, s.group = s.names[:0], s.group[:0]
+	s.by, s.cause, s.entries, s.key, s.g = nil, nil, nil, "", nil
+	s.one[0].body, s.one[0].stream = nil, nil
+	e.depth--
 }
 
 // get returns the value of a field.
@@ -278,17 +308,23 @@ func (e *Engine) hit(rs *ruleState, raise func(*event.AlertEvent)) {
 	rs.hits++
 	rs.lastHit = e.now.time
 	p := rs.program
-	s := sighting{now: &e.now, by: p}
+	s := e.sighted()
+	defer e.leave(s)
+	s.by = p
 	switch {
 	case p.window != nil:
-		e.count(rs, &p.own, &s, raise)
+		e.count(rs, &p.own, s, raise)
 		return
 	case p.rule.Suppress != nil && p.raises:
-		s.g = e.group(rs, e.entityKey(&p.own, &s))
+		s.g = e.group(rs, e.entityKey(&p.own, s))
 	}
-	e.one[0] = e.entry(1)
-	s.entries = e.one[:]
-	e.found(rs, &s, raise)
+	if len(p.supplies) == 0 {
+		s.one[0] = e.passing()
+	} else {
+		s.one[0] = e.entry(1)
+	}
+	s.entries = s.one[:]
+	e.found(rs, s, raise)
 	if s.g != nil && !s.g.gone {
 		e.touch(s.g)
 		e.evict(rs)
@@ -323,7 +359,7 @@ func (e *Engine) count(rs *ruleState, f *supply, s *sighting, raise func(*event.
 	}
 	if w.count == 1 && p.rule.Suppress == nil {
 		// Nothing has to be remembered.
-		e.completed(rs, f, s, string(key), nil, []entry{e.entryOf(s, 1)}, raise)
+		e.completed(rs, f, s, string(key), nil, nil, raise)
 		return
 	}
 	n := e.entryOf(s, max(w.count, 1))
@@ -363,10 +399,17 @@ func (e *Engine) count(rs *ruleState, f *supply, s *sighting, raise func(*event.
 	e.evict(rs)
 }
 
-// completed tells of a window that is complete.
+// completed tells of a window that is complete. One without entries is what was found
+// alone.
 func (e *Engine) completed(rs *ruleState, f *supply, from *sighting, key string, g *group, entries []entry, raise func(*event.AlertEvent)) {
 	p := rs.program
-	s := sighting{now: from.now, by: p, cause: from, entries: entries, key: key, g: g}
+	s := e.sighted()
+	defer e.leave(s)
+	s.by, s.cause, s.entries, s.key, s.g = p, from, entries, key, g
+	if entries == nil {
+		s.one[0] = e.entryOf(from, 1)
+		s.entries = s.one[:]
+	}
 	if p.rule.Correlation != nil {
 		rs.hits++
 		rs.lastHit = e.now.time
@@ -375,7 +418,7 @@ func (e *Engine) completed(rs *ruleState, f *supply, from *sighting, key string,
 		s.names = append(s.names, f.group[i].name)
 		s.group = append(s.group, from.get(&f.group[i]))
 	}
-	e.found(rs, &s, raise)
+	e.found(rs, s, raise)
 }
 
 // entryOf is what a window keeps of what was found. What a complete window counts

@@ -14,23 +14,38 @@ type evidence struct{ names []string }
 // maxEvidence is how many parts are listed.
 const maxEvidence = 16
 
-// collect lists what holds of a condition that does. What stands behind a not is
-// left out: it is there to be absent.
-func (w *evidence) collect(x *sigma.Expr, prefix string, holds func(*sigma.Expr) bool) {
-	if x.Op == sigma.Not || !holds(x) {
-		return
-	}
-	inner := slices.ContainsFunc(x.Subs, isLabelled)
-	switch {
-	case x.Label != "" && inner:
+// collect decides a condition, as decide does, and lists what of it holds if it does.
+// What stands behind a not is left out: it is there to be absent. Without holds, all
+// parts are taken to hold.
+func (w *evidence) collect(x *sigma.Expr, prefix string, holds func(*sigma.Test) bool) bool {
+	if x.Label != "" && x.Op != sigma.Not {
+		if !slices.ContainsFunc(x.Subs, isLabelled) {
+			if holds != nil && !decide(x, holds) {
+				return false
+			}
+			w.add(prefix + x.Label)
+			return true
+		}
 		prefix = x.Label + "."
-	case x.Label != "":
-		w.add(prefix + x.Label)
-		return
 	}
-	for _, s := range x.Subs {
-		w.collect(s, prefix, holds)
+	switch x.Op {
+	case sigma.And:
+		before := len(w.names)
+		for _, s := range x.Subs {
+			if !w.collect(s, prefix, holds) {
+				w.names = w.names[:before]
+				return false
+			}
+		}
+		return true
+	case sigma.Or:
+		found := false
+		for _, s := range x.Subs {
+			found = w.collect(s, prefix, holds) || found
+		}
+		return found
 	}
+	return holds == nil || decide(x, holds)
 }
 
 func (w *evidence) add(name string) {
@@ -69,6 +84,6 @@ func (e *Engine) matched(p *program, s *sighting) string {
 		return p.evidence
 	}
 	var w evidence
-	w.collect(p.when, "", func(x *sigma.Expr) bool { return decide(x, e.view.scratch.Holds) })
+	w.collect(p.when, "", e.view.holds)
 	return w.String()
 }

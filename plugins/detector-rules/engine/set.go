@@ -203,7 +203,7 @@ func (p *program) groupNames() []string {
 // the same: nothing in it is one of several.
 func fixedEvidence(x *sigma.Expr) (text string, ok bool) {
 	var w evidence
-	w.collect(x, "", func(*sigma.Expr) bool { return true })
+	w.collect(x, "", nil)
 	return w.String(), !hasChoice(x)
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 	"maps"
@@ -221,9 +222,11 @@ func (e *Engine) restoreEntry(n *entry, s *scan, descriptors []*event.Stream) er
 	}
 	b := &body{size: 256}
 	if flags&entryLog != 0 {
-		b.log = s.log()
-		b.log.Stream = descriptorOf(s, descriptors)
-		b.size += logSize(b.log)
+		from, l := s.b, event.LogEvent{}
+		s.log(&l)
+		b.log = bytes.Clone(from[:len(from)-len(s.b)])
+		b.source = descriptorOf(s, descriptors)
+		b.size += logSize(&l)
 	}
 	if flags&entryPacket != 0 {
 		b.packet = s.packet()
@@ -342,7 +345,7 @@ func (b *body) stream() *event.Stream {
 	switch {
 	case b == nil:
 	case b.log != nil:
-		return b.log.Stream
+		return b.source
 	case b.packet != nil:
 		return b.packet.Stream
 	}
@@ -384,7 +387,7 @@ func (n *entry) encode(w *writer, table *streamTable) {
 		which = table.at(s.ID) + 1
 	}
 	if flags&entryLog != 0 {
-		w.log(b.log)
+		w.b = append(w.b, b.log...)
 		w.uint(which)
 	}
 	if flags&entryPacket != 0 {

@@ -16,8 +16,9 @@ type view struct {
 	set      *Set
 	scratch  *match.Scratch
 	enricher Enricher
-	// put gives the scratch a field.
-	put func(field, value string)
+	// put gives the scratch a field, holds asks it about a test.
+	put   func(field, value string)
+	holds func(*sigma.Test) bool
 
 	origins origins
 	// kinds are the log sources of the kinds of event that are not logs.
@@ -35,7 +36,7 @@ func newView(set *Set, enricher Enricher) *view {
 		packets: m.Origin(rule.Packets.Source()), alerts: m.Origin(rule.Alerts.Source()),
 	}
 	v.logs.view, v.packetView.view, v.alertView.view = v, v, v
-	v.put = v.scratch.Text
+	v.put, v.holds = v.scratch.Text, v.scratch.Holds
 	return v
 }
 

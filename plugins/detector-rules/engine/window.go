@@ -88,8 +88,11 @@ func (n *entry) cost() int {
 }
 
 // firstEntries is how many entries a group has room for at first: an attacker
-// comes again.
-const firstEntries = 4
+// comes again. One that needs a few more to be complete has room for them.
+const (
+	firstEntries = 4
+	fewEntries   = 8
+)
 
 // insert puts an entry in its place and returns where that is.
 func (g *group) insert(n entry) int {
@@ -98,9 +101,17 @@ func (g *group) insert(n entry) int {
 		at--
 	}
 	if g.entries == nil {
-		g.entries = make([]entry, 0, firstEntries)
+		room := firstEntries
+		if count := g.rule.program.window.count; count <= fewEntries {
+			room = max(room, count)
+		}
+		g.entries = make([]entry, 0, room)
 	}
-	g.entries = slices.Insert(g.entries, at, n)
+	if at == len(g.entries) {
+		g.entries = append(g.entries, n)
+	} else {
+		g.entries = slices.Insert(g.entries, at, n)
+	}
 	return at
 }
 

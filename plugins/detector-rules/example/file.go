@@ -23,11 +23,27 @@ type File struct {
 
 // Case is one input and what it must give.
 type Case struct {
-	Name   string  `yaml:"name"`
-	Input  string  `yaml:"input"`
-	Alerts []Alert `yaml:"alerts"`
+	Name string `yaml:"name"`
+	// Recorded says where the input was recorded; nil when it was written by hand.
+	Recorded *Recording `yaml:"recorded"`
+	Input    string     `yaml:"input"`
+	Alerts   []Alert    `yaml:"alerts"`
 	// Line is where the case begins in the file, from 1.
 	Line int `yaml:"-"`
+}
+
+// Recording is where the input of a case comes from. It is for people and changes
+// nothing.
+type Recording struct {
+	// Tools are the programs that took part, with their versions.
+	Tools string `yaml:"tools"`
+	// Source is the source that delivered the lines, and its stream.
+	Source string `yaml:"source"`
+	// By is the script that records it, and Commands is what it does.
+	By       string `yaml:"by"`
+	Commands string `yaml:"commands"`
+	// Note says what was not as it is in earnest.
+	Note string `yaml:"note"`
 }
 
 // Alert is what an alert must say. Entities that are not named here are not

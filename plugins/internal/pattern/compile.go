@@ -47,10 +47,11 @@ func Compile(files ...*File) (*Set, *Problem) {
 		}
 	}
 	for name, o := range s.programs {
-		if n := &s.table[slotOf(name)]; n.origin != nil {
+		key := keyOf(name)
+		if n := &s.table[slotOf(key)]; n.origin != nil {
 			n.shared = true
 		} else {
-			n.name, n.origin = name, o
+			n.name, n.key, n.origin = name, key, o
 		}
 	}
 	s.first()
@@ -175,48 +176,9 @@ func newSection(f *File) (section, *Problem) {
 			all = append(all, newPattern(f, &f.entries[i], &f.entries[i].texts[j]))
 		}
 	}
-	c.groups = [][]*pattern{nil}
-	index := map[string]uint8{"": 0}
-	for b := range 256 {
-		var group []*pattern
-		var key strings.Builder
-		for i, p := range all {
-			if p.lit == "" || p.lit[0] == byte(b) {
-				group = append(group, p)
-				fmt.Fprintf(&key, "%d,", i)
-			}
-		}
-		if len(group) > MaxAtOnce {
-			return c, &Problem{f.Path, group[MaxAtOnce].line, CodeLimit, fmt.Sprintf("more than %d patterns for one first character", MaxAtOnce)}
-		}
-		for i, p := range group {
-			if i > 0 {
-				p.probe = max(p.probe, differsAt(group[i-1].lit, p.lit))
-			}
-		}
-		at, ok := index[key.String()]
-		if !ok {
-			if len(c.groups) > 255 {
-				continue // cannot be: there are 256 bytes, of which one has no group
-			}
-			at = uint8(len(c.groups)) //nolint:gosec // checked above
-			index[key.String()] = at
-			c.groups = append(c.groups, group)
-		}
-		c.first[b] = at
-	}
-	return c, nil
-}
-
-// differsAt returns the first byte in which a literal differs from another, or
-// its last one.
-func differsAt(other, lit string) int {
-	for i := range len(lit) {
-		if i >= len(other) || other[i] != lit[i] {
-			return i
-		}
-	}
-	return max(len(lit)-1, 0)
+	var problem *Problem
+	c.dispatch, problem = newDispatch(f, all)
+	return c, problem
 }
 
 func newPattern(f *File, e *entry, t *text) *pattern {
@@ -233,8 +195,13 @@ func newPattern(f *File, e *entry, t *text) *pattern {
 		case opHost:
 			p.hosts[slot] = host{name + "_ip", name + "_host"}
 			p.guard |= 1 << slot
-		case opAddress, opPort:
+		case opAddress:
 			p.guard |= 1 << slot
+		case opPort:
+			p.guard |= 1 << slot
+			p.ports |= 1 << slot
+		default:
+			p.texts |= 1 << slot
 		}
 		if slices.Contains(e.guard, name) {
 			p.guard |= 1 << slot
@@ -243,6 +210,11 @@ func newPattern(f *File, e *entry, t *text) *pattern {
 	p.members = slices.ContainsFunc(p.set, func(f event.Field) bool { return f.Key == "process" || f.Key == "pid" }) ||
 		p.slot("process") >= 0 || p.slot("pid") >= 0
 	p.both = p.guard != 0 && !p.isUnique()
+	texts, ok := p.anchorsOf(p.guard)
+	p.anchored = ok
+	for _, text := range texts {
+		p.anchors = append(p.anchors, newLiteral(text))
+	}
 	return p
 }
 
@@ -256,7 +228,7 @@ func (p *program) isUnique() bool {
 		if !o.isFree() || len(o.stops) == 0 {
 			continue
 		}
-		if o.fixed {
+		if !o.isChoice() {
 			continue
 		}
 		if floating >= 0 {

@@ -45,8 +45,15 @@
 // # Cost
 //
 // There is no back-tracking into exponential time: a pattern tries at most
-// MaxSteps places in a message, and one that needs more sets extract_defect. No
+// MaxSteps places in a message, and one that needs more sets extract_defect. A
+// message that lacks a text of the pattern is given up after two looks at it. No
 // allocation is made but for addresses that are not in canonical form.
+//
+// Of the patterns of a program those are tried whose first text the message begins
+// with; where a pattern begins with a word, whose text after it. So a pattern costs
+// least when it begins with text of its own. A second reading is looked for where
+// there may be one: not when what is watched is a type that says itself where it
+// ends, or goes on to the end, and the text before it stands in the message once.
 //
 // A Set is immutable and safe for concurrent use.
 package pattern

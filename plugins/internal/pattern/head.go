@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/ironpost/ironpost/plugins/internal/octets"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -15,8 +16,9 @@ import (
 type headCache [headSlots]atomic.Pointer[headHit]
 
 const (
-	headSlots  = 64
-	headLength = 64 // bytes of a start that is remembered
+	headSlots = 1 << 6
+	// The bytes of a start that is remembered.
+	headLeast, headMost = 16, 64
 )
 
 // headHit is a start and the fields that it gives.
@@ -47,26 +49,31 @@ func cacheable(heads []*pattern) bool {
 	return true
 }
 
-// slot returns the place of a start.
+// slot returns the place of a start, or of a message that may begin with one: that
+// of its first bytes, so that where the start ends need not be known.
 func (c *headCache) slot(text string) *atomic.Pointer[headHit] {
-	n := len(text)
-	return &c[(uint(n)*7+uint(text[n/2])*31+uint(text[n*3/4]))%headSlots]
+	key := (octets.Load(text) ^ octets.Load(text[8:])*0x9e37_79b9_7f4a_7c15) * 0x9e37_79b9_7f4a_7c15
+	return &c[key>>(64-6)]
 }
 
-// get sets the fields of a start and reports whether it is known.
-func (c *headCache) get(out *event.LogEvent, text string, fresh bool) bool {
-	hit := c.slot(text).Load()
-	if hit == nil || hit.text != text {
-		return false
+// get sets the fields of the start that a message has, and returns its length; 0
+// when it is not known.
+func (c *headCache) get(out *event.LogEvent, m string, fresh bool) int {
+	if len(m) < headLeast {
+		return 0
 	}
-	if fresh {
-		out.Fields = append(out.Fields, hit.fields...)
-		return true
+	hit := c.slot(m).Load()
+	if hit == nil || !strings.HasPrefix(m, hit.text) {
+		return 0
 	}
-	for _, f := range hit.fields {
-		out.Set(f.Key, f.Value)
+	for i := range hit.fields {
+		if fresh {
+			out.Fields = append(out.Fields, hit.fields[i])
+		} else {
+			out.Set(hit.fields[i].Key, hit.fields[i].Value)
+		}
 	}
-	return true
+	return len(hit.text)
 }
 
 // add remembers a start.
@@ -81,12 +88,9 @@ func (c *headCache) add(text string, fields []event.Field) {
 // behead sets the fields of the start that the message has, and returns what
 // follows it; "" when the message has none of them.
 func (c *section) behead(r *matcher, out *event.LogEvent, m string, addresses, fresh bool) string {
-	word := ""
 	if c.cache != nil {
-		if blank := strings.IndexByte(m, ' '); blank > 0 && blank < headLength {
-			if word = m[:blank+1]; c.cache.get(out, word, fresh) {
-				return m[blank+1:]
-			}
+		if n := c.cache.get(out, m, fresh); n > 0 {
+			return m[n:]
 		}
 	}
 	for _, p := range c.heads {
@@ -99,8 +103,8 @@ func (c *section) behead(r *matcher, out *event.LogEvent, m string, addresses, f
 		}
 		before := len(out.Fields)
 		r.put(out, p, addresses, fresh)
-		if word != "" && r.rest == len(word) && fresh {
-			c.cache.add(word, out.Fields[before:])
+		if c.cache != nil && fresh && headLeast <= r.rest && r.rest <= headMost {
+			c.cache.add(m[:r.rest], out.Fields[before:])
 		}
 		return m[r.rest:]
 	}

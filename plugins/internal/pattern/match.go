@@ -1,6 +1,10 @@
 package pattern
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/ironpost/ironpost/plugins/internal/octets"
+)
 
 // MaxSteps is how many places one message is tried at for one pattern, of which
 // each 64 bytes that are searched count as one more. A message that needs more is
@@ -16,8 +20,9 @@ type span struct{ start, length uint16 }
 
 // spans are the captures of one reading, by slot.
 type spans struct {
-	at  [MaxCaptures]span
-	set uint32 // the slots that are filled
+	at   [MaxCaptures]span
+	set  uint32 // the slots that are filled
+	ipv4 uint32 // those of IPv4 addresses, which are in canonical form
 }
 
 // choice is a place to go back to when what follows does not fit.
@@ -34,8 +39,8 @@ const maxChoices = 24
 
 // matcher reads one message by one pattern.
 type matcher struct {
-	prog *program
-	s    string
+	pattern *pattern
+	s       string
 	// both says that a second reading is looked for, and guard, by slot, in which
 	// fields it may not differ. first then holds the first.
 	both  bool
@@ -48,17 +53,20 @@ type matcher struct {
 	readings uint8
 	depth    uint8
 	unclear  uint32 // the slots in which a second reading differs
-	ipv4     uint32 // the slots of addresses that are in canonical form
 	now      spans
 	first    spans
 	choices  [maxChoices]choice
+	found    [maxChoices]found // by nth of the op
 }
 
 // begin sets the matcher to a message and a pattern, which may be one after
 // another.
 func (m *matcher) begin(p *pattern, s string, head bool) {
-	m.prog, m.s, m.both, m.guard, m.head = &p.program, s, p.both && !head, p.guard, head
-	m.steps, m.readings, m.depth, m.unclear, m.ipv4, m.now.set = 0, 0, 0, 0, 0, 0
+	m.pattern, m.s, m.both, m.guard, m.head = p, s, p.both && !head, p.guard, head
+	if m.steps > 0 {
+		clear(m.found[:])
+	}
+	m.steps, m.readings, m.depth, m.unclear, m.now.set, m.now.ipv4 = 0, 0, 0, 0, 0, 0
 }
 
 // match looks for the first reading of the message, which begins with the
@@ -68,7 +76,7 @@ func (m *matcher) match() bool {
 		return false
 	}
 	op, at := 0, 0
-	if o := &m.prog.ops[0]; o.kind == opLiteral {
+	if o := &m.pattern.ops[0]; o.kind == opLiteral {
 		op, at = 1, len(o.lit)
 	}
 	for {
@@ -85,128 +93,139 @@ func (m *matcher) match() bool {
 // run reads the message from a byte on, by the ops from one on, and reports
 // whether the search is over.
 func (m *matcher) run(op, at int) (done bool) {
-	ops, s := m.prog.ops, m.s
+	ops, s := m.pattern.ops, m.s
 	for op < len(ops) {
 		o := &ops[op]
-		op++
-		n := 0
-		switch o.kind {
-		case opLiteral:
-			if !o.at(s[at:]) {
-				return false
+		end := at
+		switch o.do {
+		case doCompare:
+		case doAddress:
+			end += m.address(o, s[at:])
+		case doPort:
+			end += portLen(s[at:])
+		case doNumber:
+			end += numberLen(s[at:])
+		case doTime:
+			end += timeLen(s[at:])
+		case doBlanks:
+			for end < len(s) && (s[end] == ' ' || s[end] == '\t') {
+				end++
 			}
-			at += len(o.lit)
-			continue
-		case opAddress:
-			if n = ipv4(s[at:]); n > 0 && o.slot >= 0 {
-				m.ipv4 |= 1 << o.slot
-			} else if n == 0 {
-				n = addressLen(s[at:])
-			}
-		case opPort:
-			n = portLen(s[at:])
-		case opNumber:
-			n = numberLen(s[at:])
-		case opTime:
-			n = timeLen(s[at:])
-		case opBlank:
-			for at+n < len(s) && (s[at+n] == ' ' || s[at+n] == '\t') {
-				n++
-			}
-		case opOpen:
-			lit := &ops[op]
-			if !lit.at(s[at:]) {
+		case doOpen:
+			if !o.tail.begins(s[at:]) {
 				m.now.set &^= o.inside
 				op = o.skip
 				continue
 			}
-			m.choices[m.depth] = choice{op: uint8(op - 1), readings: m.readings, at: uint16(at)} //nolint:gosec // both are bounded
-			m.depth++
-			op, at = op+1, at+len(lit.lit)
+			m.choose(op, at, 0)
+			op, at = op+2, at+len(o.tail.text)
 			continue
-		default:
-			if o.whole { // all that is left
-				if len(s)-at < o.least {
-					return false
-				}
-				m.take(o, at, len(s))
-				at = len(s)
-				continue
+		case doAll:
+			end = len(s)
+		case doWord:
+			end = blank(s, at)
+		case doFind:
+			if m.steps == 0 {
+				end = o.tail.find(s, at+o.least)
+			} else {
+				end = m.findAgain(o, at+o.least)
 			}
-			if !o.fixed {
-				end := 0
-				if o.byte != 0 {
-					end = wordEnd(s, at, at+o.least, o.byte)
-				} else if o.passed > 0 && o.kind == opText && !o.greedy {
-					end = -1
-					if from := at + o.least; from <= len(s) {
-						end = nextStop(s, o.stops[0], from, len(s))
-					}
-				} else {
-					end = m.end(o, at, at+o.least)
-				}
-				if end < 0 {
-					return false
-				}
-				m.choices[m.depth] = choice{op: uint8(op - 1), at: uint16(at), next: uint16(min(end+1, maxMessage))} //nolint:gosec // both are bounded
-				m.depth++
-				m.take(o, at, end)
-				op, at = op+o.passed, end+o.passes
-				continue
-			}
-			n = strings.IndexByte(s[at:], ' ')
-			if n < 0 {
-				n = len(s) - at
-			}
-			if n < o.least {
+			if end < 0 {
 				return false
 			}
-			m.take(o, at, at+n)
-			at += n
-			if o.then {
-				if !ops[op].at(s[at:]) {
-					return false
-				}
-				at += len(ops[op].lit)
-				op++
-			}
+			m.choose(op, at, end+1)
+			m.take(o, at, end)
+			op, at = op+2, end+len(o.tail.text)
 			continue
+		case doByte:
+			if end = wordEnd(s, at, at+o.least, o.byte); end >= 0 {
+				m.choose(op, at, end+1)
+			}
+		case doSearch:
+			if end = m.end(o, at, at+o.least); end >= 0 {
+				m.choose(op, at, end+1)
+			}
 		}
-		if n == 0 {
+		if end-at < o.least {
 			return false
 		}
-		m.take(o, at, at+n)
-		at += n
-		if o.then { // mostly text follows, and one turn does for both
-			if !ops[op].at(s[at:]) {
+		m.take(o, at, end)
+		if at = end; o.tail.text != "" {
+			// As literal.begins has it, which is too large to be inlined.
+			if rest := s[at:]; len(rest) >= 8 && o.tail.short {
+				if (octets.Load(rest)^o.tail.first8)&o.tail.mask != 0 {
+					return false
+				}
+			} else if !o.tail.begins(rest) {
 				return false
 			}
-			at += len(ops[op].lit)
-			op++
+			at += len(o.tail.text)
 		}
+		op += int(o.turn)
 	}
 	if at < len(s) && !m.head {
 		return false
 	}
 	m.rest = at
+	if !m.both {
+		m.readings = 1
+		return true
+	}
 	return m.accept()
 }
 
-// at reports whether s begins with the literal. One of eight bytes or fewer is
-// compared as a number, which spares a call.
-func (o *op) at(s string) bool {
-	if len(s) < 8 {
-		return strings.HasPrefix(s, o.lit)
+// address returns the length of the address that s begins with, 0 when there is
+// none.
+func (m *matcher) address(o *op, s string) int {
+	slot := uint32(1) << (o.slot & 31) // one that is thrown away has a bit of no slot
+	if n := ipv4(s); n > 0 {
+		m.now.ipv4 |= slot
+		return n
 	}
-	return (load8(s)^o.first8)&o.mask == 0 && (len(o.lit) <= 8 || strings.HasPrefix(s, o.lit))
+	m.now.ipv4 &^= slot
+	return addressLen(s)
 }
 
+// choose keeps a place to go back to: the op there, where it begins, and, of a
+// capture, the end that is tried next.
+func (m *matcher) choose(op, at, next int) {
+	m.choices[m.depth] = choice{op: uint8(op), readings: m.readings, at: uint16(at), next: uint16(min(next, maxMessage))} //nolint:gosec // all are bounded
+	m.depth++
+}
+
+// findAgain is find for the tail of an op that may have been looked for before. What
+// was found at one place is also what is found from any place before it on, back to
+// where that search began: so that all searches of one op, which go forward as a
+// rule, read the message about once.
+func (m *matcher) findAgain(o *op, from int) int {
+	const none = maxMessage // a text begins before the end
+	known := &m.found[o.nth]
+	if known.to == 0 || from < int(known.from) || from > int(known.to) {
+		to := o.tail.find(m.s, from)
+		if to < 0 {
+			to = none
+		}
+		*known = found{uint16(min(from, maxMessage)), uint16(to)} //nolint:gosec // a message is shorter
+	}
+	if known.to == none {
+		return -1
+	}
+	return int(known.to)
+}
+
+// found is the place at which a search, which began at another, came to its end.
+type found struct{ from, to uint16 }
+
 // back returns to the last choice, and from where the message is to be read on;
-// a negative op when there is none left.
+// a negative op when there is none left. Before it does so for the first time, the
+// message must hold all that the pattern wants.
 func (m *matcher) back() (op, at int) {
+	if m.steps == 0 && m.readings == 0 && !m.pattern.mayFit(m.s, m.head) {
+		return -1, 0
+	}
 	for m.depth > 0 {
 		c := &m.choices[m.depth-1]
-		o := &m.prog.ops[c.op]
+		o := &m.pattern.ops[c.op]
 		if m.steps++; m.steps > MaxSteps {
 			return -1, 0
 		}
@@ -229,15 +248,15 @@ func (m *matcher) back() (op, at int) {
 			c.next = uint16(min(end+1, maxMessage)) //nolint:gosec // bounded
 		}
 		m.take(o, int(c.at), end)
-		return int(c.op) + 1 + o.passed, end + o.passes
+		return int(c.op) + int(o.turn), end + len(o.tail.text)
 	}
 	return -1, 0
 }
 
 func (m *matcher) take(o *op, start, end int) {
-	if o.slot >= 0 {
-		m.now.at[o.slot] = span{uint16(start), uint16(end - start)} //nolint:gosec // a message is shorter
-		m.now.set |= 1 << o.slot
+	if o.slot >= 0 { // the masks tell the compiler what is so
+		m.now.at[o.slot&(MaxCaptures-1)] = span{uint16(start), uint16(end - start)} //nolint:gosec // a message is shorter
+		m.now.set |= 1 << (o.slot & 31)
 	}
 }
 
@@ -303,6 +322,9 @@ func wordEnd(s string, at, from int, stop byte) int {
 // when there is none. What it looks for is mostly at the first place that has its
 // first byte.
 func nextStop(s, stop string, from, last int) int {
+	if from > len(s) {
+		return -1
+	}
 	for range 4 {
 		i := strings.IndexByte(s[from:], stop[0])
 		if i < 0 || from+i > last {
@@ -323,7 +345,7 @@ func nextStop(s, stop string, from, last int) int {
 // lastEnd is end for a greedy capture: from is the first place, or, going back,
 // the one after the last that may be tried.
 func (m *matcher) lastEnd(o *op, at, from, last int) int {
-	if c := m.depth; c > 0 && &m.prog.ops[m.choices[c-1].op] == o && int(m.choices[c-1].at) == at {
+	if c := m.depth; c > 0 && &m.pattern.ops[m.choices[c-1].op] == o && int(m.choices[c-1].at) == at {
 		last = min(last, from) // going back
 	}
 	for end := last; end >= at+o.least; end-- {
@@ -339,21 +361,18 @@ func (m *matcher) lastEnd(o *op, at, from, last int) int {
 	return -1
 }
 
-// accept takes a reading of the whole message, and reports whether it is the
-// last that is looked for.
+// accept takes a reading of the whole message where a second one is looked for, and
+// reports whether it is the last.
 func (m *matcher) accept() bool {
 	if m.readings < 255 {
 		m.readings++
 	}
-	if !m.both {
-		return true
-	}
 	if m.readings == 1 {
 		m.first = m.now
-		return false
+		return m.guard == 0 || m.isSure()
 	}
 	m.unclear |= m.first.set ^ m.now.set
-	for i := range m.prog.names {
+	for i := range m.pattern.names {
 		if a, b := m.first.at[i], m.now.at[i]; m.first.set&m.now.set&(1<<i) != 0 && a != b && m.text(a) != m.text(b) {
 			m.unclear |= 1 << i
 		}

@@ -19,66 +19,6 @@ const (
 	MaxField = 64
 )
 
-// opKind says what an op reads.
-type opKind uint8
-
-const (
-	opLiteral opKind = iota // the text lit
-	opAddress               // an IP address
-	opPort                  // a number from 0 to 65535
-	opNumber                // decimal digits, with a minus before them or not
-	opWord                  // text without blanks
-	opText                  // any text
-	opHost                  // an IP address or a name
-	opTime                  // a time stamp
-	opBlank                 // blanks and tabs
-	opOpen                  // the start of an optional part
-)
-
-var opNames = map[string]opKind{
-	"ip": opAddress, "port": opPort, "int": opNumber, "word": opWord, "text": opText, "host": opHost, "time": opTime, "blank": opBlank,
-}
-
-// wellKnown are the fields whose name alone says what they hold.
-var wellKnown = map[string]opKind{
-	"src_ip": opAddress, "dst_ip": opAddress, "src_port": opPort, "dst_port": opPort, "pid": opNumber, "time": opTime,
-}
-
-// op is one step of a pattern.
-type op struct {
-	kind opKind
-	// slot is where a capture is put, -1 when it is thrown away.
-	slot int8
-	// empty says that a word or text may be empty, greedy that the longest that
-	// fits is taken and not the shortest.
-	empty, greedy bool
-	// end says that the message may end after a word or text; stops are the
-	// literals that may follow it.
-	end   bool
-	stops []string
-	// fixed says that a word or host ends at the next blank whatever follows, whole
-	// that a text goes on to the end. byte, if not 0, is the first of the one stop
-	// of a word.
-	fixed, whole bool
-	byte         byte
-	// then says that the next op is a literal; passed and passes are 1 and its
-	// length where finding the end of the capture has found it too.
-	then           bool
-	passed, passes int
-	least          int // the fewest bytes of a free capture
-	// lit is the text of a literal; skip, of an opening, the op after its part, and
-	// inside the slots of the part.
-	lit    string
-	skip   int
-	inside uint32
-	// first8 are the first eight bytes of a literal, of which mask has those that
-	// it has.
-	first8, mask uint64
-}
-
-// isFree reports whether where the op ends is for what follows it to say.
-func (o *op) isFree() bool { return o.kind == opText || o.kind == opWord || o.kind == opHost }
-
 // program is a compiled pattern: the text that a message must have, and where
 // its fields are.
 type program struct {
@@ -176,12 +116,7 @@ func (c *compiler) next() error {
 // flush ends a literal.
 func (c *compiler) flush() {
 	if len(c.lit) > 0 {
-		o := op{kind: opLiteral, slot: -1, lit: string(c.lit)}
-		for i := range min(len(c.lit), 8) {
-			o.first8 |= uint64(c.lit[i]) << (8 * i)
-			o.mask |= 0xff << (8 * i)
-		}
-		c.prog.ops = append(c.prog.ops, o)
+		c.prog.ops = append(c.prog.ops, op{kind: opLiteral, slot: -1, lit: string(c.lit)})
 		c.lit = nil
 	}
 }
@@ -260,75 +195,6 @@ func checkField(name string, whole bool) error {
 	return nil
 }
 
-// follow finds out what may follow each free capture.
-func (c *compiler) follow() error {
-	ops := c.prog.ops
-	choices := 0
-	for i := range ops {
-		o := &ops[i]
-		if o.kind == opOpen {
-			choices++
-			for _, in := range ops[i+1 : o.skip] {
-				if in.slot >= 0 {
-					o.inside |= 1 << in.slot
-				}
-			}
-		}
-		o.then = o.kind != opLiteral && o.kind != opOpen && i+1 < len(ops) && ops[i+1].kind == opLiteral && !c.begins(i+1)
-		if !o.isFree() {
-			continue
-		}
-		if err := c.stops(o, i+1); err != nil {
-			return err
-		}
-		if !o.empty {
-			o.least = 1
-		}
-		o.fixed = o.kind != opText && !slices.ContainsFunc(o.stops, func(s string) bool { return s[0] != ' ' })
-		o.whole = o.kind == opText && len(o.stops) == 0
-		if o.kind != opText && !o.greedy && !o.end && len(o.stops) == 1 && o.stops[0][0] != ' ' {
-			o.byte = o.stops[0][0]
-		}
-		if !o.fixed && !o.whole {
-			choices++
-			if o.then && !o.end && len(o.stops) == 1 && !o.greedy && (o.byte == 0 || len(o.stops[0]) == 1) {
-				o.passed, o.passes = 1, len(o.stops[0])
-			}
-		}
-	}
-	if choices > maxChoices || len(ops) > 200 {
-		return fmt.Errorf("the pattern has %d texts and optional parts, at most %d are read", choices, maxChoices)
-	}
-	return nil
-}
-
-// begins reports whether an op is where an optional part ends, so that what stands
-// before it may be left out, or stands in the part.
-func (c *compiler) begins(op int) bool {
-	for _, o := range c.prog.ops {
-		if o.kind == opOpen && o.skip == op {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *compiler) stops(o *op, next int) error {
-	ops := c.prog.ops
-	for ; next < len(ops) && ops[next].kind == opOpen; next = ops[next].skip {
-		o.stops = append(o.stops, ops[next+1].lit)
-	}
-	switch {
-	case next == len(ops):
-		o.end = true
-	case ops[next].kind != opLiteral:
-		return fmt.Errorf("two fields with nothing between them cannot be told apart")
-	default:
-		o.stops = append(o.stops, ops[next].lit)
-	}
-	return nil
-}
-
 // prefix returns the text that every message of the pattern begins with, ""
 // when there is none.
 func (p *program) prefix() string {
@@ -336,6 +202,27 @@ func (p *program) prefix() string {
 		return p.ops[0].lit
 	}
 	return ""
+}
+
+// mayFit reports whether a message, of which the pattern may be the start alone,
+// holds the texts that every message of the pattern has, in their order.
+func (p *program) mayFit(s string, head bool) bool {
+	if last := &p.ops[len(p.ops)-1]; last.kind == opLiteral && !head && !p.ends(len(p.ops)) && !strings.HasSuffix(s, last.lit) {
+		return false
+	}
+	at := 0
+	for i := 0; i < len(p.ops); i++ {
+		switch o := &p.ops[i]; o.kind {
+		case opLiteral:
+			if at = o.tail.find(s, at); at < 0 {
+				return false
+			}
+			at += len(o.lit)
+		case opOpen:
+			i = o.skip - 1
+		}
+	}
+	return true
 }
 
 // needle returns the longest text that every message of the pattern holds, ""

@@ -89,6 +89,8 @@ func TestTwoReadings(t *testing.T) {
 		{"two addresses", "by <u> from <src_ip>[: <_>]", "", "by x from 198.51.100.8: y from 192.0.2.7", []string{"ambiguous=src_ip"}},
 		{"the same address twice", "by <u> from <src_ip>[: <_>]", "", "by x from 192.0.2.7: y from 192.0.2.7", []string{"u=x", "src_ip=192.0.2.7"}},
 		{"text alone", "by <a> to <b>", "", "by x to y to z", []string{"a=x", "b=y to z"}},
+		{"another form of address in the reading that counts", "by <u> from <src_ip> end", "", "by x from 192.0.2.1 from ::ffff:192.0.2.7 end", []string{"u=x from 192.0.2.1", "src_ip=192.0.2.7"}},
+		{"another form of address in what is not one", "by <u> from <src_ip>[: <_>]", "", "by x from 2001:DB8::7: y from 192.0.2.7 x", []string{"u=x", "src_ip=2001:db8::7"}},
 		{"text that is watched", "by <a> to <b>", "    guard: [b]\n", "by x to y to z", []string{"ambiguous=b", "a=x", "b=y to z"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -99,11 +101,72 @@ func TestTwoReadings(t *testing.T) {
 	}
 }
 
+// TestNothingLeft gives messages of which nothing is left once a start or an end is
+// cut.
+func TestNothingLeft(t *testing.T) {
+	f, problem := Parse("a.yaml", []byte("name: a\nprograms: [p]\nstrip_start: ['error: ', '\\[<_>\\] ']\nstrip_end: [' [x]']\nprefix: 'mod(<m:word>): '\npatterns:\n  - pattern: 'ab <c>'\n"))
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	set, problem := Compile(f)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	for _, message := range []string{"error: ", "[a] ", "error: [a]", " [x]", "mod(a): ", "error: mod(a): ", "a", "mod(", " "} {
+		out := event.LogEvent{Process: "p", Message: message}
+		set.Apply(&out)
+		if c, ok := out.Get("c"); ok {
+			t.Errorf("%q: got c %q, want none", message, c)
+		}
+	}
+}
+
+// TestFirstTexts holds patterns apart that begin alike, and those that begin with a
+// word.
+func TestFirstTexts(t *testing.T) {
+	f, problem := Parse("a.yaml", []byte(`
+name: a
+programs: [p]
+patterns:
+  - {pattern: 'accepted password <a>', set: {n: '1'}}
+  - {pattern: 'accepted publickey <a>', set: {n: '2'}}
+  - {pattern: 'accepted <a>', set: {n: '3'}}
+  - {pattern: 'ac', set: {n: '4'}}
+  - {pattern: '<u:word> accepted <a>', set: {n: '5'}}
+  - {pattern: '<u?:word> <a> accepted', set: {n: '6'}}
+  - {pattern: '<u> accepts', set: {n: '7'}}
+`))
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	set, problem := Compile(f)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	for message, want := range map[string]string{
+		"accepted password x": "1", "accepted publickey x": "2", "accepted publickeys": "3", "accepted x": "3", "ac": "4", "acc": "",
+		"accepted accepted": "3", "bob accepted x": "5", "bob  accepted": "", "bob is accepted": "6", "bob accepts": "7", "a b accepts": "7", "accepted": "", " x accepted": "",
+	} {
+		out := event.LogEvent{Process: "p", Message: message}
+		set.Apply(&out)
+		if got, _ := out.Get("n"); got != want {
+			t.Errorf("%q: got pattern %q, want %q", message, got, want)
+		}
+	}
+}
+
 // TestStepsAreBounded gives a pattern more places to try than it may.
 func TestStepsAreBounded(t *testing.T) {
-	got := read(t, "ab <a> b <b> b <c> b <d> b <e> end", "", "ab "+strings.Repeat("x b ", 5000))
+	const text = "ab <a> b <b> b <c> b <d> b <e:int> end"
+	got := read(t, text, "", "ab "+strings.Repeat("x b ", 5000)+"x end")
 	if diff := cmp.Diff([]string{"extract_defect=too_many_steps"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// What lacks a text of the pattern does not fit, wherever the fields would be.
+	for _, message := range []string{"ab " + strings.Repeat("x b ", 5000), "ab " + strings.Repeat("x ", 5000) + " end"} {
+		if got := read(t, text, "", message); got != nil {
+			t.Errorf("%.20q...: got %q, want nothing", message, got)
+		}
 	}
 }
 
@@ -294,8 +357,8 @@ func FuzzReadings(f *testing.F) {
 		p := file.entries[0].texts[0].prog
 		all := readings(p, message)
 		var m matcher
-		pat := set.programs["p"].sections[0].groups[set.programs["p"].sections[0].first['b']][0]
-		m.begin(pat, message, false)
+		section := &set.programs["p"].sections[0]
+		m.begin(section.groups[section.first['b']][0].pattern, message, false)
 		if got := m.match(); got != (len(all) > 0) {
 			t.Fatalf("%q over %q: got %v, want %d readings", text, message, got, len(all))
 		}

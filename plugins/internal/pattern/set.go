@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"strings"
 
+	"github.com/ironpost/ironpost/plugins/internal/octets"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -41,24 +42,29 @@ type section struct {
 	stripped, ending []string // literals to cut from the start and the end
 	stripPattern     []*program
 	// heads, when there are any, are what every message begins with, one of them.
-	heads  []*pattern
-	head   byte         // the first of them all, 0 when they differ
-	cache  *headCache   // nil when their fields depend on more than the first word
-	groups [][]*pattern // those that may match a first byte
-	first  [256]uint8   // the group of a first byte; 0 is empty
+	heads []*pattern
+	head  byte       // the first of them all, 0 when they differ
+	cache *headCache // nil when their fields depend on more than the first word
+	dispatch
 }
 
 // pattern is one compiled pattern with what it sets.
 type pattern struct {
 	program
 	lit    string // the start of every message
-	probe  int    // the byte of lit that is looked at first
 	within string // what every message holds, where it has no such start
 	set    []event.Field
 	both   bool
 	guard  uint32 // by slot
 	kept   bool   // the first reading stays when only guarded text differs
-	hosts  []host // by slot, for those of opHost
+	// anchored says that there are anchors: a message that holds each of them once
+	// has no second reading that differs in what is guarded.
+	anchored bool
+	anchors  []literal
+	// texts and ports are the slots of their kinds; the others hold addresses and
+	// hosts.
+	texts, ports uint32
+	hosts        []host // by slot, for those of opHost
 	// members says that it sets what is no field, the process or its id.
 	members bool
 	file    string
@@ -91,15 +97,32 @@ const tableSize = 1024
 // named is a program in the table.
 type named struct {
 	name   string
+	key    uint64
 	origin *origin
 	shared bool // others have the slot as well
 }
 
-// slotOf returns the slot of a name that is not empty. Most names of programs
-// differ in their length or in one of three letters.
-func slotOf(name string) uint {
-	n := len(name)
-	return (uint(n)*61 + uint(name[0])*7 + uint(name[n-1])*31 + uint(name[n/2])*127) % tableSize
+// keyOf returns a number for a name that is not empty. Names of one length below
+// eight have the same only if they are equal.
+func keyOf(name string) uint64 {
+	switch n := len(name); {
+	case n >= 8:
+		return octets.Load(name) ^ octets.Load(name[n-8:])*octets.Ones
+	case n >= 4:
+		return uint64(octets.Load4(name)) | uint64(octets.Load4(name[n-4:]))<<32
+	default:
+		return uint64(name[0]) | uint64(name[n/2])<<8 | uint64(name[n-1])<<16
+	}
+}
+
+// slotOf returns the slot of a key: the highest bits of a product, which depend on
+// all bits of the key (Knuth, The Art of Computer Programming 6.4).
+func slotOf(key uint64) uint64 { return key * 0x9e37_79b9_7f4a_7c15 >> (64 - 10) }
+
+// is reports whether the entry is that of a name, of which key is the number. Most
+// names of programs are short, and need no call to be compared.
+func (n *named) is(name string, key uint64) bool {
+	return n.key == key && len(n.name) == len(name) && (len(name) < 8 || n.name == name)
 }
 
 // find returns what the messages of a process are read by, nil when nothing is,
@@ -108,13 +131,19 @@ func (s *Set) find(process string) (o *origin, field, star string) {
 	if process == "" {
 		return nil, "", ""
 	}
-	if n := &s.table[slotOf(process)]; n.name == process {
+	key := keyOf(process)
+	if n := &s.table[slotOf(key)]; n.is(process, key) {
 		return n.origin, "", ""
 	} else if n.shared {
 		if o = s.programs[process]; o != nil {
 			return o, "", ""
 		}
 	}
+	return s.findGlob(process)
+}
+
+// findGlob is find for a process that no program has the name of.
+func (s *Set) findGlob(process string) (o *origin, field, star string) {
 	if !s.globFirst[process[0]] && !s.globLast[process[len(process)-1]] {
 		return nil, "", ""
 	}
@@ -211,7 +240,7 @@ func (c *section) read(r *matcher, out *event.LogEvent, m string, addresses, fre
 		}
 	}
 	if len(c.heads) > 0 {
-		if c.head != 0 && c.head != m[0] {
+		if m == "" || c.head != 0 && c.head != m[0] {
 			return nil
 		}
 		m = c.behead(r, out, m, addresses, fresh)
@@ -219,14 +248,13 @@ func (c *section) read(r *matcher, out *event.LogEvent, m string, addresses, fre
 	if m == "" {
 		return nil
 	}
-	for _, p := range c.groups[c.first[m[0]]] {
-		if p.lit == "" {
-			if !strings.Contains(m, p.within) {
-				continue
-			}
-		} else if len(m) < len(p.lit) || m[p.probe] != p.lit[p.probe] || !p.ops[0].at(m) {
+	start := newOpening(m)
+	group := c.groups[c.first[m[0]]]
+	for i := range group {
+		if candidate := &group[i]; candidate.lit == "" && !start.holds(candidate) || candidate.lit != "" && !start.fits(candidate) {
 			continue
 		}
+		p := group[i].pattern
 		r.begin(p, m, false)
 		if r.match() {
 			r.put(out, p, addresses, fresh)
@@ -252,41 +280,49 @@ func (p *program) strip(s string) string {
 }
 
 // put sets the fields of the reading that counts; fresh says that the event has
-// none of their names.
+// none of their names, so that they can be appended.
 func (m *matcher) put(out *event.LogEvent, p *pattern, addresses, fresh bool) {
-	if fresh && !p.members {
-		out.Fields = append(out.Fields, p.set...)
-	} else {
-		for i := range p.set {
-			put(out, p.set[i].Key, p.set[i].Value, fresh)
+	fresh = fresh && !p.members
+	fields := out.Fields
+	for i := range p.set {
+		if fresh {
+			fields = append(fields, p.set[i])
+		} else {
+			put(out, p.set[i].Key, p.set[i].Value)
 		}
-	}
-	drop := uint32(0)
-	if m.unclear&m.guard != 0 {
-		drop = m.doubt(out, p)
 	}
 	from := m.reading()
-	have := from.set &^ drop
-	for slot, kind := range p.kinds {
-		c := from.at[slot]
-		if have&(1<<slot) == 0 || c.length == 0 {
+	have := from.set
+	if m.unclear&m.guard != 0 {
+		name, drop := m.doubt(p)
+		have &^= drop
+		if fresh {
+			fields = append(fields, event.Field{Key: "ambiguous", Value: name})
+		} else {
+			out.Set("ambiguous", name)
+		}
+	}
+	asItIs := p.texts | p.ports | from.ipv4
+	if !addresses {
+		asItIs, have = p.texts, have&p.texts
+	}
+	for slot, name := range p.names {
+		c, bit := from.at[slot%MaxCaptures], uint32(1)<<(slot&31)
+		if have&bit == 0 || c.length == 0 {
 			continue
 		}
-		name, value := p.names[slot], m.text(c)
-		switch kind {
-		case opAddress, opHost, opPort:
-			if !addresses {
-				continue
-			}
-			if kind != opPort && m.ipv4&(1<<slot) == 0 {
-				name, value = p.address(slot, value)
-			}
+		value := m.text(c)
+		if asItIs&bit == 0 {
+			name, value = p.address(slot, value)
 		}
-		if fresh && !p.members {
-			out.Fields = append(out.Fields, event.Field{Key: name, Value: value})
+		if fresh {
+			fields = append(fields, event.Field{Key: name, Value: value})
 		} else {
-			put(out, name, value, fresh)
+			put(out, name, value)
 		}
+	}
+	if fresh {
+		out.Fields = fields
 	}
 }
 
@@ -302,33 +338,22 @@ func (p *pattern) address(slot int, text string) (name, value string) {
 	return p.names[slot], canonical
 }
 
-// doubt marks an event whose message has two readings, and returns the slots
-// that are left out.
-func (m *matcher) doubt(out *event.LogEvent, p *pattern) (drop uint32) {
+// doubt returns what becomes of a message that has two readings: the field that
+// is named for it, and the slots that are left out.
+func (m *matcher) doubt(p *pattern) (name string, drop uint32) {
 	slot := bits.TrailingZeros32(m.unclear & m.guard)
-	name := p.names[slot]
+	name = p.names[slot]
 	if p.kinds[slot] == opHost {
 		name = p.hosts[slot].address
 	}
-	out.Set("ambiguous", name)
-	if p.kept && !m.addresses() {
-		return 0
+	if p.kept && m.unclear&^p.texts == 0 {
+		return name, 0
 	}
-	return m.unclear
+	return name, m.unclear
 }
 
-// addresses reports whether the readings differ in an address.
-func (m *matcher) addresses() bool {
-	for slot, kind := range m.prog.kinds {
-		if m.unclear&(1<<slot) != 0 && (kind == opAddress || kind == opPort || kind == opHost) {
-			return true
-		}
-	}
-	return false
-}
-
-// put sets a field, which is known to be new with fresh.
-func put(out *event.LogEvent, key, value string, fresh bool) {
+// put sets a field or a member.
+func put(out *event.LogEvent, key, value string) {
 	switch {
 	case key == "process":
 		out.Process = value
@@ -336,8 +361,6 @@ func put(out *event.LogEvent, key, value string, fresh bool) {
 		if n, ok := readUint32(value); ok {
 			out.PID = n
 		}
-	case fresh:
-		out.Fields = append(out.Fields, event.Field{Key: key, Value: value})
 	default:
 		out.Set(key, value)
 	}

@@ -430,26 +430,3 @@ func FuzzApply(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkApply(b *testing.B) {
-	set := builtin(b)
-	for _, bc := range []struct{ name, process, message string }{
-		{"failed password", "sshd", "Failed password for invalid user admin from 5.36.59.76 port 42393 ssh2"},
-		{"pam failure", "sshd", "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=112.95.230.3  user=root"},
-		{"sudo", "sudo", "bob : TTY=pts/0 ; PWD=/home/bob ; USER=root ; COMMAND=/usr/bin/apt update"},
-		{"accepted key", "sshd", "Accepted publickey for deploy12 from 119.137.62.142 port 49116 ssh2: ED25519 SHA256:0123456789012345678901234567890123456789012"},
-		{"session", "sshd", "pam_unix(sshd:session): session opened for user deploy12(uid=1234) by (uid=0)"},
-		{"disconnect", "sshd", "Received disconnect from 119.137.62.142 port 49116:11: disconnected by user; the session of deploy12 had lasted 1234 s, 123456 bytes"},
-		{"unknown", "nginx", "something that no one reads"},
-	} {
-		b.Run(bc.name, func(b *testing.B) {
-			var out event.LogEvent
-			b.ReportAllocs()
-			for b.Loop() {
-				out.Reset()
-				out.Process, out.Message = bc.process, bc.message
-				set.Apply(&out)
-			}
-		})
-	}
-}

@@ -1,6 +1,11 @@
 package pattern
 
-import "github.com/ironpost/ironpost/plugins/internal/stamp"
+import (
+	"math/bits"
+
+	"github.com/ironpost/ironpost/plugins/internal/octets"
+	"github.com/ironpost/ironpost/plugins/internal/stamp"
+)
 
 // addressLen returns the length of the IP address that s begins with and that is
 // not in the common form of IPv4, 0 when there is none.
@@ -36,6 +41,20 @@ end:
 // portLen returns the length of the port that s begins with, 0 when there is
 // none. No digit follows it.
 func portLen(s string) int {
+	if len(s) < 8 {
+		return portShort(s)
+	}
+	x := octets.Load(s)
+	n := octets.Digits(x)
+	// Five digits as a number whose highest byte is the first of them.
+	if n > 5 || n == 5 && bits.ReverseBytes64(x)>>24 > '6'<<32|'5'<<24|'5'<<16|'3'<<8|'5' {
+		return 0
+	}
+	return n
+}
+
+// portShort is portLen for texts of any length.
+func portShort(s string) int {
 	port, n := uint(0), 0
 	for n < len(s) && isDigit(s[n]) {
 		if port = port*10 + uint(s[n]-'0'); n == 5 || port > 65535 {
@@ -52,6 +71,11 @@ const maxNumber = 20
 // numberLen returns the length of the number that s begins with, 0 when there
 // is none.
 func numberLen(s string) int {
+	if len(s) >= 8 {
+		if n := octets.Digits(octets.Load(s)); n > 0 && n < 8 {
+			return n
+		}
+	}
 	n := 0
 	if s != "" && s[0] == '-' {
 		n = 1

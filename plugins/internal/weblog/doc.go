@@ -19,11 +19,15 @@
 //	http.request.method            GET, POST, ...
 //	url.original                   what was asked for, as it was asked
 //	url.path, url.query            its parts, not decoded
+//	url.decoded                    what was asked for with all escapes resolved, also
+//	                               those of escapes, in 8 KiB at most; only where that
+//	                               differs from url.original, so that a rule looks at
+//	                               both
 //	http.version                   1.1
 //	http.response.status_code, http.response.body.bytes
 //	http.request.referrer, user_agent.original
 //	http.request.forwarded_for     what the peer says about where it comes from
-//	url.domain, url.scheme         where the log names them
+//	url.domain, url.port, url.scheme  where the log names them
 //	log.level, error.code          of an error log
 //	ambiguous                      src_ip, when the line names two peers
 //

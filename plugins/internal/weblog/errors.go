@@ -82,7 +82,7 @@ func nginxPeer(out *event.LogEvent, text string) {
 	}
 	if at := strings.Index(rest, `host: "`); at >= 0 {
 		if host, _, ok := quoted(rest[at+len("host: "):]); ok {
-			set(out, "url.domain", host)
+			setDomain(out, host)
 		}
 	}
 }

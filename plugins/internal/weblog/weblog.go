@@ -90,7 +90,7 @@ func access(line string, ref *stamp.Reference, out *event.LogEvent) bool {
 	setTime(out, t, inferred)
 	setPeer(out, host, address, isAddress)
 	set(out, "user", user)
-	set(out, "url.domain", strings.TrimSuffix(domain, ":80"))
+	setDomain(out, domain)
 	setRequest(out, request)
 	out.Set("http.response.status_code", status)
 	set(out, "http.response.body.bytes", size)
@@ -164,7 +164,7 @@ func proxyManager(line string, ref *stamp.Reference, out *event.LogEvent) bool {
 	out.Set("event_action", "http_request")
 	out.Set("http.request.method", words[k-3])
 	set(out, "url.scheme", words[k-2])
-	set(out, "url.domain", words[k-1])
+	setDomain(out, words[k-1])
 	setURL(out, uri)
 	out.Message = line[1+n+2:]
 	out.Set("http.response.status_code", words[k-5])
@@ -194,7 +194,7 @@ func setRequest(out *event.LogEvent, request string) {
 	if !ok || !isMethod(method) {
 		out.Set("event_action", "http_malformed")
 		if request != "-" && request != "" {
-			out.Set("url.original", request)
+			setOriginal(out, request)
 		}
 		return
 	}
@@ -212,12 +212,21 @@ func setURL(out *event.LogEvent, uri string) {
 	if uri == "" {
 		return
 	}
-	out.Set("url.original", uri)
+	setOriginal(out, uri)
 	if at := strings.IndexByte(uri, '?'); at >= 0 {
 		set(out, "url.query", uri[at+1:])
 		uri = uri[:at]
 	}
 	set(out, "url.path", uri)
+}
+
+// setOriginal sets what was asked for as it was asked, and what that means where it
+// was written in another way.
+func setOriginal(out *event.LogEvent, text string) {
+	out.Set("url.original", text)
+	if meant, differs := decoded(text); differs {
+		out.Set("url.decoded", meant)
+	}
 }
 
 // isMethod reports whether a word may be a method: a token of RFC 9110 of 1 to 20

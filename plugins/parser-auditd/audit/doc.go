@@ -6,8 +6,8 @@
 // The kernel describes one event in several records that share a time and a
 // serial number: SYSCALL, EXECVE, CWD, PATH, PROCTITLE. A raw record that holds
 // several lines is one event, of which all fields are put together; a source
-// joins the lines of one event (see multiline of source-file). A line by itself
-// is an event by itself.
+// joins the lines of one event, as source-file does. A line by itself is an event
+// by itself.
 //
 // # Fields
 //

@@ -32,6 +32,15 @@
 // src_ip and dst_ip at the top level become canonical; a value that is no
 // address goes to src_ip_text and dst_ip_text instead.
 //
+// # Lines of containers
+//
+// Output of a container comes as a record with the line in log and stdout or
+// stderr in stream. A line that is a JSON object itself is read as well: its
+// fields, message, level, host, process and pid become those of the event, as if
+// they stood beside the line, but for what the record around it has, and for names
+// that begin with container_, container. or docker_: these are dropped. The time of the record
+// counts, so that of the line stays a field. A line in the line is not read.
+//
 // # The journal
 //
 // journalctl -o json writes the journal's fields; these take a plain name:

@@ -163,17 +163,11 @@ func (r *record) assign(ref stamp.Reference) sender {
 	journal := r.slots[slotRealtime].set || r.slots[slotTransport].set
 	if v := r.take(slotMessage, slotLog, isText); v != nil {
 		out.Message = strings.TrimRight(v.text, " \t\r\n")
+		r.line = v == &r.slots[slotLog]
 	}
-	if v := r.take(slotJournalHost, slotHostname, isText); v != nil {
-		out.Host = v.text
-	}
-	if v := r.take(slotIdentifier, slotComm, isText); v != nil {
-		out.Process = v.text
-	}
-	if v := r.take(slotJournalPID, slotPID, isPID); v != nil {
-		n, _ := strconv.ParseUint(v.text, 10, 32) // isPID checked it
-		out.PID = uint32(n)
-	}
+	r.host()
+	r.process()
+	r.pid()
 	r.time(ref)
 	r.severity()
 	if v := &r.slots[slotFacility]; v.set {
@@ -193,12 +187,36 @@ func (r *record) assign(ref stamp.Reference) sender {
 			r.rename(slotContainerName, "container_name")
 		}
 	}
+	r.rest()
+	return who
+}
+
+func (r *record) host() {
+	if v := r.take(slotJournalHost, slotHostname, isText); v != nil {
+		r.out.Host = v.text
+	}
+}
+
+func (r *record) process() {
+	if v := r.take(slotIdentifier, slotComm, isText); v != nil {
+		r.out.Process = v.text
+	}
+}
+
+func (r *record) pid() {
+	if v := r.take(slotJournalPID, slotPID, isPID); v != nil {
+		n, _ := strconv.ParseUint(v.text, 10, 32) // isPID checked it
+		r.out.PID = uint32(n)
+	}
+}
+
+// rest keeps the slots that filled no member as fields.
+func (r *record) rest() {
 	for i := range r.slots {
 		if r.slots[i].set {
 			r.field("", fieldNames[i], r.slots[i].text)
 		}
 	}
-	return who
 }
 
 // take returns the first slot of a row that is set and fits, which is then no

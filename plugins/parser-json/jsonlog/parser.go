@@ -61,6 +61,7 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 		ref.Location = p.zones.Location(raw.Stream.TimeZone)
 	}
 	sender := r.assign(ref)
+	r.nested()
 	if r.dropped > 0 {
 		out.Set("json_dropped_fields", strconv.Itoa(r.dropped))
 	}
@@ -86,6 +87,13 @@ type record struct {
 	out     *event.LogEvent
 	slots   [slotCount]scalar
 	dropped int
+	// line says that the message is a line of a program, in a record of whoever
+	// read it.
+	line bool
+	// inner says that this is such a line; the first outer fields of the event are
+	// those of the record around it.
+	inner bool
+	outer int
 }
 
 // scalar is the value of a key that may become a member.
@@ -287,5 +295,10 @@ func (r *record) field(prefix, key, text string) {
 			return
 		}
 	}
-	r.out.Set(r.names.Join(prefix, key), text)
+	name := r.names.Join(prefix, key)
+	if r.inner && r.shadowed(name) {
+		r.dropped++
+		return
+	}
+	r.out.Set(name, text)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/ironpost/ironpost/plugins/internal/octets"
 	"github.com/ironpost/ironpost/plugins/internal/stamp"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -57,8 +58,17 @@ func tagged(s string, out *event.LogEvent) bool {
 
 // word returns the text before the first space, all of it when there is none.
 func word(s string) string {
-	before, _, _ := strings.Cut(s, " ")
-	return before
+	n := 0
+	for len(s)-n >= 8 {
+		i := octets.Index(octets.Load(s[n:]) ^ ' '*octets.Ones)
+		if n += i; i < 8 {
+			return s[:n]
+		}
+	}
+	for n < len(s) && s[n] != ' ' {
+		n++
+	}
+	return s[:n]
 }
 
 // isTagWord reports whether a word is a tag and not a host: it ends with a
@@ -150,6 +160,17 @@ func versionTag(s string) bool {
 // readPID reads the digits that s begins with and returns how many there are; 0
 // when their number is not one of 32 bits.
 func readPID(s string) (pid uint32, n int) {
+	if len(s) >= 8 {
+		x := octets.Load(s)
+		if n = octets.Digits(x); n > 0 && n < 8 {
+			return uint32(octets.Number(x, n)), n //nolint:gosec // of seven digits
+		}
+	}
+	return readLongPID(s)
+}
+
+// readLongPID is readPID for texts and numbers of any length.
+func readLongPID(s string) (pid uint32, n int) {
 	value := uint64(0)
 	for n < len(s) && isDigit(s[n]) {
 		if value = value*10 + uint64(s[n]-'0'); value > math.MaxUint32 {

@@ -53,7 +53,9 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	if s == "" {
 		return ErrEmpty
 	}
-	ref := p.zones.Reference(raw)
+	// Where it stays, because a copy of what was just written word by word stalls.
+	ref := stamp.Reference{Observed: raw.ObservedTime}
+	p.zones.Locate(&ref, zone(raw.Stream))
 	if s[0] != '<' {
 		if !legacy(s, &ref, out) && !tagged(s, out) {
 			return ErrNoHeader
@@ -82,6 +84,15 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	}
 	p.message(&ref, out)
 	return nil
+}
+
+// zone returns the name of the zone that a stream's stamps are in, where they
+// name none.
+func zone(s *event.Stream) string {
+	if s == nil {
+		return "UTC"
+	}
+	return s.TimeZone
 }
 
 // message reads the message.

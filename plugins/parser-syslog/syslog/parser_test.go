@@ -270,6 +270,7 @@ func TestParseDoesNotAllocate(t *testing.T) {
 var benchLines = map[string]string{
 	"rfc3164":      "<38>Dec 10 06:55:46 LabSZ nginx[24200]: upstream timed out while connecting",
 	"rfc3164 sshd": "Dec 10 06:55:48 LabSZ sshd[24200]: Failed password for invalid user webmaster from 173.234.31.186 port 38926 ssh2",
+	"rfc3164 sudo": "Dec 10 06:55:48 LabSZ sudo[24200]:      bob : TTY=pts/0 ; PWD=/home/bob ; USER=root ; COMMAND=/usr/bin/apt update",
 	"rfc3339 sshd": "2024-12-10T06:55:48.123456+01:00 LabSZ sshd[24200]: Failed password for root from 173.234.31.186 port 38926 ssh2",
 	"rfc5424":      `<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog 12 ID47 - An application event log entry...`,
 	"rfc5424 data": `<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 [exampleSDID@32473 iut="3" eventSource="Application" eventID="1011"] An application event log entry...`,
@@ -290,5 +291,39 @@ func BenchmarkParse(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestTags holds tags of many lengths to their parts, also at the end of a record.
+func TestTags(t *testing.T) {
+	for _, host := range []string{"h", "host-07", "host-008", "host-0009", "a-host.with.a.long-name.example.com"} {
+		for _, tc := range []struct {
+			id  string
+			pid uint32
+		}{
+			{"0", 0},
+			{"7", 7},
+			{"24200", 24200},
+			{"00024200", 24200},
+			{"1234567", 1234567},
+			{"12345678", 12345678},
+			{"4294967295", 4294967295},
+			{"4294967296", 0},
+			{"12a4", 0},
+		} {
+			for _, message := range []string{"", "m", "a message of several words"} {
+				got, err := parse("Dec 10 06:55:46 " + host + " app[" + tc.id + "]: " + message)
+				if err != nil {
+					t.Fatal(err)
+				}
+				id, _ := got.Get("procid")
+				if tc.pid != 0 || tc.id == "0" {
+					id = tc.id
+				}
+				if got.Host != host || got.Process != "app" || got.PID != tc.pid || id != tc.id || got.Message != message {
+					t.Errorf("%s app[%s]: %s: got %q, %q, %d, %q, %q", host, tc.id, message, got.Host, got.Process, got.PID, id, got.Message)
+				}
+			}
+		}
 	}
 }

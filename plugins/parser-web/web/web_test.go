@@ -55,7 +55,7 @@ func TestParse(t *testing.T) {
 			"a name for the peer, a virtual host, a forwarded address",
 			`shop.example.com:443 192.0.2.7 - - [29/Sep/2021:14:11:34 +0200] "GET / HTTP/2.0" 200 1 "-" "-" "198.51.100.8"`,
 			event.LogEvent{Time: at, Message: "GET / HTTP/2.0", Fields: fields(
-				"src_ip", "192.0.2.7", "url.domain", "shop.example.com:443", "event_action", "http_request", "http.request.method", "GET", "http.version", "2.0",
+				"src_ip", "192.0.2.7", "url.domain", "shop.example.com", "url.port", "443", "event_action", "http_request", "http.request.method", "GET", "http.version", "2.0",
 				"url.original", "/", "url.path", "/", "http.response.status_code", "200", "http.response.body.bytes", "1", "http.request.forwarded_for", "198.51.100.8")},
 		},
 		{
@@ -77,7 +77,13 @@ func TestParse(t *testing.T) {
 			"a request with an escaped quote", `192.0.2.7 - - [29/Sep/2021:14:11:34 +0200] "GET /\" 200 1 \"x HTTP/1.1" 404 1 "-" "a \"b\" c"`,
 			event.LogEvent{Time: at, Message: `GET /\" 200 1 \"x HTTP/1.1`, Fields: fields(
 				"src_ip", "192.0.2.7", "event_action", "http_request", "http.request.method", "GET", "http.version", "1.1", "url.original", `/\" 200 1 \"x`,
-				"url.path", `/\" 200 1 \"x`, "http.response.status_code", "404", "http.response.body.bytes", "1", "user_agent.original", `a \"b\" c`)},
+				"url.decoded", `/" 200 1 "x`, "url.path", `/\" 200 1 \"x`, "http.response.status_code", "404", "http.response.body.bytes", "1", "user_agent.original", `a \"b\" c`)},
+		},
+		{
+			"a request that hides what it asks for", `192.0.2.7 - - [29/Sep/2021:14:11:34 +0200] "GET /%252e%252e/%2e%2e/etc/passwd?a=%27+OR+1 HTTP/1.1" 404 1`,
+			event.LogEvent{Time: at, Message: `GET /%252e%252e/%2e%2e/etc/passwd?a=%27+OR+1 HTTP/1.1`, Fields: fields(
+				"src_ip", "192.0.2.7", "event_action", "http_request", "http.request.method", "GET", "http.version", "1.1", "url.original", `/%252e%252e/%2e%2e/etc/passwd?a=%27+OR+1`,
+				"url.decoded", `/../../etc/passwd?a=' OR 1`, "url.path", `/%252e%252e/%2e%2e/etc/passwd`, "url.query", `a=%27+OR+1`, "http.response.status_code", "404", "http.response.body.bytes", "1")},
 		},
 		{
 			"proxy manager", `[29/Sep/2021:14:11:34 +0200] - 404 404 - GET http a.example.com "/x?y" [Client 192.0.2.7] [Length 192] [Gzip 3.10] [Sent-to b] "curl/8" "-"`,

@@ -22,10 +22,10 @@ const (
 	listTimeout = time.Minute
 )
 
-// Calls are the calls of Docker's API that this package makes. They leave out
-// inspecting a container, which would show its environment and the secrets in it.
+// Calls are the calls of Docker's API that this package makes. "settings" is
+// inspecting a container without its environment and the secrets in it.
 func Calls() []string {
-	return []string{"GET /containers/json", "GET /containers/*/logs", "GET /events"}
+	return []string{"GET /containers/json", "settings", "GET /containers/*/logs", "GET /events"}
 }
 
 // statusError is an answer of Docker's that is not 200.

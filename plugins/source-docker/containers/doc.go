@@ -17,8 +17,37 @@
 //	container_labels an object with the labels that the configuration lets through
 //	cut              true when the end of the line was left out
 //
-// An event has time, message, docker_type, docker_action, docker_attributes, and,
-// when it is about a container, the container's members.
+// An event has these members, and those of the container that it is about:
+//
+//	time, message
+//	event_action       the type and the action, as container_start, image_pull,
+//	                   container_exec_create, network_connect
+//	command            of container_exec_create and container_exec_start: what is run
+//	docker_type, docker_action, docker_attributes
+//	                   as Docker has them; labels are among the attributes
+//
+// Events create, start, restart and exec_create of a container, and others of one
+// of which these were seen, also tell how it is confined; nothing of it can
+// change while the container lives:
+//
+//	container_privileged        true or false
+//	container_read_only         true when its root file system is
+//	container_user              the user that it runs as; absent: root
+//	container_network_mode      host, none, default, bridge, the name of a
+//	                            network, or container:ID
+//	container_pid_mode, container_ipc_mode, container_uts_mode,
+//	container_userns_mode, container_cgroupns_mode
+//	                            host, private and others; absent: Docker's default
+//	container_cap_add, container_cap_drop
+//	                            lists of capabilities, without CAP_ in front
+//	container_security_options  a list, as seccomp=unconfined
+//	container_devices           a list of devices of the host
+//	container_mounts            a list of SOURCE:DESTINATION:rw or :ro, of what it
+//	                            mounts of the host's files
+//
+// A list is absent when it is empty, and ends with "..." past 32 values or 4 KiB.
+// parser-json joins its values with commas. An event of a container that was gone
+// before it could be asked for has none of these (settings_unknown).
 //
 // A line that Docker cut into pieces of 16 KiB is put together again. What does
 // not fit into event.MaxRecord with its members is left out, marked and counted

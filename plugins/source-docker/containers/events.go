@@ -31,8 +31,9 @@ type events struct {
 	stream sdk.Stream
 	// newest is the time of the newest event that was seen, 0 before the first;
 	// seen are the hashes of the last ones, the oldest first.
-	newest int64
-	seen   []uint64
+	newest   int64
+	seen     []uint64
+	settings remembered
 	// record and checkpoint are reused.
 	record, checkpoint []byte
 }
@@ -121,11 +122,12 @@ func (e *events) take(ctx context.Context, sum uint64, ev *engineEvent) error {
 	}
 	e.seen = append(e.seen, sum)
 	e.newest = max(e.newest, ev.at())
-	var members []byte
-	if ev.Type == "container" {
-		members, _ = describe(&container{ID: ev.Actor.ID, Names: []string{ev.Actor.Attributes["name"]}, Image: ev.Actor.Attributes["image"]}, nil)
-	}
 	if e.stream != nil {
+		var members []byte
+		if ev.Type == "container" {
+			members, _ = describe(&container{ID: ev.Actor.ID, Names: []string{ev.Actor.Attributes["name"]}, Image: ev.Actor.Attributes["image"]}, nil)
+			members = append(members, e.settings.of(ctx, e, ev)...)
+		}
 		e.record = appendEvent(e.record[:0], ev, members)
 		e.checkpoint = e.append(e.checkpoint[:0])
 		if err := e.stream.Emit(ctx, e.record, e.checkpoint); err != nil {

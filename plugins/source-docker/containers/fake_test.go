@@ -31,6 +31,7 @@ type ledger struct {
 type entryOf struct {
 	config     sdk.StreamConfig
 	records    []record
+	texts      []string
 	positions  [][]byte
 	checkpoint []byte
 	closed     bool
@@ -143,6 +144,7 @@ func (s *stream) Emit(ctx context.Context, text, checkpoint []byte) error {
 	s.l.mu.Lock()
 	defer s.l.mu.Unlock()
 	s.e.records = append(s.e.records, r)
+	s.e.texts = append(s.e.texts, string(text))
 	s.e.checkpoint = slices.Clone(checkpoint)
 	s.e.positions = append(s.e.positions, s.e.checkpoint)
 	return nil

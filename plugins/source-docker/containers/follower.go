@@ -75,7 +75,7 @@ func (f *follower) open(ctx context.Context) error {
 		return nil
 	}
 	stream, err := f.out.Open(sdk.StreamConfig{
-		Name: streamPrefix + f.id, Format: "json", Provenance: event.ProvenanceContainer,
+		Name: streamPrefix + f.id, Format: "json", Provenance: event.ProvenanceContainer, Peer: "container:" + f.id,
 	})
 	if err != nil {
 		return &emitError{fmt.Errorf("open the stream of container %.12s: %w", f.id, err)}

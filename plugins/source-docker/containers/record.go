@@ -3,6 +3,7 @@ package containers
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -14,6 +15,8 @@ const (
 	maxLabels     = 64
 	maxLabelBytes = 4 << 10
 	maxNameBytes  = 512
+	// maxAction bounds an action, which holds a command, in bytes.
+	maxAction = 4 << 10
 )
 
 // stampForm is RFC 3339 with nanoseconds.
@@ -146,7 +149,12 @@ func appendEvent(b []byte, e *engineEvent, members []byte) []byte {
 	}
 	b = appendMember(b, "message", bounded(e.Type+" "+e.Action+" "+about, 2*maxNameBytes))
 	b = appendMember(b, "docker_type", bounded(e.Type, maxNameBytes))
-	b = appendMember(b, "docker_action", bounded(e.Action, 4*maxNameBytes))
+	b = appendMember(b, "docker_action", bounded(e.Action, maxAction))
+	verb, rest, _ := strings.Cut(e.Action, ":")
+	b = appendMember(b, "event_action", bounded(e.Type+"_"+verb, maxNameBytes))
+	if strings.HasPrefix(verb, "exec_") && rest != "" {
+		b = appendMember(b, "command", bounded(strings.TrimPrefix(rest, " "), maxAction))
+	}
 	b = append(b, `"docker_attributes":{`...)
 	size, count := 0, 0
 	for _, key := range slices.Sorted(maps.Keys(e.Actor.Attributes)) {

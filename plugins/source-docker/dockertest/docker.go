@@ -31,6 +31,7 @@ type Docker struct {
 	grown      chan struct{} // closed when anything changes
 	cut        chan struct{} // closed when connections are to end
 	deaf       bool
+	inspected  int
 }
 
 // Container is one of them. Its fields must not be changed while it is served.
@@ -38,6 +39,9 @@ type Container struct {
 	ID, Name, Image string
 	Labels          map[string]string
 	Terminal        bool
+	// Settings is what Docker shows of the container when it is asked for it
+	// alone; "" stands for one that is gone by then.
+	Settings string
 
 	docker  *Docker
 	running bool
@@ -65,6 +69,7 @@ func New(t testing.TB) *Docker {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containers/json", d.list)
+	mux.HandleFunc("GET /containers/{id}/json", d.inspect)
 	mux.HandleFunc("GET /containers/{id}/logs", d.logs)
 	mux.HandleFunc("GET /events", d.follow)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
@@ -94,6 +99,20 @@ func (d *Docker) Add(c *Container) *Container {
 	d.containers = append(d.containers, c)
 	d.happen("start", c)
 	return c
+}
+
+// Exec adds the event of a command that is about to run in the container.
+func (c *Container) Exec(command string) {
+	c.docker.mu.Lock()
+	defer c.docker.mu.Unlock()
+	c.docker.happen("exec_create: "+command, c)
+}
+
+// Inspected returns how often settings were asked for.
+func (d *Docker) Inspected() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.inspected
 }
 
 // happen adds an event.
@@ -191,6 +210,18 @@ func (d *Docker) list(w http.ResponseWriter, _ *http.Request) {
 		out = append(out, listed{c.ID, []string{"/other/" + c.Name, "/" + c.Name}, c.Image, c.Labels, state})
 	}
 	_ = json.NewEncoder(w).Encode(out)
+}
+
+func (d *Docker) inspect(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inspected++
+	i := slices.IndexFunc(d.containers, func(c *Container) bool { return c.ID == r.PathValue("id") })
+	if i < 0 || d.containers[i].Settings == "" {
+		refuse(w, http.StatusNotFound, "No such container: "+r.PathValue("id"))
+		return
+	}
+	_, _ = w.Write([]byte(d.containers[i].Settings))
 }
 
 func refuse(w http.ResponseWriter, code int, message string) {

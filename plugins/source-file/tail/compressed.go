@@ -3,13 +3,16 @@ package tail
 import (
 	"bufio"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // staleAfter is how long a compressed file that ends in the middle must not have
@@ -19,13 +22,17 @@ const staleAfter = time.Minute
 // errUnfinished says that a compressed file is still being written.
 var errUnfinished = errors.New("the file is still being compressed")
 
-// gzipped reads a gzip file as if it were not compressed. Going forward costs
+// maxWindow is how far back a file of zstd may refer, in bytes: what it takes in
+// memory. It is what zstd itself takes without being told otherwise.
+const maxWindow = 8 << 20
+
+// gzipped reads a file compressed by gzip or zstd as if it were not. Going forward costs
 // nothing besides decompression; going back begins anew, but for the first
 // headLimit bytes, which are kept. One goroutine uses it.
 type gzipped struct {
 	file *os.File
 	// in is nil before the first read and behind the end. It reads raw.
-	in  *gzip.Reader
+	in  io.Reader
 	raw io.SectionReader
 	// window holds the content from offset start on, head the first bytes.
 	window []byte
@@ -100,12 +107,26 @@ func (z *gzipped) rewind() error {
 		z.head = z.head[:0]
 	}
 	z.raw = *io.NewSectionReader(z.file, 0, 1<<62)
-	in, err := gzip.NewReader(bufio.NewReader(&z.raw))
+	in, err := decompressor(bufio.NewReader(&z.raw))
 	if err != nil {
 		return z.ended(err)
 	}
 	z.in = in
 	return nil
+}
+
+// decompressor returns a reader of what content holds, which tells by its
+// beginning how it was compressed.
+func decompressor(content *bufio.Reader) (io.Reader, error) {
+	head, err := content.Peek(4)
+	if len(head) == 4 && binary.LittleEndian.Uint32(head) == 0xfd2fb528 { // RFC 8878, section 3.1.1
+		// With one block at a time it starts no goroutine.
+		return zstd.NewReader(content, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	}
+	if 0 < len(head) && len(head) < 4 && errors.Is(err, io.EOF) {
+		return nil, io.ErrUnexpectedEOF // too little to tell
+	}
+	return gzip.NewReader(content)
 }
 
 // forget drops the window's content before offset.
@@ -196,8 +217,18 @@ func (z *gzipped) release() {
 	}
 }
 
-// isGzip reports whether a name is that of a gzip file.
-func isGzip(name string) bool { return filepath.Ext(name) == ".gz" }
+// isPacked reports whether a name is that of a compressed file that can be read.
+func isPacked(name string) bool { return unpacked(name) != name }
+
+// unpacked returns the name that a file had before it was compressed.
+func unpacked(name string) string {
+	for _, ext := range [...]string{".gz", ".zst"} {
+		if plain, ok := strings.CutSuffix(name, ext); ok {
+			return plain
+		}
+	}
+	return name
+}
 
 // twins finds the compressed file that the file being read became: whoever
 // compressed it has deleted it, but what was read from it must not be read

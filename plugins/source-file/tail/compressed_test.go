@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // squeeze compresses path to path.gz and deletes it. Like the compressors of
@@ -42,6 +44,88 @@ func compress(t *testing.T, text string) []byte {
 	return out.Bytes()
 }
 
+// squeezeZstd compresses path to path.zst and deletes it.
+func squeezeZstd(t *testing.T, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path+".zst", string(compressZstd(t, string(text))))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func compressZstd(t testing.TB, text string) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.EncodeAll([]byte(text), nil)
+}
+
+// TestZstd reads what zstd writes: several frames, a cut one, and one that refers
+// too far back.
+func TestZstd(t *testing.T) {
+	big := strings.Repeat("a line that comes again and again\n", 50_000)
+	var far bytes.Buffer
+	w, err := zstd.NewWriter(&far, zstd.WithWindowSize(64<<20), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := make([]byte, 16<<20)
+	for i, r := 0, uint64(1); i < len(random); i++ {
+		r = r*6364136223846793005 + 1442695040888963407
+		random[i] = 'a' + byte(r>>59)%26
+	}
+	if _, err := w.Write(random); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, content, want string
+		finished, damaged   bool
+	}{
+		{"one frame", string(compressZstd(t, big)), big, true, false},
+		{"frames one after the other", string(compressZstd(t, "1\n")) + string(compressZstd(t, "2\n")), "1\n2\n", true, false},
+		{"empty content", string(compressZstd(t, "")), "", true, false},
+		{"nothing yet", "", "", false, false},
+		{"a beginning", "\x28\xb5", "", false, false},
+		{"cut", string(compressZstd(t, string(random[:5000])))[:60], "", false, false},
+		{"something else behind it", string(compressZstd(t, "1\n")) + "no zstd at all", "1\n", true, true},
+		{"too far back", far.String(), "", true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.zst")
+			write(t, path, c.content)
+			file, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			z := &gzipped{file: file}
+			got := make([]byte, len(c.want)+100)
+			n := 0
+			for err == nil && n < len(got) {
+				var more int
+				more, err = z.ReadAt(got[n:min(n+4096, len(got))], int64(n))
+				n += more
+			}
+			if string(got[:n]) != c.want || !errors.Is(err, io.EOF) {
+				t.Errorf("got %d bytes and %v, want %d and the end", n, err, len(c.want))
+			}
+			finished, damaged, err := z.state()
+			if finished != c.finished || damaged != c.damaged || err != nil {
+				t.Errorf("state: got finished %v, damaged %v, %v; want %v, %v", finished, damaged, err, c.finished, c.damaged)
+			}
+		})
+	}
+}
+
 // realGzip compresses as logrotate has it done.
 func realGzip(t *testing.T, path string) {
 	t.Helper()
@@ -54,7 +138,7 @@ func TestCompressedWhileFollowed(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		gzip func(*testing.T, string)
-	}{{"gzip", realGzip}, {"another compressor", squeeze}} {
+	}{{"gzip", realGzip}, {"another compressor", squeeze}, {"zstd", squeezeZstd}} {
 		for _, name := range []string{"a.log.1", "a.log-20260131", "a-2026-01-31T10-00-00.000.log"} {
 			t.Run(c.name+" "+name, func(t *testing.T) {
 				dir := t.TempDir()
@@ -102,7 +186,7 @@ func TestRestartAfterCompression(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		gzip func(*testing.T, string)
-	}{{"gzip", realGzip}, {"another compressor", squeeze}} {
+	}{{"gzip", realGzip}, {"another compressor", squeeze}, {"zstd", squeezeZstd}} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "a.log")
 			write(t, path, "1\n2\n3\n")

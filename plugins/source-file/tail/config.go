@@ -16,8 +16,8 @@ const (
 
 // Config is the section [source_file].
 type Config struct {
-	Paths        []string      `config:"paths" help:"log files to follow: absolute paths or globs; a glob that ends with .gz reads compressed files, each once"`
-	Format       string        `config:"format" help:"format of the lines; empty: json for a file that begins with {, else syslog"`
+	Paths        []string      `config:"paths" help:"log files to follow: absolute paths or globs; a glob that ends with .gz or .zst reads compressed files, each once"`
+	Format       string        `config:"format" help:"format of the lines; empty: json for a file that begins with {, auditd for the log of the audit system, else syslog, and the host looks at the lines"`
 	Start        string        `config:"start" oneof:"end,beginning" help:"where to begin in a file that exists when it is seen for the first time; a file that appears later is read from its beginning"`
 	TimeZone     string        `config:"time_zone" help:"IANA name of the zone of stamps that carry none; empty: the host's"`
 	PollInterval time.Duration `config:"poll_interval" min:"0s" max:"1m" help:"how often files are looked at besides the notifications of the kernel; 0: every second, more rarely up to every 10s while nothing changes, every 50ms where there are none"`
@@ -31,7 +31,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		Paths: []string{
-			"/var/log/auth.log", "/var/log/syslog", "/var/log/messages", "/var/log/secure", "/var/log/kern.log",
+			"/var/log/auth.log", "/var/log/syslog", "/var/log/messages", "/var/log/secure", "/var/log/audit/audit.log",
 		},
 		Start:            "end",
 		MaxFiles:         256,
@@ -48,6 +48,9 @@ func (c *Config) Validate() error {
 		}
 		if _, err := filepath.Match(p, ""); err != nil {
 			return fmt.Errorf("paths: %q: %w; [ and ] enclose a set of characters, \\ takes their meaning away", p, err)
+		}
+		if compressed(p) && !isPacked(p) {
+			return fmt.Errorf("paths: %q: of compressed files only those of gzip (.gz) and zstd (.zst) are read; decompress these", p)
 		}
 	}
 	if len(c.Multiline) > maxMultiline {
@@ -80,9 +83,9 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// starts returns the expression for the first lines of records in path, nil when
-// every line is a record. The configuration must be valid.
-func (c *Config) starts(path string) *regexp.Regexp {
+// bounds returns what the configuration says of records of several lines in
+// path, nil when that is nothing. The configuration must be valid.
+func (c *Config) bounds(path string) boundary {
 	best := ""
 	for pattern := range c.Multiline {
 		if ok, _ := filepath.Match(filepath.Clean(pattern), path); ok &&
@@ -93,5 +96,5 @@ func (c *Config) starts(path string) *regexp.Regexp {
 	if best == "" {
 		return nil
 	}
-	return regexp.MustCompile(c.Multiline[best])
+	return expression{regexp.MustCompile(c.Multiline[best])}
 }

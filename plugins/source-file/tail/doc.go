@@ -39,14 +39,15 @@
 //
 // # Compressed files
 //
-// A rotated file that gzip compressed is the same file: its content is compared,
+// A rotated file that gzip or zstd compressed is the same file: its content is compared,
 // not its inode. It is never read twice, and what was unread when it was
 // compressed is read from it, also after a restart in its middle. One that is
 // still being compressed is waited for. One that ends in the middle and was not
 // changed for a minute, or cannot be decompressed, is read as far as it goes and
-// counted (gzip_damaged). A pattern that ends with .gz follows compressed files
-// as streams of their own, each read once. Files compressed in another way are
-// not read; rotate with delaycompress then.
+// counted (gzip_damaged), as is a file of zstd that refers further back than 8 MiB. A
+// pattern that ends with .gz or .zst follows compressed files as streams of their
+// own, each read once. Files compressed in another way are not read; rotate with
+// delaycompress then.
 //
 // A symbolic link that led to one dated file (app-20260131.log) and now leads to
 // a later one went through those of the days between; they are read in order.
@@ -80,6 +81,10 @@
 // begins a record of its own. A record is at most event.MaxRecord long: the line
 // that would make it longer begins another one (multiline_split). What was not
 // emitted as a record has no position: it is put together anew after a restart.
+//
+// In the log of the audit system, which its beginning tells, the lines behind one
+// another that have one time and serial number are a record, unless an expression
+// is configured.
 //
 // # Bounds
 //

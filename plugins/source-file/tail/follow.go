@@ -63,7 +63,7 @@ func (f *follower) readCurrent(ctx context.Context, buf []byte) (more bool, wait
 // to it for multiline_timeout, and returns when to look again.
 func (f *follower) expire(ctx context.Context, i int, buf []byte) (time.Duration, error) {
 	g := f.segments[i]
-	if g.lines == 0 || g.starts == nil {
+	if g.lines == 0 || g.bounds == nil {
 		return time.Hour, nil
 	}
 	if rest := f.source.config.MultilineTimeout - time.Since(g.changed); rest > 0 {
@@ -306,7 +306,10 @@ func (f *follower) drain(ctx context.Context, i int, buf []byte) error {
 	if f.stream == nil {
 		return nil
 	}
-	g.starts = f.starts
+	g.bounds = f.bounds
+	if g.bounds == nil && f.format == formatAudit {
+		g.bounds = auditEvents{}
+	}
 	err = g.read(ctx, buf, f.emitter(ctx, i))
 	if g.splits > 0 {
 		f.source.count("multiline_split", g.splits)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -50,6 +50,8 @@ type follower struct {
 	origin origin
 	// stored says that the host may have a position for the stream.
 	stored bool
+	// over says that the file of that position was read to its end.
+	over bool
 
 	wake chan struct{}
 
@@ -60,9 +62,12 @@ type follower struct {
 	position position
 	// since is when nothing was left to follow; zero while there is.
 	since time.Time
-	// starts tells the first line of a record; nil when every line is one.
-	starts *regexp.Regexp
+	// bounds tells where records of several lines end, where the configuration
+	// says it; else nil.
+	bounds boundary
 	twins  twins
+	// absent says that nothing was found at the path when it was last looked at.
+	absent bool
 	// gone is set when the file of the checkpoint was not found: when it was
 	// last read.
 	gone time.Time
@@ -100,7 +105,7 @@ func (f *follower) run(ctx context.Context) error {
 			f.source.report(f.path, err)
 			wait = lateInterval
 		default:
-			f.source.report(f.path, nil)
+			f.source.report(f.path, f.dangling())
 		}
 		timer.Reset(wait)
 		select {
@@ -110,6 +115,22 @@ func (f *follower) run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// dangling returns why nothing is found where a symbolic link leads; nil when
+// there is a file, or no link.
+func (f *follower) dangling() error {
+	if !f.absent {
+		return nil
+	}
+	target, err := os.Readlink(f.path)
+	if err != nil {
+		return nil //nolint:nilerr // there is no link: the file may come
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(f.path), target)
+	}
+	return fmt.Errorf("it leads to %s, which is not there or lies outside of what source-file may read; name %s in [source_file] paths, too", target, filepath.Join(filepath.Dir(target), "*"))
 }
 
 // release closes the files and, where the host still listens, the stream.
@@ -194,7 +215,8 @@ func (f *follower) begin(ctx context.Context, buf []byte) error {
 		return f.settle(ctx, g)
 	}
 	g, info, err := openSegment(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f.absent = errors.Is(err, fs.ErrNotExist)
+	if f.absent {
 		f.origin = fromBeginning
 		return nil
 	}
@@ -302,8 +324,10 @@ func (f *follower) resume(ctx context.Context, buf []byte) error {
 		if i < len(marks)-1 {
 			continue
 		}
-		f.source.count("rotated_file_gone", 1)
-		f.source.log.Warn("the file that was being read is gone; what was unread in it is lost", "path", f.path, "offset", m.offset)
+		if !f.over {
+			f.source.count("rotated_file_gone", 1)
+			f.source.log.Warn("the file that was being read is gone; what was unread in it is lost", "path", f.path, "offset", m.offset)
+		}
 		f.gone = time.Unix(m.seen, 0)
 		f.closeAll()
 		return f.renumber(ctx)
@@ -422,7 +446,8 @@ func (f *follower) openAs(format string) error {
 // names reports whether the path names the file g now.
 func (f *follower) names(g *segment) (bool, error) {
 	info, err := os.Stat(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	f.absent = errors.Is(err, fs.ErrNotExist)
+	if f.absent {
 		return false, nil
 	}
 	if err != nil {

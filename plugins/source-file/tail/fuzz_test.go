@@ -53,6 +53,7 @@ func TestParseRotated(t *testing.T) {
 		{"auth.log.1.gz", "auth.log", order{number: 1}, true},
 		{"auth.log-20260131.gz", "auth.log", order{date: "20260131"}, true},
 		{"app-20260131.log.gz", "app.log", order{date: "20260131"}, true},
+		{"auth.log.2.zst", "auth.log", order{number: 2}, true},
 		{"auth.log.1.xz", "", order{}, false},
 		{"auth.log.gz", "", order{}, false},
 		{"node-1.log", "", order{}, false},

@@ -116,8 +116,8 @@ func TestMultilinePattern(t *testing.T) {
 		"/var/log/app/w.log": "a", "/var/log/app/x1.log": "b", "/var/log/app/y.log": "a", "/var/log/other": "",
 	} {
 		got := ""
-		if re := config.starts(path); re != nil {
-			got = re.String()
+		if b, ok := config.bounds(path).(expression); ok {
+			got = b.String()
 		}
 		if got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)
@@ -149,7 +149,7 @@ func FuzzMultiline(f *testing.F) {
 	f.Add([]byte("1\n a\n2\n3\n"), 3)
 	f.Add([]byte("1\n"+strings.Repeat("x", event.MaxRecord-2)+"\n a\n2\n"), 5)
 	f.Add([]byte(strings.Repeat("x", event.MaxRecord+10)+"\n a\n1\n"), event.MaxRecord+5)
-	starts := regexp.MustCompile(`^\d`)
+	starts := expression{regexp.MustCompile(`^\d`)}
 	f.Fuzz(func(t *testing.T, content []byte, cut int) {
 		if strings.Contains(string(content), "\x00") {
 			return // holes are FuzzRead's
@@ -172,7 +172,7 @@ func FuzzMultiline(f *testing.F) {
 			} else {
 				err = g.adopt(place, buf)
 			}
-			g.starts = starts
+			g.bounds = starts
 			if err == nil {
 				err = g.read(context.Background(), buf, func(line []byte) error {
 					got = append(got, string(line))

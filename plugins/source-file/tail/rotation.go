@@ -42,10 +42,10 @@ func (o order) newer(p order) int {
 
 // parseRotated splits the name that a rotator gave to a file: "auth.log.1",
 // "auth.log-20260131", "auth.log.2026-01-31", "auth-20260131.log" all belong to
-// "auth.log". So does "auth.log.2.gz"; files that were compressed in another way
+// "auth.log". So do "auth.log.2.gz" and "auth.log.2.zst"; files that were compressed in another way
 // belong to none.
 func parseRotated(name string) (base string, o order, ok bool) {
-	name = strings.TrimSuffix(name, ".gz")
+	name = unpacked(name)
 	if base, o, ok = cutStamp(name); ok {
 		return base, o, true
 	}
@@ -177,7 +177,7 @@ func look(path string) (snapshot, error) {
 			if s.current != nil && id == identify(s.current) {
 				return
 			}
-			s.siblings = append(s.siblings, sibling{file, o, id, info.Size(), info.ModTime(), isGzip(name)})
+			s.siblings = append(s.siblings, sibling{file, o, id, info.Size(), info.ModTime(), isPacked(name)})
 		})
 		// Without leave to list the directory the path alone is followed.
 		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
@@ -191,7 +191,7 @@ func look(path string) (snapshot, error) {
 		plain[b.path] = true
 	}
 	s.siblings = slices.DeleteFunc(s.siblings, func(b sibling) bool {
-		return b.compressed && plain[strings.TrimSuffix(b.path, ".gz")]
+		return b.compressed && plain[unpacked(b.path)]
 	})
 	return s, nil
 }

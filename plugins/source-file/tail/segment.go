@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"regexp"
 	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -51,10 +50,10 @@ type segment struct {
 	changed time.Time
 	// nuls counts the bytes skipped in holes since it was last taken.
 	nuls uint64
-	// starts tells the first line of a record from those that continue it; nil
-	// when every line is a record. lines is how much of pending are whole lines,
-	// and splits counts records that were too long to stay in one.
-	starts *regexp.Regexp
+	// bounds tells where records of several lines end; nil when every line is a
+	// record. lines is how much of pending are whole lines, and splits counts
+	// records that were too long to stay in one.
+	bounds boundary
 	lines  int
 	splits uint64
 }
@@ -72,7 +71,7 @@ func openSegment(path string) (*segment, os.FileInfo, error) {
 		return nil, nil, err
 	}
 	g := newSegment(file, identify(info))
-	if isGzip(path) {
+	if isPacked(path) {
 		g.gz = &gzipped{file: file}
 	}
 	return g, info, nil
@@ -172,10 +171,10 @@ func (g *segment) check(buf []byte) error {
 	return nil
 }
 
-// sniff names the format by the first byte that is not white space.
+// sniff names the format by the beginning of the content.
 func (g *segment) sniff() string {
 	if g.format == "" {
-		var first [256]byte
+		var first [auditHead]byte
 		n, _ := g.readAt(first[:], 0)
 		g.format = sniff(first[:n])
 	}
@@ -191,6 +190,10 @@ func sniff(b []byte) string {
 		return ""
 	case b[0] == '{':
 		return "json"
+	case auditID(b) != nil:
+		return formatAudit
+	case mayBeAudit(b) && !bytes.Contains(b, []byte{'\n'}) && len(b) < auditHead/2:
+		return "" // its line has not come as far as its number
 	}
 	return "syslog"
 }
@@ -302,7 +305,7 @@ func (g *segment) split(window []byte, pos int, start int64, emit func([]byte) e
 		}
 		g.inHole = false
 		i := bytes.IndexByte(rest, '\n')
-		if g.starts != nil && i >= 0 && i <= event.MaxRecord {
+		if g.bounds != nil && i >= 0 && i <= event.MaxRecord {
 			if i = g.record(rest, i); i < 0 {
 				return pos, nil
 			}
@@ -356,11 +359,11 @@ func (g *segment) record(rest []byte, end int) int {
 			if i >= 0 {
 				next = next[:i]
 			}
-			if !g.starts.Match(next) {
+			if !g.bounds.begins(rest[:end], next) {
 				g.splits++
 			}
 			return end
-		case g.starts.Match(bytes.TrimSuffix(next[:i], []byte{'\r'})):
+		case g.bounds.begins(rest[:end], bytes.TrimSuffix(next[:i], []byte{'\r'})):
 			return end
 		}
 		end += 1 + i

@@ -187,10 +187,10 @@ func (s *Source) guess(path string) string {
 
 // match returns the paths that the configuration names and that exist or are
 // known, without rotated files, which belong to the stream of the path that they
-// once had, and without compressed ones, unless a pattern ends with .gz. known are the paths that are followed or have a
+// once had, and without compressed ones, unless a pattern ends with .gz or .zst. known are the paths that are followed or have a
 // stored position; one of them may be missing while it is being rotated.
 func (s *Source) match(known []string) []string {
-	// The value says that the path may be that of a gzip file.
+	// The value says that the path may be that of a compressed file.
 	found := make(map[string]bool)
 	for _, pattern := range s.config.Paths {
 		pattern = filepath.Clean(pattern)
@@ -202,11 +202,11 @@ func (s *Source) match(known []string) []string {
 			}
 		}
 		for _, m := range matches {
-			found[m] = found[m] || isGzip(pattern)
+			found[m] = found[m] || isPacked(pattern)
 		}
 		for _, name := range known {
 			if ok, _ := filepath.Match(pattern, name); ok {
-				found[name] = found[name] || isGzip(pattern)
+				found[name] = found[name] || isPacked(pattern)
 			}
 		}
 	}
@@ -218,7 +218,7 @@ func (s *Source) match(known []string) []string {
 				continue
 			}
 		}
-		if compressed(name) && !(gz && isGzip(name)) {
+		if compressed(name) && !(gz && isPacked(name)) {
 			continue
 		}
 		paths = append(paths, path)

@@ -1,11 +1,17 @@
 package tail
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ironpost/ironpost/sdk"
 )
 
 // recreate deletes the file at path and makes another one with the same inode,
@@ -154,5 +160,74 @@ func TestSymlinkSwappedSeveralTimes(t *testing.T) {
 			l.run(t, beginning(link))
 		}
 		l.wantLines(t, link, "1", "2", "3", "4")
+	}
+}
+
+// TestLinkToNowhere follows a link to what is not there, or cannot be seen from
+// within the sandbox.
+func TestLinkToNowhere(t *testing.T) {
+	dir := t.TempDir()
+	link, target := filepath.Join(dir, "link"), filepath.Join(dir, "elsewhere", "a.log")
+	if err := os.Symlink(filepath.Join("elsewhere", "a.log"), link); err != nil {
+		t.Fatal(err)
+	}
+	l := newLedger()
+	config := beginning(link)
+	config.PollInterval = 20 * time.Millisecond
+	src, _ := l.run(t, config)
+	until(t, "the link in the health", func() bool {
+		err := src.Health(t.Context())
+		return err != nil && strings.Contains(err.Error(), link+": it leads to "+target) && strings.Contains(err.Error(), filepath.Join(dir, "elsewhere", "*"))
+	})
+	if err := os.Mkdir(filepath.Dir(target), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, target, "1\n")
+	l.wantLines(t, link, "1")
+	until(t, "good health", func() bool { return src.Health(t.Context()) == nil })
+	if err := os.Rename(target, target+".1"); err != nil {
+		t.Fatal(err)
+	}
+	add(t, target+".1", "2\n")
+	until(t, "the link in the health again", func() bool { return src.Health(t.Context()) != nil })
+	l.wantLines(t, link, "1", "2")
+}
+
+// TestFinished leaves a file alone that was read to its end and is gone, until
+// there is one again; nothing was lost with it.
+func TestFinished(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	l := newLedger()
+	write(t, path, "1\n")
+	_, stop := l.run(t, beginning(path))
+	l.wantLines(t, path, "1")
+	stop()
+	l.settle()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	config := beginning(path)
+	src := New(&config)
+	if err := src.Setup(t.Context(), sdk.Env{Counter: l.count}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	group, ctx := errgroup.WithContext(ctx)
+	w := newWatcher(src, l)
+	defer w.close()
+	w.finished[path] = struct{}{}
+	w.scan(ctx, group)
+	if len(w.followers) != 0 {
+		t.Errorf("a file that is gone: got %d followers, want none", len(w.followers))
+	}
+	write(t, path, "2\n")
+	w.scan(ctx, group)
+	l.wantLines(t, path, "1", "2")
+	cancel()
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	if n := l.counted("rotated_file_gone"); n != 0 {
+		t.Errorf("rotated_file_gone: got %d, want 0", n)
 	}
 }

@@ -405,6 +405,7 @@ func TestValidate(t *testing.T) {
 		want string
 	}{
 		{"relative path", func(c *Config) { c.Paths = []string{"a.log"} }, "relative"},
+		{"compression", func(c *Config) { c.Paths = []string{"/a/*.log.xz"} }, "only those of gzip"},
 		{"bad glob", func(c *Config) { c.Paths = []string{"/a/[b"} }, "[ and ]"},
 		{"start", func(c *Config) { c.Start = "middle" }, "beginning"},
 		{"poll", func(c *Config) { c.PollInterval = -1 }, "poll_interval"},

@@ -39,7 +39,9 @@ type watcher struct {
 	followers map[string]*watched
 	ended     chan string
 	stored    map[string]struct{}
-	first     bool
+	// finished are paths whose file was read to its end and is gone.
+	finished map[string]struct{}
+	first    bool
 	// blind says that some directory cannot be watched.
 	blind bool
 	// quiet is how far apart the looks beside notifications have grown.
@@ -61,6 +63,7 @@ func newWatcher(s *Source, out sdk.Emitter) *watcher {
 		followers: make(map[string]*watched),
 		ended:     make(chan string, 64),
 		stored:    make(map[string]struct{}),
+		finished:  make(map[string]struct{}),
 	}
 	for _, name := range out.Positions() {
 		w.stored[name] = struct{}{}
@@ -111,6 +114,7 @@ func (w *watcher) run(ctx context.Context, group *errgroup.Group) error {
 			// Its file is gone; should it come back, a scan finds it.
 			delete(w.followers, path)
 			w.stored[path] = struct{}{}
+			w.finished[path] = struct{}{}
 		case event := <-events:
 			if w.pass(event) {
 				w.scan(ctx, group)
@@ -145,6 +149,11 @@ func (w *watcher) scan(ctx context.Context, group *errgroup.Group) {
 		if _, ok := w.followers[path]; ok {
 			continue
 		}
+		if _, ok := w.finished[path]; ok {
+			if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+		}
 		if len(w.followers) >= w.source.config.MaxFiles {
 			refused[path] = struct{}{}
 			continue
@@ -152,6 +161,7 @@ func (w *watcher) scan(ctx context.Context, group *errgroup.Group) {
 		w.start(ctx, group, path)
 	}
 	w.watchGlobs()
+	w.watchLinks()
 	w.first = false
 
 	s := w.source
@@ -168,10 +178,12 @@ func (w *watcher) scan(ctx context.Context, group *errgroup.Group) {
 
 func (w *watcher) start(ctx context.Context, group *errgroup.Group, path string) {
 	_, stored := w.stored[path]
+	_, finished := w.finished[path]
+	delete(w.finished, path)
 	f := &follower{
 		path: path, source: w.source, out: w.out,
-		stored: stored, wake: make(chan struct{}, 1),
-		starts: w.source.config.starts(path),
+		stored: stored, over: finished, wake: make(chan struct{}, 1),
+		bounds: w.source.config.bounds(path),
 	}
 	if w.first && w.source.config.Start == "end" {
 		f.origin = fromEnd
@@ -194,6 +206,18 @@ func (w *watcher) start(ctx context.Context, group *errgroup.Group, path string)
 		}
 		return nil
 	})
+}
+
+// watchLinks watches where symbolic links lead now.
+func (w *watcher) watchLinks() {
+	for path, f := range w.followers {
+		if now := places(path); !slices.Equal(now, f.places) {
+			f.places = now
+			for _, p := range now {
+				w.watch(filepath.Dir(p))
+			}
+		}
+	}
 }
 
 // watchGlobs watches the directories in which files may appear.

@@ -9,6 +9,7 @@ package ironpostv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -5140,11 +5141,506 @@ func (x *CapturedPacket) GetReason() string {
 	return ""
 }
 
+// GuardIntent is an answer that an enforcer carries out itself.
+type GuardIntent struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Enforcer   string                 `protobuf:"bytes,2,opt,name=enforcer,proto3" json:"enforcer,omitempty"`
+	AlertId    string                 `protobuf:"bytes,3,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	TraceId    []byte                 `protobuf:"bytes,4,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	Action     string                 `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
+	Target     string                 `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
+	TargetName string                 `protobuf:"bytes,7,opt,name=target_name,json=targetName,proto3" json:"target_name,omitempty"`
+	Policy     string                 `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`
+	Reason     string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// planned, approved, executing, applied, partial, unknown, releasing; ended:
+	// released, expired, failed, done, refused.
+	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	// What the last call came to.
+	Note string `protobuf:"bytes,11,opt,name=note,proto3" json:"note,omitempty"`
+	// Who ordered it, "" for the enforcer by itself.
+	Actor   string                 `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
+	Created *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created,proto3" json:"created,omitempty"`
+	Changed *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=changed,proto3" json:"changed,omitempty"`
+	Ttl     *durationpb.Duration   `protobuf:"bytes,15,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// When the effect, or the wait for approval, ends.
+	Expires *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expires,proto3" json:"expires,omitempty"`
+	// How many users have to agree, and who did.
+	Approvals uint32   `protobuf:"varint,17,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	Approved  []string `protobuf:"bytes,18,rep,name=approved,proto3" json:"approved,omitempty"`
+	// How often it was done again after somebody undid it.
+	Redone        uint32   `protobuf:"varint,19,opt,name=redone,proto3" json:"redone,omitempty"`
+	Details       []*Field `protobuf:"bytes,20,rep,name=details,proto3" json:"details,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardIntent) Reset() {
+	*x = GuardIntent{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardIntent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardIntent) ProtoMessage() {}
+
+func (x *GuardIntent) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardIntent.ProtoReflect.Descriptor instead.
+func (*GuardIntent) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *GuardIntent) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetEnforcer() string {
+	if x != nil {
+		return x.Enforcer
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetTraceId() []byte {
+	if x != nil {
+		return x.TraceId
+	}
+	return nil
+}
+
+func (x *GuardIntent) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetTargetName() string {
+	if x != nil {
+		return x.TargetName
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *GuardIntent) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *GuardIntent) GetChanged() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Changed
+	}
+	return nil
+}
+
+func (x *GuardIntent) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *GuardIntent) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *GuardIntent) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+func (x *GuardIntent) GetApproved() []string {
+	if x != nil {
+		return x.Approved
+	}
+	return nil
+}
+
+func (x *GuardIntent) GetRedone() uint32 {
+	if x != nil {
+		return x.Redone
+	}
+	return 0
+}
+
+func (x *GuardIntent) GetDetails() []*Field {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+type ListIntentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those too that ended.
+	All bool `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
+	// 0 is no limit.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIntentsRequest) Reset() {
+	*x = ListIntentsRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIntentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIntentsRequest) ProtoMessage() {}
+
+func (x *ListIntentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIntentsRequest.ProtoReflect.Descriptor instead.
+func (*ListIntentsRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ListIntentsRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *ListIntentsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListIntentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Intents       []*GuardIntent         `protobuf:"bytes,1,rep,name=intents,proto3" json:"intents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIntentsResponse) Reset() {
+	*x = ListIntentsResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIntentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIntentsResponse) ProtoMessage() {}
+
+func (x *ListIntentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIntentsResponse.ProtoReflect.Descriptor instead.
+func (*ListIntentsResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ListIntentsResponse) GetIntents() []*GuardIntent {
+	if x != nil {
+		return x.Intents
+	}
+	return nil
+}
+
+// IntentRequest means an intent by its id, or all about a target by its id or name;
+// releasing takes "" with all set for every one.
+type IntentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	All           bool                   `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntentRequest) Reset() {
+	*x = IntentRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntentRequest) ProtoMessage() {}
+
+func (x *IntentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntentRequest.ProtoReflect.Descriptor instead.
+func (*IntentRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *IntentRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *IntentRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type PlanAnswerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The enforcer's name; "" is the only one that runs and explains itself.
+	Enforcer string `protobuf:"bytes,1,opt,name=enforcer,proto3" json:"enforcer,omitempty"`
+	// The alert is found by its id; it may be in plan.alert instead.
+	AlertId       string       `protobuf:"bytes,2,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	Plan          *PlanRequest `protobuf:"bytes,3,opt,name=plan,proto3" json:"plan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanAnswerRequest) Reset() {
+	*x = PlanAnswerRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanAnswerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanAnswerRequest) ProtoMessage() {}
+
+func (x *PlanAnswerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanAnswerRequest.ProtoReflect.Descriptor instead.
+func (*PlanAnswerRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *PlanAnswerRequest) GetEnforcer() string {
+	if x != nil {
+		return x.Enforcer
+	}
+	return ""
+}
+
+func (x *PlanAnswerRequest) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *PlanAnswerRequest) GetPlan() *PlanRequest {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+type IsolateRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Enforcer string                 `protobuf:"bytes,1,opt,name=enforcer,proto3" json:"enforcer,omitempty"`
+	Target   string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// "" is net-isolate.
+	Action        string  `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	TtlSeconds    float64 `protobuf:"fixed64,4,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	Reason        string  `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IsolateRequest) Reset() {
+	*x = IsolateRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IsolateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IsolateRequest) ProtoMessage() {}
+
+func (x *IsolateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IsolateRequest.ProtoReflect.Descriptor instead.
+func (*IsolateRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *IsolateRequest) GetEnforcer() string {
+	if x != nil {
+		return x.Enforcer
+	}
+	return ""
+}
+
+func (x *IsolateRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *IsolateRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *IsolateRequest) GetTtlSeconds() float64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *IsolateRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 
 const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
+	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
 	"\rStatusRequest\"\xa3\a\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
@@ -5576,7 +6072,49 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x06length\x18\x02 \x01(\rR\x06length\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
 	"\averdict\x18\x04 \x01(\tR\averdict\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\x98\x17\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xff\x04\n" +
+	"\vGuardIntent\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\benforcer\x18\x02 \x01(\tR\benforcer\x12\x19\n" +
+	"\balert_id\x18\x03 \x01(\tR\aalertId\x12\x19\n" +
+	"\btrace_id\x18\x04 \x01(\fR\atraceId\x12\x16\n" +
+	"\x06action\x18\x05 \x01(\tR\x06action\x12\x16\n" +
+	"\x06target\x18\x06 \x01(\tR\x06target\x12\x1f\n" +
+	"\vtarget_name\x18\a \x01(\tR\n" +
+	"targetName\x12\x16\n" +
+	"\x06policy\x18\b \x01(\tR\x06policy\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x14\n" +
+	"\x05state\x18\n" +
+	" \x01(\tR\x05state\x12\x12\n" +
+	"\x04note\x18\v \x01(\tR\x04note\x12\x14\n" +
+	"\x05actor\x18\f \x01(\tR\x05actor\x124\n" +
+	"\acreated\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\achanged\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\achanged\x12+\n" +
+	"\x03ttl\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x124\n" +
+	"\aexpires\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x1c\n" +
+	"\tapprovals\x18\x11 \x01(\rR\tapprovals\x12\x1a\n" +
+	"\bapproved\x18\x12 \x03(\tR\bapproved\x12\x16\n" +
+	"\x06redone\x18\x13 \x01(\rR\x06redone\x12,\n" +
+	"\adetails\x18\x14 \x03(\v2\x12.ironpost.v1.FieldR\adetails\"<\n" +
+	"\x12ListIntentsRequest\x12\x10\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"I\n" +
+	"\x13ListIntentsResponse\x122\n" +
+	"\aintents\x18\x01 \x03(\v2\x18.ironpost.v1.GuardIntentR\aintents\"1\n" +
+	"\rIntentRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"x\n" +
+	"\x11PlanAnswerRequest\x12\x1a\n" +
+	"\benforcer\x18\x01 \x01(\tR\benforcer\x12\x19\n" +
+	"\balert_id\x18\x02 \x01(\tR\aalertId\x12,\n" +
+	"\x04plan\x18\x03 \x01(\v2\x18.ironpost.v1.PlanRequestR\x04plan\"\x95\x01\n" +
+	"\x0eIsolateRequest\x12\x1a\n" +
+	"\benforcer\x18\x01 \x01(\tR\benforcer\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x1f\n" +
+	"\vttl_seconds\x18\x04 \x01(\x01R\n" +
+	"ttlSeconds\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\x94\x1a\n" +
 	"\aControl\x12A\n" +
 	"\x06Status\x12\x1a.ironpost.v1.StatusRequest\x1a\x1b.ironpost.v1.StatusResponse\x12P\n" +
 	"\vListPlugins\x12\x1f.ironpost.v1.ListPluginsRequest\x1a .ironpost.v1.ListPluginsResponse\x12I\n" +
@@ -5623,7 +6161,13 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x0eCaptureDropped\x12\x1b.ironpost.v1.CaptureRequest\x1a\x1c.ironpost.v1.CaptureResponse0\x01\x12M\n" +
 	"\n" +
 	"ShowConfig\x12\x1e.ironpost.v1.ShowConfigRequest\x1a\x1f.ironpost.v1.ShowConfigResponse\x12S\n" +
-	"\fReloadConfig\x12 .ironpost.v1.ReloadConfigRequest\x1a!.ironpost.v1.ReloadConfigResponseB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
+	"\fReloadConfig\x12 .ironpost.v1.ReloadConfigRequest\x1a!.ironpost.v1.ReloadConfigResponse\x12P\n" +
+	"\vListIntents\x12\x1f.ironpost.v1.ListIntentsRequest\x1a .ironpost.v1.ListIntentsResponse\x12G\n" +
+	"\n" +
+	"PlanAnswer\x12\x1e.ironpost.v1.PlanAnswerRequest\x1a\x19.ironpost.v1.PlanResponse\x12H\n" +
+	"\aIsolate\x12\x1b.ironpost.v1.IsolateRequest\x1a .ironpost.v1.ListIntentsResponse\x12N\n" +
+	"\x0eReleaseIntents\x12\x1a.ironpost.v1.IntentRequest\x1a .ironpost.v1.ListIntentsResponse\x12E\n" +
+	"\rApproveIntent\x12\x1a.ironpost.v1.IntentRequest\x1a\x18.ironpost.v1.GuardIntentB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
 
 var (
 	file_ironpost_v1_control_proto_rawDescOnce sync.Once
@@ -5637,7 +6181,7 @@ func file_ironpost_v1_control_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_control_proto_rawDescData
 }
 
-var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_ironpost_v1_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: ironpost.v1.StatusRequest
 	(*StatusResponse)(nil),         // 1: ironpost.v1.StatusResponse
@@ -5704,159 +6248,186 @@ var file_ironpost_v1_control_proto_goTypes = []any{
 	(*CaptureRequest)(nil),         // 62: ironpost.v1.CaptureRequest
 	(*CaptureResponse)(nil),        // 63: ironpost.v1.CaptureResponse
 	(*CapturedPacket)(nil),         // 64: ironpost.v1.CapturedPacket
-	nil,                            // 65: ironpost.v1.StatusResponse.PluginsEntry
-	(*timestamppb.Timestamp)(nil),  // 66: google.protobuf.Timestamp
-	(*Count)(nil),                  // 67: ironpost.v1.Count
-	(*Description)(nil),            // 68: ironpost.v1.Description
-	(*Permissions)(nil),            // 69: ironpost.v1.Permissions
-	(Kind)(0),                      // 70: ironpost.v1.Kind
-	(*ListRulesRequest)(nil),       // 71: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),           // 72: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),          // 73: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),      // 74: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                  // 75: ironpost.v1.Batch
-	(*UpdateResponse)(nil),         // 76: ironpost.v1.UpdateResponse
+	(*GuardIntent)(nil),            // 65: ironpost.v1.GuardIntent
+	(*ListIntentsRequest)(nil),     // 66: ironpost.v1.ListIntentsRequest
+	(*ListIntentsResponse)(nil),    // 67: ironpost.v1.ListIntentsResponse
+	(*IntentRequest)(nil),          // 68: ironpost.v1.IntentRequest
+	(*PlanAnswerRequest)(nil),      // 69: ironpost.v1.PlanAnswerRequest
+	(*IsolateRequest)(nil),         // 70: ironpost.v1.IsolateRequest
+	nil,                            // 71: ironpost.v1.StatusResponse.PluginsEntry
+	(*timestamppb.Timestamp)(nil),  // 72: google.protobuf.Timestamp
+	(*Count)(nil),                  // 73: ironpost.v1.Count
+	(*Description)(nil),            // 74: ironpost.v1.Description
+	(*Permissions)(nil),            // 75: ironpost.v1.Permissions
+	(Kind)(0),                      // 76: ironpost.v1.Kind
+	(*durationpb.Duration)(nil),    // 77: google.protobuf.Duration
+	(*Field)(nil),                  // 78: ironpost.v1.Field
+	(*PlanRequest)(nil),            // 79: ironpost.v1.PlanRequest
+	(*ListRulesRequest)(nil),       // 80: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),           // 81: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),          // 82: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),      // 83: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                  // 84: ironpost.v1.Batch
+	(*UpdateResponse)(nil),         // 85: ironpost.v1.UpdateResponse
+	(*PlanResponse)(nil),           // 86: ironpost.v1.PlanResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
-	66, // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	65, // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
-	2,  // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
-	3,  // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
-	4,  // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
-	67, // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
-	5,  // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
-	67, // 7: ironpost.v1.StatusResponse.attributions:type_name -> ironpost.v1.Count
-	67, // 8: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
-	66, // 9: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
-	66, // 10: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
-	8,  // 11: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
-	8,  // 12: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
-	68, // 13: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
-	69, // 14: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
-	67, // 15: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
-	14, // 16: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
-	66, // 17: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
-	69, // 18: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
-	68, // 19: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
-	69, // 20: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
-	20, // 21: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
-	66, // 22: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
-	70, // 23: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
-	40, // 24: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
-	25, // 25: ironpost.v1.BlockChunk.options:type_name -> ironpost.v1.ImportOptions
-	37, // 26: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
-	30, // 27: ironpost.v1.ImportResponse.list:type_name -> ironpost.v1.BlockList
-	30, // 28: ironpost.v1.BlockListsResponse.lists:type_name -> ironpost.v1.BlockList
-	66, // 29: ironpost.v1.BlockList.created:type_name -> google.protobuf.Timestamp
-	66, // 30: ironpost.v1.BlockList.expires:type_name -> google.protobuf.Timestamp
-	36, // 31: ironpost.v1.BlockRuleResponse.rule:type_name -> ironpost.v1.BlockRule
-	36, // 32: ironpost.v1.ListBlockRulesResponse.rules:type_name -> ironpost.v1.BlockRule
-	66, // 33: ironpost.v1.BlockRule.created:type_name -> google.protobuf.Timestamp
-	66, // 34: ironpost.v1.BlockRule.expires:type_name -> google.protobuf.Timestamp
-	40, // 35: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
-	66, // 36: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
-	66, // 37: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
-	66, // 38: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
-	47, // 39: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
-	66, // 40: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
-	66, // 41: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
-	50, // 42: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
-	55, // 43: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
-	66, // 44: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
-	67, // 45: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
-	56, // 46: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
-	66, // 47: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
-	66, // 48: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
-	59, // 49: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
-	60, // 50: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
-	61, // 51: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
-	36, // 52: ironpost.v1.DumpFilterResponse.rules:type_name -> ironpost.v1.BlockRule
-	66, // 53: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
-	64, // 54: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
-	66, // 55: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
-	0,  // 56: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	6,  // 57: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	9,  // 58: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	9,  // 59: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 60: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 61: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	9,  // 62: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	12, // 63: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	18, // 64: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	71, // 65: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	21, // 66: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	72, // 67: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	73, // 68: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	22, // 69: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	22, // 70: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	38, // 71: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	24, // 72: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	27, // 73: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
-	29, // 74: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
-	31, // 75: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
-	33, // 76: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
-	34, // 77: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
-	22, // 78: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	22, // 79: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	38, // 80: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	22, // 81: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	42, // 82: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	42, // 83: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	44, // 84: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
-	46, // 85: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	46, // 86: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	46, // 87: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	53, // 88: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
-	53, // 89: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
-	53, // 90: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
-	57, // 91: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
-	62, // 92: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
-	48, // 93: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	51, // 94: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	1,  // 95: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	7,  // 96: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	10, // 97: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 98: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 99: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10, // 100: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11, // 101: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	13, // 102: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	19, // 103: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	74, // 104: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	75, // 105: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	75, // 106: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	76, // 107: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	23, // 108: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	23, // 109: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	39, // 110: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	26, // 111: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	28, // 112: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
-	30, // 113: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
-	32, // 114: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
-	36, // 115: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
-	35, // 116: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
-	23, // 117: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	23, // 118: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	39, // 119: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	41, // 120: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	43, // 121: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	43, // 122: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	45, // 123: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
-	47, // 124: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	47, // 125: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	47, // 126: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	54, // 127: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
-	54, // 128: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
-	54, // 129: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
-	58, // 130: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
-	63, // 131: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
-	49, // 132: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	52, // 133: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	95, // [95:134] is the sub-list for method output_type
-	56, // [56:95] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	72,  // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	71,  // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
+	2,   // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
+	3,   // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
+	4,   // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
+	73,  // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
+	5,   // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
+	73,  // 7: ironpost.v1.StatusResponse.attributions:type_name -> ironpost.v1.Count
+	73,  // 8: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
+	72,  // 9: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
+	72,  // 10: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
+	8,   // 11: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
+	8,   // 12: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
+	74,  // 13: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
+	75,  // 14: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
+	73,  // 15: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
+	14,  // 16: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
+	72,  // 17: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
+	75,  // 18: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
+	74,  // 19: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
+	75,  // 20: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
+	20,  // 21: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
+	72,  // 22: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
+	76,  // 23: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
+	40,  // 24: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
+	25,  // 25: ironpost.v1.BlockChunk.options:type_name -> ironpost.v1.ImportOptions
+	37,  // 26: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
+	30,  // 27: ironpost.v1.ImportResponse.list:type_name -> ironpost.v1.BlockList
+	30,  // 28: ironpost.v1.BlockListsResponse.lists:type_name -> ironpost.v1.BlockList
+	72,  // 29: ironpost.v1.BlockList.created:type_name -> google.protobuf.Timestamp
+	72,  // 30: ironpost.v1.BlockList.expires:type_name -> google.protobuf.Timestamp
+	36,  // 31: ironpost.v1.BlockRuleResponse.rule:type_name -> ironpost.v1.BlockRule
+	36,  // 32: ironpost.v1.ListBlockRulesResponse.rules:type_name -> ironpost.v1.BlockRule
+	72,  // 33: ironpost.v1.BlockRule.created:type_name -> google.protobuf.Timestamp
+	72,  // 34: ironpost.v1.BlockRule.expires:type_name -> google.protobuf.Timestamp
+	40,  // 35: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
+	72,  // 36: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
+	72,  // 37: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
+	72,  // 38: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
+	47,  // 39: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
+	72,  // 40: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
+	72,  // 41: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
+	50,  // 42: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
+	55,  // 43: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
+	72,  // 44: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
+	73,  // 45: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
+	56,  // 46: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
+	72,  // 47: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
+	72,  // 48: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
+	59,  // 49: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
+	60,  // 50: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
+	61,  // 51: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
+	36,  // 52: ironpost.v1.DumpFilterResponse.rules:type_name -> ironpost.v1.BlockRule
+	72,  // 53: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
+	64,  // 54: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
+	72,  // 55: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
+	72,  // 56: ironpost.v1.GuardIntent.created:type_name -> google.protobuf.Timestamp
+	72,  // 57: ironpost.v1.GuardIntent.changed:type_name -> google.protobuf.Timestamp
+	77,  // 58: ironpost.v1.GuardIntent.ttl:type_name -> google.protobuf.Duration
+	72,  // 59: ironpost.v1.GuardIntent.expires:type_name -> google.protobuf.Timestamp
+	78,  // 60: ironpost.v1.GuardIntent.details:type_name -> ironpost.v1.Field
+	65,  // 61: ironpost.v1.ListIntentsResponse.intents:type_name -> ironpost.v1.GuardIntent
+	79,  // 62: ironpost.v1.PlanAnswerRequest.plan:type_name -> ironpost.v1.PlanRequest
+	0,   // 63: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	6,   // 64: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	9,   // 65: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	9,   // 66: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,   // 67: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	9,   // 68: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	9,   // 69: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	12,  // 70: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	18,  // 71: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	80,  // 72: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	21,  // 73: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	81,  // 74: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	82,  // 75: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	22,  // 76: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	22,  // 77: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	38,  // 78: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	24,  // 79: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	27,  // 80: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
+	29,  // 81: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
+	31,  // 82: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
+	33,  // 83: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
+	34,  // 84: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
+	22,  // 85: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	22,  // 86: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	38,  // 87: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	22,  // 88: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	42,  // 89: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	42,  // 90: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	44,  // 91: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	46,  // 92: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	46,  // 93: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	46,  // 94: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	53,  // 95: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
+	53,  // 96: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
+	53,  // 97: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
+	57,  // 98: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
+	62,  // 99: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
+	48,  // 100: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	51,  // 101: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	66,  // 102: ironpost.v1.Control.ListIntents:input_type -> ironpost.v1.ListIntentsRequest
+	69,  // 103: ironpost.v1.Control.PlanAnswer:input_type -> ironpost.v1.PlanAnswerRequest
+	70,  // 104: ironpost.v1.Control.Isolate:input_type -> ironpost.v1.IsolateRequest
+	68,  // 105: ironpost.v1.Control.ReleaseIntents:input_type -> ironpost.v1.IntentRequest
+	68,  // 106: ironpost.v1.Control.ApproveIntent:input_type -> ironpost.v1.IntentRequest
+	1,   // 107: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	7,   // 108: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	10,  // 109: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	10,  // 110: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10,  // 111: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	10,  // 112: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11,  // 113: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	13,  // 114: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	19,  // 115: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	83,  // 116: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	84,  // 117: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	84,  // 118: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	85,  // 119: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	23,  // 120: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	23,  // 121: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	39,  // 122: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	26,  // 123: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	28,  // 124: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
+	30,  // 125: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
+	32,  // 126: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
+	36,  // 127: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
+	35,  // 128: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
+	23,  // 129: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	23,  // 130: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	39,  // 131: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	41,  // 132: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	43,  // 133: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	43,  // 134: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	45,  // 135: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	47,  // 136: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	47,  // 137: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	47,  // 138: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	54,  // 139: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
+	54,  // 140: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
+	54,  // 141: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
+	58,  // 142: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
+	63,  // 143: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
+	49,  // 144: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	52,  // 145: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	67,  // 146: ironpost.v1.Control.ListIntents:output_type -> ironpost.v1.ListIntentsResponse
+	86,  // 147: ironpost.v1.Control.PlanAnswer:output_type -> ironpost.v1.PlanResponse
+	67,  // 148: ironpost.v1.Control.Isolate:output_type -> ironpost.v1.ListIntentsResponse
+	67,  // 149: ironpost.v1.Control.ReleaseIntents:output_type -> ironpost.v1.ListIntentsResponse
+	65,  // 150: ironpost.v1.Control.ApproveIntent:output_type -> ironpost.v1.GuardIntent
+	107, // [107:151] is the sub-list for method output_type
+	63,  // [63:107] is the sub-list for method input_type
+	63,  // [63:63] is the sub-list for extension type_name
+	63,  // [63:63] is the sub-list for extension extendee
+	0,   // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
@@ -5872,7 +6443,7 @@ func file_ironpost_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_control_proto_rawDesc), len(file_ironpost_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   66,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

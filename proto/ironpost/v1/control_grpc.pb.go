@@ -58,6 +58,11 @@ const (
 	Control_CaptureDropped_FullMethodName   = "/ironpost.v1.Control/CaptureDropped"
 	Control_ShowConfig_FullMethodName       = "/ironpost.v1.Control/ShowConfig"
 	Control_ReloadConfig_FullMethodName     = "/ironpost.v1.Control/ReloadConfig"
+	Control_ListIntents_FullMethodName      = "/ironpost.v1.Control/ListIntents"
+	Control_PlanAnswer_FullMethodName       = "/ironpost.v1.Control/PlanAnswer"
+	Control_Isolate_FullMethodName          = "/ironpost.v1.Control/Isolate"
+	Control_ReleaseIntents_FullMethodName   = "/ironpost.v1.Control/ReleaseIntents"
+	Control_ApproveIntent_FullMethodName    = "/ironpost.v1.Control/ApproveIntent"
 )
 
 // ControlClient is the client API for Control service.
@@ -133,6 +138,14 @@ type ControlClient interface {
 	CaptureDropped(ctx context.Context, in *CaptureRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CaptureResponse], error)
 	ShowConfig(ctx context.Context, in *ShowConfigRequest, opts ...grpc.CallOption) (*ShowConfigResponse, error)
 	ReloadConfig(ctx context.Context, in *ReloadConfigRequest, opts ...grpc.CallOption) (*ReloadConfigResponse, error)
+	// ListIntents returns what enforcers do themselves, the newest first.
+	ListIntents(ctx context.Context, in *ListIntentsRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error)
+	// PlanAnswer explains what an enforcer would do, and changes nothing.
+	PlanAnswer(ctx context.Context, in *PlanAnswerRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	// Isolate has an operator's order decided; it is carried out after the answer.
+	Isolate(ctx context.Context, in *IsolateRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error)
+	ReleaseIntents(ctx context.Context, in *IntentRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error)
+	ApproveIntent(ctx context.Context, in *IntentRequest, opts ...grpc.CallOption) (*GuardIntent, error)
 }
 
 type controlClient struct {
@@ -572,6 +585,56 @@ func (c *controlClient) ReloadConfig(ctx context.Context, in *ReloadConfigReques
 	return out, nil
 }
 
+func (c *controlClient) ListIntents(ctx context.Context, in *ListIntentsRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIntentsResponse)
+	err := c.cc.Invoke(ctx, Control_ListIntents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) PlanAnswer(ctx context.Context, in *PlanAnswerRequest, opts ...grpc.CallOption) (*PlanResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlanResponse)
+	err := c.cc.Invoke(ctx, Control_PlanAnswer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) Isolate(ctx context.Context, in *IsolateRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIntentsResponse)
+	err := c.cc.Invoke(ctx, Control_Isolate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ReleaseIntents(ctx context.Context, in *IntentRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListIntentsResponse)
+	err := c.cc.Invoke(ctx, Control_ReleaseIntents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ApproveIntent(ctx context.Context, in *IntentRequest, opts ...grpc.CallOption) (*GuardIntent, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GuardIntent)
+	err := c.cc.Invoke(ctx, Control_ApproveIntent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -645,6 +708,14 @@ type ControlServer interface {
 	CaptureDropped(*CaptureRequest, grpc.ServerStreamingServer[CaptureResponse]) error
 	ShowConfig(context.Context, *ShowConfigRequest) (*ShowConfigResponse, error)
 	ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error)
+	// ListIntents returns what enforcers do themselves, the newest first.
+	ListIntents(context.Context, *ListIntentsRequest) (*ListIntentsResponse, error)
+	// PlanAnswer explains what an enforcer would do, and changes nothing.
+	PlanAnswer(context.Context, *PlanAnswerRequest) (*PlanResponse, error)
+	// Isolate has an operator's order decided; it is carried out after the answer.
+	Isolate(context.Context, *IsolateRequest) (*ListIntentsResponse, error)
+	ReleaseIntents(context.Context, *IntentRequest) (*ListIntentsResponse, error)
+	ApproveIntent(context.Context, *IntentRequest) (*GuardIntent, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -771,6 +842,21 @@ func (UnimplementedControlServer) ShowConfig(context.Context, *ShowConfigRequest
 }
 func (UnimplementedControlServer) ReloadConfig(context.Context, *ReloadConfigRequest) (*ReloadConfigResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReloadConfig not implemented")
+}
+func (UnimplementedControlServer) ListIntents(context.Context, *ListIntentsRequest) (*ListIntentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListIntents not implemented")
+}
+func (UnimplementedControlServer) PlanAnswer(context.Context, *PlanAnswerRequest) (*PlanResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanAnswer not implemented")
+}
+func (UnimplementedControlServer) Isolate(context.Context, *IsolateRequest) (*ListIntentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Isolate not implemented")
+}
+func (UnimplementedControlServer) ReleaseIntents(context.Context, *IntentRequest) (*ListIntentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseIntents not implemented")
+}
+func (UnimplementedControlServer) ApproveIntent(context.Context, *IntentRequest) (*GuardIntent, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveIntent not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -1456,6 +1542,96 @@ func _Control_ReloadConfig_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_ListIntents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListIntentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListIntents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListIntents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListIntents(ctx, req.(*ListIntentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_PlanAnswer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanAnswerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).PlanAnswer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_PlanAnswer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).PlanAnswer(ctx, req.(*PlanAnswerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_Isolate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IsolateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).Isolate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_Isolate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).Isolate(ctx, req.(*IsolateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ReleaseIntents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IntentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ReleaseIntents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ReleaseIntents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ReleaseIntents(ctx, req.(*IntentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ApproveIntent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IntentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ApproveIntent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ApproveIntent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ApproveIntent(ctx, req.(*IntentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1598,6 +1774,26 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReloadConfig",
 			Handler:    _Control_ReloadConfig_Handler,
+		},
+		{
+			MethodName: "ListIntents",
+			Handler:    _Control_ListIntents_Handler,
+		},
+		{
+			MethodName: "PlanAnswer",
+			Handler:    _Control_PlanAnswer_Handler,
+		},
+		{
+			MethodName: "Isolate",
+			Handler:    _Control_Isolate_Handler,
+		},
+		{
+			MethodName: "ReleaseIntents",
+			Handler:    _Control_ReleaseIntents_Handler,
+		},
+		{
+			MethodName: "ApproveIntent",
+			Handler:    _Control_ApproveIntent_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

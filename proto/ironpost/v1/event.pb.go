@@ -304,6 +304,8 @@ const (
 	Outcome_OUTCOME_FAILED      Outcome = 5
 	Outcome_OUTCOME_RELEASED    Outcome = 6
 	Outcome_OUTCOME_EXPIRED     Outcome = 7
+	// Done, or undone, in part: the reason says what is missing.
+	Outcome_OUTCOME_PARTIAL Outcome = 8
 )
 
 // Enum value maps for Outcome.
@@ -317,6 +319,7 @@ var (
 		5: "OUTCOME_FAILED",
 		6: "OUTCOME_RELEASED",
 		7: "OUTCOME_EXPIRED",
+		8: "OUTCOME_PARTIAL",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -327,6 +330,7 @@ var (
 		"OUTCOME_FAILED":      5,
 		"OUTCOME_RELEASED":    6,
 		"OUTCOME_EXPIRED":     7,
+		"OUTCOME_PARTIAL":     8,
 	}
 )
 
@@ -2145,7 +2149,7 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\x18PACKET_SCOPE_DESTINATION\x10\x02*:\n" +
 	"\bEvidence\x12\x16\n" +
 	"\x12EVIDENCE_FORGEABLE\x10\x00\x12\x16\n" +
-	"\x12EVIDENCE_CONFIRMED\x10\x01*\xb7\x01\n" +
+	"\x12EVIDENCE_CONFIRMED\x10\x01*\xcc\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_PLANNED\x10\x01\x12\x15\n" +
@@ -2154,7 +2158,8 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\x0fOUTCOME_REFUSED\x10\x04\x12\x12\n" +
 	"\x0eOUTCOME_FAILED\x10\x05\x12\x14\n" +
 	"\x10OUTCOME_RELEASED\x10\x06\x12\x13\n" +
-	"\x0fOUTCOME_EXPIRED\x10\aB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
+	"\x0fOUTCOME_EXPIRED\x10\a\x12\x13\n" +
+	"\x0fOUTCOME_PARTIAL\x10\bB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
 
 var (
 	file_ironpost_v1_event_proto_rawDescOnce sync.Once

@@ -454,9 +454,10 @@ type Permissions struct {
 	Write []string `protobuf:"bytes,4,rep,name=write,proto3" json:"write,omitempty"`
 	// Commands that the host runs for the plugin, by name.
 	Commands []string `protobuf:"bytes,5,rep,name=commands,proto3" json:"commands,omitempty"`
-	// Calls of the Docker API, as scopes ("read", "logs", "files", "isolate",
-	// "stop") or as "METHOD /path" with * for one element and ** for more. They
-	// are served on the socket docker.sock in the plugin's socket directory.
+	// Calls of the Docker API, as scopes ("read", "settings", "logs", "files",
+	// "isolate", "stop") or as "METHOD /path" with * for one element and ** for
+	// more. They are served on the socket docker.sock in the plugin's socket
+	// directory.
 	Docker []string `protobuf:"bytes,6,rep,name=docker,proto3" json:"docker,omitempty"`
 	// True for interpreted plugins: /usr, /lib and the like are readable.
 	BaseFiles bool `protobuf:"varint,7,opt,name=base_files,json=baseFiles,proto3" json:"base_files,omitempty"`
@@ -2904,8 +2905,10 @@ func (x *RuleCoverage) GetHits() uint64 {
 }
 
 type ExecuteRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Intent        *ActionEvent           `protobuf:"bytes,1,opt,name=intent,proto3" json:"intent,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Intent *ActionEvent           `protobuf:"bytes,1,opt,name=intent,proto3" json:"intent,omitempty"`
+	// What Prepare returned for it; empty in Prepare.
+	Before        []byte `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2947,10 +2950,21 @@ func (x *ExecuteRequest) GetIntent() *ActionEvent {
 	return nil
 }
 
+func (x *ExecuteRequest) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
 type ExecuteResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Outcome       Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=ironpost.v1.Outcome" json:"outcome,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Outcome Outcome                `protobuf:"varint,1,opt,name=outcome,proto3,enum=ironpost.v1.Outcome" json:"outcome,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Facts worth recording: the state after, what was not restored.
+	Details []*Field `protobuf:"bytes,3,rep,name=details,proto3" json:"details,omitempty"`
+	// Of Prepare: at most 256 KiB.
+	Before        []byte `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2999,6 +3013,328 @@ func (x *ExecuteResponse) GetReason() string {
 	return ""
 }
 
+func (x *ExecuteResponse) GetDetails() []*Field {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
+func (x *ExecuteResponse) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+// PlanRequest asks about an alert, or about a target that an operator names.
+type PlanRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Alert *AlertEvent            `protobuf:"bytes,1,opt,name=alert,proto3" json:"alert,omitempty"`
+	// Instead of an alert: a name or an id, as people write it.
+	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// With a target: the verb; "" means what the policies say.
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// The text of a policy file to judge by instead of those in force.
+	Policy        []byte `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	PolicyName    string `protobuf:"bytes,5,opt,name=policy_name,json=policyName,proto3" json:"policy_name,omitempty"`
+	TtlSeconds    uint64 `protobuf:"varint,6,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanRequest) Reset() {
+	*x = PlanRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanRequest) ProtoMessage() {}
+
+func (x *PlanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanRequest.ProtoReflect.Descriptor instead.
+func (*PlanRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *PlanRequest) GetAlert() *AlertEvent {
+	if x != nil {
+		return x.Alert
+	}
+	return nil
+}
+
+func (x *PlanRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetPolicy() []byte {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *PlanRequest) GetPolicyName() string {
+	if x != nil {
+		return x.PolicyName
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetTtlSeconds() uint64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *PlanRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// PlanResponse says what would be proposed, and why.
+type PlanResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the alert, or the operator, means; "" when it is nothing or ambiguous.
+	Target     string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	TargetName string `protobuf:"bytes,2,opt,name=target_name,json=targetName,proto3" json:"target_name,omitempty"`
+	// How the target was found, or why none was.
+	Resolution    string        `protobuf:"bytes,3,opt,name=resolution,proto3" json:"resolution,omitempty"`
+	Policies      []*PlanPolicy `protobuf:"bytes,4,rep,name=policies,proto3" json:"policies,omitempty"`
+	Steps         []*PlanStep   `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanResponse) Reset() {
+	*x = PlanResponse{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanResponse) ProtoMessage() {}
+
+func (x *PlanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
+func (*PlanResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PlanResponse) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *PlanResponse) GetTargetName() string {
+	if x != nil {
+		return x.TargetName
+	}
+	return ""
+}
+
+func (x *PlanResponse) GetResolution() string {
+	if x != nil {
+		return x.Resolution
+	}
+	return ""
+}
+
+func (x *PlanResponse) GetPolicies() []*PlanPolicy {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *PlanResponse) GetSteps() []*PlanStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// PlanPolicy is what became of one policy, in the order in which they are asked.
+type PlanPolicy struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	File    string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Matched bool                   `protobuf:"varint,3,opt,name=matched,proto3" json:"matched,omitempty"`
+	// Why it does not match, or that an earlier one did.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanPolicy) Reset() {
+	*x = PlanPolicy{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanPolicy) ProtoMessage() {}
+
+func (x *PlanPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanPolicy.ProtoReflect.Descriptor instead.
+func (*PlanPolicy) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *PlanPolicy) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PlanPolicy) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *PlanPolicy) GetMatched() bool {
+	if x != nil {
+		return x.Matched
+	}
+	return false
+}
+
+func (x *PlanPolicy) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// PlanStep is one intent that would be proposed.
+type PlanStep struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Intent *ActionEvent           `protobuf:"bytes,1,opt,name=intent,proto3" json:"intent,omitempty"`
+	// The calls that would be made, in order.
+	Calls []string `protobuf:"bytes,2,rep,name=calls,proto3" json:"calls,omitempty"`
+	// Why it would not be carried out, "" when it would.
+	Refused       string `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanStep) Reset() {
+	*x = PlanStep{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanStep) ProtoMessage() {}
+
+func (x *PlanStep) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanStep.ProtoReflect.Descriptor instead.
+func (*PlanStep) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PlanStep) GetIntent() *ActionEvent {
+	if x != nil {
+		return x.Intent
+	}
+	return nil
+}
+
+func (x *PlanStep) GetCalls() []string {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+func (x *PlanStep) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 type QueryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=ironpost.v1.Kind" json:"kind,omitempty"`
@@ -3018,7 +3354,7 @@ type QueryRequest struct {
 
 func (x *QueryRequest) Reset() {
 	*x = QueryRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[37]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3366,7 @@ func (x *QueryRequest) String() string {
 func (*QueryRequest) ProtoMessage() {}
 
 func (x *QueryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[37]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3379,7 @@ func (x *QueryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *QueryRequest) GetKind() Kind {
@@ -3121,7 +3457,7 @@ type UpdateRequest struct {
 
 func (x *UpdateRequest) Reset() {
 	*x = UpdateRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[38]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3469,7 @@ func (x *UpdateRequest) String() string {
 func (*UpdateRequest) ProtoMessage() {}
 
 func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[38]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3482,7 @@ func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{38}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UpdateRequest) GetAlertId() string {
@@ -3186,7 +3522,7 @@ type UpdateResponse struct {
 
 func (x *UpdateResponse) Reset() {
 	*x = UpdateResponse{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[39]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3198,7 +3534,7 @@ func (x *UpdateResponse) String() string {
 func (*UpdateResponse) ProtoMessage() {}
 
 func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[39]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3211,7 +3547,7 @@ func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
 func (*UpdateResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{39}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UpdateResponse) GetFound() bool {
@@ -3230,7 +3566,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[40]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3242,7 +3578,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[40]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3255,7 +3591,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{40}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ScanRequest) GetTarget() string {
@@ -3276,7 +3612,7 @@ type ScanResponse struct {
 
 func (x *ScanResponse) Reset() {
 	*x = ScanResponse{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[41]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3288,7 +3624,7 @@ func (x *ScanResponse) String() string {
 func (*ScanResponse) ProtoMessage() {}
 
 func (x *ScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[41]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3301,7 +3637,7 @@ func (x *ScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanResponse.ProtoReflect.Descriptor instead.
 func (*ScanResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{41}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ScanResponse) GetFormat() string {
@@ -3335,6 +3671,7 @@ type HostCall struct {
 	//	*HostCall_Read
 	//	*HostCall_Stop
 	//	*HostCall_Processes
+	//	*HostCall_Targets
 	Call          isHostCall_Call `protobuf_oneof:"call"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3342,7 +3679,7 @@ type HostCall struct {
 
 func (x *HostCall) Reset() {
 	*x = HostCall{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[42]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +3691,7 @@ func (x *HostCall) String() string {
 func (*HostCall) ProtoMessage() {}
 
 func (x *HostCall) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[42]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +3704,7 @@ func (x *HostCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCall.ProtoReflect.Descriptor instead.
 func (*HostCall) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{42}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *HostCall) GetId() uint64 {
@@ -3420,6 +3757,15 @@ func (x *HostCall) GetProcesses() *ListProcesses {
 	return nil
 }
 
+func (x *HostCall) GetTargets() *ReportTargets {
+	if x != nil {
+		if x, ok := x.Call.(*HostCall_Targets); ok {
+			return x.Targets
+		}
+	}
+	return nil
+}
+
 type isHostCall_Call interface {
 	isHostCall_Call()
 }
@@ -3440,6 +3786,10 @@ type HostCall_Processes struct {
 	Processes *ListProcesses `protobuf:"bytes,5,opt,name=processes,proto3,oneof"`
 }
 
+type HostCall_Targets struct {
+	Targets *ReportTargets `protobuf:"bytes,6,opt,name=targets,proto3,oneof"`
+}
+
 func (*HostCall_Run) isHostCall_Call() {}
 
 func (*HostCall_Read) isHostCall_Call() {}
@@ -3447,6 +3797,55 @@ func (*HostCall_Read) isHostCall_Call() {}
 func (*HostCall_Stop) isHostCall_Call() {}
 
 func (*HostCall_Processes) isHostCall_Call() {}
+
+func (*HostCall_Targets) isHostCall_Call() {}
+
+// ReportTargets tells the host that something happened to targets of intents of
+// this enforcer; the host inspects those that are in effect.
+type ReportTargets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 256. None means any of them: all are inspected.
+	Targets       []string `protobuf:"bytes,1,rep,name=targets,proto3" json:"targets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportTargets) Reset() {
+	*x = ReportTargets{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportTargets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportTargets) ProtoMessage() {}
+
+func (x *ReportTargets) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportTargets.ProtoReflect.Descriptor instead.
+func (*ReportTargets) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ReportTargets) GetTargets() []string {
+	if x != nil {
+		return x.Targets
+	}
+	return nil
+}
 
 // ListProcesses asks for the processes of the machine, in the order of their
 // ids. One reply holds a bounded number; more is set when there are others, which
@@ -3463,7 +3862,7 @@ type ListProcesses struct {
 
 func (x *ListProcesses) Reset() {
 	*x = ListProcesses{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[43]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3475,7 +3874,7 @@ func (x *ListProcesses) String() string {
 func (*ListProcesses) ProtoMessage() {}
 
 func (x *ListProcesses) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[43]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3488,7 +3887,7 @@ func (x *ListProcesses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcesses.ProtoReflect.Descriptor instead.
 func (*ListProcesses) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{43}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListProcesses) GetPids() []uint32 {
@@ -3529,7 +3928,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[44]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3541,7 +3940,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[44]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3554,7 +3953,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{44}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Process) GetPid() uint32 {
@@ -3618,7 +4017,7 @@ type RunCommand struct {
 
 func (x *RunCommand) Reset() {
 	*x = RunCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3630,7 +4029,7 @@ func (x *RunCommand) String() string {
 func (*RunCommand) ProtoMessage() {}
 
 func (x *RunCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,7 +4042,7 @@ func (x *RunCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCommand.ProtoReflect.Descriptor instead.
 func (*RunCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RunCommand) GetCommand() string {
@@ -3672,7 +4071,7 @@ type ReadCommand struct {
 
 func (x *ReadCommand) Reset() {
 	*x = ReadCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +4083,7 @@ func (x *ReadCommand) String() string {
 func (*ReadCommand) ProtoMessage() {}
 
 func (x *ReadCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3697,7 +4096,7 @@ func (x *ReadCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCommand.ProtoReflect.Descriptor instead.
 func (*ReadCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ReadCommand) GetHandle() uint64 {
@@ -3723,7 +4122,7 @@ type StopCommand struct {
 
 func (x *StopCommand) Reset() {
 	*x = StopCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +4134,7 @@ func (x *StopCommand) String() string {
 func (*StopCommand) ProtoMessage() {}
 
 func (x *StopCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +4147,7 @@ func (x *StopCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopCommand.ProtoReflect.Descriptor instead.
 func (*StopCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{47}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StopCommand) GetHandle() uint64 {
@@ -3774,7 +4173,7 @@ type HostReply struct {
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +4185,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +4198,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{48}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -4101,12 +4500,44 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\amissing\x18\t \x03(\tR\amissing\x12\x18\n" +
 	"\aformats\x18\n" +
 	" \x03(\tR\aformats\x12\x12\n" +
-	"\x04hits\x18\v \x01(\x04R\x04hits\"B\n" +
+	"\x04hits\x18\v \x01(\x04R\x04hits\"Z\n" +
 	"\x0eExecuteRequest\x120\n" +
-	"\x06intent\x18\x01 \x01(\v2\x18.ironpost.v1.ActionEventR\x06intent\"Y\n" +
+	"\x06intent\x18\x01 \x01(\v2\x18.ironpost.v1.ActionEventR\x06intent\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\fR\x06before\"\x9f\x01\n" +
 	"\x0fExecuteResponse\x12.\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x14.ironpost.v1.OutcomeR\aoutcome\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x95\x02\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12,\n" +
+	"\adetails\x18\x03 \x03(\v2\x12.ironpost.v1.FieldR\adetails\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\fR\x06before\"\xde\x01\n" +
+	"\vPlanRequest\x12-\n" +
+	"\x05alert\x18\x01 \x01(\v2\x17.ironpost.v1.AlertEventR\x05alert\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
+	"\x06policy\x18\x04 \x01(\fR\x06policy\x12\x1f\n" +
+	"\vpolicy_name\x18\x05 \x01(\tR\n" +
+	"policyName\x12\x1f\n" +
+	"\vttl_seconds\x18\x06 \x01(\x04R\n" +
+	"ttlSeconds\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\"\xc9\x01\n" +
+	"\fPlanResponse\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1f\n" +
+	"\vtarget_name\x18\x02 \x01(\tR\n" +
+	"targetName\x12\x1e\n" +
+	"\n" +
+	"resolution\x18\x03 \x01(\tR\n" +
+	"resolution\x123\n" +
+	"\bpolicies\x18\x04 \x03(\v2\x17.ironpost.v1.PlanPolicyR\bpolicies\x12+\n" +
+	"\x05steps\x18\x05 \x03(\v2\x15.ironpost.v1.PlanStepR\x05steps\"f\n" +
+	"\n" +
+	"PlanPolicy\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x18\n" +
+	"\amatched\x18\x03 \x01(\bR\amatched\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"l\n" +
+	"\bPlanStep\x120\n" +
+	"\x06intent\x18\x01 \x01(\v2\x18.ironpost.v1.ActionEventR\x06intent\x12\x14\n" +
+	"\x05calls\x18\x02 \x03(\tR\x05calls\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"\x95\x02\n" +
 	"\fQueryRequest\x12%\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x11.ironpost.v1.KindR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
@@ -4129,14 +4560,17 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\fScanResponse\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x1a\n" +
-	"\bprogress\x18\x03 \x01(\tR\bprogress\"\xeb\x01\n" +
+	"\bprogress\x18\x03 \x01(\tR\bprogress\"\xa3\x02\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x03run\x18\x02 \x01(\v2\x17.ironpost.v1.RunCommandH\x00R\x03run\x12.\n" +
 	"\x04read\x18\x03 \x01(\v2\x18.ironpost.v1.ReadCommandH\x00R\x04read\x12.\n" +
 	"\x04stop\x18\x04 \x01(\v2\x18.ironpost.v1.StopCommandH\x00R\x04stop\x12:\n" +
-	"\tprocesses\x18\x05 \x01(\v2\x1a.ironpost.v1.ListProcessesH\x00R\tprocessesB\x06\n" +
-	"\x04call\"9\n" +
+	"\tprocesses\x18\x05 \x01(\v2\x1a.ironpost.v1.ListProcessesH\x00R\tprocesses\x126\n" +
+	"\atargets\x18\x06 \x01(\v2\x1a.ironpost.v1.ReportTargetsH\x00R\atargetsB\x06\n" +
+	"\x04call\")\n" +
+	"\rReportTargets\x12\x18\n" +
+	"\atargets\x18\x01 \x03(\tR\atargets\"9\n" +
 	"\rListProcesses\x12\x12\n" +
 	"\x04pids\x18\x01 \x03(\rR\x04pids\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\rR\x05after\"\xc3\x01\n" +
@@ -4188,12 +4622,14 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\tTestRules\x12\x1d.ironpost.v1.TestRulesRequest\x1a\x1e.ironpost.v1.TestRulesResponse(\x010\x01\x12N\n" +
 	"\vExplainRule\x12\x1f.ironpost.v1.ExplainRuleRequest\x1a\x1c.ironpost.v1.RuleExplanation(\x01\x12M\n" +
 	"\n" +
-	"CoverRules\x12\x1e.ironpost.v1.CoverRulesRequest\x1a\x1f.ironpost.v1.CoverRulesResponse2\x92\x02\n" +
+	"CoverRules\x12\x1e.ironpost.v1.CoverRulesRequest\x1a\x1f.ironpost.v1.CoverRulesResponse2\x95\x03\n" +
 	"\bEnforcer\x124\n" +
 	"\x06Decide\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01\x12D\n" +
+	"\aPrepare\x12\x1b.ironpost.v1.ExecuteRequest\x1a\x1c.ironpost.v1.ExecuteResponse\x12D\n" +
 	"\aExecute\x12\x1b.ironpost.v1.ExecuteRequest\x1a\x1c.ironpost.v1.ExecuteResponse\x12D\n" +
 	"\aInspect\x12\x1b.ironpost.v1.ExecuteRequest\x1a\x1c.ironpost.v1.ExecuteResponse\x12D\n" +
-	"\aRelease\x12\x1b.ironpost.v1.ExecuteRequest\x1a\x1c.ironpost.v1.ExecuteResponse2\xb8\x01\n" +
+	"\aRelease\x12\x1b.ironpost.v1.ExecuteRequest\x1a\x1c.ironpost.v1.ExecuteResponse\x12;\n" +
+	"\x04Plan\x12\x18.ironpost.v1.PlanRequest\x1a\x19.ironpost.v1.PlanResponse2\xb8\x01\n" +
 	"\x04Sink\x123\n" +
 	"\x05Write\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01\x128\n" +
 	"\x05Query\x12\x19.ironpost.v1.QueryRequest\x1a\x12.ironpost.v1.Batch0\x01\x12A\n" +
@@ -4214,7 +4650,7 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(ConfigField_Type)(0),      // 0: ironpost.v1.ConfigField.Type
 	(HealthResponse_State)(0),  // 1: ironpost.v1.HealthResponse.State
@@ -4255,117 +4691,133 @@ var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(*RuleCoverage)(nil),       // 36: ironpost.v1.RuleCoverage
 	(*ExecuteRequest)(nil),     // 37: ironpost.v1.ExecuteRequest
 	(*ExecuteResponse)(nil),    // 38: ironpost.v1.ExecuteResponse
-	(*QueryRequest)(nil),       // 39: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),      // 40: ironpost.v1.UpdateRequest
-	(*UpdateResponse)(nil),     // 41: ironpost.v1.UpdateResponse
-	(*ScanRequest)(nil),        // 42: ironpost.v1.ScanRequest
-	(*ScanResponse)(nil),       // 43: ironpost.v1.ScanResponse
-	(*HostCall)(nil),           // 44: ironpost.v1.HostCall
-	(*ListProcesses)(nil),      // 45: ironpost.v1.ListProcesses
-	(*Process)(nil),            // 46: ironpost.v1.Process
-	(*RunCommand)(nil),         // 47: ironpost.v1.RunCommand
-	(*ReadCommand)(nil),        // 48: ironpost.v1.ReadCommand
-	(*StopCommand)(nil),        // 49: ironpost.v1.StopCommand
-	(*HostReply)(nil),          // 50: ironpost.v1.HostReply
-	nil,                        // 51: ironpost.v1.WindowExplanation.GroupEntry
-	(Kind)(0),                  // 52: ironpost.v1.Kind
-	(*Count)(nil),              // 53: ironpost.v1.Count
-	(Severity)(0),              // 54: ironpost.v1.Severity
-	(*Batch)(nil),              // 55: ironpost.v1.Batch
-	(*ActionEvent)(nil),        // 56: ironpost.v1.ActionEvent
-	(Outcome)(0),               // 57: ironpost.v1.Outcome
-	(*Field)(nil),              // 58: ironpost.v1.Field
+	(*PlanRequest)(nil),        // 39: ironpost.v1.PlanRequest
+	(*PlanResponse)(nil),       // 40: ironpost.v1.PlanResponse
+	(*PlanPolicy)(nil),         // 41: ironpost.v1.PlanPolicy
+	(*PlanStep)(nil),           // 42: ironpost.v1.PlanStep
+	(*QueryRequest)(nil),       // 43: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),      // 44: ironpost.v1.UpdateRequest
+	(*UpdateResponse)(nil),     // 45: ironpost.v1.UpdateResponse
+	(*ScanRequest)(nil),        // 46: ironpost.v1.ScanRequest
+	(*ScanResponse)(nil),       // 47: ironpost.v1.ScanResponse
+	(*HostCall)(nil),           // 48: ironpost.v1.HostCall
+	(*ReportTargets)(nil),      // 49: ironpost.v1.ReportTargets
+	(*ListProcesses)(nil),      // 50: ironpost.v1.ListProcesses
+	(*Process)(nil),            // 51: ironpost.v1.Process
+	(*RunCommand)(nil),         // 52: ironpost.v1.RunCommand
+	(*ReadCommand)(nil),        // 53: ironpost.v1.ReadCommand
+	(*StopCommand)(nil),        // 54: ironpost.v1.StopCommand
+	(*HostReply)(nil),          // 55: ironpost.v1.HostReply
+	nil,                        // 56: ironpost.v1.WindowExplanation.GroupEntry
+	(Kind)(0),                  // 57: ironpost.v1.Kind
+	(*Count)(nil),              // 58: ironpost.v1.Count
+	(Severity)(0),              // 59: ironpost.v1.Severity
+	(*Batch)(nil),              // 60: ironpost.v1.Batch
+	(*ActionEvent)(nil),        // 61: ironpost.v1.ActionEvent
+	(Outcome)(0),               // 62: ironpost.v1.Outcome
+	(*Field)(nil),              // 63: ironpost.v1.Field
+	(*AlertEvent)(nil),         // 64: ironpost.v1.AlertEvent
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	4,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
 	5,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	52, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	57, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
 	6,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
 	8,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	52, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	57, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	53, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	58, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
 	18, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
 	21, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	54, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	59, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
 	16, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
 	23, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
-	55, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
+	60, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
 	25, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
 	26, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
 	27, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
-	55, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
+	60, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
 	30, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
 	32, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
 	29, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
 	31, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
 	31, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
-	51, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
+	56, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
 	34, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
 	36, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
-	54, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
-	56, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	57, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	52, // 30: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	54, // 31: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	58, // 32: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
-	47, // 33: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	48, // 34: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	49, // 35: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
-	45, // 36: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
-	46, // 37: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
-	2,  // 38: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	7,  // 39: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	10, // 40: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	12, // 41: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	14, // 42: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	16, // 43: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	50, // 44: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	55, // 45: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	55, // 46: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	55, // 47: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	19, // 48: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	16, // 49: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	22, // 50: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
-	28, // 51: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
-	33, // 52: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
-	55, // 53: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	37, // 54: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	37, // 55: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	37, // 56: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	55, // 57: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	39, // 58: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	40, // 59: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	42, // 60: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	3,  // 61: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	9,  // 62: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	11, // 63: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	13, // 64: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	15, // 65: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	17, // 66: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	44, // 67: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	55, // 68: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	55, // 69: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	55, // 70: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	20, // 71: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	17, // 72: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	24, // 73: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
-	29, // 74: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
-	35, // 75: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
-	55, // 76: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	38, // 77: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	38, // 78: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	38, // 79: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	55, // 80: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	55, // 81: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	41, // 82: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	43, // 83: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	61, // [61:84] is the sub-list for method output_type
-	38, // [38:61] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	59, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
+	61, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	62, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	63, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
+	64, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
+	41, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
+	42, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
+	61, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
+	57, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	59, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	63, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	52, // 38: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	53, // 39: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	54, // 40: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	50, // 41: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
+	49, // 42: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
+	51, // 43: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
+	2,  // 44: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	7,  // 45: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	10, // 46: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	12, // 47: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	14, // 48: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	16, // 49: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	55, // 50: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	60, // 51: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	60, // 52: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	60, // 53: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	19, // 54: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	16, // 55: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	22, // 56: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
+	28, // 57: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
+	33, // 58: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
+	60, // 59: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	37, // 60: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
+	37, // 61: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	37, // 62: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	37, // 63: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	39, // 64: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
+	60, // 65: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	43, // 66: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	44, // 67: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	46, // 68: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	3,  // 69: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	9,  // 70: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	11, // 71: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	13, // 72: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	15, // 73: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	17, // 74: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	48, // 75: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	60, // 76: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	60, // 77: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	60, // 78: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	20, // 79: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	17, // 80: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	24, // 81: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
+	29, // 82: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
+	35, // 83: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
+	60, // 84: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	38, // 85: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
+	38, // 86: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	38, // 87: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	38, // 88: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	40, // 89: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
+	60, // 90: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	60, // 91: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	45, // 92: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	47, // 93: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	69, // [69:94] is the sub-list for method output_type
+	44, // [44:69] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -4383,11 +4835,12 @@ func file_ironpost_v1_plugin_proto_init() {
 		(*TestRulesResponse_Parse)(nil),
 		(*TestRulesResponse_Report)(nil),
 	}
-	file_ironpost_v1_plugin_proto_msgTypes[42].OneofWrappers = []any{
+	file_ironpost_v1_plugin_proto_msgTypes[46].OneofWrappers = []any{
 		(*HostCall_Run)(nil),
 		(*HostCall_Read)(nil),
 		(*HostCall_Stop)(nil),
 		(*HostCall_Processes)(nil),
+		(*HostCall_Targets)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4395,7 +4848,7 @@ func file_ironpost_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   50,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

@@ -861,9 +861,11 @@ var Detector_ServiceDesc = grpc.ServiceDesc{
 
 const (
 	Enforcer_Decide_FullMethodName  = "/ironpost.v1.Enforcer/Decide"
+	Enforcer_Prepare_FullMethodName = "/ironpost.v1.Enforcer/Prepare"
 	Enforcer_Execute_FullMethodName = "/ironpost.v1.Enforcer/Execute"
 	Enforcer_Inspect_FullMethodName = "/ironpost.v1.Enforcer/Inspect"
 	Enforcer_Release_FullMethodName = "/ironpost.v1.Enforcer/Release"
+	Enforcer_Plan_FullMethodName    = "/ironpost.v1.Enforcer/Plan"
 )
 
 // EnforcerClient is the client API for Enforcer service.
@@ -874,9 +876,17 @@ const (
 type EnforcerClient interface {
 	// Decide receives alerts and answers with intents as planned actions.
 	Decide(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Batch, Batch], error)
+	// Prepare returns what Release will need to restore what is now, and changes
+	// nothing. The host keeps it before it calls Execute.
+	Prepare(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
+	// Execute carries an intent out that the host has admitted.
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
+	// Inspect reports the state that an intent is in now, and changes nothing.
 	Inspect(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
+	// Release undoes what Execute did.
 	Release(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
+	// Plan explains what the enforcer would propose, and changes nothing.
+	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
 }
 
 type enforcerClient struct {
@@ -899,6 +909,16 @@ func (c *enforcerClient) Decide(ctx context.Context, opts ...grpc.CallOption) (g
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Enforcer_DecideClient = grpc.BidiStreamingClient[Batch, Batch]
+
+func (c *enforcerClient) Prepare(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExecuteResponse)
+	err := c.cc.Invoke(ctx, Enforcer_Prepare_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *enforcerClient) Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -930,6 +950,16 @@ func (c *enforcerClient) Release(ctx context.Context, in *ExecuteRequest, opts .
 	return out, nil
 }
 
+func (c *enforcerClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PlanResponse)
+	err := c.cc.Invoke(ctx, Enforcer_Plan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnforcerServer is the server API for Enforcer service.
 // All implementations must embed UnimplementedEnforcerServer
 // for forward compatibility.
@@ -938,9 +968,17 @@ func (c *enforcerClient) Release(ctx context.Context, in *ExecuteRequest, opts .
 type EnforcerServer interface {
 	// Decide receives alerts and answers with intents as planned actions.
 	Decide(grpc.BidiStreamingServer[Batch, Batch]) error
+	// Prepare returns what Release will need to restore what is now, and changes
+	// nothing. The host keeps it before it calls Execute.
+	Prepare(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
+	// Execute carries an intent out that the host has admitted.
 	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
+	// Inspect reports the state that an intent is in now, and changes nothing.
 	Inspect(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
+	// Release undoes what Execute did.
 	Release(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
+	// Plan explains what the enforcer would propose, and changes nothing.
+	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
 	mustEmbedUnimplementedEnforcerServer()
 }
 
@@ -954,6 +992,9 @@ type UnimplementedEnforcerServer struct{}
 func (UnimplementedEnforcerServer) Decide(grpc.BidiStreamingServer[Batch, Batch]) error {
 	return status.Error(codes.Unimplemented, "method Decide not implemented")
 }
+func (UnimplementedEnforcerServer) Prepare(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Prepare not implemented")
+}
 func (UnimplementedEnforcerServer) Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Execute not implemented")
 }
@@ -962,6 +1003,9 @@ func (UnimplementedEnforcerServer) Inspect(context.Context, *ExecuteRequest) (*E
 }
 func (UnimplementedEnforcerServer) Release(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Release not implemented")
+}
+func (UnimplementedEnforcerServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
 }
 func (UnimplementedEnforcerServer) mustEmbedUnimplementedEnforcerServer() {}
 func (UnimplementedEnforcerServer) testEmbeddedByValue()                  {}
@@ -990,6 +1034,24 @@ func _Enforcer_Decide_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Enforcer_DecideServer = grpc.BidiStreamingServer[Batch, Batch]
+
+func _Enforcer_Prepare_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExecuteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnforcerServer).Prepare(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Enforcer_Prepare_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnforcerServer).Prepare(ctx, req.(*ExecuteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Enforcer_Execute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExecuteRequest)
@@ -1045,6 +1107,24 @@ func _Enforcer_Release_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Enforcer_Plan_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnforcerServer).Plan(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Enforcer_Plan_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnforcerServer).Plan(ctx, req.(*PlanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Enforcer_ServiceDesc is the grpc.ServiceDesc for Enforcer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1052,6 +1132,10 @@ var Enforcer_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "ironpost.v1.Enforcer",
 	HandlerType: (*EnforcerServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Prepare",
+			Handler:    _Enforcer_Prepare_Handler,
+		},
 		{
 			MethodName: "Execute",
 			Handler:    _Enforcer_Execute_Handler,
@@ -1063,6 +1147,10 @@ var Enforcer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Release",
 			Handler:    _Enforcer_Release_Handler,
+		},
+		{
+			MethodName: "Plan",
+			Handler:    _Enforcer_Plan_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

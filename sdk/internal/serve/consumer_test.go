@@ -111,6 +111,46 @@ func TestConsumeSavesWhenBusy(t *testing.T) {
 	})
 }
 
+// TestConsumeSavesAgainAfterARest: a save that takes time is made for a record that
+// comes to an idle link, but takes at most a fifth of the time; one that took
+// unusually long counts like the one before it.
+func TestConsumeSavesAgainAfterARest(t *testing.T) {
+	const ms = time.Millisecond
+	costs := []time.Duration{2 * ms, 2 * ms, 2 * ms, 90 * ms, 2 * ms}
+	var began time.Time
+	var saved []time.Duration
+	r := &recorder{}
+	r.save = func() ([]*pb.StateEntry, bool, error) {
+		saved = append(saved, time.Since(began))
+		<-time.After(costs[r.saves-1])
+		return nil, false, nil
+	}
+	consume(t, r, func(t *testing.T, h host, _ *Drainer, done chan error) {
+		began = time.Now()
+		number := uint64(0)
+		send := func(at time.Duration) {
+			<-time.After(at - time.Since(began))
+			number++
+			h.send(pb.Header{Number: number}, "a")
+			synctest.Wait()
+		}
+		send(0)
+		send(1000 * ms) // long after
+		send(1003 * ms) // 1 ms after that save
+		send(1004 * ms)
+		send(2000 * ms) // a stall until 2090 ms
+		send(2091 * ms)
+		<-time.After(time.Second)
+		if d := cmp.Diff([]time.Duration{0, 1000 * ms, 1010 * ms, 2000 * ms, 2098 * ms}, saved); d != "" {
+			t.Errorf("saves began (-want +got):\n%s", d)
+		}
+		close(h.p.in)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestConsumeSavesAtTheEnd: changes that are not due yet are saved when the host
 // has nothing more to send.
 func TestConsumeSavesAtTheEnd(t *testing.T) {

@@ -30,7 +30,7 @@ func Enforcer(target Target, c EnforcerConfig) []Check {
 	return append([]Check{
 		{
 			Name: "enforcer.intents", Title: "proposes complete intents",
-			Wanted: "each intent has id, alert_id, action, enforcer and outcome PLANNED, and, but for notify, a target and an end (detail ttl_seconds)",
+			Wanted: "each intent has id, alert_id, action, enforcer and outcome PLANNED, and, but for notify, a target and an end (detail ttl_seconds), or release_needed=false",
 			Mend:   "give every effect an end; fill in what ActionEvent in event.proto names",
 			run:    s.proposes,
 		},
@@ -93,7 +93,9 @@ func (s *enforcerSuite) proposes(tb TB) string {
 		tb.Errorf("the sample alerts led to no intent")
 	}
 	for _, a := range intents {
-		ttl := slices.ContainsFunc(a.Details, func(f event.Field) bool { return f.Key == "ttl_seconds" })
+		ttl := slices.ContainsFunc(a.Details, func(f event.Field) bool {
+			return f.Key == "ttl_seconds" || f.Key == "release_needed" && f.Value == "false"
+		})
 		if a.ID == "" || a.AlertID == "" || a.Action == "" || a.Enforcer != h.Name || a.Outcome != event.OutcomePlanned || a.Action != "notify" && (!ttl || a.Target == "") {
 			tb.Errorf("the intent lacks something, an end (TTLSeconds) perhaps: %+v", a)
 		}

@@ -190,6 +190,7 @@ type sourceLink struct {
 	positions map[string]Position
 	err       error
 	changed   chan struct{}
+	half      bool // closed by the host's side: nothing is acknowledged any more
 }
 
 func (h *Host) source(positions map[string]Position, line func(string) string) *sourceLink {
@@ -224,10 +225,11 @@ func (l *sourceLink) receive(name string) {
 		f := new(pb.Frame)
 		err := l.stream.RecvMsg(f)
 		l.mu.Lock()
-		if err == nil && f.Count > 0 {
+		// A batch without records is a position alone, and has a number as others do.
+		if err == nil && f.Number > 0 {
 			number++
 			err = l.take(name, number, f)
-			if err == nil {
+			if err == nil && !l.half {
 				err = l.stream.SendMsg(&pb.Frame{Header: pb.Header{Ack: &pb.Ack{Accepted: number, Durable: number}}})
 			}
 		}
@@ -312,7 +314,10 @@ func (l *sourceLink) until(want []string) {
 // end ends the link after a drain.
 func (l *sourceLink) end() map[string]Position {
 	l.tb.Helper()
+	l.mu.Lock()
+	l.half = true
 	_ = l.stream.CloseSend() // always nil
+	l.mu.Unlock()
 	select {
 	case <-l.ended:
 	case <-time.After(patience):

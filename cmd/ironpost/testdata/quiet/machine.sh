@@ -7,7 +7,7 @@
 #   machine.sh NAME EMPTY-FOLDER SHARED-FOLDER LOG-TARGET
 #
 # The shared folder is seen under its own name. The log target is a file, or
-# @ADDRESS for syslog over UDP.
+# @ADDRESS for syslog over UDP, or - for a machine that starts its own system log.
 set -eu
 name=$1 work=$2 shared=$3 target=$4
 root=$work/root
@@ -48,6 +48,10 @@ for user in root alice deploy; do
 	chown "$user" config
 done
 cd /
+if [ "$1" = - ]; then
+	echo ready
+	exec cat >/dev/null
+fi
 case $1 in
 @*) action="type=\"omfwd\" target=\"${1#@}\" port=\"514\" protocol=\"udp\"" ;;
 *) action="type=\"omfile\" file=\"$1\" template=\"RSYSLOG_TraditionalFileFormat\"" ;;

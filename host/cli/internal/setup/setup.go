@@ -16,15 +16,6 @@ import (
 	"strings"
 )
 
-// LogFile is a log that exists.
-type LogFile struct {
-	Path string
-	// What says what is in it.
-	What string
-	// Format is the parser's format, "" for one that no parser knows yet.
-	Format string
-}
-
 // Interface is a network interface.
 type Interface struct {
 	Name string
@@ -44,23 +35,6 @@ type Findings struct {
 	NotWatched []string
 }
 
-// known are the logs that are looked for, with their format.
-func known() []LogFile {
-	return []LogFile{
-		{"/var/log/auth.log", "logins (Debian, Ubuntu)", "syslog"},
-		{"/var/log/secure", "logins (Red Hat)", "syslog"},
-		{"/var/log/syslog", "services (Debian, Ubuntu)", "syslog"},
-		{"/var/log/messages", "services (Red Hat)", "syslog"},
-		{"/var/log/kern.log", "kernel", "syslog"},
-		{"/var/log/nginx/access.log", "nginx requests", ""},
-		{"/var/log/nginx/error.log", "nginx errors", ""},
-		{"/var/log/apache2/access.log", "Apache requests (Debian, Ubuntu)", ""},
-		{"/var/log/httpd/access_log", "Apache requests (Red Hat)", ""},
-		{"/var/log/audit/audit.log", "kernel audit", ""},
-		{"/var/log/postgresql/*.log", "PostgreSQL", ""},
-	}
-}
-
 // Discover looks below root, "/" on a real machine.
 func Discover(root string) (Findings, error) {
 	var f Findings
@@ -69,16 +43,11 @@ func Discover(root string) (Findings, error) {
 		journals, err := filepath.Glob(filepath.Join(at(dir), "*", "*.journal"))
 		f.Journal = f.Journal || err == nil && len(journals) > 0
 	}
-	for _, log := range known() {
-		paths, err := filepath.Glob(at(log.Path))
-		if err != nil {
-			return f, fmt.Errorf("look for %s: %w", log.Path, err)
-		}
-		if !slices.ContainsFunc(paths, isFile) {
-			continue
-		}
-		f.Files = append(f.Files, log)
+	files, err := logs(root)
+	if err != nil {
+		return f, err
 	}
+	f.Files = files
 	if info, err := os.Stat(at("var/run/docker.sock")); err == nil {
 		f.Docker = info.Mode()&fs.ModeSocket != 0
 	}
@@ -89,11 +58,6 @@ func Discover(root string) (Findings, error) {
 	f.Interfaces = interfaces
 	f.NotWatched = f.gaps()
 	return f, nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // interfaces lists those that are up, without loopback, the default one first.
@@ -154,13 +118,11 @@ func defaultInterface(table string) string {
 // gaps says what the written configuration does not watch.
 func (f Findings) gaps() []string {
 	var out []string
-	for _, log := range f.Files {
-		if log.Format == "" {
-			out = append(out, fmt.Sprintf("%s (%s): no parser knows its format yet", log.Path, log.What))
-		}
+	if !f.Journal && len(f.Files) == 0 {
+		out = append(out, "logs: neither a journal nor a log file that is known was found; name yours in [source_file] paths")
 	}
-	if !f.Journal && len(f.syslogFiles()) == 0 {
-		out = append(out, "logs: neither a journal nor a log file that can be parsed was found; name yours in [source_file] paths")
+	if !slices.ContainsFunc(f.Files, func(l LogFile) bool { return l.Path == auditLog }) {
+		out = append(out, "commands that are run: no "+auditLog+"; install auditd, with rules for execve")
 	}
 	switch len(f.Interfaces) {
 	case 0:
@@ -174,12 +136,12 @@ func (f Findings) gaps() []string {
 	return out
 }
 
-// syslogFiles are those that source-file can follow and a parser knows. With a
-// journal, which holds the same lines, they are left to it.
-func (f Findings) syslogFiles() []string {
+// paths are those of the files; without those whose lines the journal holds, or
+// with these alone.
+func (f Findings) paths(journaled bool) []string {
 	var out []string
 	for _, log := range f.Files {
-		if log.Format == "syslog" {
+		if log.journaled == journaled {
 			out = append(out, log.Path)
 		}
 	}
@@ -199,15 +161,19 @@ func (f Findings) Configuration() []byte {
 	disabled, files := f.sources()
 	if len(disabled) > 0 {
 		p("[plugins]")
-		p("# The journal and the log files hold the same lines; only one of them is read.")
+		p("# The journal and log files of syslog hold the same lines; only one of them is read.")
 		p("disabled = %s", list(disabled))
 		p("")
 	}
 	if len(files) > 0 {
 		p("[source_file]")
 		p("paths = %s", list(files))
+		if others := f.paths(true); f.Journal && len(others) > 0 {
+			p("# These hold what the journal holds; add them when you disable source-journald:")
+			p("# %s", list(others))
+		}
 		p("")
-	} else if others := f.syslogFiles(); len(others) > 0 {
+	} else if others := f.paths(true); len(others) > 0 {
 		p("# Instead of the journal, with source-journald disabled above:")
 		p("# [source_file]")
 		p("# paths = %s", list(others))
@@ -234,12 +200,17 @@ func (f Findings) Configuration() []byte {
 	return b.Bytes()
 }
 
-// sources chooses between the journal and the files.
+// sources chooses what is read: the journal, or the files that hold the same
+// lines, and the files of programs' own.
 func (f Findings) sources() (disabled, files []string) {
-	if f.Journal {
+	own := f.paths(false)
+	switch {
+	case f.Journal && len(own) == 0:
 		return []string{"source-file"}, nil
+	case f.Journal:
+		return nil, own
 	}
-	if files = f.syslogFiles(); len(files) > 0 {
+	if files = append(f.paths(true), own...); len(files) > 0 {
 		return []string{"source-journald"}, files
 	}
 	return nil, nil

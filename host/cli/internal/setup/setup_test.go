@@ -58,12 +58,30 @@ func TestConfiguration(t *testing.T) {
 		},
 		{name: "nothing", gaps: []string{"neither a journal nor a log file"}},
 		{
-			name: "nginx", files: []string{"var/log/auth.log", "var/log/nginx/access.log"},
+			name: "files of programs' own", files: []string{"var/log/auth.log", "var/log/audit/audit.log", "var/log/nginx/access.log", "var/log/postgresql/postgresql-16-main.log"},
 			want: written{
 				Plugins:    struct{ Disabled []string }{[]string{"source-journald"}},
-				SourceFile: struct{ Paths []string }{[]string{"/var/log/auth.log"}},
+				SourceFile: struct{ Paths []string }{[]string{"/var/log/auth.log", "/var/log/audit/audit.log", "/var/log/nginx/*.log", "/var/log/postgresql/*.log"}},
 			},
-			gaps: []string{"nginx requests"},
+		},
+		{
+			name: "beside the journal", files: []string{"var/log/auth.log", "var/log/journal/0123/system.journal", "var/log/audit/audit.log", "var/log/apache2/access.log"},
+			want: written{SourceFile: struct{ Paths []string }{[]string{"/var/log/audit/audit.log", "/var/log/apache2/*.log"}}},
+		},
+		{
+			name: "lines that stand in two files", files: []string{"var/log/syslog", "var/log/kern.log", "var/log/mail.log"},
+			want: written{
+				Plugins:    struct{ Disabled []string }{[]string{"source-journald"}},
+				SourceFile: struct{ Paths []string }{[]string{"/var/log/syslog"}},
+			},
+		},
+		{
+			name: "the kernel's alone", files: []string{"var/log/kern.log"},
+			want: written{
+				Plugins:    struct{ Disabled []string }{[]string{"source-journald"}},
+				SourceFile: struct{ Paths []string }{[]string{"/var/log/kern.log"}},
+			},
+			gaps: []string{"commands that are run: no /var/log/audit/audit.log"},
 		},
 		{name: "empty journal directory", files: []string{"var/log/journal/README"}, gaps: []string{"neither a journal"}},
 	}

@@ -110,7 +110,7 @@ type builder struct {
 func newBuilder(line int, key string, ignoreCase bool, columns []string) (*builder, error) {
 	switch {
 	case len(columns) == 0:
-		return nil, lines.Errorf(line, "it has no column but the key %q; write the fields that an event gets beside it", key)
+		return nil, lines.Errorf(line, "it has no column but the key %s; write the fields that an event gets beside it", lines.Quote([]byte(key)))
 	case len(columns) > MaxColumns:
 		return nil, lines.Errorf(line, "it has %d columns beside the key, at most %d are read", len(columns), MaxColumns)
 	}
@@ -120,7 +120,7 @@ func newBuilder(line int, key string, ignoreCase bool, columns []string) (*build
 			return nil, lines.Errorf(line, "the name %s of column %d %s", lines.Quote([]byte(name)), i+1, reason)
 		}
 		if slices.Contains(names[:i], name) {
-			return nil, lines.Errorf(line, "there are two columns %q", name)
+			return nil, lines.Errorf(line, "there are two columns %s", lines.Quote([]byte(name)))
 		}
 	}
 	t := &Table{key: key, columns: columns, ignoreCase: ignoreCase}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
@@ -15,8 +14,7 @@ func Compile(rules []*sigma.Rule) *Matcher {
 	c := &compiler{
 		Matcher: &Matcher{rules: slices.Clone(rules), tests: map[*sigma.Test]int32{}}, names: []string{""}, fields: map[string]int32{"": everything},
 		byExpr: map[*sigma.Expr]int32{}, byKey: map[string]int32{}, atomIDs: map[string]int32{},
-		bySource: map[sigma.LogSource]int32{}, needleIDs: map[placed]int32{}, popular: map[witness]int{},
-		chosen: map[int32]choice{}, inner: map[int32][]int32{}, decided: map[use]bool{},
+		bySource: map[sigma.LogSource]int32{}, popular: map[witness]int{}, chosen: map[int32]choice{}, decided: map[use]bool{},
 	}
 	for _, r := range c.rules {
 		c.tops = append(c.tops, c.node(r.When))
@@ -25,11 +23,16 @@ func Compile(rules []*sigma.Rule) *Matcher {
 	c.count()
 	c.file()
 	c.decide()
-	c.build()
+	c.lay()
 	c.order()
 	c.Matcher.fields = newNames(c.names)
 	c.assemble()
-	c.gather()
+	literals := gathered(c.atoms, func(a atom) string { return a.literal })
+	for i := range c.atoms {
+		c.atoms[i].literal = literals[i]
+	}
+	c.combinations = map[string]*combination{}
+	c.none = c.combine(nil)
 	return c.Matcher
 }
 
@@ -46,19 +49,12 @@ type compiler struct {
 	atomIDs  map[string]int32
 	bySource map[sigma.LogSource]int32
 	// popular counts the rules that could use a witness.
-	popular   map[witness]int
-	chosen    map[int32]choice
-	needleIDs map[placed]int32
-	// inner are the needles that the grams of an index are to be made of.
-	inner map[int32][]int32
+	popular map[witness]int
+	chosen  map[int32]choice
+	// filed are the filings by source and witness.
+	filed []map[witness]*filing
 	// decided are the atoms that looking for needles decides, by source.
 	decided map[use]bool
-}
-
-// placed is a witness that is looked for in events of a source.
-type placed struct {
-	source int32
-	witness
 }
 
 // use is an atom that rules of a source ask.
@@ -173,36 +169,6 @@ func (c *compiler) atom(t *sigma.Test) int32 {
 	c.atomIDs[key] = id
 	c.atoms = append(c.atoms, a)
 	return id
-}
-
-// gather moves the texts that events are compared with side by side. Where they
-// were read they are strewn over all the memory of the rules, and a look at one
-// then costs a page of address translation too.
-func (c *compiler) gather() {
-	var all strings.Builder
-	placed := map[string]int{}
-	place := func(text string) {
-		if _, ok := placed[text]; !ok {
-			placed[text] = all.Len()
-			all.WriteString(text)
-		}
-	}
-	for i := range c.needles {
-		place(c.needles[i].text)
-	}
-	for i := range c.atoms {
-		place(c.atoms[i].literal)
-	}
-	texts := all.String()
-	at := func(text string) string { return texts[placed[text]:][:len(text)] }
-	for i := range c.needles {
-		n := &c.needles[i]
-		n.text = at(n.text)
-		copy(n.head[:], n.text)
-	}
-	for i := range c.atoms {
-		c.atoms[i].literal = at(c.atoms[i].literal)
-	}
 }
 
 // order puts what is decided for little first.

@@ -1,7 +1,6 @@
 package match
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
@@ -9,14 +8,12 @@ import (
 
 // file puts every rule under its witness.
 func (c *compiler) file() {
-	c.index = make([]fieldIndex, 1)
-	c.local = make([][]int32, len(c.sources))
-	for i := range c.local {
-		c.local[i] = make([]int32, len(c.names))
-	}
 	c.always = make([][]int32, len(c.sources))
 	c.keyworded = make([]bool, len(c.sources))
-	rulesOf := map[placed][]int32{}
+	c.filed = make([]map[witness]*filing, len(c.sources))
+	for i := range c.filed {
+		c.filed[i] = map[witness]*filing{}
+	}
 	for i, root := range c.tops {
 		number, source := int32(i), c.source[i]
 		list := c.choose(root).list
@@ -25,84 +22,80 @@ func (c *compiler) file() {
 			continue
 		}
 		for _, w := range list {
-			w := placed{source, w}
-			if rules := rulesOf[w]; len(rules) == 0 || rules[len(rules)-1] != number {
-				rulesOf[w] = append(rules, number)
+			f := c.filing(source, w)
+			if len(f.rules) == 0 || f.rules[len(f.rules)-1] != number {
+				f.rules = append(f.rules, number)
+			}
+			if !slices.Contains(c.witnessed, w.field) {
+				c.witnessed = append(c.witnessed, w.field)
 			}
 		}
 	}
-	// A fixed order makes two compilations of the same rules alike.
-	for _, w := range sortedWitnesses(rulesOf) {
-		from := int32(len(c.postings))
-		c.postings = append(c.postings, rulesOf[w]...)
-		upto := int32(len(c.postings))
-		if w.where == anything {
-			f := &c.index[c.indexOf(w)]
-			f.from, f.upto, f.witnesses = from, upto, true
-			continue
-		}
-		n := &c.needles[c.needle(w)]
-		n.from, n.upto = from, upto
-		if upto == from+1 {
-			n.only = c.postings[from]
-		}
-	}
 }
 
-func sortedWitnesses[V any](of map[placed]V) []placed {
-	out := make([]placed, 0, len(of))
-	for w := range of {
-		out = append(out, w)
+// filing returns what is filed under a witness for rules of a source.
+func (c *compiler) filing(source int32, w witness) *filing {
+	f := c.filed[source][w]
+	if f == nil {
+		f = &filing{witness: w, atom: nothing}
+		c.filed[source][w] = f
 	}
-	slices.SortFunc(out, func(a, b placed) int {
-		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.field, b.field), cmp.Compare(a.where, b.where), cmp.Compare(a.text, b.text))
-	})
-	return out
-}
-
-// indexOf returns the number of the index that a witness belongs to.
-func (c *compiler) indexOf(w placed) int32 {
-	id := &c.local[w.source][w.field]
-	if *id == 0 {
-		*id = int32(len(c.index))
-		c.index = append(c.index, fieldIndex{})
-	}
-	return *id
-}
-
-// needle returns the number of the needle of a witness.
-func (c *compiler) needle(w placed) int32 {
-	id, ok := c.needleIDs[w]
-	if !ok {
-		id = int32(len(c.needles))
-		c.needleIDs[w] = id
-		c.needles = append(c.needles, needle{text: w.text, atom: nothing, only: nothing})
-	}
-	return id
+	return f
 }
 
 // decide makes needles decide the atoms that they are. Texts that are no witness
 // become needles too where a value is read for others anyway: finding one that is
-// there costs little, and asking for one that is not costs a pass over the value.
+// there costs little, and asking for one that is not costs a pass over the value. But
+// no value is read in smaller steps, or at more pieces, for their sake.
 func (c *compiler) decide() {
 	type place struct {
 		source, field int32
 		where         shape
 	}
-	read := map[place]bool{}
-	for w := range c.needleIDs {
-		p := place{w.source, w.field, w.where}
-		read[p] = read[p] || w.where != inside || len(w.text) >= span
+	type reading struct {
+		// least is the length of the shortest text inside, up to what makes a
+		// difference, pieces those by which texts at an end are filed.
+		least  int
+		pieces uint8
+	}
+	read := map[place]reading{}
+	for source, filed := range c.filed {
+		for w := range filed {
+			p := place{int32(source), w.field, w.where}
+			r, ok := read[p]
+			switch {
+			case w.where == prefix, w.where == suffix:
+				r.pieces |= 1 << pieceOf(w.text)
+			case w.where != inside:
+			case len(w.text) < span:
+				continue
+			case !ok:
+				r.least = min(len(w.text), longestStep+span-1)
+			default:
+				r.least = min(r.least, len(w.text))
+			}
+			read[p] = r
+		}
+	}
+	suits := func(source int32, w witness) bool {
+		r, ok := read[place{source, w.field, w.where}]
+		switch {
+		case !ok || w.field == everything:
+			return false
+		case w.where == inside:
+			return len(w.text) >= r.least && !isCommon(w.text)
+		case w.where == whole:
+			return true
+		}
+		return r.pieces>>pieceOf(w.text)&1 != 0
 	}
 	for _, u := range c.uses() {
 		w, decides := c.textWitness(u.atom)
 		if !decides {
 			continue
 		}
-		_, ok := c.needleIDs[placed{u.source, w}]
-		rare := w.where != inside || len(w.text) >= span && !isCommon(w.text)
-		if ok || rare && w.field != everything && read[place{u.source, w.field, w.where}] {
-			c.needles[c.needle(placed{u.source, w})].atom = u.atom
+		if c.filed[u.source][w] != nil || suits(u.source, w) {
+			c.filing(u.source, w).atom = u.atom
 			c.decided[u] = true
 			c.atoms[u.atom].found = true
 		}
@@ -137,46 +130,15 @@ func (c *compiler) uses() []use {
 	return out
 }
 
-// build makes the tables that find needles.
-func (c *compiler) build() {
-	c.number()
-	for _, w := range sortedWitnesses(c.needleIDs) {
-		c.take(c.indexOf(w), w.witness, c.needleIDs[w])
-	}
-	for i := range c.index {
-		c.finish(int32(i))
-	}
-}
-
-// number numbers the needles anew, so that those that lie at an end of a value and
-// have the same hash follow each other, and files them.
-func (c *compiler) number() {
-	list := sortedWitnesses(c.needleIDs)
-	hashes := make(map[placed]uint64, len(list))
-	for _, w := range list {
-		switch index := c.indexOf(w); w.where {
-		case prefix:
-			hashes[w] = hashPiece(index, w.where, w.text[:1<<pieceOf(w.text)])
-		case suffix:
-			hashes[w] = hashPiece(index, w.where, w.text[len(w.text)-1<<pieceOf(w.text):])
-		case whole:
-			hashes[w] = hashPiece(index, w.where, w.text)
+// lay puts the filings in order: it makes two compilations of the same rules alike.
+func (c *compiler) lay() {
+	c.filings = make([][]filing, len(c.filed))
+	for source, filed := range c.filed {
+		list := make([]filing, 0, len(filed))
+		for _, f := range filed {
+			list = append(list, *f)
 		}
+		slices.SortFunc(list, func(a, b filing) int { return compareWitnesses(a.witness, b.witness) })
+		c.filings[source] = list
 	}
-	slices.SortStableFunc(list, func(a, b placed) int { return cmp.Compare(hashes[a], hashes[b]) })
-	needles, ids := make([]needle, len(list)), make(map[placed]int32, len(list))
-	var filed []anchor
-	for i, w := range list {
-		needles[i], ids[w] = c.needles[c.needleIDs[w]], int32(i)
-		h, anchored := hashes[w]
-		if !anchored {
-			continue
-		}
-		if n := len(filed); n == 0 || filed[n-1].hash != h {
-			filed = append(filed, anchor{h, uint32(i), uint32(i)})
-		}
-		filed[len(filed)-1].upto++
-	}
-	c.needles, c.needleIDs = needles, ids
-	c.anchored = newAnchors(filed)
 }

@@ -57,6 +57,29 @@ func appendFold(dst []byte, s string) []byte {
 	return dst[:start+len(s)]
 }
 
+// isASCII reports whether a text has nothing but ASCII.
+func isASCII(s string) bool {
+	b := bytesOf(s)
+	i := 0
+	for ; i+32 <= len(b); i += 32 {
+		at := b[i : i+32]
+		if (binary.LittleEndian.Uint64(at)|binary.LittleEndian.Uint64(at[8:])|binary.LittleEndian.Uint64(at[16:])|binary.LittleEndian.Uint64(at[24:]))&high != 0 {
+			return false
+		}
+	}
+	for ; i+8 <= len(b); i += 8 {
+		if binary.LittleEndian.Uint64(b[i:])&high != 0 {
+			return false
+		}
+	}
+	for ; i < len(b); i++ {
+		if b[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // appendFoldRunes is appendFold for text that is not all ASCII.
 func appendFoldRunes(dst []byte, s string) []byte {
 	for i := 0; i < len(s); {

@@ -28,6 +28,10 @@ type grams struct {
 	links []link
 }
 
+// blunt makes letters small, and some other characters alike: what is needed to look
+// for pieces in a text that is not folded. A piece is filed by what it leaves.
+const blunt = 0x20202020
+
 // slot has a piece and its needles: one and the links from and before upto. There is
 // nothing in one where after is 0.
 type slot struct {
@@ -93,7 +97,7 @@ func newGrams(needles []needle, numbers []int32) *grams {
 			}
 		}
 		for i := range step {
-			key := piece(text[offset+i:])
+			key := piece(text[offset+i:]) | blunt
 			filed[key] = append(filed[key], newLink(number, text, offset+i))
 		}
 	}
@@ -132,18 +136,37 @@ func (g *grams) file(key uint32, links []link) {
 	g.slots[at] = slot{key, links[0], from, uint32(len(g.links))}
 }
 
+// mayHave reports whether a text that is not folded may have a needle.
+func (g *grams) mayHave(text string) bool {
+	if !isASCII(text) {
+		return true
+	}
+	filter, step := g.filter, g.step
+	if len(filter) == 0 {
+		return false
+	}
+	start := unsafe.Pointer(unsafe.StringData(text))
+	for at, last := 0, len(text)-span; at <= last; at += step {
+		h := uint64(load(start, at)|blunt) * multiplier
+		if filter[int(h>>32)&(len(filter)-1)]>>(h>>58)&1 != 0 && g.find(load(start, at)|blunt, h) != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // scan tells s of every needle in a text. It reads the text without a second look
 // at its bounds, which the loop keeps.
-func (g *grams) scan(s *Scratch, text string) {
+func (g *grams) scan(s *Scratch, t *table, text string) {
 	filter, step := g.filter, g.step
 	if len(filter) == 0 {
 		return
 	}
 	start := unsafe.Pointer(unsafe.StringData(text))
 	for at, last := 0, len(text)-span; at <= last; at += step {
-		h := uint64(load(start, at)) * multiplier
+		h := uint64(load(start, at)|blunt) * multiplier
 		if filter[int(h>>32)&(len(filter)-1)]>>(h>>58)&1 != 0 {
-			g.verify(s, text, at, h)
+			g.verify(s, t, text, at, h)
 		}
 	}
 }
@@ -155,25 +178,31 @@ func load(start unsafe.Pointer, at int) uint32 {
 
 // verify looks which needles have the piece at a place of the text, whose hash is
 // h.
-func (g *grams) verify(s *Scratch, text string, at int, h uint64) {
-	key := load(unsafe.Pointer(unsafe.StringData(text)), at)
-	i := int(h >> g.shift)
-	found := &g.slots[i]
-	for found.key != key || found.one.after == 0 {
-		if found.one.after == 0 {
-			return
-		}
-		i = (i + 1) & (len(g.slots) - 1)
-		found = &g.slots[i]
+func (g *grams) verify(s *Scratch, t *table, text string, at int, h uint64) {
+	found := g.find(load(unsafe.Pointer(unsafe.StringData(text)), at)|blunt, h)
+	if found == nil {
+		return
 	}
-	found.one.verify(s, text, at)
+	found.one.verify(s, t, text, at)
 	for i := found.from; i < found.upto; i++ {
-		g.links[i].verify(s, text, at)
+		g.links[i].verify(s, t, text, at)
+	}
+}
+
+// find returns the slot of a piece whose hash is h, nil when there is none.
+func (g *grams) find(key uint32, h uint64) *slot {
+	for i := int(h >> g.shift); ; i = (i + 1) & (len(g.slots) - 1) {
+		switch found := &g.slots[i]; {
+		case found.one.after == 0:
+			return nil
+		case found.key == key:
+			return found
+		}
 	}
 }
 
 // verify looks whether the needle is in a text that has the piece at a place.
-func (l *link) verify(s *Scratch, text string, at int) {
+func (l *link) verify(s *Scratch, t *table, text string, at int) {
 	from, upto := at-int(l.before), at+int(l.after)
 	if from < 0 || upto > len(text) {
 		return
@@ -185,8 +214,8 @@ func (l *link) verify(s *Scratch, text string, at int) {
 	if piece(text[check:]) != l.check {
 		return
 	}
-	if n := &s.m.needles[l.needle]; n.is(text[from:upto]) {
-		s.hit(n)
+	if n := &t.needles[l.needle]; n.is(text[from:upto]) {
+		s.hit(t, n)
 	}
 }
 

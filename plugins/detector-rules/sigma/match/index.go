@@ -6,8 +6,18 @@ import (
 	"slices"
 )
 
-// fieldIndex finds the needles of one source in the values of one field.
+// fieldIndex finds the needles of a table in the values of one field.
 type fieldIndex struct {
+	// witnesses says that a needle, or the field's presence, nominates rules; else
+	// the needles only decide atoms.
+	witnesses bool
+	// atEnds says that there are needles that are a whole value or lie at an end of
+	// it, within that there are others. Where neither is true, no value is worth a
+	// look.
+	atEnds, within bool
+	// alone says that there are grams and nothing else, so that most values need not
+	// be folded.
+	alone bool
 	// whole says that there are needles that are a whole value. starts and ends
 	// are the lengths of the pieces by which those at an end are filed, bit i for
 	// 1<<i bytes.
@@ -15,30 +25,27 @@ type fieldIndex struct {
 	starts, ends uint8
 	// least is the length of the shortest needle.
 	least int32
-	grams *grams
+	// from and upto are the postings of the field's presence.
+	from, upto int32
+	grams      *grams
 	// pairs are for the needles that are too short for grams; short are those of
 	// them that are looked for one by one.
 	pairs *pairs
 	short []int32
-	// from and upto are the postings of the field's presence.
-	from, upto int32
-	// witnesses says that a needle, or the field's presence, nominates rules; else
-	// the needles only decide atoms.
-	witnesses bool
-}
-
-// idle reports whether no value of the field is worth a look.
-func (f *fieldIndex) idle() bool {
-	return !f.whole && f.starts|f.ends == 0 && f.grams == nil && f.pairs == nil && len(f.short) == 0
 }
 
 // take enters a needle.
-func (c *compiler) take(index int32, w witness, number int32) {
-	f := &c.index[index]
-	if f.idle() && c.inner[index] == nil || int(f.least) > len(w.text) {
+func (b *tableBuilder) take(index int32, w witness, number int32) {
+	f := &b.index[index]
+	if !f.atEnds && !f.within || int(f.least) > len(w.text) {
 		f.least = int32(len(w.text))
 	}
-	f.witnesses = f.witnesses || c.needles[number].upto > c.needles[number].from
+	if w.where == inside {
+		f.within = true
+	} else {
+		f.atEnds = true
+	}
+	f.witnesses = f.witnesses || b.needles[number].upto > b.needles[number].from
 	switch {
 	case w.where == prefix:
 		f.starts |= 1 << pieceOf(w.text)
@@ -49,24 +56,25 @@ func (c *compiler) take(index int32, w witness, number int32) {
 	case len(w.text) < span:
 		f.short = append(f.short, number)
 	default:
-		c.inner[index] = append(c.inner[index], number)
+		b.inner[index] = append(b.inner[index], number)
 	}
 }
 
 // finish makes the tables when all needles are in.
-func (c *compiler) finish(index int32) {
-	f := &c.index[index]
-	if inner := c.inner[index]; len(inner) > 0 {
-		f.grams = newGrams(c.needles, inner)
+func (b *tableBuilder) finish(index int32) {
+	f := &b.index[index]
+	if inner := b.inner[index]; len(inner) > 0 {
+		f.grams = newGrams(b.needles, inner)
 	}
+	f.alone = f.grams != nil && !f.atEnds && len(f.short) == 0
 	if len(f.short) <= fewShort {
 		return
 	}
-	single := func(number int32) bool { return len(c.needles[number].text) == 1 }
+	single := func(number int32) bool { return len(b.needles[number].text) == 1 }
 	double := slices.DeleteFunc(slices.Clone(f.short), single)
 	f.short = slices.DeleteFunc(f.short, func(number int32) bool { return !single(number) })
 	if len(double) > 0 {
-		f.pairs = newPairs(c.needles, double)
+		f.pairs = newPairs(b.needles, double)
 	}
 }
 
@@ -139,8 +147,8 @@ func newAnchors(filed []anchor) anchors {
 }
 
 // find returns the needles of a piece.
-func (m *Matcher) find(index int32, where shape, piece string) []needle {
-	a := &m.anchored
+func (t *table) find(index int32, where shape, piece string) []needle {
+	a := &t.anchored
 	h := hashPiece(index, where, piece)
 	if b := bitsOf(h); a.filter[int(h>>32)&(len(a.filter)-1)]&b != b {
 		return nil
@@ -148,7 +156,7 @@ func (m *Matcher) find(index int32, where shape, piece string) []needle {
 	for at := int(h >> a.shift); ; at = (at + 1) & (len(a.slots) - 1) {
 		s := &a.slots[at]
 		if s.hash == h || s.upto == 0 {
-			return m.needles[s.from:s.upto]
+			return t.needles[s.from:s.upto]
 		}
 	}
 }

@@ -17,9 +17,9 @@ const longMessage = 16
 // everywhere looks for keywords in all values.
 func (s *Scratch) everywhere() {
 	least := math.MaxInt
-	for _, source := range s.activated {
-		if at := s.m.local[source][everything]; at != 0 {
-			least = min(least, int(s.m.index[at].least))
+	for _, t := range s.at.tables {
+		if at := t.local[everything]; at != 0 {
+			least = min(least, int(t.index[at].least))
 		}
 	}
 	for i := range s.values {
@@ -32,23 +32,36 @@ func (s *Scratch) everywhere() {
 		if len(v.text) >= longMessage && len(v.text) < len(s.line) && strings.HasSuffix(s.line, v.text) {
 			continue
 		}
+		if !v.isFolded && !s.mayHaveKeyword(v.text) {
+			continue
+		}
 		s.folded(int32(i))
 	}
-	for _, source := range s.activated {
-		at := s.m.local[source][everything]
+	for _, t := range s.at.tables {
+		at := t.local[everything]
 		if at == 0 {
 			continue
 		}
-		index := &s.m.index[at]
-		s.lookInside(index, alias(s.fold))
-		if index.whole || index.starts|index.ends != 0 {
+		index := &t.index[at]
+		s.lookInside(t, index, alias(s.fold))
+		if index.atEnds {
 			for i := range s.values {
 				if !s.values[i].null {
-					s.lookAtEnds(index, at, s.folded(int32(i)))
+					s.lookAtEnds(t, index, at, s.folded(int32(i)))
 				}
 			}
 		}
 	}
+}
+
+// mayHaveKeyword reports whether a text that is not folded may have a keyword.
+func (s *Scratch) mayHaveKeyword(text string) bool {
+	for _, t := range s.at.tables {
+		if at := t.local[everything]; at != 0 && (!t.index[at].alone || t.index[at].grams.mayHave(text)) {
+			return true
+		}
+	}
+	return false
 }
 
 // folded returns the text of a value without regard to case.
@@ -75,33 +88,37 @@ func room(b []byte, n int) []byte {
 
 // look nominates the rules whose needles are in a folded text, by the index of a
 // number.
-func (s *Scratch) look(index *fieldIndex, at int32, text string) {
-	s.lookAtEnds(index, at, text)
-	s.lookInside(index, text)
+func (s *Scratch) look(t *table, index *fieldIndex, at int32, text string) {
+	if index.atEnds {
+		s.lookAtEnds(t, index, at, text)
+	}
+	if index.within {
+		s.lookInside(t, index, text)
+	}
 }
 
-func (s *Scratch) lookAtEnds(index *fieldIndex, at int32, text string) {
+func (s *Scratch) lookAtEnds(t *table, index *fieldIndex, at int32, text string) {
 	if index.whole {
-		s.hitThose(s.m.find(at, whole, text), whole, text)
+		s.hitThose(t, t.find(at, whole, text), whole, text)
 	}
 	for lengths := index.starts; lengths != 0; lengths &= lengths - 1 {
 		length := 1 << bits.TrailingZeros8(lengths)
 		if length > len(text) {
 			break
 		}
-		s.hitThose(s.m.find(at, prefix, text[:length]), prefix, text)
+		s.hitThose(t, t.find(at, prefix, text[:length]), prefix, text)
 	}
 	for lengths := index.ends; lengths != 0; lengths &= lengths - 1 {
 		length := 1 << bits.TrailingZeros8(lengths)
 		if length > len(text) {
 			break
 		}
-		s.hitThose(s.m.find(at, suffix, text[len(text)-length:]), suffix, text)
+		s.hitThose(t, t.find(at, suffix, text[len(text)-length:]), suffix, text)
 	}
 }
 
 // hitThose notes which of the needles are at a place of a text.
-func (s *Scratch) hitThose(needles []needle, where shape, text string) {
+func (s *Scratch) hitThose(t *table, needles []needle, where shape, text string) {
 	for i := range needles {
 		n := &needles[i]
 		there := text
@@ -113,34 +130,34 @@ func (s *Scratch) hitThose(needles []needle, where shape, text string) {
 			}
 		}
 		if n.is(there) {
-			s.hit(n)
+			s.hit(t, n)
 		}
 	}
 }
 
-func (s *Scratch) lookInside(index *fieldIndex, text string) {
+func (s *Scratch) lookInside(t *table, index *fieldIndex, text string) {
 	if index.grams != nil {
-		index.grams.scan(s, text)
+		index.grams.scan(s, t, text)
 	}
 	if index.pairs != nil {
-		index.pairs.scan(s, text)
+		index.pairs.scan(s, t, text)
 	}
 	for _, number := range index.short {
-		if n := &s.m.needles[number]; contains(text, n.text) {
-			s.hit(n)
+		if n := &t.needles[number]; contains(text, n.text) {
+			s.hit(t, n)
 		}
 	}
 }
 
 // hit notes that a needle was found.
-func (s *Scratch) hit(n *needle) {
+func (s *Scratch) hit(t *table, n *needle) {
 	if n.atom >= 0 {
 		s.atomState[n.atom] = s.epoch | yes
 	}
 	if n.only >= 0 {
 		s.nominateOne(n.only)
 	} else {
-		s.nominate(s.m.postings[n.from:n.upto])
+		s.nominate(t.postings[n.from:n.upto])
 	}
 }
 

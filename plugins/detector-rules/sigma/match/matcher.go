@@ -3,12 +3,13 @@ package match
 import (
 	"net/netip"
 	"regexp"
+	"sync"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
 )
 
-// Matcher is a compiled set of rules. It is immutable and may be shared; what
-// changes from event to event is in a Scratch.
+// Matcher is a compiled set of rules. It may be shared; what changes from event to
+// event is in a Scratch.
 type Matcher struct {
 	rules []*sigma.Rule
 	// sources are the log sources that rules name; source is the number of each
@@ -24,20 +25,23 @@ type Matcher struct {
 	tests map[*sigma.Test]int32
 	// fields are the numbers of the names of fields. Number 0 is the whole event.
 	fields names
-	// local has by source and field the number of the index that finds what the
-	// rules of the source ask of the field, 0 when they ask nothing of it: what
-	// is asked of events of other kinds costs nothing.
-	local [][]int32
-	index []fieldIndex
-	// anchored has the needles that lie at an end of a value.
-	anchored anchors
-	needles  []needle
-	// postings are the rules that needles, and the presence of fields, nominate.
-	postings []int32
+	// filings are, by source, what its rules are found by.
+	filings [][]filing
+	// witnessed are the fields whose values may nominate rules.
+	witnessed []int32
 	// always are, by source, the rules that have no witness, and keyworded says
 	// whether a rule of the source looks at the whole event.
 	always    [][]int32
 	keyworded []bool
+	// none is the combination of no sources.
+	none *combination
+
+	// mu is for what follows: the combinations that events had so far, whose tables
+	// are made when one is met first, by their sources; and how many sources and
+	// needles those of several have together.
+	mu           sync.Mutex
+	combinations map[string]*combination
+	merged       int
 }
 
 // everything is the number of the whole event among the fields.
@@ -93,7 +97,7 @@ type question struct {
 	network netip.Prefix
 }
 
-// needle is a text whose presence in a field nominates rules of one source. It is
+// needle is a text whose presence in a field nominates rules. It is
 // one cache line, which for most is all that is looked at.
 type needle struct {
 	// head is the beginning of text, so that a short one is at hand.

@@ -11,24 +11,36 @@ import (
 // Origin is a list of log sources made ready for one Matcher, for events that have
 // them in common. The zero value has none.
 type Origin struct {
-	// covering are the sources of rules that cover one of the list.
-	covering []int32
+	// of has the sources of rules that cover one of the list.
+	of *combination
 }
 
 // Origin makes a list of log sources ready; see Scratch.Source.
 func (m *Matcher) Origin(sources ...sigma.LogSource) Origin {
-	var o Origin
+	return Origin{m.combine(m.covering(sources...))}
+}
+
+// covering returns the sources of rules that cover one of a list, in order.
+func (m *Matcher) covering(sources ...sigma.LogSource) (out []int32) {
 	for i, of := range m.sources {
 		if slices.ContainsFunc(sources, of.Covers) {
-			o.covering = append(o.covering, int32(i))
+			out = append(out, int32(i))
 		}
 	}
-	return o
+	return out
 }
 
 // From says that the event belongs to the log sources of an Origin, which the
 // Matcher of s made.
-func (s *Scratch) From(o Origin) { s.activate(o.covering) }
+func (s *Scratch) From(o Origin) {
+	switch {
+	case o.of == nil:
+	case len(s.at.sources) == 0:
+		s.at = o.of
+	default:
+		s.at = s.join(o.of.sources)
+	}
+}
 
 // Field returns the number of a field for Put, 0 when no rule names it.
 func (m *Matcher) Field(name string) int32 {
@@ -41,7 +53,7 @@ func (m *Matcher) Field(name string) int32 {
 // Witnesses reports whether a value of a field may nominate rules. The values of
 // other fields need not be given while Looking holds.
 func (m *Matcher) Witnesses(field int32) bool {
-	return field != everything && slices.ContainsFunc(m.local, func(of []int32) bool { return m.index[of[field]].witnesses })
+	return field != everything && slices.Contains(m.witnessed, field)
 }
 
 // Looking reports, within Event.Values, that the values are only looked at for what
@@ -50,7 +62,7 @@ func (s *Scratch) Looking() bool { return s.stage == looking }
 
 // Keyworded reports, within Event.Values, that every text of the event counts, also
 // that of a field which no rule names.
-func (s *Scratch) Keyworded() bool { return s.keyworded }
+func (s *Scratch) Keyworded() bool { return s.at.keyworded }
 
 // Put is Text for a field by its number.
 func (s *Scratch) Put(field int32, text string) {
@@ -63,39 +75,62 @@ func (s *Scratch) Put(field int32, text string) {
 		return
 	}
 	number := s.put(field, text, false)
-	for _, source := range s.activated {
-		at := s.m.local[source][field]
-		index := &s.m.index[at]
-		if at == 0 || s.stage == keeping && index.witnesses {
-			continue
-		}
-		s.nominate(s.m.postings[index.from:index.upto])
-		if !index.idle() {
-			s.look(index, at, s.folded(number))
-		}
+	if s.only != nil {
+		s.lookAt(s.only, field, number)
+		return
+	}
+	for _, t := range s.at.tables {
+		s.lookAt(t, field, number)
+	}
+}
+
+// lookAt looks at a value that is kept.
+func (s *Scratch) lookAt(t *table, field, number int32) {
+	at := t.local[field]
+	index := &t.index[at]
+	if at == 0 || s.stage == keeping && index.witnesses {
+		return
+	}
+	if index.from < index.upto {
+		s.nominate(t.postings[index.from:index.upto])
+	}
+	if v := &s.values[number]; index.alone && !v.isFolded && !index.grams.mayHave(v.text) {
+		return
+	}
+	if index.atEnds || index.within {
+		s.look(t, index, at, s.folded(number))
 	}
 }
 
 // lookOnly looks at a value, which is not kept, for what nominates rules.
 func (s *Scratch) lookOnly(field int32, text string) {
-	ready := false
-	for _, source := range s.activated {
-		at := s.m.local[source][field]
-		index := &s.m.index[at]
-		if !index.witnesses {
-			continue
-		}
-		s.nominate(s.m.postings[index.from:index.upto])
-		if index.idle() {
-			continue
-		}
-		if !ready && !isFolded(text) {
-			s.fold = appendFold(s.fold[:0], text)
-			text = alias(s.fold)
-		}
-		ready = true
-		s.look(index, at, text)
+	if s.only != nil {
+		s.lookOnlyIn(s.only, field, text)
+		return
 	}
+	for _, t := range s.at.tables {
+		s.lookOnlyIn(t, field, text)
+	}
+}
+
+// lookOnlyIn is lookOnly for one table.
+func (s *Scratch) lookOnlyIn(t *table, field int32, text string) {
+	at := t.local[field]
+	index := &t.index[at]
+	if !index.witnesses {
+		return
+	}
+	if index.from < index.upto {
+		s.nominate(t.postings[index.from:index.upto])
+	}
+	if index.alone && !index.grams.mayHave(text) || !index.atEnds && !index.within {
+		return
+	}
+	if !isFolded(text) {
+		s.fold = appendFold(s.fold[:0], text)
+		text = alias(s.fold)
+	}
+	s.look(t, index, at, text)
 }
 
 // Holds reports whether a test of one of the rules holds for the event that Match

@@ -31,7 +31,7 @@ func newPairs(needles []needle, numbers []int32) *pairs {
 }
 
 // scan tells s of every needle in a text.
-func (p *pairs) scan(s *Scratch, text string) {
+func (p *pairs) scan(s *Scratch, t *table, text string) {
 	if text == "" {
 		return
 	}
@@ -40,17 +40,17 @@ func (p *pairs) scan(s *Scratch, text string) {
 	for i, c := range b[1:] {
 		w = w>>8 | uint16(c)<<8
 		if p.filter[w/64]>>(w%64)&1 != 0 {
-			p.verify(s, text, i, w)
+			p.verify(s, t, text, i, w)
 		}
 	}
 }
 
-func (p *pairs) verify(s *Scratch, text string, at int, key uint16) {
+func (p *pairs) verify(s *Scratch, t *table, text string, at int, key uint16) {
 	for _, l := range p.chains[key] {
-		n := &s.m.needles[l.needle]
+		n := &t.needles[l.needle]
 		from := at - int(l.offset)
 		if from >= 0 && from+len(n.text) <= len(text) && n.is(text[from:from+len(n.text)]) {
-			s.hit(n)
+			s.hit(t, n)
 		}
 	}
 }

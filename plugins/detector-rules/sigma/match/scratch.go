@@ -27,13 +27,17 @@ type Scratch struct {
 	stage stage
 	// busy says that the event before had candidates.
 	busy bool
-	// active has the epoch of the sources that the event belongs to. keyworded
-	// says that a rule of one of them looks at the whole event.
-	active    []uint32
-	activated []int32
-	keyworded bool
-	// covering remembers which sources cover a log source.
-	covering map[sigma.LogSource][]int32
+	// at has the sources of rules that cover those of the event. joined remembers
+	// what a further log source makes of it.
+	at *combination
+	// only is the table of at, nil when there are several.
+	only   *table
+	joined map[further]*combination
+	// usual has, by its place, what the last log source there made of those before
+	// it: most events have those of the one before. told is how many the event at hand
+	// has named so far.
+	usual []usual
+	told  int
 	// values are those of the event, and fields where those of a field are.
 	values []value
 	fields []chain
@@ -85,7 +89,7 @@ type value struct {
 // NewScratch returns memory for one goroutine.
 func (m *Matcher) NewScratch() *Scratch {
 	return &Scratch{
-		m: m, active: make([]uint32, len(m.sources)), covering: map[sigma.LogSource][]int32{},
+		m: m, at: m.none, joined: map[further]*combination{},
 		fields: make([]chain, len(m.fields.texts)),
 		fold:   make([]byte, 0, 8192), digits: make([]byte, 0, 512), values: make([]value, 0, 64),
 		ruleStamp: make([]uint32, len(m.rules)),
@@ -99,18 +103,19 @@ func (m *Matcher) NewScratch() *Scratch {
 func (s *Scratch) Match(e Event) []int32 {
 	s.begin()
 	e.Sources(s)
-	if len(s.activated) == 0 {
+	if len(s.at.sources) == 0 {
 		return nil
 	}
-	for _, source := range s.activated {
-		s.candidates = append(s.candidates, s.m.always[source]...)
+	s.only = s.at.only
+	if len(s.at.always) > 0 {
+		s.candidates = append(s.candidates, s.at.always...)
 	}
 	s.stage = both
-	if !s.keyworded && !s.busy {
+	if !s.at.keyworded && !s.busy {
 		s.stage = looking
 	}
 	e.Values(s)
-	if s.keyworded {
+	if s.at.keyworded {
 		s.everywhere()
 	}
 	if s.busy = len(s.candidates) > 0; !s.busy {
@@ -137,45 +142,71 @@ func (s *Scratch) Match(e Event) []int32 {
 func (s *Scratch) begin() {
 	s.epoch += yes + 1
 	if s.epoch == 0 {
-		clear(s.active)
 		clear(s.fields)
 		clear(s.ruleStamp)
 		clear(s.atomState)
 		clear(s.programState)
 		s.epoch = yes + 1
 	}
-	s.activated, s.keyworded, s.line = s.activated[:0], false, ""
+	s.at, s.told, s.line = s.m.none, 0, ""
 	s.values, s.fold, s.digits = s.values[:0], s.fold[:0], s.digits[:0]
 	s.candidates = s.candidates[:0]
 }
 
-// maxCovering bounds what is remembered about log sources, whose names may come
-// from outside.
-const maxCovering = 1024
+// further is a log source that an event has beside others.
+type further struct {
+	at     *combination
+	source sigma.LogSource
+}
+
+// usual says what a log source made of those before it.
+type usual struct {
+	from   *combination
+	source sigma.LogSource
+	to     *combination
+}
+
+// maxUsual is how many log sources events mostly have at most.
+const maxUsual = 8
+
+// maxJoined bounds what is remembered about log sources, whose names may come from
+// outside.
+const maxJoined = 1024
 
 // Source says that the event belongs to a log source, with all parts that are
 // known of it. An event may belong to several. Sources come before values.
 func (s *Scratch) Source(source sigma.LogSource) {
-	covering, ok := s.covering[source]
-	if !ok {
-		if len(s.covering) == maxCovering {
-			clear(s.covering)
+	n := s.told
+	s.told++
+	if n < len(s.usual) {
+		if u := &s.usual[n]; u.from == s.at && u.source == source {
+			s.at = u.to
+			return
 		}
-		covering = s.m.Origin(source).covering
-		s.covering[source] = covering
 	}
-	s.activate(covering)
+	key := further{s.at, source}
+	at, ok := s.joined[key]
+	if !ok {
+		if len(s.joined) == maxJoined {
+			clear(s.joined)
+		}
+		at = s.join(s.m.covering(source))
+		s.joined[key] = at
+	}
+	switch known := (usual{s.at, source, at}); {
+	case n < len(s.usual):
+		s.usual[n] = known
+	case n < maxUsual:
+		s.usual = append(s.usual, known)
+	}
+	s.at = at
 }
 
-// activate makes sources those of the event.
-func (s *Scratch) activate(sources []int32) {
-	for _, i := range sources {
-		if s.active[i] != s.epoch {
-			s.active[i] = s.epoch
-			s.activated = append(s.activated, i)
-			s.keyworded = s.keyworded || s.m.keyworded[i]
-		}
-	}
+// join returns the combination of the event's sources and others.
+func (s *Scratch) join(sources []int32) *combination {
+	all := slices.Concat(s.at.sources, sources)
+	slices.Sort(all)
+	return s.m.combine(slices.Compact(all))
 }
 
 // Text gives a field a value. A field that gets several has them all: a rule
@@ -185,7 +216,7 @@ func (s *Scratch) Text(name, text string) { s.Put(s.m.fields.find(name), text) }
 // Line is a text that belongs to no field: what keywords look at beside the values
 // of all fields. It is the record as it was before it was parsed.
 func (s *Scratch) Line(text string) {
-	if s.keyworded {
+	if s.at.keyworded {
 		s.add(-1, text, false)
 		if len(text) > len(s.line) {
 			s.line = text
@@ -228,9 +259,9 @@ func (s *Scratch) Null(name string) {
 		s.put(field, "", true)
 	}
 	if s.stage != keeping {
-		for _, source := range s.activated {
-			index := &s.m.index[s.m.local[source][field]]
-			s.nominate(s.m.postings[index.from:index.upto])
+		for _, t := range s.at.tables {
+			index := &t.index[t.local[field]]
+			s.nominate(t.postings[index.from:index.upto])
 		}
 	}
 }

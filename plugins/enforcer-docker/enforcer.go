@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/evidence"
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/isolate"
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/policy"
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/target"
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// enforcer joins policies, containers and the SDK. Decisions, executions, bundles
+// and questions come concurrently.
+type enforcer struct {
+	cfg *config
+	// set is what is in force; never nil.
+	set atomic.Pointer[policy.Set]
+
+	// From setup on:
+	log      hclog.Logger
+	counter  func(name string, n uint64)
+	docker   *engine.Engine
+	resolver *target.Resolver
+	isolator *isolate.Isolator
+	store    *evidence.Store
+	watch    *watcher
+	ready    atomic.Bool
+	// stop ends watching, and returns when it has ended.
+	stop func()
+}
+
+var (
+	_ sdk.PolicyEnforcer = (*enforcer)(nil)
+	_ sdk.Executor       = (*enforcer)(nil)
+	_ sdk.Planner        = (*enforcer)(nil)
+	_ sdk.BundleLoader   = (*enforcer)(nil)
+)
+
+func newEnforcer(cfg *config) *enforcer {
+	e := &enforcer{cfg: cfg, log: hclog.NewNullLogger(), counter: func(string, uint64) {}}
+	e.set.Store(&policy.Set{})
+	return e
+}
+
+// setup takes the configuration, which is in place now, and begins to watch Docker.
+func (e *enforcer) setup(ctx context.Context, env sdk.Env) error {
+	if err := e.cfg.validate(); err != nil {
+		return err
+	}
+	store, err := evidence.Open(e.cfg.store())
+	if err != nil {
+		return err
+	}
+	if env.Docker == "" {
+		return errors.New("the host serves no calls of Docker; grant them with: ironpost plugin enable enforcer-docker")
+	}
+	docker, err := engine.New(env.Docker)
+	if err != nil {
+		return err
+	}
+	if env.Logger != nil {
+		e.log = env.Logger
+	}
+	if env.Counter != nil {
+		e.counter = env.Counter
+	}
+	e.docker, e.store, e.isolator = docker, store, isolate.New(docker)
+	e.resolver = &target.Resolver{Docker: docker, Processes: env.Processes, Destination: e.cfg.Destination, Forgeable: e.cfg.Forgeable}
+	e.watch = newWatcher(docker, env.Targets, e.log)
+	// The context of the setup ends with the setup, this with the process.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { e.watch.run(ctx) })
+	e.stop = func() {
+		cancel()
+		watching.Wait()
+		_ = docker.Close() // it never fails
+	}
+	e.ready.Store(true)
+	return nil
+}
+
+// health tells people that Docker does not answer, or that there are no policies.
+func (e *enforcer) health(context.Context) error {
+	switch {
+	case !e.ready.Load():
+		return nil
+	case len(e.set.Load().Policies) == 0:
+		return errors.New("no policy is loaded; name a folder of policies in container.policies")
+	}
+	return e.watch.health()
+}
+
+// LoadBundle implements sdk.BundleLoader.
+func (e *enforcer) LoadBundle(_ context.Context, name string, files fs.FS, check bool) (sdk.BundleReport, error) {
+	if name != bundleName {
+		return sdk.BundleReport{}, fmt.Errorf("load bundle %q: this plugin knows the bundle %q alone", name, bundleName)
+	}
+	set := policy.Load(files, e.cfg.DefaultTTL)
+	report := sdk.BundleReport{Files: set.Files, Rules: len(set.Policies) + len(set.Problems), Loaded: len(set.Policies)}
+	for _, p := range set.Problems {
+		report.Rejected = append(report.Rejected, sdk.BundleProblem{File: p.File, Rule: p.Policy, Line: p.Line, Code: p.Code, Reason: p.Reason})
+	}
+	if !check {
+		e.set.Store(set)
+	}
+	return report, nil
+}
+
+// Bounds of how long a decision waits for a Docker that does not answer: the host
+// ends plugins that take 30 s over a batch.
+const (
+	patience = 15 * time.Second
+	pause    = 500 * time.Millisecond
+)
+
+// Decide implements sdk.PolicyEnforcer.
+func (e *enforcer) Decide(ctx context.Context, alert *event.AlertEvent, propose func(sdk.Intent)) error {
+	if !e.ready.Load() || !target.Concerned(alert) {
+		return nil
+	}
+	found, err := e.find(ctx, alert)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !certain(alert) {
+			e.counter("unresolved", 1)
+			return nil // it names addresses, which need not be containers'
+		}
+		found.Why = "its container is not known: " + err.Error()
+	}
+	for _, step := range e.decide(ctx, alert, found).Steps {
+		propose(step.Intent)
+	}
+	return nil
+}
+
+// certain reports whether an alert is about a container for sure.
+func certain(a *event.AlertEvent) bool {
+	return a.Provenance == event.ProvenanceContainer || a.Entity("container_id") != ""
+}
+
+// find looks for the container of an alert, and waits for a Docker that is away.
+func (e *enforcer) find(ctx context.Context, alert *event.AlertEvent) (target.Found, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		found, err := e.resolver.Alert(ctx, alert)
+		if err == nil || !certain(alert) || !errors.Is(err, engine.ErrUnreachable) {
+			return found, err
+		}
+		select {
+		case <-ctx.Done():
+			return found, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Plan implements sdk.Planner.
+func (e *enforcer) Plan(ctx context.Context, ask sdk.PlanRequest) (sdk.Plan, error) {
+	if !e.ready.Load() {
+		return sdk.Plan{}, errors.New("the plugin has not started")
+	}
+	set := e.set.Load()
+	if ask.Policy != nil {
+		set = policy.Parse(ask.PolicyName, ask.Policy, e.cfg.DefaultTTL)
+		if len(set.Problems) > 0 {
+			p := set.Problems[0]
+			return sdk.Plan{}, fmt.Errorf("%s:%d: %s (%s)", p.File, p.Line, p.Reason, p.Code)
+		}
+	}
+	plan, err := e.plan(ctx, set, ask)
+	if err != nil {
+		return plan, err
+	}
+	for i := range plan.Steps {
+		e.rehearse(ctx, &plan.Steps[i])
+	}
+	return plan, nil
+}
+
+// plan decides about what is asked for, without a look at how.
+func (e *enforcer) plan(ctx context.Context, set *policy.Set, ask sdk.PlanRequest) (sdk.Plan, error) {
+	if ask.Alert != nil {
+		found, err := e.resolver.Alert(ctx, ask.Alert)
+		if err != nil {
+			return sdk.Plan{}, err
+		}
+		return e.decideBy(ctx, set, ask.Alert, found), nil
+	}
+	all, err := e.docker.Containers(ctx)
+	if err != nil {
+		return sdk.Plan{}, err
+	}
+	c, err := target.Named(all, ask.Target)
+	if err != nil {
+		return sdk.Plan{}, err
+	}
+	return e.asked(ctx, set, ask, c, all)
+}
+
+// rehearse fills in what a step would call, or why it would be refused.
+func (e *enforcer) rehearse(ctx context.Context, step *sdk.PlanStep) {
+	intent := &event.ActionEvent{Action: step.Intent.Action, Target: step.Intent.Target, Details: step.Intent.Details}
+	for _, f := range intent.Details {
+		if f.Key == sdk.DetailProtect {
+			step.Refused = f.Value
+			return
+		}
+	}
+	switch {
+	case intent.Action == policy.Notify:
+		return
+	case intent.Action == policy.Evidence:
+		step.Calls = evidence.Calls(intent.Target)
+		return
+	}
+	r, err := isolate.Read(intent)
+	if err != nil {
+		step.Refused = err.Error()
+		return
+	}
+	before, err := e.isolator.Prepare(ctx, r)
+	if err == nil {
+		step.Calls, err = e.isolator.Calls(r, before)
+	}
+	if err != nil {
+		step.Refused = err.Error()
+	}
+}

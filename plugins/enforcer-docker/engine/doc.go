@@ -1,0 +1,15 @@
+// Package engine talks to Docker. It alone imports the Docker client, and says in
+// types of its own what the rest of the plugin needs to know: so the client, which
+// is frozen upstream, can be replaced in one place.
+//
+// The version of the API is agreed on with the daemon, from 1.24 up to the newest
+// that the client knows; it is asked for at the first call, and again after each
+// that found nobody, so that a daemon may be replaced under the plugin.
+//
+// Every call ends within a time of its own. That a call which changes something
+// ended in an error does not say that nothing was changed: the daemon goes on with
+// what a client gave up. Whoever makes one looks at the container afterwards and
+// judges by that alone.
+//
+// [Engine] is safe for concurrent use.
+package engine

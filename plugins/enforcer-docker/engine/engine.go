@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+)
+
+// The errors that callers tell apart.
+var (
+	// ErrNotFound: the container or the network does not exist, or is being removed.
+	ErrNotFound = errors.New("it does not exist")
+	// ErrForbidden: Docker refuses it, as an address that is taken; or the host
+	// does not admit the call.
+	ErrForbidden = errors.New("forbidden")
+	// ErrUnreachable: nobody answered, or not in time. A call that changes
+	// something may have done so.
+	ErrUnreachable = errors.New("no answer from Docker")
+)
+
+// Times within which calls end.
+const (
+	// callTimeout is for what changes nothing, or one thing at once.
+	callTimeout = 30 * time.Second
+	// StopGrace is what a container is given to end by itself.
+	StopGrace = 10 * time.Second
+)
+
+// Calls are the calls of Docker's API that this package makes.
+func Calls() []string {
+	return []string{
+		"GET /containers/json", "GET /containers/*/json", "GET /containers/*/top", "GET /containers/*/stats",
+		"GET /containers/*/changes", "GET /containers/*/logs",
+		"GET /images/**/json", "GET /networks/*", "GET /events", "GET /info",
+		"POST /networks/create", "POST /networks/*/connect", "POST /networks/*/disconnect",
+		"POST /containers/*/pause", "POST /containers/*/unpause",
+		"POST /containers/*/stop", "POST /containers/*/start", "POST /containers/*/kill",
+	}
+}
+
+// Engine calls one Docker daemon.
+type Engine struct {
+	client    *client.Client
+	transport *http.Transport
+}
+
+// New returns the Engine behind the Unix socket at path. It calls nobody.
+func New(path string) (*Engine, error) {
+	transport := &http.Transport{MaxIdleConns: 4, IdleConnTimeout: time.Minute}
+	// WithHost has the transport dial the socket, within 10 s.
+	c, err := client.NewClientWithOpts(
+		client.WithHTTPClient(&http.Client{Transport: transport}), client.WithHost("unix://"+path), client.WithAPIVersionNegotiation(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make a Docker client: %w", err)
+	}
+	return &Engine{client: c, transport: transport}, nil
+}
+
+// Close lets go of idle connections. It may be called more than once.
+func (e *Engine) Close() error {
+	e.transport.CloseIdleConnections()
+	return nil
+}
+
+// Info says who answers.
+type Info struct {
+	Version, API string
+	// Running counts the running containers.
+	Running int
+	// LiveRestore says that containers go on while the daemon is away.
+	LiveRestore bool
+}
+
+// Info asks the daemon about itself.
+func (e *Engine) Info(ctx context.Context) (Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	info, err := e.client.Info(ctx)
+	if err != nil {
+		return Info{}, wrap("ask Docker about itself", err)
+	}
+	return Info{Version: info.ServerVersion, API: e.client.ClientVersion(), Running: info.ContainersRunning, LiveRestore: info.LiveRestoreEnabled}, nil
+}
+
+// Pause freezes a container, and Unpause lets it go on.
+func (e *Engine) Pause(ctx context.Context, id string) error {
+	return call(ctx, "pause "+Short(id), callTimeout, func(ctx context.Context) error { return e.client.ContainerPause(ctx, id) })
+}
+
+// Unpause lets a container go on.
+func (e *Engine) Unpause(ctx context.Context, id string) error {
+	return call(ctx, "unpause "+Short(id), callTimeout, func(ctx context.Context) error { return e.client.ContainerUnpause(ctx, id) })
+}
+
+// Stop ends a container, by force after StopGrace.
+func (e *Engine) Stop(ctx context.Context, id string) error {
+	grace := int(StopGrace / time.Second)
+	return call(ctx, "stop "+Short(id), callTimeout+StopGrace, func(ctx context.Context) error {
+		return e.client.ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
+	})
+}
+
+// Kill ends a container at once.
+func (e *Engine) Kill(ctx context.Context, id string) error {
+	return call(ctx, "kill "+Short(id), callTimeout, func(ctx context.Context) error { return e.client.ContainerKill(ctx, id, "KILL") })
+}
+
+// Start starts a container that was stopped.
+func (e *Engine) Start(ctx context.Context, id string) error {
+	return call(ctx, "start "+Short(id), callTimeout, func(ctx context.Context) error {
+		return e.client.ContainerStart(ctx, id, container.StartOptions{})
+	})
+}
+
+// Disconnect takes a container, running or not, off a network.
+func (e *Engine) Disconnect(ctx context.Context, networkID, id string) error {
+	return call(ctx, "disconnect "+Short(id)+" from "+Short(networkID), callTimeout, func(ctx context.Context) error {
+		return e.client.NetworkDisconnect(ctx, networkID, id, true)
+	})
+}
+
+// Connect attaches a container to a network with the settings of an endpoint:
+// what was asked for when it was made, not what Docker chose then.
+func (e *Engine) Connect(ctx context.Context, networkID, id string, as Endpoint) error {
+	return call(ctx, "connect "+Short(id)+" to "+Short(networkID), callTimeout, func(ctx context.Context) error {
+		return e.client.NetworkConnect(ctx, networkID, id, as.settings())
+	})
+}
+
+// Network is what there is to know of a network.
+type Network struct {
+	ID, Name, Driver string
+	Internal         bool
+	Labels           map[string]string
+}
+
+// Network looks at a network, by its id or name.
+func (e *Engine) Network(ctx context.Context, id string) (Network, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	n, err := e.client.NetworkInspect(ctx, id, network.InspectOptions{})
+	if err != nil {
+		return Network{}, wrap("look at the network "+Short(id), err)
+	}
+	return Network{ID: n.ID, Name: n.Name, Driver: n.Driver, Internal: n.Internal, Labels: n.Labels}, nil
+}
+
+// QuarantineName is the network that Quarantine makes.
+const QuarantineName = "ironpost-quarantine"
+
+// Quarantine returns the network that leads nowhere, and makes it where it does
+// not exist: internal, and without a way between the containers on it.
+func (e *Engine) Quarantine(ctx context.Context) (Network, error) {
+	n, err := e.Network(ctx, QuarantineName)
+	if errors.Is(err, ErrNotFound) {
+		err = call(ctx, "make the network "+QuarantineName, callTimeout, func(ctx context.Context) error {
+			_, err := e.client.NetworkCreate(ctx, QuarantineName, network.CreateOptions{
+				Driver: "bridge", Internal: true,
+				Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},
+				Labels:  map[string]string{LabelProtect: "true"},
+			})
+			return err
+		})
+		if err != nil {
+			return Network{}, err
+		}
+		n, err = e.Network(ctx, QuarantineName)
+	}
+	if err != nil {
+		return Network{}, err
+	}
+	if !n.Internal {
+		return Network{}, fmt.Errorf("use the network %s for quarantine: %w: it is not internal", QuarantineName, ErrForbidden)
+	}
+	return n, nil
+}
+
+// call makes one call within a time.
+func call(ctx context.Context, what string, within time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return wrap(what, do(ctx))
+}
+
+// wrap says what was being done, and which of this package's errors it was.
+func wrap(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("%s: %w: %w", what, ErrNotFound, err)
+	case errdefs.IsPermissionDenied(err):
+		return fmt.Errorf("%s: %w: %w", what, ErrForbidden, err)
+	case client.IsErrConnectionFailed(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errdefs.IsUnavailable(err):
+		return fmt.Errorf("%s: %w: %w", what, ErrUnreachable, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// Short is the form of an id that people know.
+func Short(id string) string {
+	const digits = 12
+	if len(id) != 64 {
+		return id
+	}
+	return id[:digits]
+}

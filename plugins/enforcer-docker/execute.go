@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/isolate"
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/policy"
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// Prepare implements sdk.Executor. Since an error refuses the intent for good, it
+// waits for a Docker that is away.
+func (e *enforcer) Prepare(ctx context.Context, intent *event.ActionEvent) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		before, err := e.prepare(ctx, intent)
+		if !errors.Is(err, engine.ErrUnreachable) {
+			return before, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (e *enforcer) prepare(ctx context.Context, intent *event.ActionEvent) ([]byte, error) {
+	if intent.Action == policy.Evidence {
+		if _, err := e.docker.Inspect(ctx, intent.Target); err != nil {
+			return nil, err
+		}
+		return nil, nil
+	}
+	r, err := e.read(ctx, intent)
+	if err != nil {
+		return nil, err
+	}
+	return e.isolator.Prepare(ctx, r)
+}
+
+// read reads an intent, and looks once more whether anything may be done to its
+// container: labels are the container's own, but the configuration may have changed.
+func (e *enforcer) read(ctx context.Context, intent *event.ActionEvent) (isolate.Request, error) {
+	r, err := isolate.Read(intent)
+	if err != nil {
+		return r, err
+	}
+	c, err := e.docker.Inspect(ctx, r.Container)
+	if err != nil {
+		return r, err
+	}
+	if why := e.protected(&c); why != "" {
+		return r, errors.New(why)
+	}
+	return r, nil
+}
+
+// Execute implements sdk.Executor.
+func (e *enforcer) Execute(ctx context.Context, intent *event.ActionEvent, before []byte) (sdk.Effect, error) {
+	if intent.Action == policy.Evidence {
+		return e.collect(ctx, intent)
+	}
+	r, err := e.read(ctx, intent)
+	if errors.Is(err, engine.ErrUnreachable) {
+		return sdk.Effect{}, err
+	}
+	if err != nil {
+		return sdk.Effect{Outcome: event.OutcomeFailed, Reason: err.Error()}, nil
+	}
+	return e.isolator.Execute(ctx, r, before)
+}
+
+// collect gathers evidence, once for an intent.
+func (e *enforcer) collect(ctx context.Context, intent *event.ActionEvent) (sdk.Effect, error) {
+	kept, err := e.store.Collect(ctx, e.docker, intent)
+	if err != nil {
+		return sdk.Effect{Outcome: event.OutcomeFailed, Reason: err.Error()}, nil
+	}
+	effect := sdk.Effect{Outcome: event.OutcomeApplied, Reason: kept.Missing, Details: kept.Details()}
+	if kept.Missing != "" {
+		effect.Outcome = event.OutcomePartial
+	}
+	return effect, nil
+}
+
+// Inspect implements sdk.Executor.
+func (e *enforcer) Inspect(ctx context.Context, intent *event.ActionEvent, before []byte) (sdk.Effect, error) {
+	if intent.Action == policy.Evidence {
+		if kept, ok := e.store.Kept(intent); ok {
+			return sdk.Effect{Outcome: event.OutcomeApplied, Details: kept.Details()}, nil
+		}
+		return sdk.Effect{Outcome: event.OutcomeReleased, Reason: "no evidence is kept"}, nil
+	}
+	r, err := isolate.Read(intent)
+	if err != nil {
+		return sdk.Effect{}, err
+	}
+	return e.isolator.Inspect(ctx, r, before)
+}
+
+// Release implements sdk.Executor. Whatever was done is undone, also where nothing
+// may be done to the container any more.
+func (e *enforcer) Release(ctx context.Context, intent *event.ActionEvent, before []byte) (sdk.Effect, error) {
+	if intent.Action == policy.Evidence {
+		return sdk.Effect{Outcome: event.OutcomeReleased, Reason: "evidence is kept"}, nil
+	}
+	r, err := isolate.Read(intent)
+	if err != nil {
+		return sdk.Effect{}, err
+	}
+	return e.isolator.Release(ctx, r, before)
+}
