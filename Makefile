@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline soak kernels quiet-day rules-corpus fuzz demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline soak kernels quiet-day record-examples rules-corpus fuzz demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ soak: ## Follows millions of lines while everything is killed, also through all 
 
 kernels: ## Tests the packet filter under Debian's kernels, for amd64 and arm64, in QEMU (takes a quarter of an hour)
 	@.ci/kernels
+
+record-examples: ## Records what the rules must alert on anew, from the real tools of Debian (needs root; a quarter of an hour)
+	@.ci/record-examples
 
 rules-corpus: ## Holds the detector against SigmaHQ's rules and recorded attacks (two minutes)
 	@.ci/rules-corpus

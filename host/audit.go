@@ -125,6 +125,16 @@ func (d *daemon) audit(c control.Change) {
 	d.trail.write(r)
 }
 
+// reloaded records that the configuration was loaded again without a call over the
+// control socket, and why.
+func (t *auditTrail) reloaded(why string, err error) {
+	r := audit.Record{Kind: audit.KindChange, Action: "config reload", Note: why, Outcome: audit.OutcomeDone}
+	if err != nil {
+		r.Outcome, r.Error = audit.OutcomeFailed, err.Error()
+	}
+	t.write(r)
+}
+
 // follow records every action event of the journal, each once and in order, until
 // ctx is done. Where it came to is in the audit log itself.
 func (t *auditTrail) follow(ctx context.Context) error {
@@ -219,7 +229,8 @@ func (t *auditTrail) send() error {
 		Outcome: pb.Outcome_OUTCOME_APPLIED, Mode: string(t.daemon.responder.Mode()),
 		Reason: fmt.Sprintf("the audit log ends at record %d; to check it: ironpost audit verify --head %s", head.Sequence, head),
 		Details: []*pb.Field{
-			{Key: "seq", Value: strconv.FormatUint(head.Sequence, 10)}, {Key: "hash", Value: head.Hash.String()},
+			{Key: "seq", Value: strconv.FormatUint(head.Sequence, 10)},
+			{Key: "hash", Value: head.Hash.String()},
 			{Key: "time", Value: now.UTC().Format(time.RFC3339Nano)},
 		},
 	})

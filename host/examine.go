@@ -235,7 +235,7 @@ func ExplainRule(ctx context.Context, c ExplainConfig) (*pb.RuleExplanation, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	defer records.Close()
+	defer func() { _ = records.Close() }() // it was only read
 	o, err := openOffline(ctx, offlineConfig{
 		Sources: c.Sources, rules: c.Paths, stderr: c.Stderr, alert: nobody,
 		want: func(d *pb.Description) bool { return hasRules(d) || isParser("")(d) },

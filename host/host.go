@@ -375,6 +375,7 @@ func (d *daemon) watchReload(ctx context.Context, running *sync.WaitGroup) {
 
 func (d *daemon) reloadAndLog(ctx context.Context, why string) {
 	r, err := d.ReloadConfig(ctx)
+	d.trail.reloaded(why, err)
 	if err != nil {
 		d.log.Error("the configuration stays as it was", "why", why, "error", err)
 		return

@@ -131,7 +131,8 @@ func shorten(commands string) string {
 	return strings.Join(out, "; ")
 }
 
-// lines returns the records of the case, in the order in which they arrived.
+// lines returns the records of the case, in the order in which they arrived, and the
+// source that delivered them, with the stream when there was one.
 func (r *recording) lines(events string) (lines []string, source string, err error) {
 	f, err := os.Open(events)
 	if err != nil {
@@ -148,7 +149,15 @@ func (r *recording) lines(events string) (lines []string, source string, err err
 		if ok, err := path.Match(r.stream, e.Stream); err != nil || !ok || !r.keep.MatchString(e.Message) || strings.Contains(e.Message, "record-mark-") {
 			continue
 		}
-		lines, source = append(lines, e.Message), e.Source
+		lines = append(lines, e.Message)
+		switch from := e.Source + " " + e.Stream; {
+		case strings.HasPrefix(e.Stream, "container/"):
+			source = e.Source // its id says nothing
+		case source == "" || source == from:
+			source = from
+		default:
+			source = e.Source
+		}
 	}
 	return lines, source, s.Err()
 }
@@ -193,10 +202,7 @@ func (r *recording) write(rules []*rule.Rule, set *engine.Set, events string) (t
 	if len(alerts) != r.alerts {
 		return "", "", fmt.Errorf("%d alerts, want %d, of\n%s", len(alerts), r.alerts, input[:min(len(input), 2000)])
 	}
-	about := example.Recording{Tools: r.tools, Source: source + " " + r.stream, By: r.scenario, Commands: r.commands}
-	if strings.Contains(r.stream, "*") {
-		about.Source = source
-	}
+	about := example.Recording{Tools: r.tools, Source: source, By: r.scenario, Commands: r.commands}
 	if r.moved != 0 {
 		about.Note = fmt.Sprintf("the clock of the system log was set forward between the acts, by %s in all", r.moved)
 	}

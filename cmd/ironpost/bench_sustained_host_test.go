@@ -124,7 +124,7 @@ func childrenOf(pid int) (pids []int) {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, field := range strings.FieldsSeq(string(text)) {
+		for field := range strings.FieldsSeq(string(text)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				pids = append(pids, child)
 			}

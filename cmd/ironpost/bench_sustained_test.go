@@ -24,8 +24,8 @@ const (
 	// wantedGrowth bounds the memory of all processes in the second half of the lines
 	// by that in the first. When lines come as fast as they are worked on it is chance
 	// how full the queues between the plugins are, up to 64 MiB each, and how much the
-	// garbage collectors have left lying: 5 % in runs of 30 million lines, in which
-	// nothing grew from the eighth million on.
+	// garbage collectors have left lying: 5 % in runs of 25 and 30 million lines, in
+	// which nothing grew from the tenth million on.
 	wantedGrowth = 1.10
 	// judgedLines is from how many lines on memory is judged: rules need two million of
 	// them, three hours of the log's time, to have as many windows as they will have.

@@ -18,13 +18,13 @@ import (
 
 // auditRecord is what the tests read of audit show.
 type auditRecord struct {
-	Seq     uint64          `json:"seq"`
-	Kind    string          `json:"kind"`
-	User    string          `json:"user"`
-	UID     *uint32         `json:"uid"`
-	Action  string          `json:"action"`
-	Outcome string          `json:"outcome"`
-	Error   string          `json:"error"`
+	Seq     uint64  `json:"seq"`
+	Kind    string  `json:"kind"`
+	User    string  `json:"user"`
+	UID     *uint32 `json:"uid"`
+	Action  string  `json:"action"`
+	Outcome string  `json:"outcome"`
+	Error   string  `json:"error"`
 	Request struct{ Reason string }
 	Event   struct {
 		Enforcer, Action, Target, Outcome string
@@ -72,8 +72,11 @@ func TestAuditLog(t *testing.T) {
 
 	// Done, failed and a reading that is none of them.
 	for _, args := range [][]string{
-		{"block", "add", "203.0.113.7", "--ttl", "1h", "--reason", "it is a test"}, {"block", "remove", "203.0.113.8"},
-		{"block", "list"}, {"mode", "detect"}, {"mode", "simulate"},
+		{"block", "add", "203.0.113.7", "--ttl", "1h", "--reason", "it is a test"},
+		{"block", "remove", "203.0.113.8"},
+		{"block", "list"},
+		{"mode", "detect"},
+		{"mode", "simulate"},
 	} {
 		if out, err := h.CLI(args...); (err != nil) != (args[1] == "remove") {
 			t.Fatalf("%v: %v: %s", args, err, out)

@@ -114,6 +114,7 @@ func TestWebhookTakesEveryAlertOnce(t *testing.T) {
 	})
 	h := hosttest.Start(t, hosttest.Options{
 		Plugins: []string{"source-file", "parser-syslog", "detector-rules", "sink-sqlite", "sink-webhook"},
+		Config:  "answer_timeout = \"2s\"", // of the section [plugins]
 		Env:     []string{"IRONPOST_TEST_TOKEN=t0ken"}, NoStart: true,
 	})
 	appendConfig(t, h, fmt.Sprintf(`[rules]
@@ -169,6 +170,12 @@ retry_max = "50ms"
 		var alerts []struct{}
 		return h.Try(&alerts, "alerts", "list", "--limit", "1000") == nil && len(alerts) == attackers
 	})
+	// It waits longer than a plugin may that says it is well.
+	pid, began := h.Plugin("sink-webhook").PID, time.Now()
+	h.Wait(20*time.Second, "attempts for twice the time to answer", func() bool { return time.Since(began) > 4*time.Second })
+	if got := h.Plugin("sink-webhook"); got.PID != pid || got.Restarts != 0 {
+		t.Errorf("the plugin was ended for a receiver that is down: %+v", got)
+	}
 	kill()
 	more("answers 500 to the next life")
 	r.answer(func(w http.ResponseWriter, _ *http.Request) {
@@ -194,7 +201,7 @@ retry_max = "50ms"
 	more("hangs after the host was killed")
 
 	// What was taken, and not acknowledged, comes again under its id.
-	pid := h.Plugin("sink-webhook").PID
+	pid = h.Plugin("sink-webhook").PID
 	r.mu.Lock()
 	r.taking = func(n int) {
 		if n == 10 {

@@ -92,11 +92,10 @@ ttl: 6s
 	for _, name := range []string{"source-docker", "enforcer-docker", "detector-rules"} {
 		h.Wait(time.Minute, name+" runs", func() bool { return h.Plugin(name).State == "running" })
 	}
-	attached := func(name, says string) string {
-		id := d.Run(name, fmt.Sprintf(`"Cmd":["/busybox","sh","-c",%q],"HostConfig":{"NetworkMode":"front"},`+
+	attached := func(name, says string) {
+		d.Run(name, fmt.Sprintf(`"Cmd":["/busybox","sh","-c",%q],"HostConfig":{"NetworkMode":"front"},`+
 			`"NetworkingConfig":{"EndpointsConfig":{"front":{"Aliases":[%q]}}}`, says+"; exec /busybox sleep 600", "alias-of-"+name))
 		d.Call(nil, http.MethodPost, "/networks/back/connect", strings.NewReader(fmt.Sprintf(`{"Container":%q,"EndpointConfig":{"Aliases":["behind"]}}`, name)), "application/json")
-		return id
 	}
 	attached("innocent", `/busybox sleep 5; echo "all is well"`)
 	attached("shop-db", `while ! test -e /go; do /busybox usleep 100000; done; echo "all is well"`)

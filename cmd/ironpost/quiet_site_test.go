@@ -97,6 +97,7 @@ database_rate = 60
 	s.watch(files, hosttest.Options{Plugins: []string{
 		"source-file", "parser-syslog", "parser-json", "parser-kv", "parser-text", "parser-web", "detector-rules", "sink-file", "sink-sqlite",
 	}}, "")
+	s.server.daemon("cron -f")
 	s.desk.serve()
 	s.desk.ready("test -e /run/ready")
 	return s

@@ -229,8 +229,7 @@ func recordRow(r *audit.Record) []string {
 	who, action, outcome, what := r.User, r.Action, r.Outcome, r.Note
 	switch r.Kind {
 	case audit.KindChange:
-		what = string(r.Request)
-		if r.Error != "" {
+		if what += string(r.Request); r.Error != "" {
 			what += ": " + r.Error
 		}
 	case audit.KindAction:

@@ -122,6 +122,7 @@ func action(a *event.AlertEvent, i sdk.Intent) *event.ActionEvent {
 // TestEnforcer takes an alert from its policy to evidence, isolation and release, on
 // a real dockerd.
 func TestEnforcer(t *testing.T) {
+	t.Parallel()
 	d := enginetest.Start(t)
 	d.Network("front", "172.30.1.0/24")
 	e, told := newTest(t, d, nil)
@@ -364,6 +365,7 @@ func run(dir, name string, args ...string) ([]byte, error) {
 
 // TestConformance runs the suite of the SDK on a real dockerd.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	d := enginetest.Start(t)
 	web := d.Run("web-1", "")
 	var started []*enforcer

@@ -62,7 +62,7 @@ func TestKilled(t *testing.T) {
 				_ = cmd.Process.Kill()
 			}
 		}
-		_ = cmd.Wait() //nolint:errcheck // it was killed
+		_ = cmd.Wait() // it was killed
 	}
 	r := verified(t, dir, promised...)
 	if r.Heads < len(promised) || r.Damaged != 0 {

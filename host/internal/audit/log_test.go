@@ -79,8 +79,8 @@ func verified(t *testing.T, dir string, heads ...Head) *Report {
 func TestAppendAndRead(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "audit")
 	l := open(t, dir)
-	head := add(t, l, change(1), change(2))
-	head = add(t, l, Record{Kind: KindAction, Journal: 17, Event: json.RawMessage(`{"action":"block"}`)})
+	add(t, l, change(1), change(2))
+	head := add(t, l, Record{Kind: KindAction, Journal: 17, Event: json.RawMessage(`{"action":"block"}`)})
 	if head.Sequence != 4 || l.Head() != head || l.Journal() != 17 {
 		t.Errorf("got the head %v and journal %d, want record 4 and 17", head, l.Journal())
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"os"
+	"slices"
 	"time"
 )
 
@@ -65,10 +66,5 @@ func (q *Query) wants(r *Record) bool {
 }
 
 func among(wanted []string, value string) bool {
-	for _, w := range wanted {
-		if w == value {
-			return true
-		}
-	}
-	return len(wanted) == 0
+	return len(wanted) == 0 || slices.Contains(wanted, value)
 }

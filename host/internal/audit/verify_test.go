@@ -209,7 +209,9 @@ func texts(t testing.TB) [][]byte {
 	files, _ := written(t, t.TempDir(), 4)
 	whole := bytes.Join(files, nil)
 	return [][]byte{
-		whole, whole[:len(whole)-1], whole[:len(whole)/2], {}, []byte("\n"), make([]byte, 100), append(bytes.Clone(whole), whole...),
+		whole, whole[:len(whole)-1], whole[:len(whole)/2],
+		{},
+		[]byte("\n"), make([]byte, 100), append(bytes.Clone(whole), whole...),
 		[]byte(`{"seq":1,"kind":"begin","hash":"` + strings.Repeat("0", 64) + "\"}\n"), bytes.Repeat([]byte("x"), MaxLine+1),
 	}
 }

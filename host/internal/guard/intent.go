@@ -41,11 +41,6 @@ func (s State) ended() bool {
 	return slices.Contains([]State{Released, Expired, Failed, Done, Refused}, s)
 }
 
-// effective reports whether the target is, or may be, under the effect.
-func (s State) effective() bool {
-	return slices.Contains([]State{Executing, Applied, Partial, Unknown, Releasing}, s)
-}
-
 // intent is an intent as it is kept.
 type intent struct {
 	ID       string `json:"id"`

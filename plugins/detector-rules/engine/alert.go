@@ -69,6 +69,10 @@ func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent))
 func (e *Engine) alert(rs *ruleState, s *sighting) *event.AlertEvent {
 	p := rs.program
 	r := p.rule
+	if s.entries == nil {
+		s.one[0] = e.passing()
+		s.entries = s.one[:]
+	}
 	a := &event.AlertEvent{
 		RuleID: r.ID, Title: r.Title, Description: r.Description, Severity: r.Severity,
 		Group: s.key, Tags: slices.Clone(r.Tags), Count: uint64(len(s.entries)),

@@ -254,7 +254,7 @@ type sighting struct {
 	by    *program
 	cause *sighting
 	// entries are what an alert about it cites, the last of them the one that is
-	// counted on.
+	// counted on; none yet of an event that nothing but an alert needs.
 	entries []entry
 	// key is the name of the window's group, g the group; empty and nil for an
 	// event.
@@ -318,12 +318,10 @@ func (e *Engine) hit(rs *ruleState, raise func(*event.AlertEvent)) {
 	case p.rule.Suppress != nil && p.raises:
 		s.g = e.group(rs, e.entityKey(&p.own, s))
 	}
-	if len(p.supplies) == 0 {
-		s.one[0] = e.passing()
-	} else {
+	if len(p.supplies) > 0 {
 		s.one[0] = e.entry(1)
+		s.entries = s.one[:]
 	}
-	s.entries = s.one[:]
 	e.found(rs, s, raise)
 	if s.g != nil && !s.g.gone {
 		e.touch(s.g)

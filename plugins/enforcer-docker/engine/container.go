@@ -147,7 +147,7 @@ func derived(mac, address string) bool {
 func (e *Engine) Containers(ctx context.Context) ([]Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	listed, err := e.client.ContainerList(ctx, container.ListOptions{All: true})
+	listed, err := e.api().ContainerList(ctx, container.ListOptions{All: true})
 	if err != nil {
 		return nil, wrap("list the containers", err)
 	}
@@ -170,7 +170,7 @@ func (e *Engine) Containers(ctx context.Context) ([]Container, error) {
 func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s, err := e.client.ContainerInspect(ctx, id)
+	s, err := e.api().ContainerInspect(ctx, id)
 	if err != nil {
 		return Container{}, wrap("look at the container "+Short(id), err)
 	}
@@ -188,7 +188,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 func (e *Engine) Digests(ctx context.Context, image string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s, err := e.client.ImageInspect(ctx, image)
+	s, err := e.api().ImageInspect(ctx, image)
 	if err != nil {
 		return nil, wrap("look at the image "+Short(image), err)
 	}

@@ -3,8 +3,8 @@
 // is frozen upstream, can be replaced in one place.
 //
 // The version of the API is agreed on with the daemon, from 1.24 up to the newest
-// that the client knows; it is asked for at the first call, and again after each
-// that found nobody, so that a daemon may be replaced under the plugin.
+// that the client knows: at the first call, and again each time that [Engine.Events]
+// begins, so that a daemon may be replaced under the plugin by an older or newer one.
 //
 // Every call ends within a time of its own. That a call which changes something
 // ended in an error does not say that nothing was changed: the daemon goes on with

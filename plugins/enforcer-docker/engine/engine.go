@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -29,6 +32,7 @@ var (
 const (
 	// callTimeout is for what changes nothing, or one thing at once.
 	callTimeout = 30 * time.Second
+	dialTimeout = 10 * time.Second
 	// StopGrace is what a container is given to end by itself.
 	StopGrace = 10 * time.Second
 )
@@ -47,21 +51,52 @@ func Calls() []string {
 
 // Engine calls one Docker daemon.
 type Engine struct {
-	client    *client.Client
 	transport *http.Transport
+	// current knows the version of the API that was agreed on.
+	current atomic.Pointer[client.Client]
 }
 
 // New returns the Engine behind the Unix socket at path. It calls nobody.
 func New(path string) (*Engine, error) {
-	transport := &http.Transport{MaxIdleConns: 4, IdleConnTimeout: time.Minute}
-	// WithHost has the transport dial the socket, within 10 s.
-	c, err := client.NewClientWithOpts(
-		client.WithHTTPClient(&http.Client{Transport: transport}), client.WithHost("unix://"+path), client.WithAPIVersionNegotiation(),
-	)
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	e := &Engine{transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		},
+		DisableCompression: true,
+		MaxIdleConns:       4,
+		IdleConnTimeout:    time.Minute,
+	}}
+	return e, e.renew()
+}
+
+// renew forgets the version of the API: a client that has agreed on one only ever
+// goes down from it, and a daemon that was replaced may not serve it any more.
+func (e *Engine) renew() error {
+	// The transport knows whom to dial; the client's own host is not asked.
+	c, err := client.NewClientWithOpts(client.WithHTTPClient(&http.Client{Transport: gateway{e.transport}}), client.WithAPIVersionNegotiation())
 	if err != nil {
-		return nil, fmt.Errorf("make a Docker client: %w", err)
+		return fmt.Errorf("make a Docker client: %w", err)
 	}
-	return &Engine{client: c, transport: transport}, nil
+	e.current.Store(c)
+	return nil
+}
+
+func (e *Engine) api() *client.Client { return e.current.Load() }
+
+// gateway tells the host's answer, that nobody answers it, from Docker's.
+type gateway struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (g gateway) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := g.next.RoundTrip(r)
+	if err != nil || resp.StatusCode != http.StatusBadGateway && resp.StatusCode != http.StatusGatewayTimeout {
+		return resp, err
+	}
+	const most = 1 << 10
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, most)) // whatever it says
+	_ = resp.Body.Close()
+	return nil, fmt.Errorf("%w: %s", ErrUnreachable, text)
 }
 
 // Close lets go of idle connections. It may be called more than once.
@@ -83,47 +118,47 @@ type Info struct {
 func (e *Engine) Info(ctx context.Context) (Info, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	info, err := e.client.Info(ctx)
+	info, err := e.api().Info(ctx)
 	if err != nil {
 		return Info{}, wrap("ask Docker about itself", err)
 	}
-	return Info{Version: info.ServerVersion, API: e.client.ClientVersion(), Running: info.ContainersRunning, LiveRestore: info.LiveRestoreEnabled}, nil
+	return Info{Version: info.ServerVersion, API: e.api().ClientVersion(), Running: info.ContainersRunning, LiveRestore: info.LiveRestoreEnabled}, nil
 }
 
 // Pause freezes a container, and Unpause lets it go on.
 func (e *Engine) Pause(ctx context.Context, id string) error {
-	return call(ctx, "pause "+Short(id), callTimeout, func(ctx context.Context) error { return e.client.ContainerPause(ctx, id) })
+	return call(ctx, "pause "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerPause(ctx, id) })
 }
 
 // Unpause lets a container go on.
 func (e *Engine) Unpause(ctx context.Context, id string) error {
-	return call(ctx, "unpause "+Short(id), callTimeout, func(ctx context.Context) error { return e.client.ContainerUnpause(ctx, id) })
+	return call(ctx, "unpause "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerUnpause(ctx, id) })
 }
 
 // Stop ends a container, by force after StopGrace.
 func (e *Engine) Stop(ctx context.Context, id string) error {
 	grace := int(StopGrace / time.Second)
 	return call(ctx, "stop "+Short(id), callTimeout+StopGrace, func(ctx context.Context) error {
-		return e.client.ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
+		return e.api().ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
 	})
 }
 
 // Kill ends a container at once.
 func (e *Engine) Kill(ctx context.Context, id string) error {
-	return call(ctx, "kill "+Short(id), callTimeout, func(ctx context.Context) error { return e.client.ContainerKill(ctx, id, "KILL") })
+	return call(ctx, "kill "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerKill(ctx, id, "KILL") })
 }
 
 // Start starts a container that was stopped.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	return call(ctx, "start "+Short(id), callTimeout, func(ctx context.Context) error {
-		return e.client.ContainerStart(ctx, id, container.StartOptions{})
+		return e.api().ContainerStart(ctx, id, container.StartOptions{})
 	})
 }
 
 // Disconnect takes a container, running or not, off a network.
 func (e *Engine) Disconnect(ctx context.Context, networkID, id string) error {
 	return call(ctx, "disconnect "+Short(id)+" from "+Short(networkID), callTimeout, func(ctx context.Context) error {
-		return e.client.NetworkDisconnect(ctx, networkID, id, true)
+		return e.api().NetworkDisconnect(ctx, networkID, id, true)
 	})
 }
 
@@ -131,7 +166,7 @@ func (e *Engine) Disconnect(ctx context.Context, networkID, id string) error {
 // what was asked for when it was made, not what Docker chose then.
 func (e *Engine) Connect(ctx context.Context, networkID, id string, as Endpoint) error {
 	return call(ctx, "connect "+Short(id)+" to "+Short(networkID), callTimeout, func(ctx context.Context) error {
-		return e.client.NetworkConnect(ctx, networkID, id, as.settings())
+		return e.api().NetworkConnect(ctx, networkID, id, as.settings())
 	})
 }
 
@@ -146,7 +181,7 @@ type Network struct {
 func (e *Engine) Network(ctx context.Context, id string) (Network, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	n, err := e.client.NetworkInspect(ctx, id, network.InspectOptions{})
+	n, err := e.api().NetworkInspect(ctx, id, network.InspectOptions{})
 	if err != nil {
 		return Network{}, wrap("look at the network "+Short(id), err)
 	}
@@ -162,7 +197,7 @@ func (e *Engine) Quarantine(ctx context.Context) (Network, error) {
 	n, err := e.Network(ctx, QuarantineName)
 	if errors.Is(err, ErrNotFound) {
 		err = call(ctx, "make the network "+QuarantineName, callTimeout, func(ctx context.Context) error {
-			_, err := e.client.NetworkCreate(ctx, QuarantineName, network.CreateOptions{
+			_, err := e.api().NetworkCreate(ctx, QuarantineName, network.CreateOptions{
 				Driver: "bridge", Internal: true,
 				Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},
 				Labels:  map[string]string{LabelProtect: "true"},
@@ -199,7 +234,7 @@ func wrap(what string, err error) error {
 		return fmt.Errorf("%s: %w: %w", what, ErrNotFound, err)
 	case errdefs.IsPermissionDenied(err):
 		return fmt.Errorf("%s: %w: %w", what, ErrForbidden, err)
-	case client.IsErrConnectionFailed(err), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errdefs.IsUnavailable(err):
+	case client.IsErrConnectionFailed(err), errors.Is(err, ErrUnreachable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errdefs.IsUnavailable(err):
 		return fmt.Errorf("%s: %w: %w", what, ErrUnreachable, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)

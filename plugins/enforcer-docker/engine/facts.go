@@ -37,7 +37,7 @@ func (e *Engine) Processes(ctx context.Context, id string) ([]int, error) {
 func (e *Engine) top(ctx context.Context, id string, args []string) (container.TopResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	top, err := e.client.ContainerTop(ctx, id, args)
+	top, err := e.api().ContainerTop(ctx, id, args)
 	if err != nil {
 		return top, wrap("list the processes of "+Short(id), err)
 	}
@@ -61,7 +61,7 @@ func (e *Engine) Top(ctx context.Context, id string) ([]byte, error) {
 func (e *Engine) Details(ctx context.Context, id string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, raw, err := e.client.ContainerInspectWithRaw(ctx, id, false)
+	_, raw, err := e.api().ContainerInspectWithRaw(ctx, id, false)
 	if err != nil {
 		return nil, wrap("look at the container "+Short(id), err)
 	}
@@ -88,7 +88,7 @@ func (e *Engine) Details(ctx context.Context, id string) ([]byte, error) {
 func (e *Engine) Changes(ctx context.Context, id string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	changes, err := e.client.ContainerDiff(ctx, id)
+	changes, err := e.api().ContainerDiff(ctx, id)
 	if err != nil {
 		return nil, wrap("list the changed files of "+Short(id), err)
 	}
@@ -99,7 +99,7 @@ func (e *Engine) Changes(ctx context.Context, id string) ([]byte, error) {
 func (e *Engine) Stats(ctx context.Context, id string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	stats, err := e.client.ContainerStatsOneShot(ctx, id)
+	stats, err := e.api().ContainerStatsOneShot(ctx, id)
 	if err != nil {
 		return nil, wrap("read the figures of "+Short(id), err)
 	}
@@ -112,7 +112,7 @@ func (e *Engine) Stats(ctx context.Context, id string) ([]byte, error) {
 func (e *Engine) Logs(ctx context.Context, id string, lines int, most int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := e.client.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Tail: strconv.Itoa(lines)})
+	out, err := e.api().ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Tail: strconv.Itoa(lines)})
 	if err != nil {
 		return nil, wrap("read the output of "+Short(id), err)
 	}
@@ -148,11 +148,14 @@ func (e *Engine) Events(ctx context.Context, since time.Time, begun func(), each
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// The client connects before it hands back the channels' first message.
-	if _, err := e.client.Ping(ctx); err != nil {
+	if err := e.renew(); err != nil {
+		return err
+	}
+	// A call that fails here says so before anybody is told that it stands.
+	if _, err := e.api().Ping(ctx); err != nil {
 		return wrap("follow the events", err)
 	}
-	messages, errs := e.client.Events(ctx, options)
+	messages, errs := e.api().Events(ctx, options)
 	begun()
 	for {
 		select {

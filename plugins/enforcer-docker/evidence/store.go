@@ -93,8 +93,9 @@ func (k Kept) Details() []event.Field {
 	}
 }
 
-// validIncident is what intents are called.
-var validIncident = regexp.MustCompile(`^[0-9a-f]{16,64}$`)
+// validIncident is what intents are called: those of alerts by a hash, those of
+// operators by a random word.
+var validIncident = regexp.MustCompile(`^[0-9A-Za-z_-]{8,128}$`)
 
 // Calls are the calls that collecting makes.
 func Calls(id string) []string {

@@ -21,6 +21,7 @@ import (
 // always started come back, and the answer is carried out again; what was comes back
 // at the release all the same.
 func TestDaemonRestart(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.d.Network("front", "172.30.1.0/24")
 	b.d.Network("back", "172.30.2.0/24")
@@ -72,16 +73,15 @@ func TestDaemonRestart(t *testing.T) {
 	}
 }
 
-// TestTimeout: a call that is given up is neither a success nor a failure.
-func TestTimeout(t *testing.T) {
-	b := newBench(t)
+// givenUp: a call that is given up is neither a success nor a failure.
+func givenUp(b bench, _ int) {
 	id := b.d.Run("slow", "")
 	r := isolate.Request{Action: "pause", Container: id}
 	p := b.prepare(r)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(b.Context())
 	cancel()
 	if effect, err := b.x.Execute(ctx, r, p); !errors.Is(err, engine.ErrUnreachable) {
-		t.Errorf("got %v, %v; want ErrUnreachable", effect, err)
+		b.Errorf("got %v, %v; want ErrUnreachable", effect, err)
 	}
 	b.want("execute", event.OutcomeApplied, "", b.execute(r, p))
 	b.want("release", event.OutcomeReleased, "", b.release(r, p))
@@ -90,6 +90,7 @@ func TestTimeout(t *testing.T) {
 // TestOnlyTheNamed carries out a random order of answers on random containers, and
 // looks after each whether any other container changed.
 func TestOnlyTheNamed(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.d.Network("front", "172.30.1.0/24")
 	b.d.Network("back", "172.30.2.0/24")
@@ -118,7 +119,7 @@ func TestOnlyTheNamed(t *testing.T) {
 	}
 	inEffect := map[string]held{}
 	original := world()
-	for range 24 {
+	for range 16 {
 		before := world()
 		id := ids[random.IntN(len(ids))]
 		var what string

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrRefused wraps why an intent is not carried out.
-var ErrRefused = errors.New("refused")
+var ErrRefused = errors.New("not carried out")
 
 // Isolator carries requests out.
 type Isolator struct{ docker *engine.Engine }
@@ -55,7 +55,7 @@ func refusal(r Request, c, owner *engine.Container, all []engine.Container) stri
 			if len(r.Networks) > 0 {
 				return "it is on none of the networks " + bounded(strings.Join(r.Networks, ", "))
 			}
-			return "it is on no network"
+			return "it is on no network, perhaps by another answer"
 		}
 	case !c.Running():
 		return "it is not running: it is " + c.State

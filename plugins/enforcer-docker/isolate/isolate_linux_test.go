@@ -176,6 +176,7 @@ func (b bench) wantServed(port int) {
 
 // TestIsolator acts on containers of every kind of network, on a real dockerd.
 func TestIsolator(t *testing.T) {
+	t.Parallel()
 	whole := newBench(t)
 	whole.d.Network("front", "172.30.1.0/24")
 	whole.d.Network("back", "172.30.2.0/24")
@@ -243,6 +244,7 @@ func TestIsolator(t *testing.T) {
 		{"reconnected by somebody", reconnected},
 		{"restarted by somebody", restarted},
 		{"removed", removed},
+		{"given up", givenUp},
 	} {
 		port++
 		t.Run(test.name, func(t *testing.T) { test.do(whole.sub(t), port) })

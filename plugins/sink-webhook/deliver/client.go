@@ -290,8 +290,7 @@ var errTimeout = errors.New("no answer")
 
 // bare takes the URL, which may hold a token, off an error of package net/http.
 func bare(err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*url.Error](err); ok {
 		return of.Err
 	}
 	return err

@@ -203,7 +203,7 @@ func TestRedirectsStayWithTheReceiver(t *testing.T) {
 	if n := len(other.all()); n != 0 {
 		t.Errorf("another server got %d requests, want none", n)
 	}
-	var endless http.HandlerFunc = status(307, "Location", "/again")
+	endless := status(307, "Location", "/again")
 	r = receive(t, endless, endless, endless, endless, endless)
 	if err := r.client().Deliver(t.Context(), message(3)); err != nil {
 		t.Fatal(err)

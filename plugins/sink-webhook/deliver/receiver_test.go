@@ -97,7 +97,7 @@ func status(code int, header ...string) http.HandlerFunc {
 			w.Header().Set(header[i], header[i+1])
 		}
 		w.WriteHeader(code)
-		_, _ = io.WriteString(w, "because\x1b[2J") //nolint:errcheck // the client may be gone
+		_, _ = io.WriteString(w, "because\x1b[2J") // the client may be gone
 	}
 }
 

@@ -37,7 +37,9 @@ func TestRecord(t *testing.T) {
 	if diff := cmp.Diff(want, l.records(streamPrefix + id("a"))[0]); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}
-	wantConfig := sdk.StreamConfig{Name: streamPrefix + id("a"), Format: "json", Provenance: event.ProvenanceContainer}
+	wantConfig := sdk.StreamConfig{
+		Name: streamPrefix + id("a"), Format: "json", Provenance: event.ProvenanceContainer, Peer: "container:" + id("a"),
+	}
 	if got := l.streams[streamPrefix+id("a")].config; got != wantConfig {
 		t.Errorf("stream: got %+v, want %+v", got, wantConfig)
 	}

@@ -67,7 +67,9 @@ su postgres -s /bin/sh -c "psql -q" <<-'END'
 	CREATE DATABASE shop OWNER shop;
 END
 
-# Mail: postfix takes it, dovecot keeps it and knows the passwords.
+# Mail: postfix takes it, dovecot keeps it and knows the passwords. What waits on
+# the real machine is not for this one.
+rm -rf /var/spool/postfix/maildrop/*
 case $(dovecot --version) in 2.[0-3].*) names=%Ln ;; *) names='%{user | username | lower}' ;; esac
 cat >/etc/dovecot/local.conf <<-END
 	auth_username_format = $names
@@ -126,12 +128,12 @@ echo 'deb [trusted=yes] file:/srv/debian ./' >/etc/apt/sources.list
 sed -i 's|invoke-rc.d nginx rotate|kill -USR1 $(cat /run/nginx.pid)|' /etc/logrotate.d/nginx
 printf '#!/bin/sh\nkill -HUP $(cat /run/rsyslogd.pid)\n' >/usr/lib/rsyslog/rsyslog-rotate
 
-# Jobs of the system and of a user; what one prints is mailed to him.
+# Jobs of the system and of a user; what one prints is mailed to him. cron begins
+# when the hosts read, since they know nothing of what was rotated before.
 printf 'SHELL=/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\n* * * * * root logrotate --force /etc/logrotate.conf\n* * * * * root tar -C /etc -czf /var/backups/etc.new . && mv /var/backups/etc.new /var/backups/etc.tar.gz && echo saved\n' >/etc/cron.d/quiet
 chmod 0644 /etc/cron.d/quiet
 mkdir -p /var/backups
 install -d -o deploy /srv/backup /srv/build
 echo '* * * * * date' | crontab -u deploy -
-cron -f &
 touch /run/ready
 wait
