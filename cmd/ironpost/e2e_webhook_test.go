@@ -114,7 +114,7 @@ func TestWebhookTakesEveryAlertOnce(t *testing.T) {
 	})
 	h := hosttest.Start(t, hosttest.Options{
 		Plugins: []string{"source-file", "parser-syslog", "detector-rules", "sink-sqlite", "sink-webhook"},
-		Config:  "answer_timeout = \"2s\"", // of the section [plugins]
+		Config:  "answer_timeout = \"6s\"", // of the section [plugins]
 		Env:     []string{"IRONPOST_TEST_TOKEN=t0ken"}, NoStart: true,
 	})
 	appendConfig(t, h, fmt.Sprintf(`[rules]
@@ -172,7 +172,7 @@ retry_max = "50ms"
 	})
 	// It waits longer than a plugin may that says it is well.
 	pid, began := h.Plugin("sink-webhook").PID, time.Now()
-	h.Wait(20*time.Second, "attempts for twice the time to answer", func() bool { return time.Since(began) > 4*time.Second })
+	h.Wait(20*time.Second, "longer than the time to answer", func() bool { return time.Since(began) > 8*time.Second })
 	if got := h.Plugin("sink-webhook"); got.PID != pid || got.Restarts != 0 {
 		t.Errorf("the plugin was ended for a receiver that is down: %+v", got)
 	}

@@ -36,6 +36,10 @@ type enforcer struct {
 	store    *evidence.Store
 	watch    *watcher
 	ready    atomic.Bool
+	// patience is how long Docker is waited for, and deaf when that was in vain the
+	// last time, in nanoseconds since 1970.
+	patience time.Duration
+	deaf     atomic.Int64
 	// stop ends watching, and returns when it has ended.
 	stop func()
 }
@@ -48,7 +52,7 @@ var (
 )
 
 func newEnforcer(cfg *config) *enforcer {
-	e := &enforcer{cfg: cfg, log: hclog.NewNullLogger(), counter: func(string, uint64) {}}
+	e := &enforcer{cfg: cfg, log: hclog.NewNullLogger(), counter: func(string, uint64) {}, patience: patience}
 	e.set.Store(&policy.Set{})
 	return e
 }
@@ -118,12 +122,16 @@ func (e *enforcer) LoadBundle(_ context.Context, name string, files fs.FS, check
 	return report, nil
 }
 
-// Bounds of how long a decision waits for a Docker that does not answer: the host
-// ends plugins that take 30 s over a batch.
+// How long a decision waits for a Docker that does not answer, and for how long
+// after it no other one asks: the host ends plugins that take 30 s over a batch,
+// which may hold many alerts.
 const (
-	patience = 15 * time.Second
+	patience = 12 * time.Second
 	pause    = 500 * time.Millisecond
 )
+
+// errDeaf: a decision has just waited in vain.
+var errDeaf = fmt.Errorf("%w: it was waited for", engine.ErrUnreachable)
 
 // Decide implements sdk.PolicyEnforcer.
 func (e *enforcer) Decide(ctx context.Context, alert *event.AlertEvent, propose func(sdk.Intent)) error {
@@ -154,18 +162,27 @@ func certain(a *event.AlertEvent) bool {
 
 // find looks for the container of an alert, and waits for a Docker that is away.
 func (e *enforcer) find(ctx context.Context, alert *event.AlertEvent) (target.Found, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	if time.Since(time.Unix(0, e.deaf.Load())) < e.patience {
+		return target.Found{}, errDeaf
+	}
+	waiting, cancel := context.WithTimeout(ctx, e.patience)
 	defer cancel()
 	for {
-		found, err := e.resolver.Alert(ctx, alert)
-		if err == nil || !certain(alert) || !errors.Is(err, engine.ErrUnreachable) {
+		found, err := e.resolver.Alert(waiting, alert)
+		if !errors.Is(err, engine.ErrUnreachable) || ctx.Err() != nil {
 			return found, err
 		}
-		select {
-		case <-ctx.Done():
-			return found, err
-		case <-time.After(pause):
+		if certain(alert) {
+			select {
+			case <-time.After(pause):
+				continue
+			case <-waiting.Done():
+			}
 		}
+		if waiting.Err() != nil {
+			e.deaf.Store(time.Now().UnixNano())
+		}
+		return found, err
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -354,6 +355,36 @@ func testEvidence(t *testing.T, e *enforcer, intent *event.ActionEvent) {
 	}
 	if effect, err := e.Inspect(t.Context(), intent, before); err != nil || effect.Outcome != event.OutcomeApplied {
 		t.Errorf("inspect: got %+v, %v", effect, err)
+	}
+}
+
+// TestDockerAway: a Docker that does not answer holds up one decision for a bounded
+// time, not each of a batch, and every alert about a container is told.
+func TestDockerAway(t *testing.T) {
+	cfg := defaults()
+	cfg.EvidenceDir = t.TempDir()
+	e := newEnforcer(&cfg)
+	e.patience = 100 * time.Millisecond
+	if err := e.setup(t.Context(), sdk.Env{Docker: filepath.Join(t.TempDir(), "none"), Targets: make(heard, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.stop)
+	for range 100 {
+		got := decide(t, e, alert(event.SeverityHigh, about(strings.Repeat("a", 64))))
+		if !cmp.Equal(verbs(got), []string{"notify"}) || !strings.Contains(got[0].Reason, "its container is not known") {
+			t.Fatalf("got %+v, want to notify", got)
+		}
+		e.patience = time.Hour // who waits again does not come to the end
+	}
+	if got := decide(t, e, alert(event.SeverityHigh, event.Field{Key: "src_ip", Value: "203.0.113.9"})); len(got) > 0 {
+		t.Errorf("of an address that may be anybody's: got %+v", got)
+	}
+	e.patience = 100 * time.Millisecond
+	if err := e.health(t.Context()); err == nil {
+		t.Error("health: got none, want that no policy is loaded")
+	}
+	if _, err := e.Prepare(t.Context(), &event.ActionEvent{Action: "pause", Target: strings.Repeat("a", 64)}); !errors.Is(err, engine.ErrUnreachable) {
+		t.Errorf("prepare: got %v, want ErrUnreachable", err)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // Prepare implements sdk.Executor. Since an error refuses the intent for good, it
 // waits for a Docker that is away.
 func (e *enforcer) Prepare(ctx context.Context, intent *event.ActionEvent) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, e.patience)
 	defer cancel()
 	for {
 		before, err := e.prepare(ctx, intent)

@@ -1,8 +1,8 @@
 // Package dockerproxy gives one plugin the part of the Docker API that it was
 // granted, on a socket of the plugin's own.
 //
-// A grant is a scope ("read", "settings", "logs", "files", "isolate", "stop") or
-// one line "METHOD /path" in which * stands for one element of the path and ** for one or
+// A grant is a scope ("read", "settings", "logs", "files", "isolate", "stop") or one
+// line "METHOD /path" in which * stands for one element of the path and ** for one or
 // more. Whatever the grants, only the endpoints of the table here can be
 // reached: nothing in it makes a container, runs a command in one, builds,
 // pulls, mounts or changes the daemon, each of which is root on the host.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,7 +81,7 @@ func shorten(r *http.Response) error {
 		return fmt.Errorf("read the answer: %w", err)
 	}
 	if len(given) > maxAnswer {
-		return errors.New("the answer is too long")
+		return fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 	}
 	body, err := e.answer(given)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestSettings(t *testing.T) {
 	}{
 		{"/containers/absent/json", http.StatusNotFound, "No such container: absent"},
 		{"/containers/broken/json", http.StatusBadGateway, "read the settings of a container"},
-		{"/containers/huge/json", http.StatusBadGateway, "the answer is too long"},
+		{"/containers/huge/json", http.StatusBadGateway, "the answer is longer than 8388608 bytes"},
 		{"/containers/json", http.StatusForbidden, "not granted"},
 		{"/containers/web/top", http.StatusForbidden, "not granted"},
 	} {

@@ -50,8 +50,8 @@
 // allocation is made but for addresses that are not in canonical form.
 //
 // Of the patterns of a program those are tried whose first text the message begins
-// with; where a pattern begins with a word, whose text after it. So a pattern costs
-// least when it begins with text of its own. A second reading is looked for where
+// with, or, where they begin with a word, whose text after it stands there. So a
+// pattern costs least when it begins with text of its own. A second reading is looked for where
 // there may be one: not when what is watched is a type that says itself where it
 // ends, or goes on to the end, and the text before it stands in the message once.
 //

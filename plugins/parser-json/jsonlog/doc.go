@@ -38,8 +38,8 @@
 // stderr in stream. A line that is a JSON object itself is read as well: its
 // fields, message, level, host, process and pid become those of the event, as if
 // they stood beside the line, but for what the record around it has, and for names
-// that begin with container_, container. or docker_: these are dropped. The time of the record
-// counts, so that of the line stays a field. A line in the line is not read.
+// that begin with container_, container. or docker_: these are dropped. The time of
+// the record counts, so that of the line stays a field. A line in the line is not read.
 //
 // # The journal
 //

@@ -3,7 +3,6 @@ package containers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -152,18 +151,17 @@ func (r *remembered) of(ctx context.Context, e *events, ev *engineEvent) []byte 
 		return known
 	}
 	s, err := e.api.inspect(ctx, id)
-	if err != nil {
-		if ctx.Err() == nil {
-			e.source.counter("settings_unknown", 1)
-			e.source.log.Debug("the settings of a container are not known", "container", id, "error", err)
-		}
-		if status, ok := errors.AsType[*statusError](err); !ok || !notFound(status) {
+	switch {
+	case err == nil:
+		known = s.members()
+	case ctx.Err() != nil:
+		return nil
+	default:
+		e.source.counter("settings_unknown", 1)
+		e.source.log.Debug("the settings of a container are not known", "container", id, "error", err)
+		if !notFound(err) {
 			return nil // another event may find Docker at ease
 		}
-		s = nil
-	}
-	if s != nil {
-		known = s.members()
 	}
 	r.keep(id, known)
 	return known

@@ -26,10 +26,10 @@ var errUnfinished = errors.New("the file is still being compressed")
 // memory. It is what zstd itself takes without being told otherwise.
 const maxWindow = 8 << 20
 
-// gzipped reads a file compressed by gzip or zstd as if it were not. Going forward costs
-// nothing besides decompression; going back begins anew, but for the first
+// packedFile reads a file compressed by gzip or zstd as if it were not. Going forward
+// costs nothing besides decompression; going back begins anew, but for the first
 // headLimit bytes, which are kept. One goroutine uses it.
-type gzipped struct {
+type packedFile struct {
 	file *os.File
 	// in is nil before the first read and behind the end. It reads raw.
 	in  io.Reader
@@ -50,7 +50,7 @@ type gzipped struct {
 
 // ReadAt reads content, as io.ReaderAt does. Behind what can be decompressed it
 // returns io.EOF, also when more may come.
-func (z *gzipped) ReadAt(p []byte, offset int64) (int, error) {
+func (z *packedFile) ReadAt(p []byte, offset int64) (int, error) {
 	if err := z.refresh(); err != nil {
 		return 0, err
 	}
@@ -86,7 +86,7 @@ func (z *gzipped) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // refresh begins anew when the file has grown since its end was met.
-func (z *gzipped) refresh() error {
+func (z *packedFile) refresh() error {
 	if z.at == 0 || z.whole || z.broken {
 		return nil
 	}
@@ -100,7 +100,7 @@ func (z *gzipped) refresh() error {
 	return z.rewind()
 }
 
-func (z *gzipped) rewind() error {
+func (z *packedFile) rewind() error {
 	z.window, z.start, z.at, z.length = z.window[:0], 0, 0, 0
 	z.whole, z.broken = false, false
 	if len(z.head) < headLimit {
@@ -130,7 +130,7 @@ func decompressor(content *bufio.Reader) (io.Reader, error) {
 }
 
 // forget drops the window's content before offset.
-func (z *gzipped) forget(offset int64) {
+func (z *packedFile) forget(offset int64) {
 	n := min(offset-z.start, int64(len(z.window)))
 	if n > 0 {
 		z.window = z.window[:copy(z.window, z.window[n:])]
@@ -139,7 +139,7 @@ func (z *gzipped) forget(offset int64) {
 }
 
 // fill decompresses some more.
-func (z *gzipped) fill() error {
+func (z *packedFile) fill() error {
 	if z.window == nil {
 		z.window = make([]byte, 0, chunk+chunk/4)
 	}
@@ -160,7 +160,7 @@ func (z *gzipped) fill() error {
 
 // ended notes why decompression ended. It returns errors of the file system
 // alone.
-func (z *gzipped) ended(cause error) error {
+func (z *packedFile) ended(cause error) error {
 	if _, ok := errors.AsType[*os.PathError](cause); ok {
 		return fmt.Errorf("decompress: %w", cause)
 	}
@@ -183,7 +183,7 @@ func (z *gzipped) ended(cause error) error {
 
 // state says whether the file was decompressed to its end, and whether that is
 // the end of what it held: unfinished files may grow, damaged ones hold no more.
-func (z *gzipped) state() (finished, damaged bool, err error) {
+func (z *packedFile) state() (finished, damaged bool, err error) {
 	switch {
 	case z.at == 0:
 		return false, false, nil
@@ -199,7 +199,7 @@ func (z *gzipped) state() (finished, damaged bool, err error) {
 }
 
 // size returns the length of the whole content, which is decompressed for it.
-func (z *gzipped) size() (int64, error) {
+func (z *packedFile) size() (int64, error) {
 	var one [1]byte
 	for offset := max(z.start, 0); ; offset = z.start + int64(len(z.window)) {
 		if _, err := z.ReadAt(one[:], offset); errors.Is(err, io.EOF) {
@@ -211,7 +211,7 @@ func (z *gzipped) size() (int64, error) {
 }
 
 // release gives back the memory of a file that was read to its end.
-func (z *gzipped) release() {
+func (z *packedFile) release() {
 	if z.in == nil && z.at > 0 {
 		z.window, z.start = nil, z.length
 	}
@@ -314,7 +314,7 @@ func (g *segment) continues(m *mark, buf []byte) (bool, error) {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, errTruncated), errors.Is(err, io.EOF):
-		if g.gz.length < m.offset {
+		if g.packed.length < m.offset {
 			return false, g.unfinished()
 		}
 		return false, nil
@@ -324,7 +324,7 @@ func (g *segment) continues(m *mark, buf []byte) (bool, error) {
 
 // unfinished returns errUnfinished when the compressed file may grow.
 func (g *segment) unfinished() error {
-	finished, _, err := g.gz.state()
+	finished, _, err := g.packed.state()
 	if err == nil && !finished {
 		err = errUnfinished
 	}

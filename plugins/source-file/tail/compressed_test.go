@@ -107,7 +107,7 @@ func TestZstd(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer file.Close()
-			z := &gzipped{file: file}
+			z := &packedFile{file: file}
 			got := make([]byte, len(c.want)+100)
 			n := 0
 			for err == nil && n < len(got) {
@@ -495,7 +495,7 @@ func FuzzGzipped(f *testing.F) {
 				t.Fatalf("at %d of the whole: got %d bytes and %v, want %d", at, n, err, len(want))
 			}
 		}
-		if size, err := g.gz.size(); err != nil || size != int64(len(content)) {
+		if size, err := g.packed.size(); err != nil || size != int64(len(content)) {
 			t.Errorf("size: got %d, %v, want %d", size, err, len(content))
 		}
 	})

@@ -84,7 +84,7 @@ func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool,
 	if err != nil {
 		return false, 0, fmt.Errorf("stat %s: %w", f.path, err)
 	}
-	if g.gz != nil {
+	if g.packed != nil {
 		finished, err := f.finished(g)
 		if err != nil || !finished {
 			return false, lateInterval, err
@@ -138,9 +138,9 @@ func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool,
 // finished reports whether a compressed file was read to its end, and counts
 // one that cannot be.
 func (f *follower) finished(g *segment) (bool, error) {
-	finished, damaged, err := g.gz.state()
-	if damaged && !g.gz.reported {
-		g.gz.reported = true
+	finished, damaged, err := g.packed.state()
+	if damaged && !g.packed.reported {
+		g.packed.reported = true
 		f.source.count("gzip_damaged", 1)
 		f.source.log.Warn("a compressed file is damaged; what follows in it is lost", "path", f.path, "offset", g.mark.offset)
 	}
@@ -292,8 +292,8 @@ func (f *follower) drain(ctx context.Context, i int, buf []byte) error {
 	}
 	if size == g.mark.offset {
 		g.pending, g.lines = 0, 0
-		if g.gz != nil {
-			g.gz.release()
+		if g.packed != nil {
+			g.packed.release()
 			return nil
 		}
 		return g.compare(buf)

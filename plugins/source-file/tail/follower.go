@@ -252,8 +252,8 @@ func (f *follower) place(ctx context.Context, g *segment, size int64, buf []byte
 	if origin == fromBeginning || size == 0 {
 		return nil
 	}
-	if g.gz != nil {
-		whole, err := g.gz.size()
+	if g.packed != nil {
+		whole, err := g.packed.size()
 		if err != nil {
 			return err
 		}

@@ -42,8 +42,8 @@ func (o order) newer(p order) int {
 
 // parseRotated splits the name that a rotator gave to a file: "auth.log.1",
 // "auth.log-20260131", "auth.log.2026-01-31", "auth-20260131.log" all belong to
-// "auth.log". So do "auth.log.2.gz" and "auth.log.2.zst"; files that were compressed in another way
-// belong to none.
+// "auth.log". So do "auth.log.2.gz" and "auth.log.2.zst"; files that were compressed in
+// another way belong to none.
 func parseRotated(name string) (base string, o order, ok bool) {
 	name = unpacked(name)
 	if base, o, ok = cutStamp(name); ok {

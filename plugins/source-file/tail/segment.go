@@ -32,9 +32,9 @@ var errTruncated = errors.New("the file was truncated or rewritten")
 // segment is one open file of a stream. One goroutine uses it.
 type segment struct {
 	file *os.File
-	// gz decompresses the file; nil when it is not compressed.
-	gz   *gzipped
-	mark mark
+	// packed decompresses the file; nil when it is not compressed.
+	packed *packedFile
+	mark   mark
 	// format is what the first bytes say; "" when it is not known yet.
 	format string
 	// before holds the mark.leadLen bytes before the offset.
@@ -72,15 +72,15 @@ func openSegment(path string) (*segment, os.FileInfo, error) {
 	}
 	g := newSegment(file, identify(info))
 	if isPacked(path) {
-		g.gz = &gzipped{file: file}
+		g.packed = &packedFile{file: file}
 	}
 	return g, info, nil
 }
 
 // readAt reads content at an offset, as io.ReaderAt does.
 func (g *segment) readAt(p []byte, offset int64) (int, error) {
-	if g.gz != nil {
-		return g.gz.ReadAt(p, offset)
+	if g.packed != nil {
+		return g.packed.ReadAt(p, offset)
 	}
 	return g.file.ReadAt(p, offset)
 }
@@ -88,14 +88,14 @@ func (g *segment) readAt(p []byte, offset int64) (int, error) {
 // size returns the size of the content. Of a compressed file that was not read
 // to its end it is one more than what was read: there may be more.
 func (g *segment) size() (int64, error) {
-	if g.gz != nil {
-		if err := g.gz.refresh(); err != nil {
+	if g.packed != nil {
+		if err := g.packed.refresh(); err != nil {
 			return 0, err
 		}
-		if g.gz.at == 0 {
+		if g.packed.at == 0 {
 			return g.mark.offset + 1, nil
 		}
-		return g.gz.length, nil
+		return g.packed.length, nil
 	}
 	info, err := g.file.Stat()
 	if err != nil {
@@ -408,7 +408,7 @@ func (g *segment) take(buf []byte, count int, emit func(line []byte) error) erro
 
 // skipHole moves the offset over a hole that the file system can skip.
 func (g *segment) skipHole() error {
-	if g.gz != nil {
+	if g.packed != nil {
 		return nil
 	}
 	next, err := nextData(g.file, g.mark.offset)

@@ -187,8 +187,9 @@ func (s *Source) guess(path string) string {
 
 // match returns the paths that the configuration names and that exist or are
 // known, without rotated files, which belong to the stream of the path that they
-// once had, and without compressed ones, unless a pattern ends with .gz or .zst. known are the paths that are followed or have a
-// stored position; one of them may be missing while it is being rotated.
+// once had, and without compressed ones, unless a pattern ends with .gz or .zst.
+// known are the paths that are followed or have a stored position; one of them may be
+// missing while it is being rotated.
 func (s *Source) match(known []string) []string {
 	// The value says that the path may be that of a compressed file.
 	found := make(map[string]bool)
@@ -211,14 +212,14 @@ func (s *Source) match(known []string) []string {
 		}
 	}
 	paths := make([]string, 0, len(found))
-	for path, gz := range found {
+	for path, packed := range found {
 		dir, name := filepath.Split(path)
 		if base, _, ok := parseRotated(name); ok {
 			if _, ok := found[dir+base]; ok {
 				continue
 			}
 		}
-		if compressed(name) && !(gz && isPacked(name)) {
+		if compressed(name) && !(packed && isPacked(name)) {
 			continue
 		}
 		paths = append(paths, path)

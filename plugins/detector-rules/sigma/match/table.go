@@ -171,8 +171,8 @@ type combination struct {
 }
 
 // maxMerged bounds how many sources and needles the tables of several sources have
-// together, by how many there are in all. What is beyond it has a table for each source: which
-// sources an event has may be up to whoever wrote it.
+// together, by how many there are in all. What is beyond it has a table for each
+// source: which sources an event has may be up to whoever wrote it.
 const maxMerged = 8
 
 // combine returns the combination of some sources, which are in order and are kept.
