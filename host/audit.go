@@ -40,7 +40,7 @@ type auditTrail struct {
 
 	mu   sync.Mutex
 	sent audit.Head // the last head that the sinks were given
-	err  error      // of the last record that could not be written
+	err  error      // of what was written last, nil when it is there
 }
 
 // AuditDir returns the directory of the audit log of a host with this
@@ -68,7 +68,7 @@ func (d *daemon) openAudit(s config.Host) error {
 	t := &auditTrail{Log: log, daemon: d, sent: log.Head()}
 	d.trail = t
 	d.later(func() {
-		t.write(audit.Record{Kind: audit.KindStop, Note: "the host stops"})
+		_ = t.write(audit.Record{Kind: audit.KindStop, Note: "the host stops"})
 		if err := t.send(); err != nil {
 			d.log.Error("the head of the audit log is not recorded", "error", err)
 		}
@@ -76,12 +76,13 @@ func (d *daemon) openAudit(s config.Host) error {
 			d.log.Error("the audit log was not closed cleanly", "error", err)
 		}
 	})
-	t.write(audit.Record{Kind: audit.KindStart, Note: fmt.Sprintf("Ironpost %s starts, mode %s", d.version, s.General.Mode)})
+	_ = t.write(audit.Record{Kind: audit.KindStart, Note: fmt.Sprintf("Ironpost %s starts, mode %s", d.version, s.General.Mode)})
 	return nil
 }
 
-// write records something, and keeps the error for people to see.
-func (t *auditTrail) write(records ...audit.Record) {
+// write records something, and keeps the error for people to see: the last writer's,
+// whoever that is. Who has to know of his own records looks at what is returned.
+func (t *auditTrail) write(records ...audit.Record) error {
 	_, err := t.Append(records...)
 	t.mu.Lock()
 	t.err = err
@@ -89,6 +90,7 @@ func (t *auditTrail) write(records ...audit.Record) {
 	if err != nil {
 		t.daemon.log.Error("the audit log lacks what happened now", "records", len(records), "error", err)
 	}
+	return err
 }
 
 // warning says what is wrong with the audit log, "" when nothing is.
@@ -122,7 +124,7 @@ func (d *daemon) audit(c control.Change) {
 	} else {
 		d.log.Info("audit: change made", fields...)
 	}
-	d.trail.write(r)
+	_ = d.trail.write(r)
 }
 
 // reloaded records that the configuration was loaded again without a call over the
@@ -132,7 +134,7 @@ func (t *auditTrail) reloaded(why string, err error) {
 	if err != nil {
 		r.Outcome, r.Error = audit.OutcomeFailed, err.Error()
 	}
-	t.write(r)
+	_ = t.write(r)
 }
 
 // follow records every action event of the journal, each once and in order, until
@@ -140,7 +142,7 @@ func (t *auditTrail) reloaded(why string, err error) {
 func (t *auditTrail) follow(ctx context.Context) error {
 	from := t.Journal() + 1
 	if next := t.daemon.journal.Next(); from > next {
-		t.write(audit.Record{Kind: audit.KindGap, Note: fmt.Sprintf("the journal begins anew: it has %d entries, and entry %d was recorded", next-1, from-1)})
+		_ = t.write(audit.Record{Kind: audit.KindGap, Note: fmt.Sprintf("the journal begins anew: it has %d entries, and entry %d was recorded", next-1, from-1)})
 		from = 1
 	}
 	for {
@@ -149,7 +151,7 @@ func (t *auditTrail) follow(ctx context.Context) error {
 		case ctx.Err() != nil || errors.Is(err, state.ErrJournalClosed) && len(entries) == 0:
 			return nil
 		case errors.Is(err, state.ErrGone) && len(entries) > 0:
-			t.write(audit.Record{Kind: audit.KindGap, Note: fmt.Sprintf("the journal has lost its entries %d to %d, with the actions in them", from, entries[0].Index-1)})
+			_ = t.write(audit.Record{Kind: audit.KindGap, Note: fmt.Sprintf("the journal has lost its entries %d to %d, with the actions in them", from, entries[0].Index-1)})
 		case err != nil:
 			t.daemon.log.Error("the audit log cannot follow the journal, trying again", "error", err)
 			if !sleep(ctx, auditPause) {
@@ -187,18 +189,12 @@ func (t *auditTrail) record(entries []state.Entry) bool {
 		records = append(records, audit.Record{Kind: audit.KindAction, Journal: e.Index, Event: view.AppendAction(nil, &a)})
 	}
 	if len(records) > 0 {
-		if t.write(records...); t.failed() {
+		if err := t.write(records...); err != nil {
 			return false
 		}
 	}
 	t.Passed(entries[len(entries)-1].Index)
 	return true
-}
-
-func (t *auditTrail) failed() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err != nil
 }
 
 // sendHeads sends the head to the sinks at an interval, until ctx is done.

@@ -27,7 +27,11 @@ func (l *leftOut) report(plugin, bundle string, r *pb.BundleResponse) {
 	var texts []string
 	for i, bad := range r.Rejected {
 		if i == maxLeftOut {
-			texts = append(texts, fmt.Sprintf("%s: %d more are left out; ironpost rules validate names them.", plugin, len(r.Rejected)-i))
+			naming := "ironpost plugin info " + plugin
+			if bundle == rulesBundle {
+				naming = "ironpost rules validate"
+			}
+			texts = append(texts, fmt.Sprintf("%s: %d more are left out; %s names them.", plugin, len(r.Rejected)-i, naming))
 			break
 		}
 		where := bad.File

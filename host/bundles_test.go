@@ -27,7 +27,7 @@ func TestLeftOut(t *testing.T) {
 		"detector-rules left out rules/a.yaml:5: did not find expected key; the version of the file before stays in force.",
 		"parser-json left out f0 (r): x.", "parser-json left out f1 (r): x.", "parser-json left out f2 (r): x.",
 		"parser-json left out f3 (r): x.", "parser-json left out f4 (r): x.",
-		"parser-json: 2 more are left out; ironpost rules validate names them.",
+		"parser-json: 2 more are left out; ironpost plugin info parser-json names them.",
 	}
 	if diff := cmp.Diff(want, l.sentences()); diff != "" {
 		t.Errorf("sentences (-want +got):\n%s", diff)

@@ -219,7 +219,7 @@ retry_max = "50ms"
 		t.Error("nothing came again after the plugin was killed with an answer under way")
 	}
 	t.Logf("%d alerts in %d attempts, %d of them once more", len(alerts), attempts, again)
-	h.Wait(10*time.Second, "the plugin is well again", func() bool { return h.Plugin("sink-webhook").Health == "ok" })
+	h.Wait(time.Minute, "the plugin is well again", func() bool { return h.Plugin("sink-webhook").Health == "ok" })
 	out, err := h.CLI("config", "show")
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,15 +93,17 @@ ttl: 6s
 	for _, name := range []string{"source-docker", "enforcer-docker", "detector-rules"} {
 		h.Wait(time.Minute, name+" runs", func() bool { return h.Plugin(name).State == "running" })
 	}
+	// Each says something when it gets the signal USR1.
 	attached := func(name, says string) {
 		d.Run(name, fmt.Sprintf(`"Cmd":["/busybox","sh","-c",%q],"HostConfig":{"NetworkMode":"front"},`+
-			`"NetworkingConfig":{"EndpointsConfig":{"front":{"Aliases":[%q]}}}`, says+"; exec /busybox sleep 600", "alias-of-"+name))
+			`"NetworkingConfig":{"EndpointsConfig":{"front":{"Aliases":[%q]}}}`,
+			"trap "+strconv.Quote(says)+" USR1; while :; do /busybox sleep 1 & wait; done", "alias-of-"+name))
 		d.Call(nil, http.MethodPost, "/networks/back/connect", strings.NewReader(fmt.Sprintf(`{"Container":%q,"EndpointConfig":{"Aliases":["behind"]}}`, name)), "application/json")
 	}
-	attached("innocent", `/busybox sleep 5; echo "all is well"`)
-	attached("shop-db", `while ! test -e /go; do /busybox usleep 100000; done; echo "all is well"`)
-	// It names another container, which must not be touched.
-	attached("shop-web", `/busybox sleep 3; echo '{"message":"pool stratum+tcp://203.0.113.9:3333","container_name":"shop-db","container_id":"0000"}'; echo "connecting to stratum+tcp://203.0.113.9:3333 for innocent"`)
+	attached("innocent", "echo all is well")
+	attached("shop-db", "echo all is well")
+	// It names other containers, which must not be touched.
+	attached("shop-web", `echo '{'\"message\":\"stratum+tcp://203.0.113.9:3333\",\"container_name\":\"shop-db\",\"container_id\":\"0000\"'}'; echo stratum+tcp://203.0.113.9:3333 for innocent`)
 	before := map[string]map[string][]string{}
 	for _, name := range []string{"innocent", "shop-db", "shop-web"} {
 		before[name] = endpoints(d, name)
@@ -108,7 +111,12 @@ ttl: 6s
 			t.Fatalf("%s is on %v, want two networks", name, before[name])
 		}
 	}
-	h.Wait(time.Minute, "the container is isolated", func() bool { return len(endpoints(d, "shop-web")) == 0 })
+	h.Wait(time.Minute, "the container is isolated", func() bool {
+		for _, name := range []string{"innocent", "shop-db", "shop-web"} {
+			d.Call(nil, http.MethodPost, "/containers/"+name+"/kill?signal=USR1", http.NoBody, "")
+		}
+		return len(endpoints(d, "shop-web")) == 0
+	})
 	for _, name := range []string{"innocent", "shop-db"} {
 		if got := fmt.Sprint(endpoints(d, name)); got != fmt.Sprint(before[name]) {
 			t.Errorf("%s is on %s, was on %v", name, got, before[name])

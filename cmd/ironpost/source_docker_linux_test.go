@@ -42,7 +42,7 @@ type restartable struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	output bytes.Buffer
-	again  bool
+	again  <-chan error // of the dockerd that was started again, nil before
 }
 
 func (r *restartable) command(name string, args ...string) *exec.Cmd {
@@ -68,10 +68,11 @@ func (r *restartable) restart(d *hosttest.Docker) {
 	r.cmd = exec.Command(r.cmd.Path, r.cmd.Args[1:]...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := r.cmd.Start(); err != nil {
+	done, err := hosttest.StartOnThread(r.cmd)
+	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.again = true
+	r.again = done
 	for !d.Answers() {
 		if time.Now().After(deadline) {
 			r.t.Fatal("dockerd does not answer after its restart")
@@ -83,11 +84,11 @@ func (r *restartable) restart(d *hosttest.Docker) {
 // stop ends the dockerd that was started again. It is to run after the containers
 // were removed, which would go on otherwise.
 func (r *restartable) stop() {
-	if !r.again {
+	if r.again == nil {
 		return
 	}
 	_ = r.cmd.Process.Signal(syscall.SIGTERM)
-	_ = r.cmd.Wait()
+	<-r.again //nolint:errcheck // it says that the process was ended
 	// With --live-restore it leaves its own mounts behind.
 	for i, arg := range r.cmd.Args {
 		if arg == "--data-root" {

@@ -29,9 +29,6 @@ container is touched; simulate records what would be done.`,
 	return cmd
 }
 
-// maxPolicyFile bounds a policy file, in bytes.
-const maxPolicyFile = 1 << 20
-
 func (c *cli) guardPlanCmd() *cobra.Command {
 	var alert, container, policy, action, enforcer string
 	cmd := &cobra.Command{
@@ -82,8 +79,8 @@ func readPolicy(name string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read the policies: %w", err)
-	case !info.Mode().IsRegular() || info.Size() > maxPolicyFile:
-		return nil, fmt.Errorf("read the policies: %s is no file of at most %d bytes", name, maxPolicyFile)
+	case !info.Mode().IsRegular() || info.Size() > control.MaxPolicyBytes:
+		return nil, fmt.Errorf("read the policies: %s is no file of at most %d bytes", name, control.MaxPolicyBytes)
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {

@@ -33,6 +33,7 @@ func TestDefaults(t *testing.T) {
 		LogPipeline: LogPipeline{Routes: map[string]string{}, BatchSize: 2048, FlushInterval: 2 * time.Millisecond},
 		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 1 << 20, PinDir: "/sys/fs/bpf/ironpost"},
 		Respond:     Respond{Allow: []netip.Prefix{}, TrustedProxies: []netip.Prefix{}, MaxBlocksPerMinute: 30, MaxTTL: 24 * time.Hour},
+		Guard:       Guard{MaxPerMinute: 12, MaxAtOnce: 10, MaxShare: 50, MaxAlike: 5, MaxTTL: 24 * time.Hour, Approve: []string{}, ApprovalTTL: 15 * time.Minute},
 		Audit:       Audit{KeepBytes: 256 << 20, HeadInterval: 5 * time.Minute},
 		Control:     Control{Socket: "/run/ironpost/ironpost.sock", Group: "ironpost"},
 	}

@@ -33,9 +33,11 @@ type IsolateOrder struct {
 const (
 	maxGuardName   = 256
 	maxGuardReason = 1024
-	// maxGuardPolicy bounds a policy file that is to be judged by, in bytes.
-	maxGuardPolicy = 1 << 20
 )
+
+// MaxPolicyBytes is the most bytes of a policy file by which PlanAnswer is asked to
+// judge. It is also the most that enforcer-docker reads of one.
+const MaxPolicyBytes = 256 << 10
 
 func guardName(what, s string, needed bool) error {
 	if len(s) > maxGuardName || needed && s == "" {
@@ -69,8 +71,8 @@ func (h *handlers) PlanAnswer(ctx context.Context, req *ironpostv1.PlanAnswerReq
 		plan = &ironpostv1.PlanRequest{}
 	}
 	switch {
-	case len(plan.GetPolicy()) > maxGuardPolicy:
-		return nil, fmt.Errorf("%w: a policy file of %d bytes; at most %d are read", ErrInvalid, len(plan.GetPolicy()), maxGuardPolicy)
+	case len(plan.GetPolicy()) > MaxPolicyBytes:
+		return nil, fmt.Errorf("%w: a policy file of %d bytes; at most %d are read", ErrInvalid, len(plan.GetPolicy()), MaxPolicyBytes)
 	case (req.GetAlertId() == "") == (plan.GetTarget() == ""):
 		return nil, fmt.Errorf("%w: give either an alert or a container", ErrInvalid)
 	}

@@ -30,8 +30,8 @@
 // Decide refuses an intent with a stable code (the Code constants) and a sentence:
 // the verb is known; the alert is known and names the target, or the entity that led
 // to it; a stream that anybody may write to speaks about its own container alone; the
-// target is not the host's own and not protected; it has a time to live; its policy
-// has not just done the same; and the limits: intents a minute (a breaker), effects
+// target is not the host's own and not protected; it has a time to live; the same is not in
+// effect already, and its policy has not just done it; and the limits: intents a minute (a breaker), effects
 // at once, as a share of what runs, and of what is alike. They are the same in
 // simulate and enforce. A policy may hold a mode that does less than the host's.
 //

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,13 +31,17 @@ const (
 	inspectEvery = 15 * time.Second
 	// maxRedone is how often what was undone is done again.
 	maxRedone = 5
-	// workers is how many targets are worked on at a time.
+	// workers is how many targets of one enforcer are worked on at a time.
 	workers = 8
 	// callTimeout bounds one call of an enforcer. A container is given ten seconds to
 	// stop.
 	callTimeout = 45 * time.Second
-	// patience is for how long an approved intent waits for its enforcer to answer.
-	patience = 5 * time.Minute
+	// waitEnforcer is for how long an approved intent waits for its enforcer to answer.
+	waitEnforcer = 5 * time.Minute
+	// callPrepare bounds a call that only asks, in simulate.
+	callPrepare = 10 * time.Second
+	// leastCooldown is the least time between two equal answers of a policy.
+	leastCooldown = time.Minute
 	// Retries begin after minRetry, which doubles up to maxRetry.
 	minRetry = 100 * time.Millisecond
 	maxRetry = 30 * time.Second
@@ -101,6 +106,7 @@ type Guard struct {
 	mu       sync.Mutex
 	intents  map[string]*intent
 	busy     map[string]bool // targets that a worker is at
+	working  map[string]int  // workers by enforcer
 	order    uint64
 	breaker  breaker.Breaker
 	refusals breaker.Breaker // of recorded refusals; only its count is used
@@ -138,7 +144,7 @@ func New(c Config) (*Guard, error) {
 		}
 	}
 	g := &Guard{
-		Config: c, wake: make(chan struct{}, 1), busy: make(map[string]bool), counts: make(map[string]uint64),
+		Config: c, wake: make(chan struct{}, 1), busy: make(map[string]bool), working: make(map[string]int), counts: make(map[string]uint64),
 	}
 	if g.table, err = state.NewTable[intent](c.Store, "intents"); err != nil {
 		return nil, fmt.Errorf("open the intents: %w", err)
@@ -240,33 +246,62 @@ func (g *Guard) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dura
 	wait := expiry.TickInterval
 	mode := g.Mode()
 	taken := maps.Clone(g.busy)
+	var ready []*intent
+	steps := make(map[*intent]step)
 	for _, in := range g.open() {
 		if taken[in.Target] {
 			continue
 		}
-		step, in1 := g.due(in, mode, now)
-		if step == nil {
-			wait = min(wait, in1)
+		do, left := g.due(in, mode, now)
+		if do == nil {
+			wait = min(wait, left)
 			if in.State == Unknown || in.State == Approved {
 				taken[in.Target] = true // what comes after it waits for it
 			}
 			continue
 		}
 		taken[in.Target] = true
-		if len(g.busy) >= workers {
-			continue // a worker that ends nudges
-		}
-		g.busy[in.Target] = true
-		running.Go(func() {
-			step(ctx, in)
-			g.mu.Lock()
-			delete(g.busy, in.Target)
-			g.mu.Unlock()
-			g.nudge()
-		})
+		ready, steps[in] = append(ready, in), do
+	}
+	// What is over comes first.
+	slices.SortStableFunc(ready, func(a, b *intent) int { return cmp.Compare(g.patience(a), g.patience(b)) })
+	for _, in := range ready {
+		g.work(ctx, running, in, steps[in])
 	}
 	return max(wait, time.Millisecond)
 }
+
+// patience is less for what is to be released; g.mu is held.
+func (g *Guard) patience(in *intent) int {
+	if in.State == Releasing || in.EndsAs != "" || in.State != Planned && in.State != Approved && g.Clock.Remaining(in.Stamp) <= 0 {
+		return 0
+	}
+	return 1
+}
+
+// work begins a step unless too many are under way, of the enforcer's or in all: a
+// worker that ends nudges. One enforcer that hangs leaves room for the others. g.mu is
+// held.
+func (g *Guard) work(ctx context.Context, running *sync.WaitGroup, in *intent, do step) {
+	if g.working[in.Enforcer] >= workers {
+		return
+	}
+	g.busy[in.Target] = true
+	g.working[in.Enforcer]++
+	running.Go(func() {
+		do(ctx, in)
+		g.mu.Lock()
+		delete(g.busy, in.Target)
+		if g.working[in.Enforcer]--; g.working[in.Enforcer] == 0 {
+			delete(g.working, in.Enforcer)
+		}
+		g.mu.Unlock()
+		g.nudge()
+	})
+}
+
+// step is what is done about an intent, by one worker.
+type step func(context.Context, *intent)
 
 // open returns the intents that are not ended, in their order; g.mu is held.
 func (g *Guard) open() []*intent {
@@ -282,7 +317,7 @@ func (g *Guard) open() []*intent {
 
 // due returns what is to be done about an intent now, or how long nothing is; g.mu
 // is held.
-func (g *Guard) due(in *intent, mode config.Mode, now time.Duration) (step func(context.Context, *intent), wait time.Duration) {
+func (g *Guard) due(in *intent, mode config.Mode, now time.Duration) (do step, wait time.Duration) {
 	left := g.Clock.Remaining(in.Stamp)
 	later := in.due - now
 	switch in.State {

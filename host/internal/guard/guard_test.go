@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ func TestLife(t *testing.T) {
 		t.Fatalf("isolated: %v", got)
 	}
 	w.decide(isolate("a1")) // an alert that came again
-	w.hand.pass(590 * time.Second)
+	w.hand.pass(600 * time.Second)
 	w.guard.nudge()
 	w.until("intent-of-a1", Expired)
 	if got := w.engine.who(); len(got) != 0 {
@@ -57,22 +58,17 @@ func TestKills(t *testing.T) {
 				}
 				w.run()
 				w.decide(isolate("a1"))
-				reached := func() (dir string, ok bool) {
-					deadline := time.Now().Add(20 * time.Second)
-					for len(died) == 0 && time.Now().Before(deadline) {
-						w.hand.pass(5 * time.Second)
+				w.poll(point, func() bool {
+					switch {
+					case strings.HasPrefix(point, "inspect"):
 						w.guard.Changed(name, nil)
-						time.Sleep(time.Millisecond)
+					case strings.HasPrefix(point, "release") && w.state("intent-of-a1") == Applied:
+						w.hand.pass(600 * time.Second)
+						w.guard.nudge()
 					}
-					if len(died) == 0 {
-						return "", false
-					}
-					return <-died, true
-				}
-				dir, ok := reached()
-				if !ok {
-					t.Fatalf("%s was not reached; %d calls", point, w.engine.made())
-				}
+					return len(died) > 0
+				})
+				dir := <-died
 				w.engine.mu.Lock()
 				w.engine.at = nil
 				w.engine.mu.Unlock()
@@ -80,14 +76,14 @@ func TestKills(t *testing.T) {
 					w.crash(dir)
 				}
 				if !strings.HasPrefix(point, "release") {
-					w.until("intent-of-a1", Applied)
+					w.untilTrying("intent-of-a1", Applied)
 					if got := w.engine.who(); got["container-of-a1"] != "intent-of-a1" {
 						t.Errorf("isolated: %v", got)
 					}
 					w.hand.pass(600 * time.Second)
 					w.guard.nudge()
 				}
-				w.until("intent-of-a1", Expired)
+				w.untilTrying("intent-of-a1", Expired)
 				if got := w.engine.who(); len(got) != 0 {
 					t.Errorf("isolated after the end: %v", got)
 				}
@@ -210,10 +206,7 @@ func TestUndone(t *testing.T) {
 		before := len(w.engine.calls)
 		w.engine.mu.Unlock()
 		w.guard.Changed(name, []string{"container-of-a1"})
-		deadline := time.Now().Add(10 * time.Second)
-		for (w.engine.made() < before+2 || w.state("intent-of-a1") == Executing) && time.Now().Before(deadline) {
-			time.Sleep(time.Millisecond)
-		}
+		w.poll("it is done again", func() bool { return w.engine.made() >= before+2 && w.state("intent-of-a1") != Executing })
 	}
 	w.until("intent-of-a1", Failed)
 	if !strings.Contains(title, "again and again") {
@@ -333,6 +326,7 @@ func TestEvidenceFirst(t *testing.T) {
 	if got := w.state("evidence-of-a1"); got != Done {
 		t.Errorf("the evidence is %s when the container is isolated", got)
 	}
+	w.halt()
 	want := []string{"prepare", "execute", "prepare", "execute"}
 	for i, c := range w.engine.calls[:4] {
 		if !strings.HasPrefix(c, want[i]) {
@@ -352,4 +346,70 @@ func TestGone(t *testing.T) {
 	w.engine.mu.Unlock()
 	w.guard.Changed(name, nil)
 	w.until("intent-of-a1", Released)
+}
+
+// TestAgain holds that the same answer is not given twice, whatever leads to it.
+func TestAgain(t *testing.T) {
+	w := newWorld(t)
+	w.guard.Policy = config.Guard{MaxPerMinute: 2}
+	w.guard.Alert = func(string) (Alert, bool) {
+		return Alert{Containers: []string{"container-of-a1"}, Provenance: pb.Provenance_PROVENANCE_HOST}, true
+	}
+	w.run()
+	w.decide(isolate("a1"))
+	w.until("intent-of-a1", Applied)
+	for _, alert := range []string{"a2", "a3", "a4", "a5"} {
+		again := isolate(alert)
+		again.Target = "container-of-a1"
+		w.decide(again)
+		w.until("intent-of-"+alert, Refused)
+	}
+	// They have not opened the breaker for others.
+	w.guard.Alert = func(string) (Alert, bool) {
+		return Alert{Containers: []string{"container-of-b"}, Provenance: pb.Provenance_PROVENANCE_HOST}, true
+	}
+	other := isolate("b")
+	w.decide(other)
+	w.until("intent-of-b", Applied)
+}
+
+// TestEndless holds that only what changes nothing has no end.
+func TestEndless(t *testing.T) {
+	w := newWorld(t)
+	a := isolate("a1", "release_needed", "false")
+	a.Details = slices.DeleteFunc(a.Details, func(f *pb.Field) bool { return f.Key == "ttl_seconds" })
+	w.decide(a)
+	if got := w.state("intent-of-a1"); got != Refused {
+		t.Errorf("an isolation without an end is %s", got)
+	}
+}
+
+// TestAnEnforcerThatHangs holds that it holds up none but itself.
+func TestAnEnforcerThatHangs(t *testing.T) {
+	w := newWorld(t)
+	hang := make(chan struct{})
+	hanging := &engine{isolated: make(map[string]string), gone: make(map[string]bool), at: func(string) error { <-hang; return errKilled }}
+	w.guard.Enforcer = func(n string) Enforcer {
+		if n == "hanging" {
+			return hanging
+		}
+		return w.engine
+	}
+	w.run()
+	for i := range 3 * workers {
+		if err := w.guard.Decide(t.Context(), "hanging", isolate(fmt.Sprint("h", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deciding := make(chan error, 1)
+	go func() { deciding <- w.guard.Decide(t.Context(), "hanging", isolate("sim", "policy_mode", "simulate")) }()
+	w.decide(isolate("a1"))
+	w.until("intent-of-a1", Applied)
+	w.hand.pass(700 * time.Second)
+	w.guard.nudge()
+	w.until("intent-of-a1", Expired)
+	close(hang)
+	if err := <-deciding; err != nil {
+		t.Error(err)
+	}
 }

@@ -1,8 +1,12 @@
 package guard
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -140,3 +144,29 @@ func (in *intent) event(outcome pb.Outcome, mode, reason string) *pb.ActionEvent
 	a.Details = append(a.Details, &pb.Field{Key: "state", Value: string(in.State)})
 	return a
 }
+
+// record appends an action event to the journal and returns when it is on the disk.
+func (g *Guard) record(ctx context.Context, a *pb.ActionEvent) error {
+	a.Time = uint64(g.Clock.Wall().UnixNano())
+	data, err := proto.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode an action: %w", err)
+	}
+	index, err := g.Journal.Append(uint8(pb.Kind_KIND_ACTION), data)
+	if err == nil {
+		err = g.Journal.Wait(ctx, index)
+	}
+	if err != nil {
+		return fmt.Errorf("record an action: %w", err)
+	}
+	return nil
+}
+
+func (g *Guard) count(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.counts[name]++
+}
+
+// left is what is left of a stamp, for people.
+func (g *Guard) left(s expiry.Stamp) time.Duration { return max(g.Clock.Remaining(s), 0) }

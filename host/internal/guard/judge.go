@@ -11,10 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/ironpost/ironpost/host/internal/config"
-	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -36,6 +33,8 @@ const (
 	CodeProtected = "protected"
 	// CodeTTL: the time to live is absent or makes no sense.
 	CodeTTL = "invalid_ttl"
+	// CodeAlready: the same is in effect already, or about to be.
+	CodeAlready = "in_effect"
 	// CodeCooldown: the policy has just done the same.
 	CodeCooldown = "cooldown"
 	// CodeBreaker: too many intents within a minute.
@@ -97,7 +96,7 @@ func (in *intent) name() string {
 }
 
 // endless reports whether there is no effect to end.
-func (in *intent) endless() bool { return in.get(detailRelease) == "false" }
+func (in *intent) endless() bool { return in.Action == "evidence" && in.get(detailRelease) == "false" }
 
 // refusal is why an intent is not followed.
 type refusal struct{ code, reason string }
@@ -146,6 +145,16 @@ func (g *Guard) Decide(ctx context.Context, enforcer string, a *pb.ActionEvent) 
 
 // decide is Decide; it returns why the intent is refused, if it is.
 func (g *Guard) decide(ctx context.Context, in *intent) (*refusal, error) {
+	no, simulated, err := g.settleOn(ctx, in)
+	if no != nil || err != nil || !simulated {
+		return no, err
+	}
+	// The enforcer is asked with no lock held: one that hangs holds up itself.
+	return g.simulate(ctx, in)
+}
+
+// settleOn is decide up to where an enforcer is asked, which simulated tells.
+func (g *Guard) settleOn(ctx context.Context, in *intent) (no *refusal, simulated bool, err error) {
 	g.deciding.Lock()
 	defer g.deciding.Unlock()
 	mode := g.Mode()
@@ -154,24 +163,24 @@ func (g *Guard) decide(ctx context.Context, in *intent) (*refusal, error) {
 	}
 	if mode == config.Detect {
 		g.count("not_asked")
-		return nil, nil
+		return nil, false, nil
 	}
 	g.mu.Lock()
 	_, known := g.intents[key(in.Enforcer, in.ID)]
 	g.mu.Unlock()
 	if known {
 		g.count("repeated")
-		return nil, nil
+		return nil, false, nil
 	}
 	in.Created = g.Clock.Wall().Round(0).UTC()
 	in.Changed = in.Created
 	if no := g.judge(in); no != nil {
-		return no, g.refuse(ctx, in, *no, mode)
+		return no, false, g.refuse(ctx, in, *no, mode)
 	}
 	if mode == config.Simulate {
-		return g.simulate(ctx, in)
+		return nil, true, nil
 	}
-	return nil, g.admit(ctx, in)
+	return nil, false, g.admit(ctx, in)
 }
 
 // judge runs the checks, and fills in what the intent takes from its alert.
@@ -201,7 +210,7 @@ func (g *Guard) judge(in *intent) *refusal {
 	if no := g.within(in); no != nil {
 		return no
 	}
-	if in.Actor != "" {
+	if in.Actor != "" || in.endless() {
 		return nil
 	}
 	return g.often()
@@ -270,11 +279,17 @@ func (g *Guard) within(in *intent) *refusal {
 		alike[group] = map[string]bool{in.Target: true}
 	}
 	open := 0
-	cooldown, _ := strconv.ParseInt(in.get(detailCooldown), 10, 64)
+	seconds, _ := strconv.ParseInt(in.get(detailCooldown), 10, 64)
+	cooldown := max(time.Duration(min(seconds, 1<<32))*time.Second, leastCooldown)
 	for _, o := range g.intents {
-		if in.Actor == "" && cooldown > 0 && o.Target == in.Target && o.Action == in.Action && o.AlertID != in.AlertID && o.get(detailPolicy) == in.get(detailPolicy) &&
-			in.Created.Sub(o.Created) < time.Duration(min(cooldown, 1<<32))*time.Second {
-			return refusing(CodeCooldown, "The policy did the same %v ago.", in.Created.Sub(o.Created).Round(time.Second))
+		if in.Actor == "" && o.Target == in.Target && o.Action == in.Action && o.Enforcer == in.Enforcer {
+			ago := in.Created.Sub(o.Created)
+			switch {
+			case !o.State.ended():
+				return refusing(CodeAlready, "The same was decided %v ago, and is not over.", ago.Round(time.Second))
+			case o.State != Refused && o.get(detailPolicy) == in.get(detailPolicy) && ago < cooldown:
+				return refusing(CodeCooldown, "The policy did the same %v ago.", ago.Round(time.Second))
+			}
 		}
 		if o.State.ended() {
 			continue
@@ -353,7 +368,9 @@ func (g *Guard) refuse(ctx context.Context, in *intent, no refusal, mode config.
 // simulate asks the enforcer whether it could, and records the plan.
 func (g *Guard) simulate(ctx context.Context, in *intent) (*refusal, error) {
 	if e := g.Enforcer(in.Enforcer); e != nil {
-		reply, err := call(ctx, e.Prepare, in)
+		asking, cancel := context.WithTimeout(ctx, callPrepare)
+		reply, err := call(asking, e.Prepare, in)
+		cancel()
 		if err == nil && reply.Outcome == pb.Outcome_OUTCOME_REFUSED {
 			no := &refusal{CodeEnforcer, cut(reply.Reason, maxReason)}
 			return no, g.refuse(ctx, in, *no, config.Simulate)
@@ -427,29 +444,3 @@ func (g *Guard) forget() error {
 	}
 	return g.table.Delete(keys...)
 }
-
-// record appends an action event to the journal and returns when it is on the disk.
-func (g *Guard) record(ctx context.Context, a *pb.ActionEvent) error {
-	a.Time = uint64(g.Clock.Wall().UnixNano())
-	data, err := proto.Marshal(a)
-	if err != nil {
-		return fmt.Errorf("encode an action: %w", err)
-	}
-	index, err := g.Journal.Append(uint8(pb.Kind_KIND_ACTION), data)
-	if err == nil {
-		err = g.Journal.Wait(ctx, index)
-	}
-	if err != nil {
-		return fmt.Errorf("record an action: %w", err)
-	}
-	return nil
-}
-
-func (g *Guard) count(name string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.counts[name]++
-}
-
-// left is what is left of a stamp, for people.
-func (g *Guard) left(s expiry.Stamp) time.Duration { return max(g.Clock.Remaining(s), 0) }

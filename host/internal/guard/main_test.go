@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -305,16 +306,33 @@ func (w *world) state(id string) State {
 	return in.State
 }
 
-// until waits until an intent has a state.
-func (w *world) until(id string, want State) {
+// until waits until an intent has a state, without time going by on the clock.
+func (w *world) until(id string, want State) { w.t.Helper(); w.wait(id, want, 0) }
+
+// untilTrying is until with the pauses between tries going by.
+func (w *world) untilTrying(id string, want State) {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for w.state(id) != want {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("%s is %q, want %q; %d calls", id, w.state(id), want, w.engine.made())
-		}
-		w.hand.pass(50 * time.Millisecond) // pauses between tries go by
+	w.wait(id, want, 50*time.Millisecond)
+}
+
+func (w *world) wait(id string, want State, pass time.Duration) {
+	w.t.Helper()
+	w.poll(fmt.Sprintf("%s is %s", id, want), func() bool {
+		w.hand.pass(pass)
 		w.guard.nudge()
-		time.Sleep(time.Millisecond)
+		return w.state(id) == want
+	})
+}
+
+// poll waits until a condition holds.
+func (w *world) poll(what string, condition func() bool) {
+	w.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		if <-tick.C; time.Now().After(deadline) {
+			w.t.Fatalf("not within a minute: %s; the engine was called %d times", what, w.engine.made())
+		}
 	}
 }

@@ -92,7 +92,7 @@ func (g *Guard) begin(ctx context.Context, in *intent) {
 	}
 	reply, err := g.ask(ctx, in, Enforcer.Prepare)
 	switch {
-	case err != nil && g.Clock.Wall().Sub(in.Created) > patience:
+	case err != nil && g.Clock.Wall().Sub(in.Created) > waitEnforcer:
 		g.fail(ctx, in, "The enforcer did not answer: "+err.Error())
 		return
 	case err != nil:

@@ -120,15 +120,6 @@ func (e *Engine) Logs(ctx context.Context, id string, lines int, most int64) ([]
 	return io.ReadAll(io.LimitReader(out, most))
 }
 
-// NetworkDetails is all that Docker shows of a network, in JSON.
-func (e *Engine) NetworkDetails(ctx context.Context, id string) ([]byte, error) {
-	n, err := e.Network(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(n)
-}
-
 // Event is something that happened to a container: its state changed, or a network
 // was connected or disconnected.
 type Event struct {

@@ -41,7 +41,7 @@ type daemon struct {
 	flags  []string
 	client *http.Client
 	cmd    *exec.Cmd
-	done   chan struct{}
+	done   <-chan struct{}
 	output bytes.Buffer
 }
 
@@ -116,15 +116,11 @@ func (d *Docker) start() {
 	d.cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := d.cmd.Start(); err != nil {
+	done, err := startOnThread(d.cmd)
+	if err != nil {
 		d.t.Fatal(err)
 	}
-	done := make(chan struct{})
 	d.done = done
-	go func(cmd *exec.Cmd) {
-		_ = cmd.Wait() // how it ended is of no interest
-		close(done)
-	}(d.cmd)
 	deadline := time.Now().Add(time.Minute)
 	for tick := time.Tick(20 * time.Millisecond); !d.Answers(); <-tick {
 		select {
@@ -136,6 +132,23 @@ func (d *Docker) start() {
 			d.t.Fatal("dockerd does not answer within a minute")
 		}
 	}
+}
+
+// startOnThread starts a command on a thread that lives until the command has
+// ended, when done is closed: Pdeathsig comes with the end of the thread that forked.
+func startOnThread(cmd *exec.Cmd) (done <-chan struct{}, err error) {
+	started, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is of no interest
+		}
+	}()
+	return ended, <-started
 }
 
 func (d *Docker) stop() {

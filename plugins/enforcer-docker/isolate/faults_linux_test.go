@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"strconv"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -87,10 +88,21 @@ func givenUp(b bench, _ int) {
 	b.want("release", event.OutcomeReleased, "", b.release(r, p))
 }
 
+// seedVariable is the environment variable with another seed for TestOnlyTheNamed.
+const seedVariable = "IRONPOST_TEST_SEED"
+
 // TestOnlyTheNamed carries out a random order of answers on random containers, and
 // looks after each whether any other container changed.
 func TestOnlyTheNamed(t *testing.T) {
 	t.Parallel()
+	seed := uint64(1)
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+	}
+	t.Logf("seed %d; another one: %s=NUMBER", seed, seedVariable)
 	b := newBench(t)
 	b.d.Network("front", "172.30.1.0/24")
 	b.d.Network("back", "172.30.2.0/24")
@@ -110,8 +122,6 @@ func TestOnlyTheNamed(t *testing.T) {
 		}
 		return out
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	type held struct {
 		r isolate.Request

@@ -224,8 +224,12 @@ func setURL(out *event.LogEvent, uri string) {
 // was written in another way.
 func setOriginal(out *event.LogEvent, text string) {
 	out.Set("url.original", text)
-	if meant, differs := decoded(text); differs {
+	meant, differs, cut := decoded(text)
+	if differs {
 		out.Set("url.decoded", meant)
+	}
+	if cut {
+		out.Set("url.decoded_cut", "true")
 	}
 }
 

@@ -35,11 +35,18 @@
 // # Lines of containers
 //
 // Output of a container comes as a record with the line in log and stdout or
-// stderr in stream. A line that is a JSON object itself is read as well: its
-// fields, message, level, host, process and pid become those of the event, as if
-// they stood beside the line, but for what the record around it has, and for names
-// that begin with container_, container. or docker_: these are dropped. The time of
-// the record counts, so that of the line stays a field. A line in the line is not read.
+// stderr in stream. A line that is a JSON object itself is read as well: its message
+// and level become those of the event, and its fields stand beside those of the
+// record around it, under their names. The time of the record counts, so that of the
+// line stays a field. A line in the line is not read.
+//
+// Whoever controls the container writes the line, so nothing in it says who wrote or
+// what happened on the host. These are dropped: what the record around the line has;
+// host, process, pid and the other keys of these members; event_action, cgroup, unit,
+// ambiguous, sender_verified; names below event, host or process (event.action);
+// names that begin with container, docker_ or json_; and what journald calls its own.
+// As no program is named, the patterns of programs do not read the message, and CEF
+// and LEEF are not read at all; lines of web servers are.
 //
 // # The journal
 //

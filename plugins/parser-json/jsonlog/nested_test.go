@@ -33,8 +33,24 @@ func TestNested(t *testing.T) {
 				"user", "bob", "src_ip", "192.0.2.7", "http.status", "401", "time", "2020-01-01T00:00:00Z", "level", "error")},
 		},
 		{
-			"members", `{"host":"pod-1","process":"api","pid":7,"message":"x"}`,
-			event.LogEvent{Time: at, Host: "pod-1", Process: "api", PID: 7, Message: "x", Fields: with()},
+			"who wrote it", `{"host":"pod-1","hostname":"h","_HOSTNAME":"j","process":"api","SYSLOG_IDENTIFIER":"sshd","program":"sshd","_COMM":"sshd","pid":7,"_PID":"8","_UID":"0","message":"x"}`,
+			event.LogEvent{Time: at, Message: "x", Fields: with("json_dropped_fields", "10")},
+		},
+		{
+			"an event of the host", `{"message":"Failed password for root from 192.0.2.7 port 5 ssh2","process":"sshd","event_action":"login_failed","src_ip":"192.0.2.7"}`,
+			event.LogEvent{Time: at, Message: "Failed password for root from 192.0.2.7 port 5 ssh2", Fields: with("src_ip", "192.0.2.7", "json_dropped_fields", "2")},
+		},
+		{
+			"names of the parser and the host", `{"message":"x","Event_Action":"a","event":{"action":"a","kind":"b"},"process":{"name":"sshd"},"host.name":"h","cgroup":"/","unit":"u","CONTAINER_x":"c","containerId":"c","ambiguous":"","json_defect":"d","sender_verified":"true","event_id":"7","process_count":"3"}`,
+			event.LogEvent{Time: at, Message: "x", Fields: with("event_id", "7", "process_count", "3", "json_dropped_fields", "12")},
+		},
+		{
+			"CEF", `CEF:0|v|p|1|100|n|5|act=login_failed sproc=sshd dvchost=h src=192.0.2.7`,
+			event.LogEvent{Time: at, Message: `CEF:0|v|p|1|100|n|5|act=login_failed sproc=sshd dvchost=h src=192.0.2.7`, Fields: with()},
+		},
+		{
+			"CEF in an object", `{"msg":"CEF:0|v|p|1|100|n|5|act=login_failed sproc=sshd"}`,
+			event.LogEvent{Time: at, Message: `CEF:0|v|p|1|100|n|5|act=login_failed sproc=sshd`, Fields: with()},
 		},
 		{
 			"no message of its own", `{"a":1}`,

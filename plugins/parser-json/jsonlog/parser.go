@@ -6,6 +6,7 @@ import (
 
 	"github.com/ironpost/ironpost/plugins/internal/extract"
 	"github.com/ironpost/ironpost/plugins/internal/intern"
+	"github.com/ironpost/ironpost/plugins/internal/keyvalue"
 	"github.com/ironpost/ironpost/plugins/internal/reject"
 	"github.com/ironpost/ironpost/plugins/internal/stamp"
 	"github.com/ironpost/ironpost/plugins/internal/view"
@@ -61,12 +62,18 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 		ref.Location = p.zones.Location(raw.Stream.TimeZone)
 	}
 	sender := r.assign(ref)
-	r.nested()
+	output := r.output()
+	if output {
+		r.nested()
+	}
 	if r.dropped > 0 {
 		out.Set("json_dropped_fields", strconv.Itoa(r.dropped))
 	}
 	switch sender {
 	case senderTrusted:
+		if output && keyvalue.Inside(out.Message) {
+			break // it may name any process and action, and a container is no appliance
+		}
 		if p.Patterns.Message(&ref, out) != nil {
 			out.Set("json_defect", "bad_cef_or_leef")
 		}

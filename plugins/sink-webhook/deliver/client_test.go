@@ -48,23 +48,29 @@ func TestTriesAgainInOrder(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		answers []http.HandlerFunc
-		health  string // during the trouble
+		health  string        // during the trouble
+		timeout time.Duration // of an attempt that hangs
 	}{
-		{"500", []http.HandlerFunc{status(500), status(500), status(500)}, `500 Internal Server Error: "because [2J"`},
-		{"502 and 503", []http.HandlerFunc{status(502), status(503)}, "50"},
-		{"429", []http.HandlerFunc{status(429), status(429, "Retry-After", "0")}, "429 Too Many Requests"},
-		{"a wrong address", []http.HandlerFunc{status(404), status(410)}, "4"},
-		{"a wrong token", []http.HandlerFunc{status(401), status(403)}, "40"},
-		{"reset", []http.HandlerFunc{reset, reset}, ""},
-		{"hang", []http.HandlerFunc{hang}, "no answer within 300ms"},
-		{"a status that does not exist", []http.HandlerFunc{status(799)}, "799"},
-		{"a redirect that changes the method", []http.HandlerFunc{status(302, "Location", "/hook")}, "302 Found, a redirect that is not followed"},
-		{"a redirect to nowhere", []http.HandlerFunc{status(307, "Location", "http://198.51.100.1/")}, "307 Temporary Redirect, a redirect"},
+		{"500", []http.HandlerFunc{status(500), status(500), status(500)}, `500 Internal Server Error: "because [2J"`, 0},
+		{"502 and 503", []http.HandlerFunc{status(502), status(503)}, "50", 0},
+		{"429", []http.HandlerFunc{status(429), status(429, "Retry-After", "0")}, "429 Too Many Requests", 0},
+		{"a wrong address", []http.HandlerFunc{status(404), status(410)}, "4", 0},
+		{"a wrong token", []http.HandlerFunc{status(401), status(403)}, "40", 0},
+		{"reset", []http.HandlerFunc{reset, reset}, "", 0},
+		{"hang", []http.HandlerFunc{hang}, "no answer within 1s", time.Second},
+		{"a status that does not exist", []http.HandlerFunc{status(799)}, "799", 0},
+		{"a redirect that changes the method", []http.HandlerFunc{status(302, "Location", "/hook")}, "302 Found, a redirect that is not followed", 0},
+		{"a redirect to nowhere", []http.HandlerFunc{status(307, "Location", "http://198.51.100.1/")}, "307 Temporary Redirect, a redirect", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := receive(t, tt.answers...)
 			var seen []string
-			client := r.client(func(c *Config) { c.Failed = func(err error) { seen = append(seen, err.Error()) } })
+			client := r.client(func(c *Config) {
+				if tt.timeout > 0 {
+					c.Timeout = tt.timeout
+				}
+				c.Failed = func(err error) { seen = append(seen, err.Error()) }
+			})
 			var want []string
 			for n := range 5 {
 				m := message(n)

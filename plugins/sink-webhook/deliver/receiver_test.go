@@ -128,7 +128,7 @@ func (r *receiver) client(change ...func(*Config)) *Client {
 		r.t.Fatal(err)
 	}
 	c := Config{
-		URL: u.JoinPath("hook"), Secrets: secrets, Timeout: 300 * time.Millisecond, RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond,
+		URL: u.JoinPath("hook"), Secrets: secrets, Timeout: 30 * time.Second, RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond,
 		Permanent: []int{400},
 	}
 	for _, f := range change {

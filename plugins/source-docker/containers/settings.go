@@ -19,6 +19,8 @@ const (
 	// maxListed and maxListBytes bound a list among the settings.
 	maxListed    = 32
 	maxListBytes = 4 << 10
+	// maxPlace bounds where in the container something is mounted.
+	maxPlace = 64
 )
 
 // settings is what the host lets this plugin see of how a container is confined.
@@ -71,36 +73,93 @@ func (s *settings) members() []byte {
 			b = appendMember(b, m.key, bounded(m.value, maxNameBytes))
 		}
 	}
-	b = appendList(b, "container_cap_add", capabilities(h.CapAdd))
-	b = appendList(b, "container_cap_drop", capabilities(h.CapDrop))
-	b = appendList(b, "container_security_options", h.SecurityOpt)
+	cut := false
+	b = appendList(b, "container_cap_add", capabilities(h.CapAdd), &cut)
+	b = appendList(b, "container_cap_drop", capabilities(h.CapDrop), &cut)
+	b = appendList(b, "container_security_options", h.SecurityOpt, &cut)
 	devices := make([]string, len(h.Devices))
 	for i, d := range h.Devices {
 		devices[i] = d.PathOnHost
 	}
-	b = appendList(b, "container_devices", devices)
-	var mounts []string
-	for _, m := range s.Mounts {
-		// A volume is the container's own; what it shows of the host matters.
-		if m.Type != "bind" {
-			continue
-		}
-		mode := "ro"
-		if m.RW {
-			mode = "rw"
-		}
-		mounts = append(mounts, m.Source+":"+m.Destination+":"+mode)
+	b = appendList(b, "container_devices", devices, &cut)
+	b = appendList(b, "container_mounts", s.mounts(), &cut)
+	if cut {
+		b = appendBool(b, "container_settings_cut", true)
 	}
-	return appendList(b, "container_mounts", mounts)
+	return b
 }
 
-// capabilities returns the names of capabilities in one form: SYS_ADMIN, ALL.
+// capabilities returns the names of capabilities in one form, SYS_ADMIN or ALL,
+// those first that lead out of a container.
 func capabilities(names []string) []string {
 	out := make([]string, len(names))
 	for i, n := range names {
 		out[i] = strings.TrimPrefix(strings.ToUpper(n), "CAP_")
 	}
+	slices.SortStableFunc(out, func(a, b string) int { return capabilityRank(a) - capabilityRank(b) })
 	return out
+}
+
+func capabilityRank(name string) int {
+	switch name {
+	case "ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "SYS_BOOT", "MAC_ADMIN", "NET_ADMIN":
+		return 0
+	}
+	return 1
+}
+
+// mounts returns what is mounted from the host as source:place:mode, with %2C and
+// %3A for a comma and a colon in a path. What leads out of a container stands first,
+// then what may be written to; what is there again, at another place, is the last.
+func (s *settings) mounts() []string {
+	type mount struct {
+		text string
+		rank int
+	}
+	escape := strings.NewReplacer(",", "%2C", ":", "%3A")
+	var found []mount
+	seen := make(map[string]bool)
+	for _, m := range s.Mounts {
+		// A volume is the container's own; what it shows of the host matters.
+		if m.Type != "bind" {
+			continue
+		}
+		mode, rank := "ro", 2*mountRank(m.Source)+1
+		if m.RW {
+			mode, rank = "rw", rank-1
+		}
+		if again := m.Source + ":" + mode; seen[again] {
+			rank = 100
+		} else {
+			seen[again] = true
+		}
+		place := escape.Replace(string(bounded(m.Destination, maxPlace)))
+		found = append(found, mount{escape.Replace(m.Source) + ":" + place + ":" + mode, rank})
+	}
+	slices.SortStableFunc(found, func(a, b mount) int { return a.rank - b.rank })
+	out := make([]string, len(found))
+	for i := range found {
+		out[i] = found[i].text
+	}
+	return out
+}
+
+// mountRank is 0 for what gives a container the host, 1 for what is near to it.
+func mountRank(source string) int {
+	switch source {
+	case "/", "/run", "/var/run", "/var", "/var/lib", "/var/lib/docker", "/etc", "/root", "/root/.ssh", "/home", "/boot",
+		"/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local/bin", "/bin", "/sbin", "/lib", "/proc", "/sys", "/dev":
+		return 0
+	}
+	if strings.HasSuffix(source, ".sock") {
+		return 0
+	}
+	for _, prefix := range [...]string{"/etc/", "/root/", "/run/", "/var/run/", "/var/spool/cron", "/proc/", "/sys/", "/dev/"} {
+		if strings.HasPrefix(source, prefix) {
+			return 1
+		}
+	}
+	return 2
 }
 
 func appendBool(b []byte, key string, value bool) []byte {
@@ -110,22 +169,32 @@ func appendBool(b []byte, key string, value bool) []byte {
 	return append(append(append(b, '"'), key...), `":false,`...)
 }
 
-// appendList appends `"key":["value"],`, nothing for an empty list. What is
-// beyond the bounds is left out from the end, and the last value is "...".
-func appendList(b []byte, key string, values []string) []byte {
+// appendList appends `"key":["value"],`, nothing for an empty list. A value that is
+// there twice is told once. What is beyond the bounds is left out: the last value
+// is "..." then, and cut is set.
+func appendList(b []byte, key string, values []string, cut *bool) []byte {
 	if len(values) == 0 {
 		return b
 	}
 	b = append(append(append(b, '"'), key...), `":[`...)
-	size := 0
-	for i, v := range values {
-		if size += len(v); i == maxListed || size > maxListBytes {
-			b = append(b, `"...",`...)
-			break
+	size, told, left := 0, make(map[string]bool, maxListed), false
+	for _, v := range values {
+		switch {
+		case told[v]:
+			continue
+		case len(told) == maxListed || size+len(v) > maxListBytes:
+			left = true
+			continue
 		}
+		told[v] = true
+		size += len(v)
 		b = append(b, '"')
 		b, _ = appendText(b, []byte(v), 1<<20)
 		b = append(b, `",`...)
+	}
+	if left {
+		*cut = true
+		b = append(b, `"...",`...)
 	}
 	b[len(b)-1] = ']'
 	return append(b, ',')

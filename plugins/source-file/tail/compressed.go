@@ -2,6 +2,7 @@ package tail
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
@@ -260,23 +261,56 @@ func (t *twins) find(s *snapshot, g *segment, buf []byte) (identity, error) {
 	if g.mark.headLen == 0 {
 		return id, nil
 	}
-	for _, b := range s.siblings {
+	info, err := g.file.Stat()
+	if err != nil {
+		return id, fmt.Errorf("stat: %w", err)
+	}
+	var best *sibling
+	for i := range s.siblings {
+		b := &s.siblings[i]
 		if !b.compressed || t.others[b.id].Equal(b.mtime) && !b.mtime.IsZero() {
 			continue
 		}
-		same, err := twin(b, g, buf)
+		same, err := twin(*b, g, buf)
 		if err != nil {
 			return id, err
 		}
-		if same {
-			t.is = b.id
-			return b.id, nil
+		if !same {
+			if len(t.others) < maxEntries {
+				t.others[b.id] = b.mtime
+			}
+			continue
 		}
-		if len(t.others) < maxEntries {
-			t.others[b.id] = b.mtime
+		if best == nil || closer(b, best, info.ModTime()) {
+			best = b
 		}
 	}
-	return id, nil
+	if best == nil {
+		return id, nil
+	}
+	t.is = best.id
+	return best.id, nil
+}
+
+// closer reports whether a is more likely than b to be the twin of a file that was
+// changed at last. Compressors keep the time, some of them to the second, or leave
+// it to the system, which makes it later. Of two that are alike the older one is
+// taken: so nothing is passed over.
+func closer(a, b *sibling, last time.Time) bool {
+	rank := func(t time.Time) int {
+		switch {
+		case t.Equal(last), t.Equal(last.Truncate(time.Second)):
+			return 0
+		case t.After(last):
+			return 1
+		}
+		return 2
+	}
+	return cmp.Or(
+		cmp.Compare(rank(a.mtime), rank(b.mtime)),
+		cmp.Compare(a.mtime.Sub(last).Abs(), b.mtime.Sub(last).Abs()),
+		a.order.newer(b.order),
+	) < 0
 }
 
 // twin reports whether the compressed file b holds what g holds. It returns
@@ -293,7 +327,17 @@ func twin(b sibling, g *segment, buf []byte) (bool, error) {
 	if c.id() != b.id {
 		return false, errMoving
 	}
-	return c.continues(&g.mark, buf)
+	same, err := c.continues(&g.mark, buf)
+	if err != nil || !same || g.packed != nil {
+		return same, err
+	}
+	// A file that begins alike, and goes on, is another one.
+	whole, err := c.packed.size()
+	if err != nil {
+		return false, err
+	}
+	own, err := g.size()
+	return err == nil && whole <= own, err
 }
 
 // continues adopts m, if the content of the compressed file fits. It returns

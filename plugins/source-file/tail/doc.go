@@ -41,7 +41,9 @@
 //
 // A rotated file that gzip or zstd compressed is the same file: its content is compared,
 // not its inode. It is never read twice, and what was unread when it was
-// compressed is read from it, also after a restart in its middle. One that is
+// compressed is read from it, also after a restart in its middle. Of several that
+// begin alike (with a header, or an empty line) none is taken that holds more than
+// the file did, and of the others the one whose time of change fits best. One that is
 // still being compressed is waited for. One that ends in the middle and was not
 // changed for a minute, or cannot be decompressed, is read as far as it goes and
 // counted (gzip_damaged), as is a file of zstd that refers further back than 8 MiB. A

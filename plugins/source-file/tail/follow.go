@@ -127,12 +127,27 @@ func (f *follower) moveOn(ctx context.Context, last int, buf []byte) (more bool,
 			return false, 0, err
 		}
 	}
+	if len(f.segments) == maxSegments {
+		if err := f.giveUp(ctx, buf); err != nil {
+			return false, 0, err
+		}
+	}
 	keep = true
 	f.push(next)
 	if links(info) == 0 {
 		return true, 0, f.settle(ctx, next)
 	}
 	return true, 0, nil
+}
+
+// giveUp emits what there is in the oldest file, which push lets go of.
+func (f *follower) giveUp(ctx context.Context, buf []byte) error {
+	if err := f.drain(ctx, 0, buf); errors.Is(err, errTruncated) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return f.give(ctx, 0, buf)
 }
 
 // finished reports whether a compressed file was read to its end, and counts

@@ -430,12 +430,16 @@ func (f *follower) openAs(format string) error {
 			return &emitError{err}
 		}
 	}
-	stream, err := f.out.Open(sdk.StreamConfig{
+	config := sdk.StreamConfig{
 		Name:       f.path,
 		Format:     format,
 		Provenance: event.ProvenanceHost,
 		TimeZone:   f.source.config.TimeZone,
-	})
+	}
+	if id := outputOf(f.path); id != "" {
+		config.Provenance, config.Peer = event.ProvenanceContainer, "container:"+id
+	}
+	stream, err := f.out.Open(config)
 	if err != nil {
 		return &emitError{fmt.Errorf("open the stream: %w", err)}
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,11 +60,10 @@ func StartDocker(t *testing.T, command func(name string, args ...string) *exec.C
 		"--pidfile", filepath.Join(dir, "pid"), "--host", "unix://"+d.Socket, "--storage-driver=vfs")...)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
+	done, err := StartOnThread(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
 	t.Cleanup(func() {
 		d.client.CloseIdleConnections()
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -97,6 +97,23 @@ func StartDocker(t *testing.T, command func(name string, args ...string) *exec.C
 			t.Fatal("dockerd does not answer within a minute")
 		}
 	}
+}
+
+// StartOnThread starts a command on a thread that lives until the command has ended,
+// and returns a channel of capacity 1 that is given what Wait returned: Pdeathsig
+// comes with the end of the thread that forked.
+func StartOnThread(cmd *exec.Cmd) (done chan error, err error) {
+	started, done := make(chan error, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			done <- cmd.Wait()
+		}
+	}()
+	return done, <-started
 }
 
 // Answers reports whether dockerd answers now.
