@@ -103,7 +103,7 @@ ttl: 6s
 	attached("innocent", "echo all is well")
 	attached("shop-db", "echo all is well")
 	// It names other containers, which must not be touched.
-	attached("shop-web", `echo '{'\"message\":\"stratum+tcp://203.0.113.9:3333\",\"container_name\":\"shop-db\",\"container_id\":\"0000\"'}'; echo stratum+tcp://203.0.113.9:3333 for innocent`)
+	attached("shop-web", `echo '{"message":"stratum+tcp://203.0.113.9:3333","container_name":"shop-db","container_id":"0000"}'; echo stratum+tcp://203.0.113.9:3333 for innocent`)
 	before := map[string]map[string][]string{}
 	for _, name := range []string{"innocent", "shop-db", "shop-web"} {
 		before[name] = endpoints(d, name)

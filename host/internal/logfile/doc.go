@@ -7,6 +7,8 @@
 // come before numbers, and a file without either is the newest. Symbolic links in
 // directories are not followed, and hidden files are passed over, as are those
 // that hold no text or are compressed otherwise than by gzip; these are named.
+// Control characters here and there do not make a file one without text: whoever is
+// logged may get some into a log.
 //
 // Content that begins as a gzip file does is decompressed, whatever its name. One
 // that is damaged is read as far as it goes, and named.

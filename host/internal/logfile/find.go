@@ -25,6 +25,8 @@ type Stream struct {
 	Name string
 	// Files are paths, the oldest first; "-" stands for standard input.
 	Files []string
+	// found says that they were found in a directory, not named.
+	found bool
 }
 
 // Problem is a file that is not read, or not as a whole, and why.
@@ -108,7 +110,7 @@ func below(root string, files *int) (streams []Stream, left []Problem, err error
 	}
 	for name, all := range logs {
 		slices.SortFunc(all, func(a, b generation) int { return cmp.Or(a.compare(b.age), cmp.Compare(a.path, b.path)) })
-		s := Stream{Name: name}
+		s := Stream{Name: name, found: true}
 		for _, g := range all {
 			s.Files = append(s.Files, g.path)
 		}

@@ -47,7 +47,7 @@ func TestFind(t *testing.T) {
 		"auth.log": "3\n", "auth.log.1": "2", "auth.log.2.gz": zipped(t, "1\n"), "auth.log.10.gz": zipped(t, "0\n"), "auth.log.gz": zipped(t, "x\n"),
 		"nginx/access.log-20260131": "a\n", "nginx/access.log-20260201.gz": zipped(t, "b\n"), "nginx/access.log": "c\n", "nginx/error.log.1": "e\n",
 		"app/app-2026-01-31.log": "2\n", "app/app-2025-12-31.log": "1\n", "app/app.log": "3\n", "app/postgresql-2026-02-01_101500.log": "p\n",
-		"empty": "", ".hidden": "x\n", ".git/a": "x\n", "wtmp": "a\x00b", "hole.log": "\x00\x00\x00line\n", "zeros": "\x00\x00",
+		"empty": "", ".hidden": "x\n", ".git/a": "x\n", "wtmp": "a\x00b", "hole.log": "\x00\x00\x00line\n", "guest.log": "Invalid user \x00\x01 from 192.0.2.7\n", "zeros": "\x00\x00",
 		"old.log.3.xz": "\xfd7zXZ\x00rest", "broken.gz": "\x1f\x8bno", "empty.gz": zipped(t, ""), "v1.2": "dots\n",
 	})
 	if err := os.Symlink(filepath.Join(dir, "auth.log"), filepath.Join(dir, "link.log")); err != nil {
@@ -63,20 +63,21 @@ func TestFind(t *testing.T) {
 		for i := range s.Files {
 			s.Files[i] = relative(s.Files[i])
 		}
-		got = append(got, Stream{relative(s.Name), s.Files})
+		got = append(got, Stream{relative(s.Name), s.Files, s.found})
 	}
 	want := []Stream{
-		{"nginx/error.log.1", []string{"nginx/error.log.1"}},
-		{"-", []string{"-"}},
-		{"app/app.log", []string{"app/app-2025-12-31.log", "app/app-2026-01-31.log", "app/app.log"}},
-		{"app/postgresql.log", []string{"app/postgresql-2026-02-01_101500.log"}},
-		{"auth.log", []string{"auth.log.10.gz", "auth.log.2.gz", "auth.log.1", "auth.log", "auth.log.gz"}},
-		{"hole.log", []string{"hole.log"}},
-		{"nginx/access.log", []string{"nginx/access.log-20260131", "nginx/access.log-20260201.gz", "nginx/access.log"}},
-		{"nginx/error.log", []string{"nginx/error.log.1"}},
-		{"v1", []string{"v1.2"}},
+		{"nginx/error.log.1", []string{"nginx/error.log.1"}, false},
+		{"-", []string{"-"}, false},
+		{"app/app.log", []string{"app/app-2025-12-31.log", "app/app-2026-01-31.log", "app/app.log"}, true},
+		{"app/postgresql.log", []string{"app/postgresql-2026-02-01_101500.log"}, true},
+		{"auth.log", []string{"auth.log.10.gz", "auth.log.2.gz", "auth.log.1", "auth.log", "auth.log.gz"}, true},
+		{"guest.log", []string{"guest.log"}, true},
+		{"hole.log", []string{"hole.log"}, true},
+		{"nginx/access.log", []string{"nginx/access.log-20260131", "nginx/access.log-20260201.gz", "nginx/access.log"}, true},
+		{"nginx/error.log", []string{"nginx/error.log.1"}, true},
+		{"v1", []string{"v1.2"}, true},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Stream{})); diff != "" {
 		t.Errorf("streams (-want +got):\n%s", diff)
 	}
 	var names []string

@@ -15,6 +15,7 @@ import (
 var (
 	errEmpty  = errors.New("it is empty")
 	errBinary = errors.New("it holds no text")
+	errNoFile = errors.New("it is no file any more")
 	// ErrCompressed is wrapped for files that are compressed otherwise than by gzip.
 	ErrCompressed = errors.New("its compression is not read; decompress it first")
 )
@@ -66,7 +67,7 @@ func plain(in io.Reader) (*bufio.Reader, bool, error) {
 
 // readable returns why a file that nobody named is not read.
 func readable(path string) error {
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return err
 	}
@@ -81,18 +82,51 @@ func readable(path string) error {
 		return errEmpty
 	case len(head) == 0:
 		return fmt.Errorf("decompress: %w", err)
-	case bytes.IndexByte(bytes.TrimLeft(head, "\x00"), 0) >= 0:
-		return errBinary
-	case bytes.Count(head, []byte{0}) == len(head):
+	case binary(head):
 		return errBinary
 	}
 	return nil
+}
+
+// binary reports whether a file that begins with head holds no text: more than a
+// tenth are control characters that texts do not have, besides NUL at the start,
+// which a log has that was emptied while it was written to. Less is what an
+// attacker gets into a log by a name he logs in with; that must not hide the log.
+func binary(head []byte) bool {
+	text := bytes.TrimLeft(head, "\x00")
+	odd := 0
+	for _, c := range text {
+		if c == 0x7f || c < ' ' && (c < '\t' || c > '\r') && c != 0x1b {
+			odd++
+		}
+	}
+	return len(text) == 0 || odd*10 > len(text)
+}
+
+// open opens a file that was found in a directory. Who may write there may have put
+// something else in its place by now: a link is not followed, a named pipe is not
+// waited for, and nothing but a file is read.
+func open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|foundFlags, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoFile
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Reader reads the files of a stream one after the other, as one text in which
 // each ends with a line. It is not safe for concurrent use.
 type Reader struct {
 	files []string
+	found bool
 	stdin io.Reader
 
 	in     *bufio.Reader
@@ -106,7 +140,7 @@ type Reader struct {
 // Open returns a Reader of s. stdin is what "-" stands for. The first file is
 // opened: the error is about that one.
 func (s Stream) Open(stdin io.Reader) (*Reader, error) {
-	r := &Reader{files: s.Files, stdin: stdin}
+	r := &Reader{files: s.Files, found: s.found, stdin: stdin}
 	if err := r.next(); err != nil && !errors.Is(err, io.EOF) {
 		_ = r.Close()
 		return nil, Problem{r.path, bare(err)}
@@ -125,7 +159,11 @@ func (r *Reader) next() error {
 	r.path, r.files = r.files[0], r.files[1:]
 	content := r.stdin
 	if r.path != "-" {
-		f, err := os.Open(r.path)
+		from := os.Open // what was named may be a pipe
+		if r.found {
+			from = open
+		}
+		f, err := from(r.path)
 		if err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ func (w *watcher) run(ctx context.Context) error {
 		if w.rests() {
 			due = restInterval
 		}
-		if now := time.Now(); now.Sub(asked) >= due-interval/2 {
+		if now := time.Now(); now.Sub(asked) >= due-interval/2 || spec.Patient && w.stuck(now) {
 			asked = now
 			if err := w.ask(ctx); err != nil {
 				return err
@@ -113,6 +113,13 @@ func (w *watcher) ask(ctx context.Context) error {
 	}
 }
 
+// stuck reports whether the plugin owes an answer and has been silent for too long. One
+// whose health says what it lacks may be: it is asked before it is ended.
+func (w *watcher) stuck(now time.Time) bool {
+	spec := &w.supervisor.spec
+	return spec.AnswerTimeout > 0 && spec.Work() == w.work && spec.Owes() && now.Sub(w.at) >= spec.AnswerTimeout
+}
+
 // look compares what was done with what is owed; its error ends the process.
 func (w *watcher) look(now time.Time) error {
 	spec := &w.supervisor.spec
@@ -129,7 +136,7 @@ func (w *watcher) look(now time.Time) error {
 		w.work, w.at = work, now
 		return nil
 	}
-	if spec.AnswerTimeout == 0 || now.Sub(w.at) < spec.AnswerTimeout {
+	if !w.stuck(now) {
 		return nil
 	}
 	if spec.Patient && w.ailing {

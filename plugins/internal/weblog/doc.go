@@ -20,9 +20,11 @@
 //	url.original                   what was asked for, as it was asked
 //	url.path, url.query            its parts, not decoded
 //	url.decoded                    what was asked for with all escapes resolved, also
-//	                               those of escapes, in 8 KiB at most; only where that
-//	                               differs from url.original, so that a rule looks at
-//	                               both
+//	                               those of escapes, and one blank for every run of
+//	                               blanks, line breaks and comments of SQL; only where
+//	                               that differs from url.original, so that a rule looks
+//	                               at both
+//	url.decoded_cut                true, when url.decoded is not the whole
 //	http.version                   1.1
 //	http.response.status_code, http.response.body.bytes
 //	http.request.referrer, user_agent.original

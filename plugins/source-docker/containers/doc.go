@@ -43,9 +43,14 @@
 //	container_security_options  a list, as seccomp=unconfined
 //	container_devices           a list of devices of the host
 //	container_mounts            a list of SOURCE:DESTINATION:rw or :ro, of what it
-//	                            mounts of the host's files
+//	                            mounts of the host's files; commas and colons in
+//	                            these are %2C and %3A, and DESTINATION has 64 bytes
+//	                            at most
+//	container_settings_cut      true when a list is not told in full
 //
-// A list is absent when it is empty, and ends with "..." past 32 values or 4 KiB.
+// A list is absent when it is empty, and ends with "..." past 32 values or 4 KiB. It
+// begins with the capabilities and mounts that lead out of a container, so that
+// harmless ones in front of them cannot hide them; doubles are told once.
 // parser-json joins its values with commas. An event of a container that was gone
 // before it could be asked for has none of these (settings_unknown).
 //

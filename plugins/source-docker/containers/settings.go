@@ -116,6 +116,7 @@ func (s *settings) mounts() []string {
 		text string
 		rank int
 	}
+	const again = 100
 	escape := strings.NewReplacer(",", "%2C", ":", "%3A")
 	var found []mount
 	seen := make(map[string]bool)
@@ -128,12 +129,12 @@ func (s *settings) mounts() []string {
 		if m.RW {
 			mode, rank = "rw", rank-1
 		}
-		if again := m.Source + ":" + mode; seen[again] {
-			rank = 100
-		} else {
-			seen[again] = true
+		source := m.Source + ":" + mode
+		if seen[source] {
+			rank = again
 		}
-		place := escape.Replace(string(bounded(m.Destination, maxPlace)))
+		seen[source] = true
+		place := escape.Replace(bounded(m.Destination, maxPlace))
 		found = append(found, mount{escape.Replace(m.Source) + ":" + place + ":" + mode, rank})
 	}
 	slices.SortStableFunc(found, func(a, b mount) int { return a.rank - b.rank })
@@ -144,22 +145,23 @@ func (s *settings) mounts() []string {
 	return out
 }
 
-// mountRank is 0 for what gives a container the host, 1 for what is near to it.
+// mountRank is 0 for what gives a container the host, 1 for sockets, 2 for what is
+// near to these. What rank 0 has fits into a list with every one of its values.
 func mountRank(source string) int {
 	switch source {
 	case "/", "/run", "/var/run", "/var", "/var/lib", "/var/lib/docker", "/etc", "/root", "/root/.ssh", "/home", "/boot",
-		"/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local/bin", "/bin", "/sbin", "/lib", "/proc", "/sys", "/dev":
+		"/run/docker.sock", "/var/run/docker.sock", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local/bin", "/bin", "/sbin", "/lib", "/proc", "/sys", "/dev":
 		return 0
 	}
 	if strings.HasSuffix(source, ".sock") {
-		return 0
+		return 1
 	}
 	for _, prefix := range [...]string{"/etc/", "/root/", "/run/", "/var/run/", "/var/spool/cron", "/proc/", "/sys/", "/dev/"} {
 		if strings.HasPrefix(source, prefix) {
-			return 1
+			return 2
 		}
 	}
-	return 2
+	return 3
 }
 
 func appendBool(b []byte, key string, value bool) []byte {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestSettings(t *testing.T) {
 		"container_network_mode": "host", "container_pid_mode": "host", "container_ipc_mode": "private",
 		"container_cap_add": []any{"SYS_ADMIN", "NET_RAW"}, "container_cap_drop": []any{"ALL"},
 		"container_security_options": []any{"seccomp=unconfined"}, "container_devices": []any{"/dev/sda"},
-		"container_mounts": []any{"/var/run/docker.sock:/s:ro", "/:/host:rw"},
+		"container_mounts": []any{"/:/host:rw", "/var/run/docker.sock:/s:ro"},
 	}
 	usual := map[string]any{"container_name": "plain", "container_privileged": false, "container_read_only": false, "container_network_mode": "default"}
 	unknown := map[string]any{"container_name": "gone"}
@@ -111,11 +112,74 @@ func TestSettingsBounds(t *testing.T) {
 	if diff := cmp.Diff([]string{"..."}, got.Add); diff != "" {
 		t.Errorf("a value that is too long (-want +got):\n%s", diff)
 	}
+	if !strings.Contains(string(text), `"container_settings_cut":true`) {
+		t.Errorf("lists were cut, and container_settings_cut does not tell it: %s", text)
+	}
 	var r remembered
 	for i := range 3 * maxRemembered {
 		r.keep(fmt.Sprint(i), nil)
 	}
 	if len(r.order) != maxRemembered || len(r.members) != maxRemembered {
 		t.Errorf("remembered: got %d and %d, want %d", len(r.order), len(r.members), maxRemembered)
+	}
+}
+
+// TestSettingsHidden: what leads out of a container is told, whatever it is given
+// besides.
+func TestSettingsHidden(t *testing.T) {
+	type mount = struct {
+		Type, Source, Destination string
+		RW                        bool
+	}
+	var got struct {
+		Add    []string `json:"container_cap_add"`
+		Mounts []string `json:"container_mounts"`
+		Cut    bool     `json:"container_settings_cut"`
+	}
+	members := func(s *settings) {
+		got.Add, got.Mounts, got.Cut = nil, nil, false
+		text := append(append([]byte{'{'}, s.members()...), `"end":1}`...)
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+	}
+	dangerous := []string{"/", "/run", "/var/run", "/run/docker.sock", "/var/run/docker.sock", "/etc", "/root", "/home", "/var", "/var/lib", "/proc", "/sys", "/dev"}
+	capabilities := []string{"ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "NET_ADMIN", "DAC_READ_SEARCH", "SYS_RAWIO", "BPF", "SYS_BOOT"}
+	var s settings
+	for i := range 1000 {
+		place := fmt.Sprint("/a", i, strings.Repeat("x", 2000))
+		s.Mounts = append(s.Mounts, mount{"bind", fmt.Sprint("/srv/", i), place, true}, mount{"bind", "/etc", place, false},
+			mount{"bind", fmt.Sprint("/etc/x", i), place, true}, mount{"bind", fmt.Sprint("/srv/", i, ".sock"), place, true})
+		s.HostConfig.CapAdd = append(s.HostConfig.CapAdd, "CHOWN", fmt.Sprint("CAP_X", i))
+	}
+	for _, source := range dangerous {
+		s.Mounts = append(s.Mounts, mount{"bind", source, "/" + strings.Repeat("y", 2000), true})
+	}
+	for _, name := range capabilities {
+		s.HostConfig.CapAdd = append(s.HostConfig.CapAdd, "CAP_"+name)
+	}
+	members(&s)
+	for _, source := range dangerous {
+		if !slices.ContainsFunc(got.Mounts, func(m string) bool { return strings.HasPrefix(m, source+":") && strings.HasSuffix(m, ":rw") }) {
+			t.Errorf("the mount of %s is not told: %q", source, got.Mounts)
+		}
+	}
+	for _, name := range capabilities {
+		if !slices.Contains(got.Add, name) {
+			t.Errorf("the capability %s is not told: %q", name, got.Add)
+		}
+	}
+	if !got.Cut || got.Mounts[len(got.Mounts)-1] != "..." || got.Add[len(got.Add)-1] != "..." {
+		t.Errorf("cut: got %t, mounts %q, capabilities %q", got.Cut, got.Mounts, got.Add)
+	}
+
+	s = settings{Mounts: []mount{{"bind", "/srv/a", "/a", false}, {"bind", "/etc", "/x,y:z", true}}}
+	s.HostConfig.CapAdd = slices.Repeat([]string{"CHOWN", "CAP_CHOWN"}, 100)
+	members(&s)
+	if diff := cmp.Diff([]string{"/etc:/x%2Cy%3Az:rw", "/srv/a:/a:ro"}, got.Mounts); diff != "" {
+		t.Errorf("mounts (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"CHOWN"}, got.Add); diff != "" || got.Cut {
+		t.Errorf("doubles: cut %t (-want +got):\n%s", got.Cut, diff)
 	}
 }
