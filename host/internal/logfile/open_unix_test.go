@@ -36,7 +36,7 @@ func TestReplacedFile(t *testing.T) {
 			if err := put(); err != nil {
 				t.Fatal(err)
 			}
-			defer os.RemoveAll(path)
+			defer func() { _ = os.RemoveAll(path) }()
 			want := errNoFile
 			if name == "link" {
 				want = syscall.ELOOP

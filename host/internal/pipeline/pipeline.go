@@ -73,6 +73,7 @@ type Pipeline struct {
 	mu      sync.RWMutex
 	members map[string]*Member
 	parsers map[string]*Member // by format
+	parsing map[uint64]*Member // where the last records went, by stream id
 	origins map[uint64][]byte  // encoded, by stream id
 	gaps    map[string]*Gaps   // by plugin, those that left included
 	gone    map[string]string  // names of the parsers that left, by format
@@ -95,6 +96,7 @@ func New(c Config) *Pipeline {
 		log:     c.Logger,
 		members: make(map[string]*Member),
 		parsers: make(map[string]*Member),
+		parsing: make(map[uint64]*Member),
 		origins: make(map[uint64][]byte),
 		gaps:    make(map[string]*Gaps),
 		gone:    make(map[string]string),
@@ -248,6 +250,36 @@ func (p *Pipeline) format(plugin string, o *pb.Origin) string {
 	}
 	return o.Format
 }
+
+// hand returns when the records of a stream may go to a parser, nil for none: when
+// the one that it had before has answered what it was given. The queues behind the
+// parsers take the records of a stream in their order alone: what comes behind
+// records that a consumer has is taken for a second time of them. It fails with
+// the cause of the pipeline's end.
+func (p *Pipeline) hand(stream uint64, to *Member) error {
+	p.mu.RLock()
+	from := p.parsing[stream]
+	p.mu.RUnlock()
+	if from == to {
+		return nil
+	}
+	if from != nil {
+		if err := from.queues["parser"].Left(p.ctx, stream, from.up.Load); err != nil {
+			return err
+		}
+		from.evict() // or somebody else's is under way
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.parsing) >= maxParsing {
+		clear(p.parsing)
+	}
+	p.parsing[stream] = to
+	return nil
+}
+
+// maxParsing bounds the streams whose parser is remembered.
+const maxParsing = 1 << 16
 
 // goneParser returns the gaps of the parser that a stream had before it was taken
 // away, nil when it never had one.

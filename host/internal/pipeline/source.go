@@ -214,6 +214,10 @@ const (
 // there is none to wait for. It fails only when the pipeline is closed.
 func (p *Pipeline) toParser(f *pb.Frame, next uint64, e *bus.Entry, plugin string, o *pb.Origin) error {
 	parser := p.route(plugin, o)
+	if err := p.hand(f.Stream, parser); err != nil {
+		f.Free()
+		return err
+	}
 	if parser == nil {
 		p.goneParser(plugin, o).add(reasonUnparsed, uint64(f.Count))
 	}

@@ -54,6 +54,11 @@
 // A symbolic link that led to one dated file (app-20260131.log) and now leads to
 // a later one went through those of the days between; they are read in order.
 //
+// # Output of containers
+//
+// A file in Docker's own layout (containers/ID/ID-json.log), or a link to one, holds
+// the words of a container: its stream has that provenance and peer, not the host's.
+//
 // # Rotation by copying and truncating
 //
 // A file that is shorter than the offset, or whose fingerprint or bytes before
