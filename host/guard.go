@@ -46,7 +46,8 @@ func (d *daemon) decide(ctx context.Context, enforcer string, a *pb.ActionEvent)
 	return d.responder.Decide(ctx, enforcer, a)
 }
 
-// own reports whether a container is the one that the host runs in.
+// own returns what tells why nothing may be done to a container: the one that the host
+// runs in. "" is for all others.
 func own() func(target string) string {
 	self := resident.Own().ID
 	return func(target string) string {

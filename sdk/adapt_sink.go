@@ -161,24 +161,18 @@ func batchOf(r Record) (*pb.Batch, error) {
 	return b, nil
 }
 
-// actionOf converts a protobuf action.
-func actionOf(m *pb.ActionEvent) (*event.ActionEvent, error) {
-	body, err := proto.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	a := new(event.ActionEvent)
-	return a, record.DecodeAction(body, 0, a)
-}
+// actionOf and alertOf convert what comes in a message of its own.
+func actionOf(m *pb.ActionEvent) (*event.ActionEvent, error) { return eventOf(m, record.DecodeAction) }
 
-// alertOf returns an alert as the SDK has it.
-func alertOf(m *pb.AlertEvent) (*event.AlertEvent, error) {
+func alertOf(m *pb.AlertEvent) (*event.AlertEvent, error) { return eventOf(m, record.DecodeAlert) }
+
+func eventOf[E any](m proto.Message, decode func(body []byte, base uint64, e *E) error) (*E, error) {
 	body, err := proto.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
-	a := new(event.AlertEvent)
-	return a, record.DecodeAlert(body, 0, a)
+	e := new(E)
+	return e, decode(body, 0, e)
 }
 
 // Update implements the sink service.

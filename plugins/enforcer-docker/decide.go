@@ -281,10 +281,4 @@ func titleOf(a *event.AlertEvent) string {
 }
 
 // bounded cuts others' words to what the host keeps of a detail.
-func bounded(s string) string {
-	const most = 250
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func bounded(s string) string { return engine.Clip(s, 250) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/breaker"
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/expiry"
@@ -47,12 +48,6 @@ const (
 	maxRetry = 30 * time.Second
 )
 
-// Journal is where plans and outcomes are told: a state.Journal.
-type Journal interface {
-	Append(kind uint8, data []byte) (uint64, error)
-	Wait(ctx context.Context, index uint64) error
-}
-
 // Enforcer is a plugin that carries intents out.
 type Enforcer interface {
 	Prepare(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error)
@@ -77,7 +72,7 @@ type Alert struct {
 // Config says what a Guard works with. Journal, Store and Enforcer are required.
 type Config struct {
 	Logger  hclog.Logger
-	Journal Journal
+	Journal action.Journal
 	Store   *state.Store
 	// Mode is the mode in force; nil is simulate.
 	Mode func() config.Mode
@@ -99,7 +94,7 @@ type Config struct {
 type Guard struct {
 	Config
 	table    *state.Table[intent]
-	ticks    *state.Table[expiry.Tick]
+	notes    *expiry.Notes
 	wake     chan struct{}
 	deciding sync.Mutex // one decision at a time; taken before mu
 
@@ -110,7 +105,6 @@ type Guard struct {
 	order    uint64
 	breaker  breaker.Breaker
 	refusals breaker.Breaker // of recorded refusals; only its count is used
-	lastTick time.Duration
 	counts   map[string]uint64
 	problems []string
 }
@@ -149,22 +143,24 @@ func New(c Config) (*Guard, error) {
 	if g.table, err = state.NewTable[intent](c.Store, "intents"); err != nil {
 		return nil, fmt.Errorf("open the intents: %w", err)
 	}
-	if g.ticks, err = state.NewTable[expiry.Tick](c.Store, "intents-clock"); err != nil {
+	ticks, err := state.NewTable[expiry.Tick](c.Store, "intents-clock")
+	if err != nil {
 		return nil, fmt.Errorf("open the intents: %w", err)
 	}
-	return g, g.load()
+	g.notes = expiry.NewNotes(c.Clock, func(t expiry.Tick) error { return ticks.Put(tickKey, t) })
+	last, _, err := ticks.Get(tickKey)
+	if err != nil {
+		c.Logger.Warn("the clocks of the last life are not known", "error", err)
+	}
+	return g, g.load(last)
 }
 
-// load reads what was kept.
-func (g *Guard) load() error {
+// load reads what was kept, and carries it into this boot.
+func (g *Guard) load(last expiry.Tick) error {
 	all, err := g.table.All()
 	if err != nil {
 		g.problems = append(g.problems, fmt.Sprintf("Some intents cannot be read; what they did to containers has to be looked at by hand: %v", err))
 		g.Logger.Error("some intents cannot be read", "error", err)
-	}
-	last, _, err := g.ticks.Get(tickKey)
-	if err != nil {
-		g.Logger.Warn("the clocks of the last life are not known", "error", err)
 	}
 	g.intents = make(map[string]*intent, len(all))
 	changed := make(map[string]intent)
@@ -187,17 +183,7 @@ func (g *Guard) load() error {
 			return fmt.Errorf("carry intents into this boot: %w", err)
 		}
 	}
-	return g.tick(false)
-}
-
-// tick notes the clocks; g.mu is held, or nobody else has g yet.
-func (g *Guard) tick(clean bool) error {
-	now := g.Clock.Boot()
-	if err := g.ticks.Put(tickKey, expiry.Tick{BootID: g.Clock.BootID, Boot: now, Clean: clean}); err != nil {
-		return fmt.Errorf("note the clocks: %w", err)
-	}
-	g.lastTick = now
-	return nil
+	return g.notes.Note(false)
 }
 
 // Run carries out, inspects and releases until ctx is done; then it waits for the
@@ -216,7 +202,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	running.Wait()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.tick(true); err != nil {
+	if err := g.notes.Note(true); err != nil {
 		g.Logger.Error("cannot note the clocks", "error", err)
 	}
 	return nil
@@ -235,10 +221,8 @@ func (g *Guard) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dura
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.Clock.Boot()
-	if now-g.lastTick >= expiry.TickInterval || now < g.lastTick {
-		if err := g.tick(false); err != nil {
-			g.Logger.Error("cannot note the clocks", "error", err)
-		}
+	if err := g.notes.Fresh(); err != nil {
+		g.Logger.Error("cannot note the clocks", "error", err)
 	}
 	if g.breaker.Closes(now) {
 		g.Logger.Warn("the breaker is closed: enforcers may act on containers again")

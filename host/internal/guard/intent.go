@@ -2,12 +2,10 @@ package guard
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -147,19 +145,11 @@ func (in *intent) event(outcome pb.Outcome, mode, reason string) *pb.ActionEvent
 
 // record appends an action event to the journal and returns when it is on the disk.
 func (g *Guard) record(ctx context.Context, a *pb.ActionEvent) error {
-	a.Time = uint64(g.Clock.Wall().UnixNano())
-	data, err := proto.Marshal(a)
+	index, err := action.Append(g.Journal, g.Clock.Wall(), a)
 	if err != nil {
-		return fmt.Errorf("encode an action: %w", err)
+		return err
 	}
-	index, err := g.Journal.Append(uint8(pb.Kind_KIND_ACTION), data)
-	if err == nil {
-		err = g.Journal.Wait(ctx, index)
-	}
-	if err != nil {
-		return fmt.Errorf("record an action: %w", err)
-	}
-	return nil
+	return action.Wait(ctx, g.Journal, index)
 }
 
 func (g *Guard) count(name string) {

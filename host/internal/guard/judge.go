@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/config"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -66,15 +66,9 @@ const (
 	detailRelease  = "release_needed"
 )
 
-// Bounds of what an enforcer's intent may bring.
-const (
-	maxText    = 256
-	maxReason  = 1024
-	maxDetails = 32
-	// maxRefusals is how many refusals are recorded within a minute; further ones are
-	// counted alone.
-	maxRefusals = 120
-)
+// maxRefusals is how many refusals are recorded within a minute; further ones are
+// counted alone.
+const maxRefusals = 120
 
 // verbs are those that enforcers carry out, and whether a target stops working.
 func verbs() map[string]bool {
@@ -105,28 +99,16 @@ func refusing(code, format string, args ...any) *refusal {
 	return &refusal{code, fmt.Sprintf(format, args...)}
 }
 
-// cut shortens a text to n bytes at most, whole characters, valid UTF-8.
-func cut(s string, n int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}
-
 // bounded makes an intent of a proposal, of which no part is too long.
 func bounded(enforcer string, a *pb.ActionEvent) *intent {
 	in := &intent{
-		ID: a.GetId(), Enforcer: cut(enforcer, maxText), AlertID: cut(a.GetAlertId(), maxText), Action: cut(a.GetAction(), maxText),
-		Target: cut(a.GetTarget(), maxText), Reason: cut(a.GetReason(), maxReason),
+		ID: a.GetId(), Enforcer: action.Cut(enforcer, action.MaxText), AlertID: action.Cut(a.GetAlertId(), action.MaxText), Action: action.Cut(a.GetAction(), action.MaxText),
+		Target: action.Cut(a.GetTarget(), action.MaxText), Reason: action.Cut(a.GetReason(), action.MaxReason),
 	}
-	for _, f := range a.GetDetails()[:min(len(a.GetDetails()), maxDetails)] {
-		in.Details = append(in.Details, detail{cut(f.GetKey(), maxText), cut(f.GetValue(), maxText)})
+	for _, f := range a.GetDetails()[:min(len(a.GetDetails()), action.MaxDetails)] {
+		in.Details = append(in.Details, detail{action.Cut(f.GetKey(), action.MaxText), action.Cut(f.GetValue(), action.MaxText)})
 	}
-	if in.ID == "" || len(in.ID) > maxText {
+	if in.ID == "" || len(in.ID) > action.MaxText {
 		sum := sha256.Sum256([]byte(strings.Join([]string{in.ID, in.AlertID, in.Action, in.Target}, "\x00")))
 		in.ID = hex.EncodeToString(sum[:16])
 	}
@@ -372,7 +354,7 @@ func (g *Guard) simulate(ctx context.Context, in *intent) (*refusal, error) {
 		reply, err := call(asking, e.Prepare, in)
 		cancel()
 		if err == nil && reply.Outcome == pb.Outcome_OUTCOME_REFUSED {
-			no := &refusal{CodeEnforcer, cut(reply.Reason, maxReason)}
+			no := &refusal{CodeEnforcer, action.Cut(reply.Reason, action.MaxReason)}
 			return no, g.refuse(ctx, in, *no, config.Simulate)
 		}
 	}

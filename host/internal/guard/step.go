@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/config"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -49,7 +50,7 @@ func (g *Guard) enter(in *intent, s State, change func()) bool {
 func (g *Guard) again(in *intent, why error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	in.Note = cut(why.Error(), maxReason)
+	in.Note = action.Cut(why.Error(), action.MaxReason)
 	in.due = g.Clock.Boot() + min(minRetry<<min(in.failures, 16), maxRetry)
 	in.failures++
 }
@@ -75,7 +76,7 @@ func (g *Guard) conclude(ctx context.Context, in *intent, s State, outcome pb.Ou
 // fail ends an intent that has no effect.
 func (g *Guard) fail(ctx context.Context, in *intent, reason string) {
 	g.Logger.Error("an answer failed", "action", in.Action, "target", in.name(), "reason", reason)
-	g.conclude(ctx, in, Failed, pb.Outcome_OUTCOME_FAILED, reason, func(in *intent) { in.Note = cut(reason, maxReason) })
+	g.conclude(ctx, in, Failed, pb.Outcome_OUTCOME_FAILED, reason, func(in *intent) { in.Note = action.Cut(reason, action.MaxReason) })
 }
 
 // refuseUnapproved ends an intent that nobody agreed to.
@@ -99,7 +100,7 @@ func (g *Guard) begin(ctx context.Context, in *intent) {
 		g.again(in, err)
 		return
 	case reply.Outcome == pb.Outcome_OUTCOME_REFUSED:
-		reason := cut(reply.Reason, maxReason)
+		reason := action.Cut(reply.Reason, action.MaxReason)
 		g.conclude(ctx, in, Refused, pb.Outcome_OUTCOME_REFUSED, reason, func(in *intent) { in.Note, in.After = reason, []detail{{"code", CodeEnforcer}} })
 		return
 	}
@@ -127,7 +128,7 @@ func (g *Guard) execute(ctx context.Context, in *intent, change func()) {
 		err = errors.New(reply.Reason)
 	}
 	if err != nil {
-		g.enter(in, Unknown, func() { in.Note = cut(err.Error(), maxReason) })
+		g.enter(in, Unknown, func() { in.Note = action.Cut(err.Error(), action.MaxReason) })
 		return
 	}
 	g.settle(ctx, in, reply)
@@ -135,7 +136,7 @@ func (g *Guard) execute(ctx context.Context, in *intent, change func()) {
 
 // settle takes over what a call says of the state that an intent is in now.
 func (g *Guard) settle(ctx context.Context, in *intent, reply *pb.ExecuteResponse) {
-	reason := cut(reply.Reason, maxReason)
+	reason := action.Cut(reply.Reason, action.MaxReason)
 	after := func(in *intent) {
 		in.Note, in.After, in.due = reason, facts(reply), g.Clock.Boot()+inspectEvery
 	}
@@ -164,9 +165,9 @@ func (g *Guard) settle(ctx context.Context, in *intent, reply *pb.ExecuteRespons
 
 // facts returns what a call adds to the record, bounded.
 func facts(reply *pb.ExecuteResponse) []detail {
-	out := details(reply.Details[:min(len(reply.Details), maxDetails)])
+	out := details(reply.Details[:min(len(reply.Details), action.MaxDetails)])
 	for i := range out {
-		out[i] = detail{cut(out[i].Key, maxText), cut(out[i].Value, 4*maxText)}
+		out[i] = detail{action.Cut(out[i].Key, action.MaxText), action.Cut(out[i].Value, 4*action.MaxText)}
 	}
 	return out
 }
@@ -262,7 +263,7 @@ func (g *Guard) release(ctx context.Context, in *intent) {
 	default:
 		state = Released
 	}
-	reason := sentence(in.Ending, cut(reply.Reason, maxReason))
+	reason := sentence(in.Ending, action.Cut(reply.Reason, action.MaxReason))
 	if reply.Outcome == pb.Outcome_OUTCOME_PARTIAL {
 		reason = sentence("what was is not restored whole", reason)
 	}

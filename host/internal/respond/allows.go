@@ -41,7 +41,7 @@ func (l Allows) add(e control.Entry) (*pb.BlockResponse, error) {
 	made := r.newEntry(e.Reason, e.TTL)
 	changed := r.differs(old, made)
 	if changed {
-		if err := errors.Join(r.freshTick(), r.allowTable.Put(p.String(), *made)); err != nil {
+		if err := errors.Join(r.notes.Fresh(), r.allowTable.Put(p.String(), *made)); err != nil {
 			return nil, fmt.Errorf("allow %s: %w", text(p), err)
 		}
 		r.allows[p] = made

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/expiry"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -65,7 +66,7 @@ func (r *Responder) Decide(ctx context.Context, enforcer string, intent *pb.Acti
 	}
 	a := bounded(enforcer, intent)
 	a.Mode = string(mode)
-	if a.Id == "" || len(intent.GetId()) > maxText {
+	if a.Id == "" || len(intent.GetId()) > action.MaxText {
 		a.Id = intentID(intent)
 	}
 	k := key(a.Enforcer, a.Id)
@@ -187,7 +188,7 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 		}
 		return nil
 	}
-	if err := r.freshTick(); err != nil {
+	if err := r.notes.Fresh(); err != nil {
 		return err
 	}
 	e := &entry{

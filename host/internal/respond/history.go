@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/state"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -106,7 +107,7 @@ func summary(a *pb.AlertEvent) *alert {
 		entities: make(map[string]bool), pairs: make(map[string]bool),
 	}
 	for _, f := range a.Entities {
-		if len(f.Value) > maxText || len(s.entities) >= maxDetails {
+		if len(f.Value) > action.MaxText || len(s.entities) >= action.MaxDetails {
 			continue
 		}
 		s.entities[f.Value] = true
@@ -131,7 +132,7 @@ func summary(a *pb.AlertEvent) *alert {
 	}
 	for _, l := range a.Logs {
 		for _, f := range l.Fields {
-			if f.Key == "proxy_ip" && len(f.Value) <= maxText && len(s.proxies) < maxSources {
+			if f.Key == "proxy_ip" && len(f.Value) <= action.MaxText && len(s.proxies) < maxSources {
 				s.proxies = append(s.proxies, f.Value)
 			}
 		}

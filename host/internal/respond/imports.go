@@ -258,7 +258,7 @@ func (r *Responder) change(old, next *blockList) error {
 	err = errors.Join(<-written, err)
 	r.mu.Lock()
 	if err == nil {
-		err = errors.Join(r.freshTick(), r.listTable.Put(next.name, next.doc()))
+		err = errors.Join(r.notes.Fresh(), r.listTable.Put(next.name, next.doc()))
 	}
 	if r.coming = nil; err == nil {
 		r.lists[next.name] = next

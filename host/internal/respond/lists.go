@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/control"
 	"github.com/ironpost/ironpost/host/internal/expiry"
@@ -130,7 +131,7 @@ func (r *Responder) maxTTL() time.Duration {
 }
 
 func (r *Responder) newEntry(reason string, ttl time.Duration) *entry {
-	return &entry{Reason: cut(reason, maxReason), Source: OperatorName, Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.Stamp(ttl)}
+	return &entry{Reason: action.Cut(reason, action.MaxReason), Source: OperatorName, Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.Stamp(ttl)}
 }
 
 // network returns the canonical form of a network of other hosts.
@@ -159,7 +160,7 @@ func (r *Responder) differs(old, made *entry) bool {
 
 // store keeps a block and puts it in force; r.mu is held.
 func (r *Responder) store(p netip.Prefix, e *entry) error {
-	if err := errors.Join(r.freshTick(), r.blockTable.Put(p.String(), *e)); err != nil {
+	if err := errors.Join(r.notes.Fresh(), r.blockTable.Put(p.String(), *e)); err != nil {
 		return err
 	}
 	r.blocks[p] = e

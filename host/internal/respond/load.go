@@ -29,10 +29,12 @@ func (r *Responder) open(s *state.Store) (err error) {
 	if r.modeTable, err = state.NewTable[modeDoc](s, "mode"); err != nil {
 		return err
 	}
-	if r.tickTable, err = state.NewTable[expiry.Tick](s, "clock"); err != nil {
+	ticks, err := state.NewTable[expiry.Tick](s, "clock")
+	if err != nil {
 		return err
 	}
-	last, _, err := r.tickTable.Get(tickKey)
+	r.notes = expiry.NewNotes(r.clock, func(t expiry.Tick) error { return ticks.Put(tickKey, t) })
+	last, _, err := ticks.Get(tickKey)
 	if err != nil {
 		r.problem("the last reading of the clocks is lost", err)
 	}
@@ -48,7 +50,7 @@ func (r *Responder) open(s *state.Store) (err error) {
 	if err := r.loadRules(last); err != nil {
 		return err
 	}
-	return r.tick(false)
+	return r.notes.Note(false)
 }
 
 // load reads one list and carries it into this boot. A document that cannot be

@@ -2,14 +2,10 @@ package respond
 
 import (
 	"context"
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
-	"google.golang.org/protobuf/proto"
-
+	"github.com/ironpost/ironpost/host/internal/action"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -28,36 +24,16 @@ const (
 	actionBreaker = "breaker"
 )
 
-// Bounds of what an enforcer's intent may bring into the journal; what is longer
-// is cut, what is more is left out.
-const (
-	maxText    = 256
-	maxReason  = 1024
-	maxDetails = 32
-)
-
-// cut shortens a text to n bytes at most, whole characters, valid UTF-8.
-func cut(s string, n int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}
-
 // bounded returns a copy of an intent of which no part is too long, with only
 // the parts that an enforcer may set.
 func bounded(enforcer string, in *pb.ActionEvent) *pb.ActionEvent {
 	out := &pb.ActionEvent{
-		Id: cut(in.GetId(), maxText), AlertId: cut(in.GetAlertId(), maxText), Enforcer: cut(enforcer, maxText),
-		Action: cut(in.GetAction(), maxText), Target: cut(in.GetTarget(), maxText), Reason: cut(in.GetReason(), maxReason),
+		Id: action.Cut(in.GetId(), action.MaxText), AlertId: action.Cut(in.GetAlertId(), action.MaxText), Enforcer: action.Cut(enforcer, action.MaxText),
+		Action: action.Cut(in.GetAction(), action.MaxText), Target: action.Cut(in.GetTarget(), action.MaxText), Reason: action.Cut(in.GetReason(), action.MaxReason),
 		Expires: in.GetExpires(),
 	}
-	for _, f := range in.GetDetails()[:min(len(in.GetDetails()), maxDetails)] {
-		out.Details = append(out.Details, &pb.Field{Key: cut(f.GetKey(), maxText), Value: cut(f.GetValue(), maxText)})
+	for _, f := range in.GetDetails()[:min(len(in.GetDetails()), action.MaxDetails)] {
+		out.Details = append(out.Details, &pb.Field{Key: action.Cut(f.GetKey(), action.MaxText), Value: action.Cut(f.GetValue(), action.MaxText)})
 	}
 	return out
 }
@@ -98,14 +74,9 @@ func seconds(d time.Duration) string {
 // append puts an action event into the journal and into the history. The event
 // must not change afterwards.
 func (r *Responder) append(a *pb.ActionEvent) (uint64, error) {
-	a.Time = uint64(r.clock.Wall().UnixNano())
-	data, err := proto.Marshal(a)
+	index, err := action.Append(r.journal, r.clock.Wall(), a)
 	if err != nil {
-		return 0, fmt.Errorf("encode an action: %w", err)
-	}
-	index, err := r.journal.Append(uint8(pb.Kind_KIND_ACTION), data)
-	if err != nil {
-		return 0, fmt.Errorf("record an action: %w", err)
+		return 0, err
 	}
 	r.history.decide(a)
 	return index, nil
@@ -117,10 +88,7 @@ func (r *Responder) record(ctx context.Context, a *pb.ActionEvent) error {
 	if err != nil {
 		return err
 	}
-	if err := r.journal.Wait(ctx, index); err != nil {
-		return fmt.Errorf("record an action: %w", err)
-	}
-	return nil
+	return action.Wait(ctx, r.journal, index)
 }
 
 // say records what the host does by itself, and logs it; r.mu is held. It does

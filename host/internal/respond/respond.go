@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/breaker"
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/expiry"
@@ -36,12 +37,6 @@ const (
 	railAge = time.Second
 )
 
-// Journal is where plans and outcomes are kept: a state.Journal.
-type Journal interface {
-	Append(kind uint8, data []byte) (uint64, error)
-	Wait(ctx context.Context, index uint64) error
-}
-
 // Finder finds what the host cannot do without: a rail.Finder.
 type Finder interface {
 	Find() ([]rail.Rail, error)
@@ -60,7 +55,7 @@ type Policy struct {
 // Config says what a Responder works with. Journal and Store are required.
 type Config struct {
 	Logger  hclog.Logger
-	Journal Journal
+	Journal action.Journal
 	Store   *state.Store
 	// History knows what the journal held at the start; nil is nothing.
 	History *History
@@ -77,7 +72,7 @@ type Config struct {
 // Responder decides about blocks and keeps them.
 type Responder struct {
 	log       hclog.Logger
-	journal   Journal
+	journal   action.Journal
 	finder    Finder
 	clock     expiry.Clock
 	history   *History
@@ -89,7 +84,6 @@ type Responder struct {
 	ruleTable  *state.Table[packetRule]
 	blobs      *state.Blobs // of the networks of lists
 	modeTable  *state.Table[modeDoc]
-	tickTable  *state.Table[expiry.Tick]
 
 	listing  sync.Mutex // one change of the lists at a time; taken before mu
 	deciding sync.Mutex // one decision at a time; taken before mu
@@ -108,7 +102,7 @@ type Responder struct {
 	filters  map[string]*attached
 	breakers breakers
 	refusals breaker.Breaker // of recorded refusals; only its count is used
-	lastTick time.Duration
+	notes    *expiry.Notes
 	counts   map[string]uint64
 
 	system   []rail.Rail // as last found
@@ -181,25 +175,6 @@ func New(c Config) (*Responder, error) {
 
 const tickKey = "tick"
 
-// tick notes the clocks; r.mu is held, or nobody else has r yet.
-func (r *Responder) tick(clean bool) error {
-	now := r.clock.Boot()
-	if err := r.tickTable.Put(tickKey, expiry.Tick{BootID: r.clock.BootID, Boot: now, Clean: clean}); err != nil {
-		return fmt.Errorf("note the clocks: %w", err)
-	}
-	r.lastTick = now
-	return nil
-}
-
-// freshTick makes sure that the clocks were noted not long ago: before
-// something that expires is stored. r.mu is held.
-func (r *Responder) freshTick() error {
-	if now := r.clock.Boot(); now-r.lastTick >= expiry.TickInterval || now < r.lastTick {
-		return r.tick(false)
-	}
-	return nil
-}
-
 // Run lets things expire until ctx is done, looks at the system again, mends
 // filters that failed, and falls back to the mode before when a change is not
 // confirmed. It returns nil then.
@@ -218,7 +193,7 @@ func (r *Responder) Run(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.tick(true); err != nil {
+	if err := r.notes.Note(true); err != nil {
 		r.log.Error("cannot note the clocks", "error", err)
 	}
 	return nil
@@ -237,14 +212,10 @@ func (r *Responder) step() time.Duration {
 	listed := r.expireLists()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.freshTick(); err != nil {
+	if err := r.notes.Fresh(); err != nil {
 		r.log.Error("cannot note the clocks", "error", err)
 	}
-	wait := expiry.TickInterval - (r.clock.Boot() - r.lastTick)
-	if wait <= 0 {
-		wait = expiry.TickInterval // the note failed; not at once again
-	}
-	wait = min(wait, listed, r.expire(), r.expireRules(), r.expireMode())
+	wait := min(r.notes.Due(), listed, r.expire(), r.expireRules(), r.expireMode())
 	now := r.clock.Boot()
 	r.closeBreakers(now)
 	for _, b := range r.breakers {

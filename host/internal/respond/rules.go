@@ -68,7 +68,7 @@ func (x Rules) AddRule(_ context.Context, order control.BlockRule) (*pb.BlockRul
 	old := r.rules[order.Name]
 	changed := r.ruleDiffers(old, made)
 	if changed {
-		if err := errors.Join(r.freshTick(), r.ruleTable.Put(order.Name, *made)); err != nil {
+		if err := errors.Join(r.notes.Fresh(), r.ruleTable.Put(order.Name, *made)); err != nil {
 			return nil, fmt.Errorf("add the rule %s: %w", order.Name, err)
 		}
 		r.rules[order.Name] = made

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/control"
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 	"github.com/ironpost/ironpost/host/internal/xdp"
@@ -51,7 +52,7 @@ func (r *Responder) newRule(order control.BlockRule) (*packetRule, error) {
 		ID: rule.ID, Priority: order.Priority, From: rule.From, To: rule.To, Protocol: rule.Protocol.String(),
 		Ports: portWords(rule.Ports), SourcePorts: portWords(rule.SourcePorts),
 		Action: rule.Action.String(), Limit: rule.Limit, Burst: rule.Burst, DryRun: rule.DryRun,
-		Reason: cut(order.Reason, maxReason), Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.Stamp(ttl), rule: rule,
+		Reason: action.Cut(order.Reason, action.MaxReason), Created: r.clock.Wall().Round(0).UTC(), Stamp: r.clock.Stamp(ttl), rule: rule,
 	}, nil
 }
 

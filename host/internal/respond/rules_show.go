@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ironpost/ironpost/host/internal/action"
 	"github.com/ironpost/ironpost/host/internal/expiry"
 	"github.com/ironpost/ironpost/host/internal/xdp"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -119,7 +120,7 @@ func (r *Responder) tellRule(name string, x *packetRule, outcome pb.Outcome, rea
 	}
 	set := func(key, value string) {
 		if value != "" {
-			a.Details = append(a.Details, &pb.Field{Key: key, Value: cut(value, maxText)})
+			a.Details = append(a.Details, &pb.Field{Key: key, Value: action.Cut(value, action.MaxText)})
 		}
 	}
 	set("from", joined(x.From))

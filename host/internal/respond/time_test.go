@@ -271,7 +271,7 @@ func TestNeverLonger(t *testing.T) {
 					attach()
 				case 3: // it stops in good order, and boots
 					w.r.mu.Lock()
-					err := w.r.tick(true)
+					err := w.r.notes.Note(true)
 					w.r.mu.Unlock()
 					if err != nil {
 						t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -168,4 +169,12 @@ func (e *Engine) Events(ctx context.Context, since time.Time, begun func(), each
 			return wrap("follow the events", err)
 		}
 	}
+}
+
+// Clip cuts others' words, which sentences show, to about so many bytes.
+func Clip(s string, most int) string {
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
 }

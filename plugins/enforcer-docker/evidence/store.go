@@ -338,13 +338,7 @@ func missing(lost map[string]string) string {
 	return bounded(strings.Join(parts, "; "))
 }
 
-func bounded(s string) string {
-	const most = 300
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func bounded(s string) string { return engine.Clip(s, 300) }
 
 // syncDir makes the names in a folder durable.
 func syncDir(dir string) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/policy"
@@ -89,10 +88,4 @@ func (r Request) concerns(p *engine.Endpoint) bool {
 	return len(r.Networks) == 0 || slices.Contains(r.Networks, p.Network)
 }
 
-func bounded(s string) string {
-	const most = 200
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func bounded(s string) string { return engine.Clip(s, 200) }

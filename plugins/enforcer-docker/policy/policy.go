@@ -199,11 +199,6 @@ func anyMatch(patterns []string, text string) bool {
 // maxShown bounds what a sentence shows of others' words, in bytes.
 const maxShown = 128
 
-func bounded(s string) string {
-	if len(s) > maxShown {
-		return strings.ToValidUTF8(s[:maxShown], "") + "..."
-	}
-	return s
-}
+func bounded(s string) string { return engine.Clip(s, maxShown) }
 
 func listed(patterns []string) string { return bounded(strings.Join(patterns, ", ")) }

@@ -306,10 +306,4 @@ func Named(all []engine.Container, text string) (*engine.Container, error) {
 	return nil, fmt.Errorf("%d containers have an id that begins with %q", len(found), bounded(text))
 }
 
-func bounded(s string) string {
-	const most = 128
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
+func bounded(s string) string { return engine.Clip(s, 128) }
