@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline soak kernels quiet-day record-examples rules-corpus fuzz demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ bench-rules: ## Measures rules and syslog parsing beside sigma-go and go-syslog,
 bench-pipeline: ## Measures lines from a file to alerts in SQLite beside rsyslog: rate, memory, latency (five minutes)
 	@.ci/bench-pipeline
 
+bench-guard: ## Measures a container's line to its isolation beside Docker's own disconnect (needs root, dockerd)
+	@.ci/bench-guard
+
+guard-kills: ## Kills plugin, host and dockerd between every two states of an answer on containers (needs root; a quarter of an hour)
+	@.ci/guard-kills
+
 soak: ## Follows millions of lines while everything is killed, also through all that happens to logs (RUN=TailFaults: that alone; needs root)
 	@go test -tags soak -count=1 -timeout 40m -run '$(RUN).*OfAMillion' -v ./cmd/ironpost
 
@@ -57,7 +63,10 @@ fuzz: ## Lets every fuzzer search for ten minutes (FUZZ=./plugins/... those of t
 quiet-day: ## Runs a day without an attack through a host, with real programs, and wants no alert (needs root)
 	@.ci/quiet-day
 
-demo: build ## Shows a scan and a brute force found and blocked, in a namespace (needs root)
+docker: ## Tests enforcer-docker with dozens of random worlds, and with a newer Docker (WORLDS=40 SEED=7; needs root)
+	@.ci/docker
+
+demo: build ## Shows attackers blocked, and a container isolated and restored, in namespaces (needs root)
 	@.ci/demo
 
 ci: ## Runs what the build server runs

@@ -58,7 +58,7 @@ func (d *daemon) Status(context.Context) (*pb.StatusResponse, error) {
 	usage(r)
 	records, _, _ := d.quarantine.Counts()
 	r.Quarantined = uint32(records)
-	r.Actions = d.guard.Decided()
+	r.Actions, r.Guard = d.guard.Decided(), d.guard.State()
 	for _, c := range d.responder.Counts() {
 		r.Actions += c.Value
 	}

@@ -57,6 +57,10 @@ type offlineConfig struct {
 	bare bool
 	// keys, when set, are the trusted keys in place of the configured ones.
 	keys []string
+	// flags, when set, returns values for an enabled plugin's section.
+	flags func(*pb.Description) []config.Flag
+	// ownData has plugins keep their own data where those of a host do.
+	ownData bool
 	// store, when set, is where pins are kept.
 	store *state.Store
 }
@@ -109,8 +113,15 @@ func openOffline(ctx context.Context, c offlineConfig) (o *offline, err error) {
 	if c.keys != nil {
 		plugins.TrustedKeys = c.keys
 	}
+	var ownData string
+	if c.ownData {
+		ownData = current.Host().General.DataDir
+		if err := state.MakeDir(ownData, 0o711); err != nil {
+			return o, err
+		}
+	}
 	o.roster, err = roster.New(roster.Config{
-		Logger: log, Launcher: o.launcher, Pipeline: o.pipeline, Pool: pool, Store: c.store, DataDir: cache, RunDir: sockets,
+		Logger: log, Launcher: o.launcher, Pipeline: o.pipeline, Pool: pool, Store: c.store, DataDir: cache, RunDir: sockets, OwnDataDir: ownData,
 		Dirs: plugins.Dirs, Plugins: plugins, HostID: offlineHost, Version: Version(),
 		Mode: func() string { return string(config.Detect) }, Replay: true,
 		BundleDirs: bundleDirs(c.ConfigFile), Bundles: bundles, Want: c.want,
@@ -131,6 +142,11 @@ func openOffline(ctx context.Context, c offlineConfig) (o *offline, err error) {
 	}
 	options := c.options()
 	options.Known = o.roster.Sections()
+	for _, d := range o.roster.Enabled() {
+		if c.flags != nil {
+			options.Flags = append(options.Flags, c.flags(d)...)
+		}
+	}
 	if current, err = config.Load(options); err != nil {
 		return o, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}

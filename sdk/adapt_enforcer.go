@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -116,6 +117,8 @@ func (s enforcerServer) Prepare(ctx context.Context, req *pb.ExecuteRequest) (*p
 	}
 	before, err := x.Prepare(ctx, intent)
 	switch {
+	case errors.Is(err, ErrUnavailable):
+		return nil, status.Error(codes.Unavailable, record.Valid(err.Error()))
 	case err != nil:
 		return &pb.ExecuteResponse{Outcome: pb.Outcome_OUTCOME_REFUSED, Reason: record.Valid(err.Error())}, nil
 	case len(before) > MaxBefore:
@@ -196,7 +199,10 @@ func (s enforcerServer) Plan(ctx context.Context, req *pb.PlanRequest) (*pb.Plan
 		ask.Alert = alert
 	}
 	plan, err := p.Plan(ctx, ask)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrPlanRequest):
+		return nil, status.Error(codes.InvalidArgument, record.Valid(err.Error()))
+	case err != nil:
 		return nil, status.Error(codes.FailedPrecondition, record.Valid(err.Error()))
 	}
 	return s.response(ask, plan), nil

@@ -1,12 +1,9 @@
 package sdk
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -186,55 +183,4 @@ func (s sinkServer) Update(ctx context.Context, req *pb.UpdateRequest) (*pb.Upda
 		return nil, status.Error(codes.Internal, record.Valid(err.Error()))
 	}
 	return &pb.UpdateResponse{Found: found}, nil
-}
-
-// scannerServer serves the plugin's Scanner.
-type scannerServer struct {
-	pb.UnimplementedScannerServer
-	server *server
-}
-
-// scanChunk is the size of the parts in which a document travels.
-const scanChunk = 1 << 20
-
-// maxDocument bounds a scanner's document, which waits here until it is whole.
-const maxDocument = 256 << 20
-
-// Scan implements the scanner service.
-func (s scannerServer) Scan(req *pb.ScanRequest, stream grpc.ServerStreamingServer[pb.ScanResponse]) error {
-	var document bytes.Buffer
-	var mu sync.Mutex // progress may be told by several goroutines
-	format, err := s.server.plugin.Scanner.Scan(stream.Context(), req.Target, func(text string) {
-		mu.Lock()
-		defer mu.Unlock()
-		_ = stream.Send(&pb.ScanResponse{Progress: record.Valid(text)}) // the end of the stream tells
-	}, &boundedWriter{&document, maxDocument})
-	if err != nil {
-		return status.Error(codes.Internal, record.Valid(err.Error()))
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	for {
-		chunk := document.Next(scanChunk)
-		if err := stream.Send(&pb.ScanResponse{Format: record.Valid(format), Document: chunk}); err != nil {
-			return err
-		}
-		if document.Len() == 0 {
-			return nil
-		}
-	}
-}
-
-// boundedWriter refuses what would exceed its room.
-type boundedWriter struct {
-	io.Writer
-	room int
-}
-
-func (w *boundedWriter) Write(p []byte) (int, error) {
-	if len(p) > w.room {
-		return 0, fmt.Errorf("write the document: more than %d bytes", maxDocument)
-	}
-	w.room -= len(p)
-	return w.Writer.Write(p)
 }

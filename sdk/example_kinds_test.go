@@ -193,19 +193,19 @@ func ExampleSink() {
 // lister scans by naming what it was asked about.
 type lister struct{}
 
-func (lister) Scan(_ context.Context, target string, progress func(string), out io.Writer) (string, error) {
-	if target == "" {
+func (lister) Scan(_ context.Context, req sdk.ScanRequest, out io.Writer) (string, error) {
+	if req.Target == "" {
 		return "", errors.New("scan: no target was named")
 	}
-	progress(target)
-	_, err := fmt.Fprintf(out, "{\"target\":%q}\n", target)
+	req.Progress(req.Target)
+	_, err := fmt.Fprintf(out, "{\"target\":%q}\n", req.Target)
 	return "ndjson", err
 }
 
 // A scanner writes one document about a target.
 func ExampleScanner() {
 	var out bytes.Buffer
-	format, err := lister{}.Scan(context.Background(), "/srv", func(string) {}, &out)
+	format, err := lister{}.Scan(context.Background(), sdk.ScanRequest{Target: "/srv", Progress: func(string) {}}, &out)
 	fmt.Print(format, " ", err, " ", out.String())
 	// Output:
 	// ndjson <nil> {"target":"/srv"}

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -24,7 +25,7 @@ import (
 type Executor interface {
 	// Prepare returns what Release will need to restore what is now, at most
 	// MaxBefore bytes, in a form of the plugin's own. It changes nothing. An error
-	// refuses the intent.
+	// refuses the intent, unless it wraps ErrUnavailable.
 	Prepare(ctx context.Context, intent *event.ActionEvent) (before []byte, err error)
 	// Execute carries the intent out: event.OutcomeApplied, OutcomePartial, or
 	// OutcomeFailed when nothing was changed.
@@ -37,6 +38,11 @@ type Executor interface {
 	// cannot be restored whole, which is not tried again.
 	Release(ctx context.Context, intent *event.ActionEvent, before []byte) (Effect, error)
 }
+
+// ErrUnavailable wraps the error of an Executor's Prepare that cannot say now whether
+// the intent can be carried out, since what it asks does not answer. The host asks
+// again, for some minutes.
+var ErrUnavailable = errors.New("no answer at the moment")
 
 // MaxBefore bounds what Prepare returns, in bytes.
 const MaxBefore = 256 << 10
@@ -64,6 +70,7 @@ const (
 	DetailProtect  = "protected"        // why nothing may ever be done to the target; refused
 	DetailApproval = "approvals"        // how many operators have to agree: 1 or 2
 	DetailRelease  = "release_needed"   // "false": there is no effect to end, and no time to live
+	DetailNetwork  = "network"          // of what part of the target the action is, such as one network; may be given often, none is all
 )
 
 // Planner is a PolicyEnforcer that explains itself.
@@ -72,7 +79,12 @@ type Planner interface {
 	Plan(ctx context.Context, ask PlanRequest) (Plan, error)
 }
 
-// PlanRequest asks about an alert, or about a target that an operator names.
+// ErrPlanRequest wraps what is wrong with a PlanRequest itself, such as the text of a
+// policy: who asks is told, and that asking again does not help.
+var ErrPlanRequest = errors.New("invalid question")
+
+// PlanRequest asks about an alert, or about a target that an operator names. With
+// neither it asks what the policies of Policy are, and whether they are valid.
 type PlanRequest struct {
 	// Alert is nil when Target is set.
 	Alert *event.AlertEvent

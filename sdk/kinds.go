@@ -197,9 +197,33 @@ type Record struct {
 
 // Scanner inspects a target and writes documents about it.
 type Scanner interface {
-	// Scan inspects a path or an image and writes one document, such as an
-	// SBOM, to out.
-	Scan(ctx context.Context, target string, progress func(string), out io.Writer) (format string, err error)
+	// Scan inspects a path, an image or a container and writes one document, such
+	// as an SBOM, to out. It is called concurrently.
+	Scan(ctx context.Context, req ScanRequest, out io.Writer) (format string, err error)
+}
+
+// ScanRequest says what to scan.
+type ScanRequest struct {
+	// Target is what a person named.
+	Target string
+	// Document is the form that is wanted: "report" (packages, findings, problems),
+	// "cyclonedx", "spdx", or what else the scanner knows; "" is its own.
+	Document string
+	// Against names another target, when only the differences from it are wanted.
+	Against string
+	// Progress tells the person who waits what is being done. It is safe for
+	// concurrent use.
+	Progress func(text string)
+}
+
+// AdvisoryKeeper is a Scanner with a database of advisories that it keeps itself.
+// Both write one JSON document that says what there is now, by ecosystem.
+type AdvisoryKeeper interface {
+	// ImportAdvisories takes over what files and directories hold. What came from
+	// the same source before and is not in it any more goes. It is all or nothing.
+	ImportAdvisories(ctx context.Context, sources []string, progress func(text string), out io.Writer) error
+	// AdvisoryStatus says what there is, and how old it is.
+	AdvisoryStatus(ctx context.Context, out io.Writer) error
 }
 
 // Batch is what a Detector or a Sink receives: events of one kind from one

@@ -65,7 +65,7 @@ type Plugin struct {
 }
 
 // Permissions are what a plugin may do beyond computing. In Listen, Connect,
-// Read and Write an entry "config:KEY" stands for the value or values of that
+// Read, Write and Docker an entry "config:KEY" stands for the value or values of that
 // key of the plugin's section.
 type Permissions struct {
 	// Listen names addresses that the host binds and passes on:

@@ -55,6 +55,12 @@ type App struct {
 	PinnedFilters func(s Sources, names []string) (*ironpostv1.FiltersResponse, error)
 	DetachPinned  func(s Sources, names []string) (*ironpostv1.FiltersResponse, error)
 	DumpPinned    func(s Sources, r *ironpostv1.DumpFilterRequest) (*ironpostv1.DumpFilterResponse, error)
+	// Evidence reads the evidence that was kept of containers.
+	Evidence func(ctx context.Context, c EvidenceConfig) ([]*ironpostv1.Incident, error)
+	// Scan has a scanner inspect a target, and writes its document to c.Stdout.
+	Scan func(ctx context.Context, c ScanConfig) error
+	// Advisories imports advisories for scanners, or describes those there are.
+	Advisories func(ctx context.Context, c AdvisoriesConfig) error
 	// AuditDir returns the directory of the audit log.
 	AuditDir func(s Sources) (string, error)
 	// ControlSocket returns the socket that a configuration file names, "" when
@@ -68,6 +74,27 @@ type Sources struct {
 	ConfigFile string
 	// PluginDirs replace the configured directories.
 	PluginDirs []string
+}
+
+// ScanConfig is what scan was told.
+type ScanConfig struct {
+	Sources
+	Target, Against string
+	// Paths are those of the two that are files or folders.
+	Paths    []string
+	Document string
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Progress func(text string)
+}
+
+// AdvisoriesConfig is what vulndb was told; without Import it asks what there is.
+type AdvisoriesConfig struct {
+	Sources
+	Import   []string
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Progress func(text string)
 }
 
 // RunConfig is what run was told.

@@ -25,26 +25,38 @@ has an end, and what was is restored then. In the modes detect and simulate no
 container is touched; simulate records what would be done.`,
 	}
 	group(cmd)
-	cmd.AddCommand(c.guardPlanCmd(), c.guardIsolateCmd(), c.guardReleaseCmd(), c.guardApproveCmd(), c.guardHistoryCmd())
+	cmd.AddCommand(c.guardPlanCmd(), c.guardIsolateCmd(), c.guardReleaseCmd(), c.guardApproveCmd(), c.guardHistoryCmd(),
+		c.guardEvidenceCmd(), c.guardDisableCmd(), c.guardEnableCmd())
 	return cmd
 }
 
 func (c *cli) guardPlanCmd() *cobra.Command {
 	var alert, container, policy, action, enforcer string
 	cmd := &cobra.Command{
-		Use:   "plan (--alert ID | --container NAME) [--policy FILE]",
+		Use:   "plan [--alert ID | --container NAME] [--policy FILE]",
 		Short: "What would be done about an alert or a container, and why",
 		Long: `Shows which container an alert means, which policy decides and why those before it
 do not, and the exact calls of the Docker API that would be made, in their order.
 Nothing is changed. With --policy the policies of a file decide in place of those in
-force.`,
+force; what is wrong with it is said with its line, and exit status 2. --policy alone
+checks a file, and shows its policies in the order in which they are asked.
+
+About a --container the policies are asked without an alert: what they say of its
+severity, rule and tags is passed over.`,
 		Example: `  ironpost guard plan --alert 8a51f0c2
+  ironpost guard plan --policy new.yaml
   ironpost guard plan --policy new.yaml --container web-1
+  ironpost guard plan --policy new.yaml --alert 8a51f0c2 -o json | jq '.steps[].calls'
   ironpost guard plan --container web-1 --action pause`,
 		Args: between(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (alert == "") == (container == "") {
+			switch {
+			case alert != "" && container != "":
 				return usage(cmd, "give either --alert or --container")
+			case alert == "" && container == "" && policy == "":
+				return usage(cmd, "give --alert or --container, or --policy to check a file")
+			case action != "" && container == "":
+				return usage(cmd, "--action is for a --container")
 			}
 			ask := &ironpostv1.PlanRequest{Target: container, Action: action}
 			if policy != "" {
@@ -52,7 +64,10 @@ force.`,
 				if err != nil {
 					return usage(cmd, "%v", err)
 				}
-				ask.Policy, ask.PolicyName = text, filepath.Base(policy)
+				ask.Policy, ask.PolicyName = text, policy
+				if len(policy) > control.MaxGuardName {
+					ask.PolicyName = filepath.Base(policy)
+				}
 			}
 			return c.host(cmd.Context(), changeTimeout, func(ctx context.Context, h *control.Client) error {
 				plan, err := h.PlanAnswer(ctx, &ironpostv1.PlanAnswerRequest{Enforcer: enforcer, AlertId: alert, Plan: ask})
@@ -61,6 +76,9 @@ force.`,
 				}
 				if c.json() {
 					return c.message(plan)
+				}
+				if alert == "" && container == "" {
+					return c.printPolicies(plan)
 				}
 				return c.printPlan(plan)
 			})
@@ -87,6 +105,19 @@ func readPolicy(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read the policies: %w", err)
 	}
 	return text, nil
+}
+
+// printPolicies shows the policies of a file that is valid.
+func (c *cli) printPolicies(p *ironpostv1.PlanResponse) error {
+	if err := c.line("valid; asked in this order, the first that matches decides:"); err != nil {
+		return err
+	}
+	for i, policy := range p.GetPolicies() {
+		if err := c.line("%d. %s", i+1, view.Printable(policy.GetName()+" ("+policy.GetFile()+") "+policy.GetReason())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *cli) printPlan(p *ironpostv1.PlanResponse) error {
@@ -170,7 +201,7 @@ func (c *cli) guardReleaseCmd() *cobra.Command {
 		Short: "Restore a container before its time",
 		Long: `Ends the effect of one intent, or all about one container, and restores what was.
 With --all everything that is in effect is released; intents that have not begun never
-do. Stop new answers first: ironpost mode simulate, or ironpost plugin disable.`,
+do. New alerts are answered as before: against that helps ironpost guard disable.`,
 		Example: `  ironpost guard release web-1
   ironpost guard release --all`,
 		Args: between(0, 1, "ID"),

@@ -58,7 +58,7 @@ func (c *cli) root() *cobra.Command {
 the kernel, reads logs, finds attacks by rules, and blocks those behind them.
 
 "ironpost run" is the host. The other verbs talk to it through its control
-socket, or work without it (doctor, setup, replay, parse, rules, config validate).`,
+socket, or work without it (doctor, setup, replay, parse, scan, rules, config validate).`,
 		Example: `  ironpost doctor                     what this machine offers, and what is missing
   ironpost setup --write ironpost.toml
   sudo ironpost run --config ironpost.toml
@@ -79,7 +79,7 @@ socket, or work without it (doctor, setup, replay, parse, rules, config validate
 	flags.StringVarP(&c.output, "output", "o", "table", "form of the output: table or json")
 	root.AddCommand(
 		c.runCmd(), c.statusCmd(), c.topCmd(), c.doctorCmd(), c.setupCmd(), c.pluginCmd(), c.rulesCmd(), c.replayCmd(), c.parseCmd(),
-		c.eventsCmd(), c.alertsCmd(), c.actionsCmd(), c.blockCmd(), c.allowCmd(), c.modeCmd(), c.quarantineCmd(), c.guardCmd(), c.auditCmd(), c.ebpfCmd(), c.configCmd(),
+		c.eventsCmd(), c.alertsCmd(), c.actionsCmd(), c.blockCmd(), c.allowCmd(), c.modeCmd(), c.scanCmd(), c.vulndbCmd(), c.quarantineCmd(), c.guardCmd(), c.auditCmd(), c.ebpfCmd(), c.configCmd(),
 		c.versionCmd(), c.completionCmd(),
 	)
 	root.SetHelpCommand(helpCmd(root))

@@ -60,6 +60,9 @@ func (c *cli) statusText(s *ironpostv1.StatusResponse) []byte {
 	if a := reasons(s.GetAttributions()); a != "" {
 		line("attributed", "%s", strings.Trim(a, " ()"))
 	}
+	if g := s.GetGuard(); g != nil && !g.GetEnabled() {
+		line("guard", "disabled %s", since(g))
+	}
 	if n := s.GetQuarantined(); n > 0 {
 		line("quarantine", "%d records; see: ironpost quarantine list", n)
 	}

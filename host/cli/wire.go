@@ -61,6 +61,17 @@ func newApp() App {
 			r, err := host.ListRules(ctx, host.RulesConfig{Sources: host.Sources(c.Sources), Paths: c.Paths})
 			return r, translate(err)
 		},
+		Scan: func(ctx context.Context, c ScanConfig) error {
+			return translate(host.Scan(ctx, host.ScanConfig{
+				Sources: host.Sources(c.Sources), Target: c.Target, Against: c.Against, Paths: c.Paths, Document: c.Document,
+				Stdout: c.Stdout, Stderr: c.Stderr, Progress: c.Progress,
+			}))
+		},
+		Advisories: func(ctx context.Context, c AdvisoriesConfig) error {
+			return translate(host.Advisories(ctx, host.AdvisoriesConfig{
+				Sources: host.Sources(c.Sources), Import: c.Import, Stdout: c.Stdout, Stderr: c.Stderr, Progress: c.Progress,
+			}))
+		},
 		ValidateConfig: func(ctx context.Context, s Sources) (ConfigReport, error) {
 			file, problems, err := host.ValidateConfig(ctx, host.Sources(s))
 			r := ConfigReport{File: file, Problems: []ConfigProblem{}}
@@ -111,6 +122,10 @@ func newApp() App {
 		DumpPinned: func(s Sources, r *ironpostv1.DumpFilterRequest) (*ironpostv1.DumpFilterResponse, error) {
 			d, err := host.DumpPinned(host.Sources(s), r)
 			return d, translate(err)
+		},
+		Evidence: func(ctx context.Context, c EvidenceConfig) ([]*ironpostv1.Incident, error) {
+			list, err := host.Evidence(ctx, host.EvidenceConfig{Sources: host.Sources(c.Sources), Dir: c.Dir, ID: c.ID, Limit: c.Limit, Recorded: c.Recorded})
+			return list, translate(err)
 		},
 		AuditDir: func(s Sources) (string, error) {
 			dir, err := host.AuditDir(host.Sources(s))

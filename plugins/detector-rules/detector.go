@@ -193,6 +193,7 @@ func (d *detector) count() {
 		{"late", now.Late, before.Late},
 		{"matches", now.Matches, before.Matches},
 		{"ungrouped", now.Ungrouped, before.Ungrouped},
+		{"seen_twice", now.Twice, before.Twice},
 		{"suppressed", now.Suppressed, before.Suppressed},
 		{"rate_limited", now.RateLimited, before.RateLimited},
 		{"evicted_groups", now.EvictedGroups, before.EvictedGroups},

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/evidence"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/policy"
 	"github.com/ironpost/ironpost/sdk"
@@ -27,12 +29,19 @@ type config struct {
 	EvidenceBytes     sdk.Size `config:"evidence_bytes" min:"1048576" help:"bound of all evidence on disk; the oldest goes first"`
 	EvidenceIncidents int      `config:"evidence_incidents" min:"1" max:"100000" help:"incidents of which evidence is kept; the oldest goes first"`
 	EvidenceTail      int      `config:"evidence_tail" min:"1" max:"100000" help:"lines of a container's output that are kept, the last ones"`
+
+	// What policies may export needs a call of Docker that shows all files of all
+	// containers: the plugin has it only where it stands here.
+	DockerCalls []string      `config:"docker_calls" help:"further calls of Docker that are granted to the plugin: 'GET /containers/*/export' lets policies keep the files of a container as evidence"`
+	ExportBytes sdk.Size      `config:"evidence_export_bytes" min:"1048576" help:"bound of the export of one container; what is beyond is cut off"`
+	ExportTime  time.Duration `config:"evidence_export_time" min:"1s" max:"20s" help:"how long the export of one container may take, while which other answers on it wait; what is beyond is cut off"`
 }
 
 func defaults() config {
 	return config{
 		Policies: []string{"rules/policies"}, DefaultTTL: time.Hour, Critical: []string{"ironpost*"},
 		EvidenceDir: "data:enforcer-docker", EvidenceBytes: 256 << 20, EvidenceIncidents: 1000, EvidenceTail: 1000,
+		DockerCalls: []string{}, ExportBytes: 64 << 20, ExportTime: 10 * time.Second,
 	}
 }
 
@@ -49,6 +58,10 @@ func (c *config) validate() error {
 		return fmt.Errorf("default_ttl = %s: want %s to %s", c.DefaultTTL, policy.MinTTL, policy.MaxTTL)
 	case len(c.Critical) > maxCritical:
 		return fmt.Errorf("critical has %d patterns: want at most %d", len(c.Critical), maxCritical)
+	case slices.ContainsFunc(c.DockerCalls, func(call string) bool { return call != engine.ExportCall }):
+		return fmt.Errorf("docker_calls = %q: want none, or %q", c.DockerCalls, engine.ExportCall)
+	case c.ExportBytes > c.EvidenceBytes:
+		return fmt.Errorf("evidence_export_bytes = %d: want at most evidence_bytes = %d", c.ExportBytes, c.EvidenceBytes)
 	case !filepath.IsAbs(c.EvidenceDir):
 		return fmt.Errorf("evidence_dir = %q: write the absolute path", c.EvidenceDir)
 	}
@@ -62,5 +75,8 @@ func (c *config) validate() error {
 
 // store is how evidence is kept.
 func (c *config) store() evidence.Config {
-	return evidence.Config{Dir: c.EvidenceDir, Bytes: int64(c.EvidenceBytes), Incidents: c.EvidenceIncidents, Tail: c.EvidenceTail}
+	return evidence.Config{
+		Dir: c.EvidenceDir, Bytes: int64(c.EvidenceBytes), Incidents: c.EvidenceIncidents, Tail: c.EvidenceTail,
+		ExportBytes: int64(c.ExportBytes), ExportTime: c.ExportTime,
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
+	"github.com/ironpost/ironpost/plugins/enforcer-docker/evidence"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/isolate"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/policy"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/target"
@@ -156,6 +157,9 @@ func (d *decision) steps(ctx context.Context) []sdk.PlanStep {
 func (d *decision) step(ctx context.Context, a policy.Action) (sdk.Intent, bool) {
 	if d.onlyNotify != "" {
 		return d.intent(policy.Notify, d.onlyNotify, nil), true
+	}
+	if a.Verb == policy.Evidence && a.Export {
+		return d.intent(a.Verb, "", []event.Field{{Key: evidence.DetailExport, Value: "true"}}), true
 	}
 	if a.Verb != policy.NetIsolate {
 		return d.intent(a.Verb, "", nil), true

@@ -383,8 +383,8 @@ func TestDockerAway(t *testing.T) {
 	if err := e.health(t.Context()); err == nil {
 		t.Error("health: got none, want that no policy is loaded")
 	}
-	if _, err := e.Prepare(t.Context(), &event.ActionEvent{Action: "pause", Target: strings.Repeat("a", 64)}); !errors.Is(err, engine.ErrUnreachable) {
-		t.Errorf("prepare: got %v, want ErrUnreachable", err)
+	if _, err := e.Prepare(t.Context(), &event.ActionEvent{Action: "pause", Target: strings.Repeat("a", 64)}); !errors.Is(err, engine.ErrUnreachable) || !errors.Is(err, sdk.ErrUnavailable) {
+		t.Errorf("prepare: got %v, want ErrUnreachable and ErrUnavailable", err)
 	}
 }
 

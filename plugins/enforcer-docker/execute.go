@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
+	"fmt"
+	"strings"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/isolate"
@@ -12,22 +13,13 @@ import (
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// Prepare implements sdk.Executor. Since an error refuses the intent for good, it
-// waits for a Docker that is away.
+// Prepare implements sdk.Executor. The host asks again while Docker is away.
 func (e *enforcer) Prepare(ctx context.Context, intent *event.ActionEvent) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.patience)
-	defer cancel()
-	for {
-		before, err := e.prepare(ctx, intent)
-		if !errors.Is(err, engine.ErrUnreachable) {
-			return before, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(pause):
-		}
+	before, err := e.prepare(ctx, intent)
+	if errors.Is(err, engine.ErrUnreachable) {
+		return nil, fmt.Errorf("%w: %w", sdk.ErrUnavailable, err)
 	}
+	return before, err
 }
 
 func (e *enforcer) prepare(ctx context.Context, intent *event.ActionEvent) ([]byte, error) {
@@ -85,6 +77,9 @@ func (e *enforcer) collect(ctx context.Context, intent *event.ActionEvent) (sdk.
 	effect := sdk.Effect{Outcome: event.OutcomeApplied, Reason: kept.Missing, Details: kept.Details()}
 	if kept.Missing != "" {
 		effect.Outcome = event.OutcomePartial
+	}
+	if kept.Cut != "" {
+		effect.Reason = strings.TrimPrefix(effect.Reason+"; cut off: "+kept.Cut, "; ")
 	}
 	return effect, nil
 }

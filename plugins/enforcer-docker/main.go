@@ -22,7 +22,7 @@ func plugin(e *enforcer) sdk.Plugin {
 		Section: "container",
 		Config:  e.cfg,
 		Permissions: sdk.Permissions{
-			Docker:   engine.Calls(),
+			Docker:   append(engine.Calls(), "config:docker_calls"),
 			Write:    []string{"config:evidence_dir"},
 			Services: []string{"processes", "targets"},
 		},

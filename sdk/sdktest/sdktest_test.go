@@ -249,11 +249,11 @@ func TestSourceConformance(t *testing.T) {
 
 type scanner struct{}
 
-func (scanner) Scan(_ context.Context, target string, progress func(string), out io.Writer) (string, error) {
-	if target != "image" {
-		return "", fmt.Errorf("scan %q: no such target", target)
+func (scanner) Scan(_ context.Context, req sdk.ScanRequest, out io.Writer) (string, error) {
+	if req.Target != "image" {
+		return "", fmt.Errorf("scan %q: no such target", req.Target)
 	}
-	progress("half\xff")
+	req.Progress("half\xff")
 	_, err := out.Write(make([]byte, 3<<20))
 	return "cyclonedx", err
 }

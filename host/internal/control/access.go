@@ -52,6 +52,8 @@ func actions() map[string]string {
 		"Isolate":        "guard isolate",
 		"ReleaseIntents": "guard release",
 		"ApproveIntent":  "guard approve",
+		"DisableGuard":   "guard disable",
+		"EnableGuard":    "guard enable",
 
 		"SetMode":      "mode set",
 		"ReloadConfig": "config reload",
@@ -71,7 +73,7 @@ func readers() map[string]bool {
 		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true, "PluginLogs": true,
 		"Query": true, "ListBlocks": true, "ListBlockLists": true, "ListBlockRules": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
 		"ShowConfig": true, "PluginTrust": true, "ListQuarantine": true, "ShowQuarantine": true,
-		"Filters": true, "DumpFilter": true, "ListIntents": true, "PlanAnswer": true,
+		"Filters": true, "DumpFilter": true, "ListIntents": true, "PlanAnswer": true, "ListEvidence": true,
 	}
 }
 

@@ -30,10 +30,18 @@
 // Decide refuses an intent with a stable code (the Code constants) and a sentence:
 // the verb is known; the alert is known and names the target, or the entity that led
 // to it; a stream that anybody may write to speaks about its own container alone; the
-// target is not the host's own and not protected; it has a time to live; the same is not in
-// effect already, and its policy has not just done it; and the limits: intents a minute (a breaker), effects
+// target is not the host's own and not protected; it has a time to live; its policy has not
+// just done the same; and the limits: intents a minute (a breaker), effects
 // at once, as a share of what runs, and of what is alike. They are the same in
 // simulate and enforce. A policy may hold a mode that does less than the host's.
+//
+// What is in effect already is no refusal: it is told with the intent that covers it,
+// whose end is not put off. A wider intent of the same verb is carried out over a
+// narrower one; what each restores is what it found, so that the later one ends first
+// and the end of the other waits for it.
+//
+// While an operator has the guard disabled, which outlives the host, everything is
+// refused and nothing begins.
 //
 // An intent that needs approval waits for it, and is refused when nobody gives it
 // in time. Two approvals are of two users.

@@ -37,7 +37,8 @@ const (
 	// callTimeout bounds one call of an enforcer. A container is given ten seconds to
 	// stop.
 	callTimeout = 45 * time.Second
-	// waitEnforcer is for how long an approved intent waits for its enforcer to answer.
+	// waitEnforcer is for how long an approved intent waits for its enforcer, or what
+	// that asks, to answer.
 	waitEnforcer = 5 * time.Minute
 	// callPrepare bounds a call that only asks, in simulate.
 	callPrepare = 10 * time.Second
@@ -94,6 +95,7 @@ type Config struct {
 type Guard struct {
 	Config
 	table    *state.Table[intent]
+	switched *state.Table[off]
 	notes    *expiry.Notes
 	wake     chan struct{}
 	deciding sync.Mutex // one decision at a time; taken before mu
@@ -103,6 +105,7 @@ type Guard struct {
 	busy     map[string]bool // targets that a worker is at
 	working  map[string]int  // workers by enforcer
 	order    uint64
+	off      *off // nil while the guard is enabled
 	breaker  breaker.Breaker
 	refusals breaker.Breaker // of recorded refusals; only its count is used
 	counts   map[string]uint64
@@ -147,6 +150,10 @@ func New(c Config) (*Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the intents: %w", err)
 	}
+	if g.switched, err = state.NewTable[off](c.Store, "guard-switch"); err != nil {
+		return nil, fmt.Errorf("open the switch of the guard: %w", err)
+	}
+	g.loadOff()
 	g.notes = expiry.NewNotes(c.Clock, func(t expiry.Tick) error { return ticks.Put(tickKey, t) })
 	last, _, err := ticks.Get(tickKey)
 	if err != nil {
@@ -304,6 +311,12 @@ func (g *Guard) open() []*intent {
 func (g *Guard) due(in *intent, mode config.Mode, now time.Duration) (do step, wait time.Duration) {
 	left := g.Clock.Remaining(in.Stamp)
 	later := in.due - now
+	if g.off != nil && (in.State == Planned || in.State == Approved) {
+		return g.refuseDisabled, 0
+	}
+	if g.held(in, mode, left) {
+		return nil, expiry.TickInterval // what ends first nudges
+	}
 	switch in.State {
 	case Planned:
 		if left <= 0 {
@@ -332,6 +345,8 @@ func (g *Guard) due(in *intent, mode config.Mode, now time.Duration) (do step, w
 			in.EndsAs, in.Ending = Expired, "its time is over"
 		case mode != config.Enforce:
 			in.EndsAs, in.Ending = Released, "the mode is "+string(mode)+" now"
+		case g.off != nil && g.off.Release:
+			in.EndsAs, in.Ending = Released, "the guard was disabled by "+g.off.By
 		default:
 			if in.reported || later <= 0 {
 				return g.inspect, 0
@@ -372,6 +387,10 @@ func (g *Guard) Warnings() []string {
 	out := slices.Clone(g.problems)
 	if _, open := g.breaker.Open(); open {
 		out = append(out, "The breaker of the container guard is open: too many answers were proposed, and none is made for now.")
+	}
+	if g.off != nil {
+		out = append(out, fmt.Sprintf("The container guard is disabled since %s by %s: it answers nothing. See: ironpost guard enable.",
+			g.off.Since.Format(time.RFC3339), g.off.By))
 	}
 	for _, in := range g.open() {
 		if in.State == Unknown || in.State == Releasing && in.failures > 0 {

@@ -362,7 +362,13 @@ func TestAgain(t *testing.T) {
 		again := isolate(alert)
 		again.Target = "container-of-a1"
 		w.decide(again)
-		w.until("intent-of-"+alert, Refused)
+		w.until("intent-of-"+alert, Done)
+		if got := w.tape.outcomes("intent-of-" + alert); !slices.Equal(got, []pb.Outcome{pb.Outcome_OUTCOME_APPLIED}) {
+			t.Errorf("of the alert %s %v is told, want that it is in effect", alert, got)
+		}
+	}
+	if n := w.counted("refused_" + CodeAlready); n > 0 {
+		t.Errorf("%d refusals are counted", n)
 	}
 	// They have not opened the breaker for others.
 	w.guard.Alert = func(string) (Alert, bool) {

@@ -69,6 +69,8 @@ type intent struct {
 	Approvals int      `json:"approvals,omitempty"`
 	Approved  []string `json:"approved,omitempty"`
 
+	// Simulated: nothing was, or is to be, done. It keeps no real answer waiting.
+	Simulated bool `json:"simulated,omitempty"`
 	// Before is what Prepare returned.
 	Before []byte `json:"before,omitempty"`
 	// Note says what the last call came to.
@@ -76,9 +78,12 @@ type intent struct {
 	// Redone is how often it was done again after somebody undid it.
 	Redone int `json:"redone,omitempty"`
 	// Ending is why it is to be released, and by whom: the State it ends in.
-	Ending   string        `json:"ending,omitempty"`
-	EndsAs   State         `json:"ends_as,omitempty"`
-	After    []detail      `json:"after,omitempty"`
+	Ending string   `json:"ending,omitempty"`
+	EndsAs State    `json:"ends_as,omitempty"`
+	After  []detail `json:"after,omitempty"`
+	// CoveredBy is the intent that had in effect already what this one asks for.
+	CoveredBy string `json:"covered_by,omitempty"`
+
 	failures int           // tries of the call at hand
 	due      time.Duration // when it is to be looked at again, since boot
 	reported bool          // something happened to the target since it was last inspected

@@ -33,7 +33,8 @@ const (
 	CodeProtected = "protected"
 	// CodeTTL: the time to live is absent or makes no sense.
 	CodeTTL = "invalid_ttl"
-	// CodeAlready: the same is in effect already, or about to be.
+	// CodeAlready: the same is in effect already, or about to be, which is told and
+	// is no refusal; or it is being released.
 	CodeAlready = "in_effect"
 	// CodeCooldown: the policy has just done the same.
 	CodeCooldown = "cooldown"
@@ -64,6 +65,7 @@ const (
 	detailProtect  = "protected"
 	detailApproval = "approvals"
 	detailRelease  = "release_needed"
+	detailNetwork  = "network"
 )
 
 // maxRefusals is how many refusals are recorded within a minute; further ones are
@@ -156,7 +158,15 @@ func (g *Guard) settleOn(ctx context.Context, in *intent) (no *refusal, simulate
 	}
 	in.Created = g.Clock.Wall().Round(0).UTC()
 	in.Changed = in.Created
-	if no := g.judge(in); no != nil {
+	in.Simulated = mode == config.Simulate
+	if no := g.disabled(); no != nil {
+		return no, false, g.refuse(ctx, in, *no, mode)
+	}
+	no, by := g.judge(in)
+	switch {
+	case by != nil:
+		return nil, false, g.cover(ctx, in, by, mode)
+	case no != nil:
 		return no, false, g.refuse(ctx, in, *no, mode)
 	}
 	if mode == config.Simulate {
@@ -165,8 +175,31 @@ func (g *Guard) settleOn(ctx context.Context, in *intent) (no *refusal, simulate
 	return nil, false, g.admit(ctx, in)
 }
 
-// judge runs the checks, and fills in what the intent takes from its alert.
-func (g *Guard) judge(in *intent) *refusal {
+// judge runs the checks, and fills in what the intent takes from its alert. by is
+// an intent that has in effect already, or about to be, what is asked for.
+func (g *Guard) judge(in *intent) (no *refusal, by *intent) {
+	if no := g.judgeTarget(in); no != nil {
+		return no, nil
+	}
+	if no := g.timeOf(in); no != nil {
+		return no, nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if by, no := g.coveredBy(in); by != nil || no != nil {
+		return no, by
+	}
+	if no := g.within(in); no != nil {
+		return no, nil
+	}
+	if in.Actor != "" || in.endless() {
+		return nil, nil
+	}
+	return g.often(), nil
+}
+
+// judgeTarget checks who the intent is about, and who says so.
+func (g *Guard) judgeTarget(in *intent) *refusal {
 	if !Knows(in.Action) {
 		return refusing(CodeAction, "The host does not know how to %q.", in.Action)
 	}
@@ -184,18 +217,7 @@ func (g *Guard) judge(in *intent) *refusal {
 	if why := in.get(detailProtect); why != "" {
 		return refusing(CodeProtected, "Nothing is done to it: %s.", why)
 	}
-	if no := g.timeOf(in); no != nil {
-		return no
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if no := g.within(in); no != nil {
-		return no
-	}
-	if in.Actor != "" || in.endless() {
-		return nil
-	}
-	return g.often()
+	return nil
 }
 
 // believable checks what the alert says, and who says it.
@@ -266,10 +288,8 @@ func (g *Guard) within(in *intent) *refusal {
 	for _, o := range g.intents {
 		if in.Actor == "" && o.Target == in.Target && o.Action == in.Action && o.Enforcer == in.Enforcer {
 			ago := in.Created.Sub(o.Created)
-			switch {
-			case !o.State.ended():
-				return refusing(CodeAlready, "The same was decided %v ago, and is not over.", ago.Round(time.Second))
-			case o.State != Refused && o.get(detailPolicy) == in.get(detailPolicy) && ago < cooldown:
+			if o.State.ended() && o.State != Refused && o.CoveredBy == "" && (in.Simulated || !o.Simulated) &&
+				o.get(detailPolicy) == in.get(detailPolicy) && ago < cooldown {
 				return refusing(CodeCooldown, "The policy did the same %v ago.", ago.Round(time.Second))
 			}
 		}

@@ -203,3 +203,21 @@ func (g *Guard) Approve(_ context.Context, id, actor string) (*pb.GuardIntent, e
 	g.nudge()
 	return g.show(in), nil
 }
+
+// Recorded returns a detail of what was told when an intent was carried out, by the
+// id of the intent; "" when it is not known, or not any more.
+func (g *Guard) Recorded(id, detail string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, in := range g.intents {
+		if in.ID != id {
+			continue
+		}
+		for _, d := range in.After {
+			if d.Key == detail {
+				return d.Value
+			}
+		}
+	}
+	return ""
+}

@@ -93,7 +93,7 @@ func (g *Guard) begin(ctx context.Context, in *intent) {
 	}
 	reply, err := g.ask(ctx, in, Enforcer.Prepare)
 	switch {
-	case err != nil && g.Clock.Wall().Sub(in.Created) > waitEnforcer:
+	case err != nil && g.Clock.Wall().Sub(in.Changed) > waitEnforcer:
 		g.fail(ctx, in, "The enforcer did not answer: "+err.Error())
 		return
 	case err != nil:
@@ -102,6 +102,9 @@ func (g *Guard) begin(ctx context.Context, in *intent) {
 	case reply.Outcome == pb.Outcome_OUTCOME_REFUSED:
 		reason := action.Cut(reply.Reason, action.MaxReason)
 		g.conclude(ctx, in, Refused, pb.Outcome_OUTCOME_REFUSED, reason, func(in *intent) { in.Note, in.After = reason, []detail{{"code", CodeEnforcer}} })
+		return
+	case g.disabled() != nil:
+		g.refuseDisabled(ctx, in)
 		return
 	}
 	g.execute(ctx, in, func() { in.Before, in.Stamp = reply.Before, g.Clock.Stamp(in.TTL) })
@@ -137,8 +140,12 @@ func (g *Guard) execute(ctx context.Context, in *intent, change func()) {
 // settle takes over what a call says of the state that an intent is in now.
 func (g *Guard) settle(ctx context.Context, in *intent, reply *pb.ExecuteResponse) {
 	reason := action.Cut(reply.Reason, action.MaxReason)
+	pause := inspectEvery
+	if reply.Outcome == pb.Outcome_OUTCOME_PARTIAL && in.Redone < maxRedone {
+		pause = min(minRetry<<(2*in.Redone), inspectEvery)
+	}
 	after := func(in *intent) {
-		in.Note, in.After, in.due = reason, facts(reply), g.Clock.Boot()+inspectEvery
+		in.Note, in.After, in.due = reason, facts(reply), g.Clock.Boot()+pause
 	}
 	switch reply.Outcome {
 	case pb.Outcome_OUTCOME_APPLIED, pb.Outcome_OUTCOME_PARTIAL:
@@ -184,7 +191,7 @@ func sentence(s, more string) string {
 
 // redo does again what somebody undid, up to a limit.
 func (g *Guard) redo(ctx context.Context, in *intent, reason string) {
-	if in.endless() {
+	if in.endless() && in.Redone > 0 {
 		g.fail(ctx, in, sentence("It did not come to an end", reason))
 		return
 	}
@@ -200,7 +207,7 @@ func (g *Guard) redo(ctx context.Context, in *intent, reason string) {
 		g.release(ctx, in)
 		return
 	}
-	g.Logger.Warn("an answer was undone, and is done again", "action", in.Action, "target", in.name(), "reason", reason)
+	g.Logger.Warn("an answer is not in effect, or not all of it, and is done again", "action", in.Action, "target", in.name(), "reason", reason)
 	g.execute(ctx, in, func() { in.Redone++ })
 }
 
@@ -231,7 +238,8 @@ func (g *Guard) inspect(ctx context.Context, in *intent) {
 		g.again(in, err)
 		return
 	}
-	if reply.Outcome == pb.Outcome_OUTCOME_PARTIAL && in.State == Applied {
+	// What is done in part is completed: somebody may have been killed half-way.
+	if reply.Outcome == pb.Outcome_OUTCOME_PARTIAL && !in.endless() && (in.State == Applied || in.Redone < maxRedone) {
 		g.redo(ctx, in, reply.Reason)
 		return
 	}

@@ -242,9 +242,13 @@ func (c *Conn) Release(ctx context.Context, req *pb.ExecuteRequest) (*pb.Execute
 	return c.enforcer.Release(ctx, req)
 }
 
-// Plan asks an enforcer what it would do. ctx bounds it.
+// Plan asks an enforcer what it would do. ctx bounds it. That the question is wrong is
+// a status of code InvalidArgument.
 func (c *Conn) Plan(ctx context.Context, req *pb.PlanRequest) (*pb.PlanResponse, error) {
 	r, err := c.enforcer.Plan(ctx, req)
+	if status.Code(err) == codes.InvalidArgument {
+		return nil, status.Error(codes.InvalidArgument, status.Convert(err).Message())
+	}
 	if err != nil {
 		return nil, errors.New(status.Convert(err).Message())
 	}

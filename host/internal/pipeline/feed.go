@@ -29,9 +29,27 @@ const feedBatch = 64
 func (m *Member) feedStart(kind string, q *bus.Queue) uint64 {
 	from := q.Position(JournalStream())
 	if from == 0 && kind != "sink" {
-		from = m.pipeline.config.Journal.Next()
+		from = max(m.pipeline.config.Journal.Next(), 1)
+		m.keepStart(kind, from)
 	}
 	return max(from, 1)
+}
+
+// keepStart stores where a consumer begins that has not come anywhere. Otherwise a
+// host that is killed while its enforcer decides about the first alert ever would
+// begin behind that.
+func (m *Member) keepStart(kind string, from uint64) {
+	store := m.pipeline.config.Store
+	if store == nil {
+		return
+	}
+	store.Durable(m.consumer(kind), []state.Position{{Stream: JournalStream(), Next: from}}, nil)
+	if kind != "enforcer" {
+		return // it is stored with what comes next
+	}
+	if err := store.Flush(); err != nil {
+		m.log.Error("where the enforcer begins is not kept yet", "error", err)
+	}
 }
 
 // feed follows the journal from an index into a consumer's queue until ctx is

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ironpost/ironpost/host/internal/catalog"
 	"github.com/ironpost/ironpost/host/internal/link"
 	"github.com/ironpost/ironpost/host/internal/supervise"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
@@ -39,6 +40,19 @@ func (r *Roster) Find(want func(*pb.Description) bool) map[string]*link.Conn {
 			if c := p.supervisor.Conn(); c != nil {
 				out[name] = c
 			}
+		}
+	}
+	return out
+}
+
+// Enabled returns what the enabled plugins said of themselves.
+func (r *Roster) Enabled() []*pb.Description {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var out []*pb.Description
+	for _, p := range r.plugins {
+		if p.desc != nil && p.decision.State == catalog.Enabled {
+			out = append(out, p.desc)
 		}
 	}
 	return out

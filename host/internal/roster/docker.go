@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ironpost/ironpost/host/internal/dockerproxy"
@@ -113,9 +114,11 @@ func (a *requests) counters() []*pb.Count {
 	return out
 }
 
-// validServices refuses grants that the host does not know.
+// validServices refuses grants that the host does not know. What stands for the value
+// of a configuration key is looked at when the plugin starts.
 func validServices(asked *pb.Permissions) error {
-	if _, err := dockerproxy.ParseGrants(asked.GetDocker()); err != nil {
+	plain := slices.DeleteFunc(slices.Clone(asked.GetDocker()), func(g string) bool { return strings.HasPrefix(g, "config:") })
+	if _, err := dockerproxy.ParseGrants(plain); err != nil {
 		return err
 	}
 	for _, s := range asked.GetServices() {

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -172,7 +173,7 @@ func (r *Roster) ownDirectory(p *plugin, name string) (string, error) {
 	if name != p.name() {
 		return "", fmt.Errorf("plugin %s asks for the data directory of %q: it may have its own, %q", p.name(), name, ownData+p.name())
 	}
-	dir := filepath.Join(r.config.DataDir, name)
+	dir := filepath.Join(cmp.Or(r.config.OwnDataDir, r.config.DataDir), name)
 	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
 		return "", fmt.Errorf("make the plugin's directory: %w", err)
 	}

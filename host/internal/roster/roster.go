@@ -37,6 +37,8 @@ type Config struct {
 	Store *state.Store
 	// DataDir is the host's; RunDir holds the plugins' sockets.
 	DataDir, RunDir string
+	// OwnDataDir holds the directories that are the plugins' own; "" is DataDir.
+	OwnDataDir string
 	// Dirs are the plugin directories.
 	Dirs    []string
 	Plugins config.Plugins

@@ -46,7 +46,8 @@ func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent))
 	if limit.Count == 0 {
 		limit = e.opts.RateLimit
 	}
-	if !rs.rate.allow(e.now.time, limit) {
+	rate := &rs.rates[e.now.speaker.class()]
+	if !rate.allow(e.now.time, limit) {
 		rs.rateLimited++
 		e.stats.RateLimited++
 		return
@@ -56,9 +57,9 @@ func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent))
 		a.Details = append(a.Details, event.Field{Key: "suppressed", Value: strconv.FormatUint(g.suppressed, 10)})
 		g.suppressed = 0
 	}
-	if rs.rate.held > 0 {
-		a.Details = append(a.Details, event.Field{Key: "rate_limited", Value: strconv.FormatUint(rs.rate.held, 10)})
-		rs.rate.held = 0
+	if rate.held > 0 {
+		a.Details = append(a.Details, event.Field{Key: "rate_limited", Value: strconv.FormatUint(rate.held, 10)})
+		rate.held = 0
 	}
 	rs.alerts++
 	e.stats.Alerts++

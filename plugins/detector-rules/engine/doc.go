@@ -32,6 +32,13 @@
 // completed it. A rule that correlations name raises alerts of its own only if one
 // of them says generate. The percentile is that of the nearest rank.
 //
+// Who speaks keeps groups apart: the host's own logs, together with what it saw
+// itself, the packets; each container by its own; and the senders of the network. So a line that a
+// container prints is never in a window with lines of the host: it completes none of
+// theirs, takes nothing from what they prove, and suppresses no alert. It holds for
+// thresholds, correlations, suppression and, between the host and all others, rate
+// limits and the bounds below.
+//
 // Lateness is per stream: an event up to Lateness behind the newest of its
 // stream counts at its own time. An older one still matches rules without
 // threshold, stays out of windows, and is counted in Stats.Late. A time that
@@ -42,13 +49,18 @@
 // # Bounds
 //
 // Groups are bounded in number, per rule and in all, and in bytes; the group
-// that was touched longest ago goes first, from the rule that holds the most,
-// and is counted. A group keeps as many entries as can matter for four streams
+// that was touched longest ago goes first, from the rule that holds the most, of
+// the host's or of all others' groups whichever are more, and is counted. A group keeps as many entries as can matter for four streams
 // whose clocks differ; beyond that the oldest go, and are counted (Stats.Lost). Of
 // the same value, or rule, over and over a group keeps the last, so that a flood of
 // one does not push out the others; a sum or an average merges its oldest numbers.
 //
 // # Duplicates and rates
+//
+// A line of the host that comes by two sources, as from the journal and from the
+// file that a syslog daemon writes, counts once for a rule: the second one of the
+// same process, number and message is passed over and counted (Stats.Twice), if their
+// times are less than two seconds apart. Across a death it may count twice.
 //
 // A threshold empties its group, so a lasting attack alerts once for each
 // Count events. A rule may ask to suppress further alerts of a group for a

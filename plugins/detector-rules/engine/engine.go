@@ -72,8 +72,9 @@ type Stats struct {
 	// Events were looked at, Late of them were too late for windows.
 	Events, Late uint64
 	// Matches are pairs of an event and a rule that held. Ungrouped of them
-	// lacked a field of group_by.
-	Matches, Ungrouped uint64
+	// lacked a field of group_by. Twice are further pairs, of a line that had come
+	// by another source.
+	Matches, Ungrouped, Twice uint64
 	// Alerts were raised; Suppressed and RateLimited were not.
 	Alerts, Suppressed, RateLimited uint64
 	// EvictedGroups and EvictedStreams had to go though they were in use; so had
@@ -108,6 +109,7 @@ type Engine struct {
 	// byKey finds the state of a rule by its id and content hash.
 	byKey   map[string]*ruleState
 	streams streams
+	twins   twins
 	stats   Stats
 	// since is how many events there were when the set was put in.
 	since uint64
@@ -152,6 +154,7 @@ type occurrence struct {
 	late   bool
 	// confirmed says that the source of the event proves its addresses.
 	confirmed bool
+	speaker   speaker
 	// body is the copy that is kept, passing that which is cited at once; both are made
 	// on first need.
 	body, passing *body
@@ -175,8 +178,9 @@ func (e *Engine) Log(ev *event.LogEvent, raise func(*event.AlertEvent)) {
 	// A time that was only observed says nothing about the stream's own clock.
 	borrowed := ev.Flags&(event.FlagTimeInferred|event.FlagTimeClamped|event.FlagUnparsed|event.FlagUnrouted) != 0 && ev.Time.Equal(ev.ObservedTime)
 	st, late := e.hear(ev.Stream, at, observed, borrowed)
+	e.twins.hear(ev.Stream)
 	if rules := e.view.log(ev); len(rules) > 0 {
-		e.now = occurrence{log: ev, time: at, stream: st, late: late, confirmed: confirmedLog(ev)}
+		e.now = occurrence{log: ev, time: at, stream: st, late: late, confirmed: confirmedLog(ev), speaker: speakerOf(ev.Stream)}
 		e.hits(rules, raise)
 	}
 }
@@ -186,7 +190,8 @@ func (e *Engine) Packet(ev *event.PacketEvent, raise func(*event.AlertEvent)) {
 	at := nanos(ev.Time)
 	st, late := e.hear(ev.Stream, at, at, false)
 	if rules := e.view.packet(ev); len(rules) > 0 {
-		e.now = occurrence{packet: ev, time: at, stream: st, late: late}
+		// This host saw it, which is not to say that it is true.
+		e.now = occurrence{packet: ev, time: at, stream: st, late: late, speaker: speaker{provenance: event.ProvenanceHost}}
 		e.hits(rules, raise)
 	}
 }
@@ -200,7 +205,7 @@ func (e *Engine) Alert(ev *event.AlertEvent, raise func(*event.AlertEvent)) {
 	at := nanos(ev.Time)
 	st, late := e.hear(ev.Stream, at, nanos(ev.ObservedTime), false)
 	if rules := e.view.alert(ev); len(rules) > 0 {
-		e.now = occurrence{alert: ev, time: at, stream: st, late: late, confirmed: ev.Evidence == event.EvidenceConfirmed}
+		e.now = occurrence{alert: ev, time: at, stream: st, late: late, confirmed: ev.Evidence == event.EvidenceConfirmed, speaker: alertSpeaker(ev)}
 		e.hits(rules, raise)
 	}
 }
@@ -241,6 +246,10 @@ func (e *Engine) hear(s *event.Stream, at, observed int64, borrowed bool) (st *s
 // hits feeds the rules that hold for the event at hand.
 func (e *Engine) hits(rules []int32, raise func(*event.AlertEvent)) {
 	for _, number := range rules {
+		if e.twins.several && e.now.log != nil && e.now.speaker.class() == trusted && e.twins.repeats(e.now.log, e.now.time, number) {
+			e.stats.Twice++
+			continue
+		}
 		e.hit(e.rules[number], raise)
 	}
 	e.now = occurrence{}
@@ -316,7 +325,8 @@ func (e *Engine) hit(rs *ruleState, raise func(*event.AlertEvent)) {
 		e.count(rs, &p.own, s, raise)
 		return
 	case p.rule.Suppress != nil && p.raises:
-		s.g = e.group(rs, e.entityKey(&p.own, s))
+		key, named, _ := e.groupKey(&p.own, s, true)
+		s.g = e.group(rs, key, named)
 	}
 	if len(p.supplies) > 0 {
 		s.one[0] = e.entry(1)
@@ -350,14 +360,14 @@ func (e *Engine) count(rs *ruleState, f *supply, s *sighting, raise func(*event.
 	}
 	p := rs.program
 	w := p.window
-	key, ok := e.groupKey(f, s)
+	key, named, ok := e.groupKey(f, s, false)
 	if !ok {
 		e.stats.Ungrouped++
 		return
 	}
 	if w.count == 1 && p.rule.Suppress == nil {
 		// Nothing has to be remembered.
-		e.completed(rs, f, s, string(key), nil, nil, raise)
+		e.completed(rs, f, s, string(key[named:]), nil, nil, raise)
 		return
 	}
 	n := e.entryOf(s, max(w.count, 1))
@@ -366,7 +376,7 @@ func (e *Engine) count(rs *ruleState, f *supply, s *sighting, raise func(*event.
 		e.stats.Ungrouped++
 		return
 	}
-	g := e.group(rs, key)
+	g := e.group(rs, key, named)
 	if w.kind == sigma.ValueCount {
 		n.id = e.identify(g, value)
 	}
@@ -384,7 +394,7 @@ func (e *Engine) count(rs *ruleState, f *supply, s *sighting, raise func(*event.
 		e.evict(rs)
 		return
 	}
-	e.completed(rs, f, s, g.key, g, g.entries[first:end], raise)
+	e.completed(rs, f, s, g.name(), g, g.entries[first:end], raise)
 	if g.gone {
 		return
 	}

@@ -13,11 +13,14 @@ import (
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// The keys of the state: "w|rule|hash|group" a window, "l|rule|hash|" a rate
-// limit, "s|stream in hexadecimal" the newest time of a stream.
+// The keys of the state: "w|rule|hash|group" a window, with the mark of who speaks
+// before the group, "l|rule|hash|" a rate limit of what the host says and with
+// limitOthers behind it that of all others, "s|stream in hexadecimal" the newest
+// time of a stream.
 const (
 	windowPrefix = "w|"
 	limitPrefix  = "l|"
+	limitOthers  = "others"
 	streamPrefix = "s|"
 )
 
@@ -29,8 +32,14 @@ func (g *group) stateKey() string {
 	return g.saveKey
 }
 
-func (rs *ruleState) limitKey() string { return limitPrefix + rs.program.key }
-func streamKey(id uint64) string       { return streamPrefix + strconv.FormatUint(id, 16) }
+func (rs *ruleState) limitKey(c class) string {
+	if c == trusted {
+		return limitPrefix + rs.program.key
+	}
+	return limitPrefix + rs.program.key + limitOthers
+}
+
+func streamKey(id uint64) string { return streamPrefix + strconv.FormatUint(id, 16) }
 
 // Restore takes back what Save handed out, before the first event. Entries
 // that are damaged or whose rule has changed are dropped and counted in
@@ -68,10 +77,14 @@ func (e *Engine) restore(key string, value []byte) error {
 		return fmt.Errorf("find the rule of %q: %w", key, errState)
 	case kind == windowPrefix:
 		return e.restoreGroup(rs, name, s)
-	case kind == limitPrefix && name == "":
+	case kind == limitPrefix && (name == "" || name == limitOthers):
 		l := limiter{start: s.int(), count: int(s.uint()), held: s.uint(), started: true}
+		c := trusted
+		if name == limitOthers {
+			c = untrusted
+		}
 		if s.err == nil {
-			rs.rate = l
+			rs.rates[c] = l
 		}
 		return s.err
 	}
@@ -114,7 +127,11 @@ func (e *Engine) restoreGroup(rs *ruleState, name string, s *scan) error {
 	if rs.groups[name] != nil {
 		return fmt.Errorf("restore group %q twice: %w", name, errState)
 	}
-	g := &group{key: strings.Clone(name), rule: rs, saved: true}
+	by, named, ok := marked(name)
+	if !ok {
+		return fmt.Errorf("read whose group %q is: %w", name, errState)
+	}
+	g := &group{key: strings.Clone(name), named: named, class: by.class(), rule: rs, saved: true}
 	flags := s.byte()
 	g.alerted = flags&1 != 0
 	g.lastAlert, g.suppressed = s.int(), s.uint()
@@ -143,6 +160,9 @@ func (e *Engine) restoreGroup(rs *ruleState, name string, s *scan) error {
 		}
 		if !w.allows(&g.entries[i], len(g.values)) {
 			return fmt.Errorf("read what an entry counts: %w", errState)
+		}
+		if !g.entries[i].body.saidBy(by) {
+			return fmt.Errorf("read who says what an entry tells: %w", errState)
 		}
 	}
 	if s.err != nil {
@@ -255,6 +275,17 @@ func descriptorOf(s *scan, descriptors []*event.Stream) *event.Stream {
 		return nil
 	}
 	return descriptors[which-1]
+}
+
+// saidBy reports whether a body may be in a group of a speaker, as its mark has it:
+// what was saved before groups were kept apart may have several. What an alert cites
+// does not tell who raised that.
+func (b *body) saidBy(s speaker) bool {
+	if b == nil || b.log == nil || b.entities != nil || b.hops > 0 {
+		return true
+	}
+	by := speakerOf(b.source)
+	return by.provenance == s.provenance && shortened(by.peer) == s.peer
 }
 
 // encode writes a group.
@@ -428,16 +459,20 @@ func (e *Engine) Save(put func(key string, value []byte) bool, del func(key stri
 		}
 	}
 	for _, rs := range e.rules {
-		if rs.rate.dirty {
+		for c := range classes {
+			l := &rs.rates[c]
+			if !l.dirty {
+				continue
+			}
 			w := &writer{b: append(e.value[:0], stateVersion)}
-			w.int(rs.rate.start)
-			w.uint(uint64(rs.rate.count))
-			w.uint(rs.rate.held)
+			w.int(l.start)
+			w.uint(uint64(l.count))
+			w.uint(l.held)
 			e.value = w.b
-			if !put(rs.limitKey(), e.value) {
+			if !put(rs.limitKey(c), e.value) {
 				return
 			}
-			rs.rate.dirty = false
+			l.dirty = false
 		}
 	}
 	for i, g := range e.dirty {
@@ -464,10 +499,12 @@ func (e *Engine) Swap(set *Set) {
 		if e.byKey[old.program.key] == old {
 			continue
 		}
-		for old.last != nil {
-			e.drop(old.last)
+		for c := range classes {
+			for old.recent[c].last != nil {
+				e.drop(old.recent[c].last)
+			}
+			e.forget(old.limitKey(c))
 		}
-		e.forget(old.limitKey())
 	}
 	if len(e.rules) > 0 {
 		for key, value := range e.pending {

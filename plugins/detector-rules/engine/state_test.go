@@ -226,11 +226,12 @@ func FuzzRestore(f *testing.F) {
 		restoreFrom(t, e, map[string][]byte{key: value})
 		before := e.Stats()
 		if before.Groups == 1 && before.BadState == 0 {
-			g := e.rules[0].head
-			again := New(set, Options{})
-			restoreFrom(t, again, map[string][]byte{g.stateKey(): g.encode()})
-			if !bytes.Equal(again.rules[0].head.encode(), g.encode()) {
-				t.Error("a group is not written as it was read")
+			for _, g := range e.rules[0].groups {
+				again := New(set, Options{})
+				restoreFrom(t, again, map[string][]byte{g.stateKey(): g.encode()})
+				if !bytes.Equal(again.rules[0].recent[g.class].head.encode(), g.encode()) {
+					t.Error("a group is not written as it was read")
+				}
 			}
 		}
 		for i := range 6 {

@@ -33,19 +33,28 @@ const maxGroupValue = 256
 type ruleState struct {
 	program *program
 	groups  map[string]*group
-	// head is the group that was touched last, last the one longest ago.
-	head, last *group
-	bytes      int
+	// recent are the groups of each class by when they were touched.
+	recent [classes]groupList
+	bytes  int
 
 	hits, alerts, suppressed, rateLimited uint64
 	lastHit                               int64
 
-	rate limiter
+	rates [classes]limiter
+}
+
+// groupList lists groups: head was touched last, last longest ago.
+type groupList struct {
+	head, last *group
+	count      int
 }
 
 // group is one window.
 type group struct {
+	// key says whose the group is and, from named on, its name; see speaker.mark.
 	key     string
+	named   int
+	class   class
 	saveKey string // see stateKey
 	rule    *ruleState
 	// entries are by time, then by arrival.
@@ -79,6 +88,9 @@ type entry struct {
 	id        int32
 	confirmed bool
 }
+
+// name is what the group is called in alerts.
+func (g *group) name() string { return g.key[g.named:] }
 
 func (n *entry) cost() int {
 	if n.body == nil {
@@ -173,37 +185,36 @@ func (g *group) over(low int64) bool {
 	return r.Suppress == nil || !g.alerted || g.lastAlert <= low-int64(r.Suppress.Timeframe)
 }
 
-// groupKey writes the name of the group of what was found; false when it lacks a
-// field.
-func (e *Engine) groupKey(f *supply, s *sighting) ([]byte, bool) {
+// groupKey writes the key of the group of what was found, and tells where the name
+// begins in it; false when a field is missing, unless missing ones count as empty.
+func (e *Engine) groupKey(f *supply, s *sighting, missing bool) (key []byte, named int, ok bool) {
 	e.key = e.key[:0]
 	for i := range f.group {
 		value := s.get(&f.group[i])
-		if value == "" {
-			return nil, false
+		if value == "" && !missing {
+			return nil, 0, false
+		}
+		if i == 0 {
+			first := byte(0)
+			if value != "" {
+				first = value[0]
+			}
+			e.key = e.now.speaker.mark(e.key, first)
+			named = len(e.key)
 		}
 		e.key = appendGroup(e.key, value, i, len(f.group))
 	}
-	return e.key, true
-}
-
-// entityKey is groupKey for a rule that has suppression and no threshold: a
-// field that is missing is empty.
-func (e *Engine) entityKey(f *supply, s *sighting) []byte {
-	e.key = e.key[:0]
-	for i := range f.group {
-		e.key = appendGroup(e.key, s.get(&f.group[i]), i, len(f.group))
+	if len(f.group) == 0 {
+		e.key = e.now.speaker.mark(e.key, 0)
+		named = len(e.key)
 	}
-	return e.key
+	return e.key, named, true
 }
 
 // appendGroup adds one of n values to a group's name: alone as it is, several
 // with a bar between them and a backslash before bars and backslashes.
 func appendGroup(dst []byte, value string, i, n int) []byte {
-	if len(value) > maxGroupValue {
-		sum := sha256.Sum256([]byte(value))
-		value = strings.ToValidUTF8(value[:maxGroupValue-40], "") + "...sha256:" + hex.EncodeToString(sum[:8])
-	}
+	value = shortened(value)
 	if n == 1 {
 		return append(dst, value...)
 	}
@@ -219,15 +230,24 @@ func appendGroup(dst []byte, value string, i, n int) []byte {
 	return dst
 }
 
-// group returns the group of that name, a new one if need be.
-func (e *Engine) group(rs *ruleState, key []byte) *group {
+// shortened returns a value, or what stands for it if it is too long.
+func shortened(value string) string {
+	if len(value) <= maxGroupValue {
+		return value
+	}
+	sum := sha256.Sum256([]byte(value))
+	return strings.ToValidUTF8(value[:maxGroupValue-40], "") + "...sha256:" + hex.EncodeToString(sum[:8])
+}
+
+// group returns the group of the event at hand with that key, a new one if need be.
+func (e *Engine) group(rs *ruleState, key []byte, named int) *group {
 	if g := rs.groups[string(key)]; g != nil {
 		return g
 	}
-	g := &group{key: string(key), rule: rs}
+	g := &group{key: string(key), named: named, class: e.now.speaker.class(), rule: rs}
 	e.insert(g)
 	for range 2 {
-		if last := rs.last; last != g && last.over(e.low) {
+		if last := rs.recent[g.class].last; last != g && last.over(e.low) {
 			e.drop(last)
 		}
 	}
@@ -238,13 +258,9 @@ func (e *Engine) group(rs *ruleState, key []byte) *group {
 func (e *Engine) insert(g *group) {
 	rs := g.rule
 	rs.groups[g.key] = g
-	g.next = rs.head
-	if rs.head != nil {
-		rs.head.prev = g
-	} else {
-		rs.last = g
-	}
-	rs.head = g
+	l := &rs.recent[g.class]
+	l.push(g)
+	l.count++
 	e.stats.Groups++
 	e.grow(g, groupCost+2*len(g.key))
 	if len(e.deleted) > 0 {
@@ -254,6 +270,32 @@ func (e *Engine) insert(g *group) {
 			g.saved = true
 		}
 	}
+}
+
+// push puts a group that is not in the list at its head.
+func (l *groupList) push(g *group) {
+	g.prev, g.next = nil, l.head
+	if l.head != nil {
+		l.head.prev = g
+	} else {
+		l.last = g
+	}
+	l.head = g
+}
+
+// unlink takes a group out of the list.
+func (l *groupList) unlink(g *group) {
+	if g.prev != nil {
+		g.prev.next = g.next
+	} else {
+		l.head = g.next
+	}
+	if g.next != nil {
+		g.next.prev = g.prev
+	} else {
+		l.last = g.prev
+	}
+	g.prev, g.next = nil, nil
 }
 
 // grow accounts for what the group holds more, or less.
@@ -281,16 +323,9 @@ func (e *Engine) touch(g *group) {
 		g.dirty = true
 		e.dirty = append(e.dirty, g)
 	}
-	if rs := g.rule; rs.head != g {
-		g.prev.next = g.next
-		if g.next != nil {
-			g.next.prev = g.prev
-		} else {
-			rs.last = g.prev
-		}
-		g.prev, g.next = nil, rs.head
-		rs.head.prev = g
-		rs.head = g
+	if l := &g.rule.recent[g.class]; l.head != g {
+		l.unlink(g)
+		l.push(g)
 	}
 }
 
@@ -298,17 +333,10 @@ func (e *Engine) touch(g *group) {
 func (e *Engine) drop(g *group) {
 	rs := g.rule
 	delete(rs.groups, g.key)
-	if g.prev != nil {
-		g.prev.next = g.next
-	} else {
-		rs.head = g.next
-	}
-	if g.next != nil {
-		g.next.prev = g.prev
-	} else {
-		rs.last = g.prev
-	}
-	g.prev, g.next, g.entries, g.gone = nil, nil, nil, true
+	l := &rs.recent[g.class]
+	l.unlink(g)
+	l.count--
+	g.entries, g.gone = nil, true
 	rs.bytes -= g.bytes
 	e.stats.Groups--
 	e.stats.Bytes -= g.bytes
@@ -328,11 +356,17 @@ func (e *Engine) evict(rs *ruleState) {
 	}
 }
 
+// evictFrom drops the group that was touched longest ago, of the class that has more
+// of them: a flood of what is not trusted does not push out the host's own.
 func (e *Engine) evictFrom(rs *ruleState) {
-	if !rs.last.over(e.low) {
+	last := rs.recent[trusted].last
+	if rs.recent[untrusted].count >= rs.recent[trusted].count {
+		last = rs.recent[untrusted].last
+	}
+	if !last.over(e.low) {
 		e.stats.EvictedGroups++
 	}
-	e.drop(rs.last)
+	e.drop(last)
 }
 
 // limiter bounds alerts in event time. A time a whole timeframe away from the

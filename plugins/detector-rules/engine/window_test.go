@@ -126,9 +126,6 @@ func TestEvidence(t *testing.T) {
 		want   event.Evidence
 	}{
 		{"a daemon of the host", func(*event.LogEvent) {}, "", event.EvidenceConfirmed},
-		{"a container", func(l *event.LogEvent) { l.Stream = &event.Stream{ID: 2, Provenance: event.ProvenanceContainer} }, "", event.EvidenceForgeable},
-		{"the network", func(l *event.LogEvent) { l.Stream = &event.Stream{ID: 2, Provenance: event.ProvenanceNetwork} }, "", event.EvidenceForgeable},
-		{"no stream", func(l *event.LogEvent) { l.Stream = nil }, "", event.EvidenceForgeable},
 		{"the kernel, about packets", func(l *event.LogEvent) { l.Process = "kernel" }, "", event.EvidenceForgeable},
 		{"the rule knows better", func(*event.LogEvent) {}, "evidence: forgeable\n", event.EvidenceForgeable},
 	} {
@@ -141,6 +138,16 @@ func TestEvidence(t *testing.T) {
 				t.Fatalf("got %+v, want one alert, %v", got, tt.want)
 			}
 		})
+	}
+	for name, s := range map[string]*event.Stream{
+		"a container": {ID: 2, Provenance: event.ProvenanceContainer}, "the network": {ID: 2, Provenance: event.ProvenanceNetwork}, "no stream": nil,
+	} {
+		lines := []*event.LogEvent{failed(0, 0, "192.0.2.1"), failed(1, 1, "192.0.2.1")}
+		lines[0].Stream, lines[1].Stream = s, s
+		rules := parse(t, "id: r\ntitle: T\ndetection:\n  conditions: [{field: message, operator: contains, value: Failed}]\n  threshold: {count: 2, timeframe_secs: 9}\n")
+		if got := feed(New(Compile(rules), Options{}), lines...); len(got) != 1 || got[0].Evidence != event.EvidenceForgeable {
+			t.Errorf("%s: got %+v, want one alert, forgeable", name, got)
+		}
 	}
 }
 

@@ -9,7 +9,8 @@
 // Every call ends within a time of its own. That a call which changes something
 // ended in an error does not say that nothing was changed: the daemon goes on with
 // what a client gave up. Whoever makes one looks at the container afterwards and
-// judges by that alone.
+// judges by that alone, and not before the call has ended: [Engine.Settle] waits
+// for those that were given up.
 //
 // [Engine] is safe for concurrent use.
 package engine

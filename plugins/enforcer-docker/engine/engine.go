@@ -42,7 +42,7 @@ func Calls() []string {
 	return []string{
 		"GET /containers/json", "GET /containers/*/json", "GET /containers/*/top", "GET /containers/*/stats",
 		"GET /containers/*/changes", "GET /containers/*/logs",
-		"GET /images/**/json", "GET /networks/*", "GET /events", "GET /info",
+		"GET /images/**/json", "GET /networks/*", "GET /events",
 		"POST /networks/create", "POST /networks/*/connect", "POST /networks/*/disconnect",
 		"POST /containers/*/pause", "POST /containers/*/unpause",
 		"POST /containers/*/stop", "POST /containers/*/start", "POST /containers/*/kill",
@@ -54,6 +54,7 @@ type Engine struct {
 	transport *http.Transport
 	// current knows the version of the API that was agreed on.
 	current atomic.Pointer[client.Client]
+	flights flights
 }
 
 // New returns the Engine behind the Unix socket at path. It calls nobody.
@@ -99,65 +100,47 @@ func (g gateway) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("%w: %s", ErrUnreachable, text)
 }
 
-// Close lets go of idle connections. It may be called more than once.
+// Close gives up the calls that change something and have not ended, and lets go of
+// idle connections. It may be called more than once.
 func (e *Engine) Close() error {
+	e.flights.abandon()
 	e.transport.CloseIdleConnections()
 	return nil
 }
 
-// Info says who answers.
-type Info struct {
-	Version, API string
-	// Running counts the running containers.
-	Running int
-	// LiveRestore says that containers go on while the daemon is away.
-	LiveRestore bool
-}
-
-// Info asks the daemon about itself.
-func (e *Engine) Info(ctx context.Context) (Info, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	info, err := e.api().Info(ctx)
-	if err != nil {
-		return Info{}, wrap("ask Docker about itself", err)
-	}
-	return Info{Version: info.ServerVersion, API: e.api().ClientVersion(), Running: info.ContainersRunning, LiveRestore: info.LiveRestoreEnabled}, nil
-}
-
 // Pause freezes a container, and Unpause lets it go on.
 func (e *Engine) Pause(ctx context.Context, id string) error {
-	return call(ctx, "pause "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerPause(ctx, id) })
+	return e.change(ctx, id, "pause "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerPause(ctx, id) })
 }
 
 // Unpause lets a container go on.
 func (e *Engine) Unpause(ctx context.Context, id string) error {
-	return call(ctx, "unpause "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerUnpause(ctx, id) })
+	return e.change(ctx, id, "unpause "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerUnpause(ctx, id) })
 }
 
 // Stop ends a container, by force after StopGrace.
 func (e *Engine) Stop(ctx context.Context, id string) error {
 	grace := int(StopGrace / time.Second)
-	return call(ctx, "stop "+Short(id), callTimeout+StopGrace, func(ctx context.Context) error {
+	return e.change(ctx, id, "stop "+Short(id), callTimeout+StopGrace, func(ctx context.Context) error {
 		return e.api().ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
 	})
 }
 
 // Kill ends a container at once.
 func (e *Engine) Kill(ctx context.Context, id string) error {
-	return call(ctx, "kill "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerKill(ctx, id, "KILL") })
+	return e.change(ctx, id, "kill "+Short(id), callTimeout, func(ctx context.Context) error { return e.api().ContainerKill(ctx, id, "KILL") })
 }
 
 // Start starts a container that was stopped.
 func (e *Engine) Start(ctx context.Context, id string) error {
-	return call(ctx, "start "+Short(id), callTimeout, func(ctx context.Context) error {
+	return e.change(ctx, id, "start "+Short(id), callTimeout, func(ctx context.Context) error {
 		return e.api().ContainerStart(ctx, id, container.StartOptions{})
 	})
 }
 
 // Disconnect takes a container, running or not, off a network.
 func (e *Engine) Disconnect(ctx context.Context, networkID, id string) error {
-	return call(ctx, "disconnect "+Short(id)+" from "+Short(networkID), callTimeout, func(ctx context.Context) error {
+	return e.change(ctx, id, "disconnect "+Short(id)+" from "+Short(networkID), callTimeout, func(ctx context.Context) error {
 		return e.api().NetworkDisconnect(ctx, networkID, id, true)
 	})
 }
@@ -165,7 +148,7 @@ func (e *Engine) Disconnect(ctx context.Context, networkID, id string) error {
 // Connect attaches a container to a network with the settings of an endpoint:
 // what was asked for when it was made, not what Docker chose then.
 func (e *Engine) Connect(ctx context.Context, networkID, id string, as Endpoint) error {
-	return call(ctx, "connect "+Short(id)+" to "+Short(networkID), callTimeout, func(ctx context.Context) error {
+	return e.change(ctx, id, "connect "+Short(id)+" to "+Short(networkID), callTimeout, func(ctx context.Context) error {
 		return e.api().NetworkConnect(ctx, networkID, id, as.settings())
 	})
 }
@@ -196,7 +179,7 @@ const QuarantineName = "ironpost-quarantine"
 func (e *Engine) Quarantine(ctx context.Context) (Network, error) {
 	n, err := e.Network(ctx, QuarantineName)
 	if errors.Is(err, ErrNotFound) {
-		err = call(ctx, "make the network "+QuarantineName, callTimeout, func(ctx context.Context) error {
+		err = e.change(ctx, "", "make the network "+QuarantineName, callTimeout, func(ctx context.Context) error {
 			_, err := e.api().NetworkCreate(ctx, QuarantineName, network.CreateOptions{
 				Driver: "bridge", Internal: true,
 				Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"},
@@ -216,13 +199,6 @@ func (e *Engine) Quarantine(ctx context.Context) (Network, error) {
 		return Network{}, fmt.Errorf("use the network %s for quarantine: %w: it is not internal", QuarantineName, ErrForbidden)
 	}
 	return n, nil
-}
-
-// call makes one call within a time.
-func call(ctx context.Context, what string, within time.Duration, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	return wrap(what, do(ctx))
 }
 
 // wrap says what was being done, and which of this package's errors it was.

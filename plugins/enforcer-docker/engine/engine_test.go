@@ -103,8 +103,9 @@ func TestVersions(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The MAC address is of Docker's making, and not to be asked for.
-			endpoint := engine.Endpoint{Network: "front", NetworkID: "n", Address: "172.30.1.2", Aliases: []string{"www"}}
-			c := []engine.Container{{ID: "1", Name: "web", Image: "i", State: "running", NetworkMode: "front", Endpoints: []engine.Endpoint{endpoint}}}
+			endpoint := engine.Endpoint{Network: "front", NetworkID: "n", Address: "172.30.1.2", HardwareAddress: "02:42:ac:1e:01:02", Aliases: []string{"www"}}
+			// Its other name is that of a link.
+			c := []engine.Container{{ID: "1", Name: "web", Image: "i", State: "running", NetworkMode: "front", LinkedFrom: []string{"a"}, Endpoints: []engine.Endpoint{endpoint}}}
 			if d := cmp.Diff(c, got); d != "" {
 				t.Errorf("containers (-want +got):\n%s", d)
 			}

@@ -129,14 +129,19 @@ type Event struct {
 	Time      time.Time
 }
 
-// Events calls each with what happened to containers since a time, and with what
-// follows, until ctx is done or the connection ends; begun is called when it stands.
-// Docker keeps the last 256 events, and skips readers that are slow: who was away
-// looks at everything anew. The error is never nil.
-func (e *Engine) Events(ctx context.Context, since time.Time, begun func(), each func(Event)) error {
-	options := events.ListOptions{}
-	if !since.IsZero() {
-		options.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
+// late is how old an event may be that comes. Docker skips a reader whose 1024 events
+// are not read; who comes to read them is late by then.
+const late = 2 * time.Second
+
+// Events calls each with what happened to containers since a time, the zero one being
+// that of the call, and with what follows, until ctx is done or the connection ends.
+// Docker keeps the last 256 events, and skips readers that are slow. So anew is called
+// when the connection stands, and again when events come late: whoever is told looks
+// at everything. The error is never nil.
+func (e *Engine) Events(ctx context.Context, since time.Time, anew func(), each func(Event)) error {
+	if since.IsZero() {
+		// The daemon answers before it begins to listen.
+		since = time.Now()
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -147,12 +152,16 @@ func (e *Engine) Events(ctx context.Context, since time.Time, begun func(), each
 	if _, err := e.api().Ping(ctx); err != nil {
 		return wrap("follow the events", err)
 	}
-	messages, errs := e.api().Events(ctx, options)
-	begun()
+	messages, errs := e.api().Events(ctx, events.ListOptions{Since: fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())})
+	begun := time.Now()
+	anew()
 	for {
 		select {
 		case m := <-messages:
 			ev := Event{Action: string(m.Action), Time: time.Unix(0, m.TimeNano)}
+			if ev.Time.After(begun) && time.Since(ev.Time) > late {
+				anew()
+			}
 			switch m.Type {
 			case events.ContainerEventType:
 				ev.Container = m.Actor.ID

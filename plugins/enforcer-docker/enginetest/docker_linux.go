@@ -14,7 +14,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,12 +44,22 @@ type daemon struct {
 	flags  []string
 	client *http.Client
 	cmd    *exec.Cmd
+	pid    int // of dockerd
 	done   <-chan struct{}
 	output bytes.Buffer
+	// house holds the namespaces of containers that outlive dockerd; nil where none do.
+	house *exec.Cmd
 }
 
+// Binary is the environment variable with the path of another dockerd to test with.
+const Binary = "IRONPOST_TEST_DOCKERD"
+
+// liveRestore is the flag of a dockerd whose containers go on without it.
+const liveRestore = "--live-restore"
+
 // Start starts a dockerd, which ends with the test. It skips the test where there
-// are no rights, no dockerd or no static busybox.
+// are no rights, no dockerd or no static busybox. With the flag --live-restore its
+// containers go on while it is stopped, and end with the test.
 func Start(t testing.TB, flags ...string) *Docker {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -75,6 +88,7 @@ func Start(t testing.TB, flags ...string) *Docker {
 	t.Cleanup(func() {
 		d.client.CloseIdleConnections()
 		d.stop()
+		d.tearDown()
 		if t.Failed() {
 			t.Logf("output of dockerd:\n%s", tail(d.output.String(), 8<<10))
 		}
@@ -82,9 +96,45 @@ func Start(t testing.TB, flags ...string) *Docker {
 			t.Errorf("remove dockerd's directory: %v", err)
 		}
 	})
+	if slices.Contains(flags, liveRestore) {
+		d.build()
+	}
 	d.start()
 	d.load(program)
 	return d
+}
+
+// build makes namespaces that last until the end of the test, however it ends.
+func (d *Docker) build() {
+	d.t.Helper()
+	d.house = exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "ip link set lo up && exec sleep 3600")
+	d.house.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if _, err := startOnThread(d.house); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// tearDown ends what build made, and the containers in it.
+func (d *Docker) tearDown() {
+	if d.house == nil {
+		return
+	}
+	_ = d.house.Process.Kill()
+}
+
+// child waits for the one child of a process, and returns its id.
+func (d *Docker) child(of int) int {
+	d.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for tick := time.Tick(5 * time.Millisecond); ; <-tick {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", of, of))
+		if pid, bad := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && bad == nil {
+			return pid
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("the process %d has no child: %v", of, err)
+		}
+	}
 }
 
 func tail(s string, most int) string { return s[max(0, len(s)-most):] }
@@ -104,6 +154,9 @@ func find(program string) (string, error) {
 func (d *Docker) start() {
 	d.t.Helper()
 	binary, err := find("dockerd")
+	if other := os.Getenv(Binary); other != "" {
+		binary, err = other, nil
+	}
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -111,16 +164,25 @@ func (d *Docker) start() {
 		binary, "--data-root", filepath.Join(d.dir, "root"), "--exec-root", filepath.Join(d.dir, "exec"),
 		"--pidfile", filepath.Join(d.dir, "pid"), "--host", "unix://" + d.Socket, "--storage-driver=vfs", "--log-level=warn",
 	}, d.flags...)
-	// The mounts of the namespace end with dockerd.
-	d.cmd = exec.Command("unshare", append([]string{"--net", "--mount", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, args...)...)
-	d.cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if d.house == nil {
+		// The mounts of the namespace end with dockerd.
+		d.cmd = exec.Command("unshare", append([]string{"--net", "--mount", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"}, args...)...)
+	} else {
+		inside := strconv.Itoa(d.child(d.house.Process.Pid))
+		d.cmd = exec.Command("nsenter", append([]string{"--target", inside, "--net", "--mount", "--pid"}, args...)...)
+	}
+	// The other programs of Docker are where dockerd is.
+	d.cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	done, err := startOnThread(d.cmd)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.done = done
+	d.done, d.pid = done, d.cmd.Process.Pid
+	if d.house != nil {
+		d.pid = d.child(d.pid)
+	}
 	deadline := time.Now().Add(time.Minute)
 	for tick := time.Tick(20 * time.Millisecond); !d.Answers(); <-tick {
 		select {
@@ -152,13 +214,31 @@ func startOnThread(cmd *exec.Cmd) (done <-chan struct{}, err error) {
 }
 
 func (d *Docker) stop() {
-	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-d.done:
+		return // its number may be another's
+	default:
+	}
+	_ = syscall.Kill(d.pid, syscall.SIGTERM)
 	select {
 	case <-d.done:
 	case <-time.After(30 * time.Second):
-		_ = d.cmd.Process.Kill()
+		_ = syscall.Kill(d.pid, syscall.SIGKILL)
 		<-d.done
 	}
+}
+
+// Freeze stops dockerd's process, so that it takes connections and answers nothing,
+// until the function that it returns is called, or the test has ended.
+func (d *Docker) Freeze() (thaw func()) {
+	d.t.Helper()
+	if err := syscall.Kill(d.pid, syscall.SIGSTOP); err != nil {
+		d.t.Fatal(err)
+	}
+	pid := d.pid
+	thaw = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	d.t.Cleanup(thaw)
+	return thaw
 }
 
 // Restart stops dockerd and starts it again.
@@ -192,7 +272,7 @@ func (d *Docker) Answers() bool {
 }
 
 // Call makes one call of the API with a body in JSON, "" for none, and decodes the
-// answer into v, unless that is nil.
+// answer into v, unless that is nil. The path may begin with a version; it is 1.41 else.
 func (d *Docker) Call(v any, method, path, body string) {
 	d.t.Helper()
 	if err := d.call(v, method, path, strings.NewReader(body), "application/json"); err != nil {
@@ -206,7 +286,10 @@ func (d *Docker) Try(method, path, body string) error {
 }
 
 func (d *Docker) call(v any, method, path string, body io.Reader, kind string) error {
-	req, err := http.NewRequest(method, "http://docker/v1.41"+path, body)
+	if !strings.HasPrefix(path, "/v") {
+		path = "/v1.41" + path
+	}
+	req, err := http.NewRequest(method, "http://docker"+path, body)
 	if err != nil {
 		return err
 	}
@@ -227,49 +310,6 @@ func (d *Docker) call(v any, method, path string, body io.Reader, kind string) e
 		return nil
 	}
 	return json.Unmarshal(answer, v)
-}
-
-// Run starts a container with further options in JSON, removed with the test, and
-// returns its id. Its program sleeps unless the options have another Cmd.
-func (d *Docker) Run(name, options string) string {
-	d.t.Helper()
-	id := d.Create(name, options)
-	d.Call(nil, http.MethodPost, "/containers/"+id+"/start", "")
-	return id
-}
-
-// Create is Run without starting the container.
-func (d *Docker) Create(name, options string) string {
-	d.t.Helper()
-	members := map[string]json.RawMessage{"Image": json.RawMessage(`"busybox:local"`), "Cmd": json.RawMessage(`["/busybox","sleep","3600"]`), "StopSignal": json.RawMessage(`"SIGKILL"`)}
-	if err := json.Unmarshal([]byte("{"+options+"}"), &members); err != nil {
-		d.t.Fatal(err)
-	}
-	body, err := json.Marshal(members)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	var made struct{ ID string }
-	d.Call(&made, http.MethodPost, "/containers/create?name="+name, string(body))
-	d.t.Cleanup(func() { _ = d.Try(http.MethodDelete, "/containers/"+made.ID+"?force=1", "") })
-	return made.ID
-}
-
-// Network makes a bridge network with a subnet such as 172.30.1.0/24, and returns
-// its id.
-func (d *Docker) Network(name, subnet string) string {
-	d.t.Helper()
-	var made struct{ ID string }
-	d.Call(&made, http.MethodPost, "/networks/create", fmt.Sprintf(`{"Name":%q,"Driver":"bridge","IPAM":{"Config":[{"Subnet":%q}]}}`, name, subnet))
-	return made.ID
-}
-
-// Inspect returns what Docker shows of a container.
-func (d *Docker) Inspect(id string) map[string]any {
-	d.t.Helper()
-	var v map[string]any
-	d.Call(&v, http.MethodGet, "/containers/"+id+"/json", "")
-	return v
 }
 
 // Fetch asks an HTTP server, as 127.0.0.1:80, from within dockerd's network
@@ -299,7 +339,7 @@ func (d *Docker) dial(address string) (conn net.Conn, err error) {
 		// Never unlocked: the thread ends with the goroutine.
 		runtime.LockOSThread()
 		var ns *os.File
-		if ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", d.cmd.Process.Pid)); err != nil {
+		if ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", d.pid)); err != nil {
 			return
 		}
 		defer ns.Close()

@@ -48,17 +48,23 @@ type Config struct {
 	Incidents int
 	// Tail is how many lines of output are kept.
 	Tail int
+	// ExportBytes and ExportTime bound the export of a container's files, where it is
+	// asked for.
+	ExportBytes int64
+	ExportTime  time.Duration
 }
 
 // Store keeps incidents.
 type Store struct {
 	config Config
-	mu     sync.Mutex
+	mu     sync.Mutex // of what is in the folder, and of busy
+	// busy has the incidents that are being collected; each channel is closed then.
+	busy map[string]chan struct{}
 }
 
 // Open returns the store of a folder, and removes what a crash left half made.
 func Open(c Config) (*Store, error) {
-	s := &Store{config: c}
+	s := &Store{config: c, busy: make(map[string]chan struct{})}
 	entries, err := os.ReadDir(c.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of evidence: %w", err)
@@ -79,45 +85,39 @@ type Kept struct {
 	Dir, Manifest string
 	Files         int
 	Bytes         int64
-	// Missing says what could not be had, "" for nothing.
-	Missing string
+	// Missing says what could not be had, "" for nothing; Cut what was cut off, and why.
+	Missing, Cut string
 }
 
 // Details are the facts of an incident.
 func (k Kept) Details() []event.Field {
-	return []event.Field{
+	out := []event.Field{
 		{Key: "evidence_dir", Value: k.Dir},
 		{Key: "evidence_manifest", Value: k.Manifest},
 		{Key: "evidence_files", Value: strconv.Itoa(k.Files)},
 		{Key: "evidence_bytes", Value: strconv.FormatInt(k.Bytes, 10)},
 	}
+	if k.Cut != "" {
+		out = append(out, event.Field{Key: "evidence_cut", Value: k.Cut})
+	}
+	return out
 }
 
 // validIncident is what intents are called: those of alerts by a hash, those of
 // operators by a random word.
 var validIncident = regexp.MustCompile(`^[0-9A-Za-z_-]{8,128}$`)
 
-// Calls are the calls that collecting makes.
-func Calls(id string) []string {
-	return []string{
+// Calls are the calls that collecting makes for an intent.
+func Calls(intent *event.ActionEvent) []string {
+	id := intent.Target
+	out := []string{
 		"GET /containers/" + id + "/json", "GET /containers/" + id + "/top", "GET /containers/" + id + "/logs",
 		"GET /containers/" + id + "/changes", "GET /containers/" + id + "/stats", "GET /networks/*",
 	}
-}
-
-// incident is incident.json.
-type incident struct {
-	ID        string            `json:"id"`
-	AlertID   string            `json:"alert_id"`
-	TraceID   string            `json:"trace_id"`
-	Container string            `json:"container"`
-	Reason    string            `json:"reason"`
-	Details   map[string]string `json:"details"`
-	Begun     time.Time         `json:"begun"`
-	Ended     time.Time         `json:"ended"`
-	Missing   map[string]string `json:"missing"`
-	// Cut names the files of which the end was left out.
-	Cut []string `json:"cut"`
+	if wantsExport(intent) {
+		out = append(out, "GET /containers/"+id+"/export")
+	}
+	return out
 }
 
 // Collect gathers the evidence of an intent about its target. What is kept already
@@ -126,102 +126,110 @@ func (s *Store) Collect(ctx context.Context, docker *engine.Engine, intent *even
 	if !validIncident.MatchString(intent.ID) {
 		return Kept{}, fmt.Errorf("collect evidence: %q is no id of an intent", intent.ID)
 	}
+	done, err := s.begin(ctx, intent.ID)
+	if err != nil {
+		return Kept{}, err
+	}
+	defer done()
 	if kept, ok := s.Kept(intent); ok {
 		return kept, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	i := incident{
 		ID: intent.ID, AlertID: intent.AlertID, TraceID: intent.TraceID.String(), Container: intent.Target, Reason: intent.Reason,
-		Details: map[string]string{}, Begun: time.Now().UTC(), Missing: map[string]string{}, Cut: []string{},
+		Details: map[string]string{}, Begun: time.Now().UTC(), Missing: map[string]string{}, Cut: []string{}, CutBecause: map[string]string{},
 	}
 	for _, f := range intent.Details {
 		i.Details[f.Key] = f.Value
 	}
 	files := s.gather(ctx, docker, intent.Target, &i)
 	if len(files) == 0 {
-		return Kept{}, fmt.Errorf("collect evidence: %s", missing(i.Missing))
+		return Kept{}, fmt.Errorf("collect evidence: %s", told(i.Missing))
 	}
+	beside := filepath.Join(s.config.Dir, intent.ID) + partial
+	if err := s.fill(ctx, docker, intent, beside, files, &i); err != nil {
+		return Kept{}, errors.Join(fmt.Errorf("keep evidence: %w", err), os.RemoveAll(beside))
+	}
+	return s.keep(intent, beside, &i)
+}
+
+// begin waits until nobody else collects the same, and has others wait until done is
+// called.
+func (s *Store) begin(ctx context.Context, id string) (done func(), err error) {
+	for {
+		s.mu.Lock()
+		other := s.busy[id]
+		if other == nil {
+			mine := make(chan struct{})
+			s.busy[id] = mine
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				delete(s.busy, id)
+				s.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for evidence that is being collected: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// fill writes the files of an incident, its export where that is asked for, and what
+// it is about, and last their hashes.
+func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.ActionEvent, dir string, files map[string][]byte, i *incident) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	sums := map[string]string{}
+	var writing writes
+	defer writing.all.Wait()
+	add := func(name string, data []byte) {
+		sum := sha256.Sum256(data)
+		sums[name] = hex.EncodeToString(sum[:])
+		writing.begin(filepath.Join(dir, name), data)
+	}
+	for name, data := range files {
+		add(name, data)
+	}
+	if wantsExport(intent) {
+		sum, err := s.export(ctx, docker, intent.Target, dir, i)
+		if err != nil {
+			return err
+		}
+		if sum != "" {
+			sums[exported] = sum
+		}
+	}
+	slices.Sort(i.Cut)
 	i.Ended = time.Now().UTC()
 	text, err := json.MarshalIndent(i, "", "  ")
 	if err != nil {
-		return Kept{}, fmt.Errorf("collect evidence: %w", err)
+		return err
 	}
-	files[about] = text
-	return s.keep(intent, files, i.Missing)
+	add(about, text)
+	var lines bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		fmt.Fprintf(&lines, "%s  %s\n", sums[name], name)
+	}
+	writing.begin(filepath.Join(dir, manifest), lines.Bytes())
+	if err := writing.wait(); err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
-// gather asks Docker for everything, at once, and returns what it got.
-func (s *Store) gather(ctx context.Context, docker *engine.Engine, id string, i *incident) map[string][]byte {
-	files := map[string][]byte{}
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	get := func(name string, from func() ([]byte, error)) {
-		all.Go(func() {
-			data, err := from()
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				i.Missing[name] = bounded(err.Error())
-				return
-			}
-			if len(data) > MaxFile {
-				data = data[:MaxFile]
-				i.Cut = append(i.Cut, name)
-			}
-			files[name] = data
-		})
-	}
-	get("inspect.json", func() ([]byte, error) { return docker.Details(ctx, id) })
-	get("top.json", func() ([]byte, error) { return docker.Top(ctx, id) })
-	get("logs.bin", func() ([]byte, error) { return docker.Logs(ctx, id, s.config.Tail, MaxFile+1) })
-	get("changes.json", func() ([]byte, error) { return docker.Changes(ctx, id) })
-	get("stats.json", func() ([]byte, error) { return docker.Stats(ctx, id) })
-	get("networks.json", func() ([]byte, error) { return networks(ctx, docker, id) })
-	all.Wait()
-	slices.Sort(i.Cut)
-	return files
-}
-
-// maxNetworks bounds the networks that are looked at.
-const maxNetworks = 32
-
-// networks shows how a container is attached, and the networks.
-func networks(ctx context.Context, docker *engine.Engine, id string) ([]byte, error) {
-	c, err := docker.Inspect(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	v := struct {
-		Mode      string            `json:"mode"`
-		Endpoints []engine.Endpoint `json:"endpoints"`
-		Networks  []engine.Network  `json:"networks"`
-	}{Mode: c.NetworkMode, Endpoints: c.Endpoints, Networks: []engine.Network{}}
-	for _, p := range c.Endpoints[:min(len(c.Endpoints), maxNetworks)] {
-		n, err := docker.Network(ctx, p.Network)
-		if err != nil {
-			return nil, err
-		}
-		v.Networks = append(v.Networks, n)
-	}
-	return json.Marshal(v)
-}
-
-// keep writes an incident, whole, and removes the oldest past the bounds.
-func (s *Store) keep(intent *event.ActionEvent, files map[string][]byte, lost map[string]string) (Kept, error) {
+// keep puts an incident into its place, whole, and removes the oldest past the bounds.
+func (s *Store) keep(intent *event.ActionEvent, beside string, i *incident) (Kept, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var sums bytes.Buffer
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		sum := sha256.Sum256(files[name])
-		fmt.Fprintf(&sums, "%s  %s\n", hex.EncodeToString(sum[:]), name)
-	}
-	files[manifest] = sums.Bytes()
 	place := filepath.Join(s.config.Dir, intent.ID)
-	beside := place + partial
-	if err := write(beside, files); err != nil {
-		return Kept{}, errors.Join(fmt.Errorf("keep evidence: %w", err), os.RemoveAll(beside))
-	}
 	if err := os.Rename(beside, place); err != nil && !errors.Is(err, fs.ErrExist) {
 		return Kept{}, errors.Join(fmt.Errorf("keep evidence: %w", err), os.RemoveAll(beside))
 	}
@@ -235,28 +243,44 @@ func (s *Store) keep(intent *event.ActionEvent, files map[string][]byte, lost ma
 	if !ok {
 		return Kept{}, fmt.Errorf("keep evidence: %s is gone", place)
 	}
-	kept.Missing = missing(lost)
+	kept.Missing = told(i.Missing)
 	return kept, nil
 }
 
-func write(dir string, files map[string][]byte) error {
-	if err := os.RemoveAll(dir); err != nil {
+// writes are files being written at once: the disk is waited for about as long as for
+// one.
+type writes struct {
+	all sync.WaitGroup
+	mu  sync.Mutex
+	err error
+}
+
+// begin writes a file; data is not changed until wait returns.
+func (w *writes) begin(path string, data []byte) {
+	w.all.Go(func() {
+		err := write(path, data)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = errors.Join(w.err, err)
+	})
+}
+
+// wait returns when all files are on the disk, or why one is not.
+func (w *writes) wait() error {
+	w.all.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// write makes a file whose bytes are on the disk.
+func write(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(files[name])
-		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return syncDir(dir)
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // Kept returns the incident of an intent.
@@ -271,7 +295,17 @@ func (s *Store) Kept(intent *event.ActionEvent) (Kept, bool) {
 	}
 	sum := sha256.Sum256(sums)
 	files, size := weigh(dir)
-	return Kept{Dir: dir, Manifest: hex.EncodeToString(sum[:]), Files: files, Bytes: size}, true
+	return Kept{Dir: dir, Manifest: hex.EncodeToString(sum[:]), Files: files, Bytes: size, Cut: cutOf(dir)}, true
+}
+
+// cutOf says what was cut off of an incident that is kept, and why; "" for nothing.
+func cutOf(dir string) string {
+	var i incident
+	text, err := os.ReadFile(filepath.Join(dir, about))
+	if err != nil || json.Unmarshal(text, &i) != nil {
+		return ""
+	}
+	return told(i.CutBecause)
 }
 
 // weigh counts the files of an incident and their bytes.
@@ -329,8 +363,8 @@ func (s *Store) prune(newest string) error {
 	return nil
 }
 
-// missing puts what could not be had into a sentence.
-func missing(lost map[string]string) string {
+// told puts what is said of files into a sentence.
+func told(lost map[string]string) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(lost)) {
 		parts = append(parts, name+": "+lost[name])

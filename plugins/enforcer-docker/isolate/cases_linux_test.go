@@ -34,13 +34,7 @@ func TestIsolator(t *testing.T) {
 		{"default bridge", func(b bench, _ int) {
 			b.round(isolate.Request{Action: "net-isolate", Container: b.d.Run("plain", `"HostConfig":{"NetworkMode":"default"}`)})
 		}},
-		{"a MAC address of its own", func(b bench, _ int) {
-			id := b.d.Run("mac", `"MacAddress":"02:11:22:33:44:55","HostConfig":{"NetworkMode":"back"}`)
-			b.round(isolate.Request{Action: "net-isolate", Container: id})
-			if got := b.container(id).Endpoints[0].MAC; got != "02:11:22:33:44:55" {
-				b.Errorf("MAC address: got %q", got)
-			}
-		}},
+		{"a MAC address of its own", ownMAC},
 		{"paused", func(b bench, _ int) {
 			id := b.d.Run("frozen", `"HostConfig":{"NetworkMode":"back"}`)
 			b.d.Call(nil, http.MethodPost, "/containers/"+id+"/pause", "")
@@ -161,6 +155,31 @@ func shared(b bench, port int) {
 	b.wantNames(owner, "back", "front")
 }
 
+// ownMAC: an address that was asked for comes back, or it is told that it does not;
+// one that Docker chose is of no interest.
+func ownMAC(b bench, _ int) {
+	const own = "02:11:22:33:44:55"
+	id := b.d.Run("mac", `"MacAddress":"`+own+`","HostConfig":{"NetworkMode":"back"}`)
+	r := isolate.Request{Action: "net-isolate", Container: id}
+	if b.engine.SetsMAC() {
+		b.round(r)
+		if got := b.container(id).Endpoints[0].HardwareAddress; got != own {
+			b.Errorf("MAC address: got %q", got)
+		}
+		return
+	}
+	p := b.prepare(r)
+	b.want("execute", event.OutcomeApplied, "", b.execute(r, p))
+	effect, err := b.x.Release(b.Context(), r, p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	kept := b.container(id).Endpoints[0].HardwareAddress == own
+	if told := effect.Outcome == event.OutcomePartial && strings.Contains(effect.Reason, "the MAC address "+own+" on back could not be had"); told == kept {
+		b.Errorf("the address was kept: %t; got %s (%s)", kept, effect.Outcome, effect.Reason)
+	}
+}
+
 func addressTaken(b bench, port int) {
 	id := b.web("tenant", 24, port)
 	r := isolate.Request{Action: "net-isolate", Container: id}
@@ -184,8 +203,12 @@ func networkRemoved(b bench, _ int) {
 	p := b.prepare(r)
 	b.want("execute", event.OutcomeApplied, "", b.execute(r, p))
 	b.d.Call(nil, http.MethodDelete, "/networks/gone", "")
-	b.want("release", event.OutcomePartial, "the network gone was removed", b.release(r, p))
-	b.wantNames(id, "back")
+	if _, err := b.x.Release(b.Context(), r, p); err == nil {
+		b.want("release", event.OutcomePartial, "the network gone was removed", b.release(r, p))
+		b.wantNames(id, "back")
+	} else if !b.d.Serves("1.44") || !strings.Contains(err.Error(), "there is none with the name gone") {
+		b.Fatalf("release: %v", err)
+	}
 	// As compose does: the same name, another network.
 	b.d.Network("gone", "172.30.3.0/24")
 	b.want("release again", event.OutcomePartial, "the network gone was made anew", b.release(r, p))

@@ -24,12 +24,17 @@
 // # What comes back
 //
 // Release asks Docker for what was asked for in the first place: aliases, links,
-// options of the driver, priority, the MAC address unless Docker had made it of
-// the IP address, and an IP address only where one was asked for. Published ports come back with the
+// options of the driver, priority, a MAC address that Docker would not have chosen, and
+// an IP address only where one was asked for. Published ports come back with the
 // endpoint. It reports event.OutcomePartial, with the reason, when an address is
-// another's by now or a network is gone; where a network of the same name was made
-// anew, the container is attached to that one. Networks that somebody attached
-// meanwhile are left alone by Release, and cut by Execute when it is called again.
+// another's by now, when Docker does not give back a MAC address, when others have a
+// link of the old kind to an address that the container has no more, or when a network
+// is gone; where a network of the same name was made anew, the container is attached to
+// that one. Networks that somebody attached meanwhile are left alone by Release, and cut
+// by Execute when it is called again.
+//
+// A call that was given up is waited for before a container is looked at: what is seen
+// is not changed behind one's back.
 //
 // [Isolator] is safe for concurrent use on different containers.
 package isolate

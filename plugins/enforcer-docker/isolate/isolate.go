@@ -170,9 +170,9 @@ func (x *Isolator) cut(ctx context.Context, r Request, owner *engine.Container) 
 }
 
 // networkOf is what to call an endpoint's network: a container that never ran has
-// no id for it yet.
+// no id for it yet, and the default network has another one after each start of dockerd.
 func networkOf(p *engine.Endpoint) string {
-	if p.NetworkID == "" {
+	if p.NetworkID == "" || p.Network == engine.DefaultNetwork {
 		return p.Network
 	}
 	return p.NetworkID
@@ -269,8 +269,12 @@ func process(r Request, c *engine.Container) (event.Outcome, string) {
 	return event.OutcomeApplied, ""
 }
 
-// look inspects a container and the owner of its network, among all containers.
+// look inspects a container and the owner of its network, among all containers, when
+// no call on them is under way any more.
 func (x *Isolator) look(ctx context.Context, id string) (c, owner *engine.Container, all []engine.Container, err error) {
+	if err := x.docker.Settle(ctx, id); err != nil {
+		return nil, nil, nil, err
+	}
 	one, err := x.docker.Inspect(ctx, id)
 	if err != nil {
 		return nil, nil, nil, err
@@ -280,19 +284,24 @@ func (x *Isolator) look(ctx context.Context, id string) (c, owner *engine.Contai
 		return nil, nil, nil, err
 	}
 	if i := slices.IndexFunc(all, func(o engine.Container) bool { return o.ID == one.ID }); i >= 0 {
+		one.LinkedFrom = all[i].LinkedFrom
 		all[i] = one
 	}
 	if one.NetworkOwner() == "" {
 		return &one, &one, all, nil
 	}
-	found := ownerOf(all, &one)
+	found := engine.OwnerOf(all, &one)
 	if found == nil {
 		return nil, nil, nil, fmt.Errorf("find the network of %s: %w", engine.Short(id), engine.ErrNotFound)
+	}
+	if err := x.docker.Settle(ctx, found.ID); err != nil {
+		return nil, nil, nil, err
 	}
 	other, err := x.docker.Inspect(ctx, found.ID)
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	other.LinkedFrom = found.LinkedFrom
 	return &one, &other, all, nil
 }
 

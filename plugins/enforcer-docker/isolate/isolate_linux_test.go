@@ -30,8 +30,8 @@ type bench struct {
 	x      *isolate.Isolator
 }
 
-func newBench(t *testing.T) bench {
-	d := enginetest.Start(t)
+func newBench(t *testing.T, flags ...string) bench {
+	d := enginetest.Start(t, flags...)
 	e, err := engine.New(d.Socket)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func (b bench) container(id string) engine.Container {
 }
 
 // asked compares what was asked for; addresses that Docker chose are not of interest.
-var asked = cmp.Options{cmpopts.IgnoreFields(engine.Endpoint{}, "Address", "Address6"), cmpopts.EquateEmpty()}
+var asked = cmp.Options{cmpopts.IgnoreFields(engine.Endpoint{}, "Address", "Address6", "HardwareAddress"), cmpopts.EquateEmpty()}
 
 // names are the names of the networks that a container is on.
 func (b bench) names(id string) []string {
@@ -116,7 +116,7 @@ func (b bench) wantNames(id string, want ...string) {
 // was asked for to be back.
 func (b bench) round(r isolate.Request, left ...string) {
 	b.Helper()
-	before := b.container(r.Container)
+	before, shape := b.container(r.Container), b.shape(r.Container)
 	p := b.prepare(r)
 	b.want("inspect before", event.OutcomeReleased, "", b.inspect(r, p))
 	b.want("execute", event.OutcomeApplied, "", b.execute(r, p))
@@ -130,8 +130,8 @@ func (b bench) round(r isolate.Request, left ...string) {
 	if d := cmp.Diff(before.Endpoints, after.Endpoints, asked); d != "" {
 		b.Errorf("endpoints (-before +after):\n%s", d)
 	}
-	if before.State != after.State {
-		b.Errorf("state: got %s, want %s as before", after.State, before.State)
+	if d := cmp.Diff(shape, b.shape(r.Container)); d != "" {
+		b.Errorf("the container (-before +after):\n%s", d)
 	}
 	for i, p := range before.Endpoints {
 		if p.Static() && after.Endpoints[i].Address != p.Address {
@@ -162,14 +162,16 @@ func (b bench) served(port int) error {
 // wantServed waits for the published port of a container.
 func (b bench) wantServed(port int) {
 	b.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for tick := time.Tick(100 * time.Millisecond); ; <-tick {
-		err := b.served(port)
-		if err == nil {
-			return
-		}
+	b.until(fmt.Sprintf("the published port %d answers", port), func() bool { return b.served(port) == nil })
+}
+
+// until waits for what has to come true.
+func (b bench) until(what string, holds func() bool) {
+	b.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for tick := time.Tick(50 * time.Millisecond); !holds(); <-tick {
 		if time.Now().After(deadline) {
-			b.Fatalf("the published port %d does not answer: %v", port, err)
+			b.Fatalf("not within 30 s: %s", what)
 		}
 	}
 }

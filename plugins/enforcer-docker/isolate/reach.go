@@ -3,7 +3,6 @@ package isolate
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
 )
@@ -19,9 +18,6 @@ type Reach struct {
 	Obstacle string
 }
 
-// maxChain bounds how many containers a network is handed on by.
-const maxChain = 16
-
 // ReachOf finds what isolating the container would touch, among all containers. It
 // returns the zero Reach with an Obstacle when the container is not among them.
 func ReachOf(all []engine.Container, id string) Reach {
@@ -29,13 +25,13 @@ func ReachOf(all []engine.Container, id string) Reach {
 	if c == nil {
 		return Reach{Obstacle: "the container is gone"}
 	}
-	owner := ownerOf(all, c)
+	owner := engine.OwnerOf(all, c)
 	if owner == nil {
 		return Reach{Obstacle: "it uses the network of a container that is gone"}
 	}
 	r := Reach{Owner: owner, Obstacle: obstacle(c, owner)}
 	for i := range all {
-		if o := &all[i]; o.ID != id && o.Running() && ownerOf(all, o) == owner {
+		if o := &all[i]; o.ID != id && o.Running() && engine.OwnerOf(all, o) == owner {
 			r.Others = append(r.Others, o)
 		}
 	}
@@ -56,27 +52,8 @@ func obstacle(c, owner *engine.Container) string {
 	return ""
 }
 
-// ownerOf follows container:X to the container that has a network of its own; nil
-// when it is gone.
-func ownerOf(all []engine.Container, c *engine.Container) *engine.Container {
-	for range maxChain {
-		next := c.NetworkOwner()
-		if next == "" {
-			return c
-		}
-		if c = find(all, next); c == nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-// find looks for a container by what container:X may say: id or name.
 func find(all []engine.Container, id string) *engine.Container {
-	i := slices.IndexFunc(all, func(c engine.Container) bool { return c.ID == id || c.Name == id })
-	if i < 0 && len(id) >= 12 && strings.Trim(id, "0123456789abcdef") == "" {
-		i = slices.IndexFunc(all, func(c engine.Container) bool { return strings.HasPrefix(c.ID, id) })
-	}
+	i := slices.IndexFunc(all, func(c engine.Container) bool { return c.ID == id })
 	if i < 0 {
 		return nil
 	}

@@ -59,7 +59,14 @@ func (x *Isolator) Release(ctx context.Context, r Request, picture []byte) (sdk.
 		if err == nil {
 			err = errors.New(still)
 		}
+		if errors.Is(err, engine.ErrNotFound) && at(&engine.Container{Endpoints: lost}, &engine.Endpoint{Network: owner.NetworkMode}) != nil {
+			// As Docker 28 does (daemon/container_operations.go, normalizeNetMode).
+			err = fmt.Errorf("no network takes it as long as there is none with the name %s, its first: make one: %w", owner.NetworkMode, err)
+		}
 		return sdk.Effect{}, fmt.Errorf("restore %s: %w", engine.Short(c.ID), err)
+	}
+	if r.Action == policy.NetIsolate {
+		missing = append(missing, changed(r, b, owner)...)
 	}
 	effect := sdk.Effect{Outcome: event.OutcomeReleased, Details: []event.Field{
 		{Key: "state_before", Value: was}, {Key: "state_after", Value: State(after, owner)},
@@ -92,6 +99,26 @@ func inEffect(r Request, b Before, c, owner *engine.Container) string {
 		}
 	}
 	return ""
+}
+
+// changed says what is not as it was on networks that the container is on again.
+func changed(r Request, b Before, owner *engine.Container) []string {
+	var out []string
+	for _, p := range b.Endpoints {
+		is := at(owner, &engine.Endpoint{Network: p.Network})
+		if is == nil || !r.concerns(&p) {
+			continue
+		}
+		if !p.SameMAC(is) {
+			out = append(out, fmt.Sprintf("the MAC address %s on %s could not be had: it is %s, as Docker chose", p.MAC, p.Network, is.HardwareAddress))
+		}
+		// A link of the old kind is the address that the one that links began with.
+		if p.Network == engine.DefaultNetwork && p.Address != "" && p.Address != is.Address && len(owner.LinkedFrom) > 0 {
+			out = append(out, fmt.Sprintf("its address on %s is %s now; until it is restarted, who links to it will look for it at %s: %s",
+				p.Network, is.Address, p.Address, strings.Join(owner.LinkedFrom, ", ")))
+		}
+	}
+	return out
 }
 
 // restart starts a container that ran, and pauses it when it was.
@@ -141,7 +168,7 @@ func (x *Isolator) attach(ctx context.Context, owner *engine.Container, p *engin
 		missing = fmt.Sprintf("the network %s was made anew, and the container is on the new one", p.Network)
 	}
 	if is := at(owner, &want); is != nil {
-		if is.Same(&want) {
+		if want.Same(is) && (want.SameMAC(is) || !x.docker.SetsMAC()) {
 			return missing, nil
 		}
 		// Somebody, or Docker at a start, attached it in another way.
@@ -155,7 +182,7 @@ func (x *Isolator) attach(ctx context.Context, owner *engine.Container, p *engin
 	}
 	// The address may be another container's by now.
 	without := want
-	without.IPv4, without.IPv6, without.MAC = "", "", ""
+	without.IPv4, without.IPv6 = "", ""
 	if again := x.docker.Connect(ctx, network, owner.ID, without); again != nil {
 		return missing, errors.Join(err, again)
 	}

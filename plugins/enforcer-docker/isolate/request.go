@@ -8,15 +8,16 @@ import (
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/policy"
+	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
 // The details of an intent that say what Request needs to know. The host bounds how
 // many there are and how long, so a list is given one by one.
 const (
-	detailNetwork    = "network"    // the name of one to leave; without any, all
-	detailQuarantine = "quarantine" // true: over to the network of quarantine
-	detailShared     = "also_cut"   // the id of one that may be cut as well
+	detailNetwork    = sdk.DetailNetwork // the name of one to leave; without any, all
+	detailQuarantine = "quarantine"      // true: over to the network of quarantine
+	detailShared     = "also_cut"        // the id of one that may be cut as well
 )
 
 // MaxShared bounds how many containers may be cut off with another.

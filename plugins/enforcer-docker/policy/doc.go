@@ -25,8 +25,8 @@
 // Patterns know * and ?, and nothing else. An action is a word, or net-isolate with
 // what it concerns: {net-isolate: {networks: [public]}} takes the container off
 // those alone, {net-isolate: {quarantine: true}} moves it to a network that leads
-// nowhere. notify does nothing else; evidence collects; pause, stop and kill act on
-// the whole container.
+// nowhere. notify does nothing else; evidence collects, {evidence: {export: true}} the
+// files of the container too; pause, stop and kill act on the whole container.
 //
 // The first policy that matches decides, and the others are not asked. One that
 // names nothing is invalid, and so is one that changes a container and names nothing

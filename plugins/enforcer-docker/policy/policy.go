@@ -59,6 +59,8 @@ type Action struct {
 	// the container is moved to the network that leads nowhere.
 	Networks   []string
 	Quarantine bool
+	// Export has the files of the container exported with the evidence.
+	Export bool
 }
 
 // Match says what a policy is for. What is empty is not asked.
@@ -95,6 +97,41 @@ func (p *Policy) Why(s Subject) string {
 		return p.Match.ofAlert(s.Alert)
 	}
 	return p.Match.OfContainer(s)
+}
+
+// String says in a line where the policy stands and what it does.
+func (p *Policy) String() string {
+	verbs := make([]string, len(p.Actions))
+	for i, a := range p.Actions {
+		verbs[i] = a.String()
+	}
+	text := fmt.Sprintf("line %d, order %d: %s", p.Line, p.Order, strings.Join(verbs, ", "))
+	if p.TTL > 0 {
+		text += fmt.Sprintf("; for %s", p.TTL)
+	}
+	if p.Mode != "" {
+		text += "; mode " + p.Mode
+	}
+	if p.Approvals > 0 {
+		text += fmt.Sprintf("; approvals %d", p.Approvals)
+	}
+	if p.Disabled {
+		text += "; not enabled"
+	}
+	return text
+}
+
+// String names the action and what it concerns.
+func (a Action) String() string {
+	switch {
+	case a.Quarantine:
+		return a.Verb + " (quarantine)"
+	case len(a.Networks) > 0:
+		return a.Verb + " (" + listed(a.Networks) + ")"
+	case a.Export:
+		return a.Verb + " (export)"
+	}
+	return a.Verb
 }
 
 // ofAlert says what of the alert does not match.

@@ -60,6 +60,35 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestActions reads what stands behind an action, and says it again in a line.
+func TestActions(t *testing.T) {
+	const head = "name: n\nmatch: {name: [\"*\"]}\nttl: 1h\nactions: "
+	for _, test := range []struct {
+		text string
+		want []policy.Action
+		line string
+	}{
+		{"pause", []policy.Action{{Verb: "pause"}}, "line 1, order 1000: pause; for 1h0m0s"},
+		{"[evidence, kill]", []policy.Action{{Verb: "evidence"}, {Verb: "kill"}}, "line 1, order 1000: evidence, kill; for 1h0m0s"},
+		{"[{evidence: {export: true}}]", []policy.Action{{Verb: "evidence", Export: true}}, "line 1, order 1000: evidence (export); for 1h0m0s"},
+		{"[{evidence: {export: false}}]", []policy.Action{{Verb: "evidence"}}, "line 1, order 1000: evidence; for 1h0m0s"},
+		{"[{net-isolate: {quarantine: true}}, stop]", []policy.Action{{Verb: "net-isolate", Quarantine: true}, {Verb: "stop"}}, "line 1, order 1000: net-isolate (quarantine), stop; for 1h0m0s"},
+		{"[{net-isolate: {networks: a}}]", []policy.Action{{Verb: "net-isolate", Networks: []string{"a"}}}, "line 1, order 1000: net-isolate (a); for 1h0m0s"},
+	} {
+		set := policy.Parse("p.yaml", []byte(head+test.text+"\n"), time.Hour)
+		if len(set.Problems) > 0 {
+			t.Errorf("%s: %v", test.text, set.Problems)
+			continue
+		}
+		if d := cmp.Diff(test.want, set.Policies[0].Actions); d != "" {
+			t.Errorf("%s (-want +got):\n%s", test.text, d)
+		}
+		if got := set.Policies[0].String(); got != test.line {
+			t.Errorf("%s: got %q, want %q", test.text, got, test.line)
+		}
+	}
+}
+
 func TestParseProblems(t *testing.T) {
 	const good = "name: n\nmatch: {name: [\"*\"]}\nactions: [pause]\nttl: 1h\n"
 	for _, test := range []struct {
@@ -81,6 +110,10 @@ func TestParseProblems(t *testing.T) {
 		{"an action twice", strings.Replace(good, "[pause]", "[pause, pause]", 1), 1, "invalid_policy"},
 		{"quarantine and networks", strings.Replace(good, "[pause]", "[{net-isolate: {networks: [a], quarantine: true}}]", 1), 3, "invalid_policy"},
 		{"a network that cannot be", strings.Replace(good, "[pause]", "[{net-isolate: {networks: [\"a,b\"]}}]", 1), 3, "invalid_policy"},
+		{"two actions in one", strings.Replace(good, "[pause]", "[{evidence: {}, net-isolate: {}}]", 1), 3, "invalid_policy"},
+		{"an action of nothing", strings.Replace(good, "[pause]", "[{}]", 1), 3, "invalid_policy"},
+		{"an export that is no yes or no", strings.Replace(good, "[pause]", "[{evidence: {export: tar}}]", 1), 3, "invalid_policy"},
+		{"an export of something else", strings.Replace(good, "[pause]", "[{pause: {export: true}}]", 1), 3, "invalid_policy"},
 		{"no match", strings.Replace(good, "match: {name: [\"*\"]}\n", "", 1), 1, "empty_selector"},
 		{"an empty match", strings.Replace(good, "{name: [\"*\"]}", "{}", 1), 1, "empty_selector"},
 		{"an empty list", strings.Replace(good, "[\"*\"]", "[]", 1), 2, "invalid_policy"},

@@ -153,15 +153,22 @@ func actions(n *yaml.Node) ([]Action, error) {
 	return out, nil
 }
 
-// action reads VERB or {net-isolate: {...}}.
+// action reads VERB, {net-isolate: {...}} or {evidence: {...}}.
 func action(n *yaml.Node) (Action, error) {
 	if n.Kind != yaml.MappingNode {
 		verb, err := oneOf(n, Verbs()...)
 		return Action{Verb: verb}, err
 	}
-	a := Action{Verb: NetIsolate}
+	a := Action{}
 	err := members(n, map[string]func(*yaml.Node) error{
+		Evidence: func(n *yaml.Node) error {
+			a.Verb = Evidence
+			return members(n, map[string]func(*yaml.Node) error{
+				"export": func(n *yaml.Node) (err error) { a.Export, err = boolean(n); return err },
+			})
+		},
 		NetIsolate: func(n *yaml.Node) error {
+			a.Verb = NetIsolate
 			return members(n, map[string]func(*yaml.Node) error{
 				"networks":   func(n *yaml.Node) (err error) { a.Networks, err = texts(n); return err },
 				"quarantine": func(n *yaml.Node) (err error) { a.Quarantine, err = boolean(n); return err },
@@ -171,6 +178,8 @@ func action(n *yaml.Node) (Action, error) {
 	switch {
 	case err != nil:
 		return a, err
+	case len(n.Content) != 2:
+		return a, at(n, "want one action; write each as an element of the list")
 	case len(a.Networks) > 0 && a.Quarantine:
 		return a, at(n, "net-isolate: a container that is moved to quarantine leaves all networks; name none")
 	}

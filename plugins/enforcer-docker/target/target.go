@@ -273,7 +273,7 @@ func (s *search) address(key, value string) {
 // sharers adds the containers that use the network of c, and so its addresses.
 func (s *search) sharers(owner *engine.Container, key, value string) {
 	for i := range s.all {
-		if c := &s.all[i]; c.Running() && (c.NetworkOwner() == owner.ID || c.NetworkOwner() == owner.Name && owner.Name != "") {
+		if c := &s.all[i]; c.Running() && engine.OwnerOf(s.all, c) == owner {
 			s.add(c, key, value)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -65,6 +66,20 @@ func TestAlert(t *testing.T) {
 	web := d.Run("web", `"HostConfig":{"NetworkMode":"front"},"NetworkingConfig":{"EndpointsConfig":{"front":{"IPAMConfig":{"IPv4Address":"172.30.1.10"}}}}`)
 	db := d.Run("db", `"HostConfig":{"NetworkMode":"front"},"NetworkingConfig":{"EndpointsConfig":{"front":{"IPAMConfig":{"IPv4Address":"172.30.1.11"}}}}`)
 	d.Run("side", `"HostConfig":{"NetworkMode":"container:`+db+`"}`)
+	// A network that is handed on twice, by one that has ended.
+	first := d.Run("first", `"HostConfig":{"NetworkMode":"front"},"NetworkingConfig":{"EndpointsConfig":{"front":{"IPAMConfig":{"IPv4Address":"172.30.1.12"}}}}`)
+	second := d.Run("second", `"HostConfig":{"NetworkMode":"container:`+first+`"}`)
+	d.Run("third", `"HostConfig":{"NetworkMode":"container:`+second+`"}`)
+	d.Call(nil, http.MethodPost, "/containers/"+second+"/kill", "")
+	d.Wait(second, "not-running")
+	// Networks of other kinds, and containers that do not run at the moment.
+	d.MakeNetwork("six", `"Driver":"bridge","EnableIPv6":true,"IPAM":{"Config":[{"Subnet":"172.30.6.0/24"},{"Subnet":"fd00:77::/64"}]}`)
+	six := d.Run("six", `"HostConfig":{"NetworkMode":"six"},"NetworkingConfig":{"EndpointsConfig":{"six":{"IPAMConfig":{"IPv4Address":"172.30.6.9","IPv6Address":"fd00:77::9"}}}}`)
+	d.Link("eth9")
+	d.MakeNetwork("street", `"Driver":"macvlan","Options":{"parent":"eth9"},"IPAM":{"Config":[{"Subnet":"10.9.0.0/24"}]}`)
+	street := d.Run("street", `"HostConfig":{"NetworkMode":"street"},"NetworkingConfig":{"EndpointsConfig":{"street":{"IPAMConfig":{"IPv4Address":"10.9.0.9"}}}}`)
+	d.Call(nil, http.MethodPost, "/containers/"+street+"/pause", "")
+	d.Run("hostly", `"HostConfig":{"NetworkMode":"host"}`)
 	inspected, err := e.Inspect(t.Context(), web)
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +124,13 @@ func TestAlert(t *testing.T) {
 		{"source address", strict, host(field("src_ip", "172.30.1.10")), web, ""},
 		{"source address in IPv6", strict, host(field("src_ip", "::ffff:172.30.1.10")), web, ""},
 		{"source address of two", strict, host(field("src_ip", "172.30.1.11")), "", "it may be about 2 containers"},
+		{"source address of one that runs and one that does not", strict, host(field("src_ip", "172.30.1.12")), "", "it may be about 2 containers: first, third"},
+		{"IPv6 address", strict, host(field("src_ip", "fd00:77::9")), six, ""},
+		{"IPv6 address, written otherwise", strict, host(field("src_ip", "FD00:77:0:0::9")), six, ""},
+		{"both addresses of one", strict, host(field("src_ip", "fd00:77::9"), field("src_ip", "172.30.6.9")), six, ""},
+		{"address on a macvlan, of one that is paused", strict, host(field("src_ip", "10.9.0.9")), street, ""},
+		{"the machine's own address", strict, host(field("src_ip", "172.30.1.1")), "", ""},
+		{"the address of this machine to itself", strict, host(field("src_ip", "127.0.0.1")), "", ""},
 		{"source address of none", strict, host(field("src_ip", "203.0.113.1")), "", ""},
 		{"destination address", strict, host(field("dst_ip", "172.30.1.10")), "", ""},
 		{"destination address, wanted", resolver(func(r *target.Resolver) { r.Destination = true }), host(field("dst_ip", "172.30.1.10")), web, ""},

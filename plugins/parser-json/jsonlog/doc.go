@@ -45,8 +45,14 @@
 // host, process, pid and the other keys of these members; event_action, cgroup, unit,
 // ambiguous, sender_verified; names below event, host or process (event.action);
 // names that begin with container, docker_ or json_; and what journald calls its own.
-// As no program is named, the patterns of programs do not read the message, and CEF
-// and LEEF are not read at all; lines of web servers are.
+//
+// A message is read by the patterns of a program, so that an sshd or a database in a
+// container is understood: of the one that a syslog daemon in the container put
+// before it ("Mar  1 12:00:00 c1 sshd[7]: ...", whose tag becomes Process, while
+// stamp, host and number are dropped), else of the one that container_program names.
+// That is the container's word about itself; the provenance of the stream says so,
+// and bounds what may follow. A container is never the kernel, and CEF and LEEF are
+// not read at all.
 //
 // # The journal
 //

@@ -65,6 +65,7 @@ func (p *Parser) Parse(raw event.RawLog, out *event.LogEvent) error {
 	output := r.output()
 	if output {
 		r.nested()
+		speak(&ref, out, p.Patterns.Known)
 	}
 	if r.dropped > 0 {
 		out.Set("json_dropped_fields", strconv.Itoa(r.dropped))

@@ -91,6 +91,8 @@ type container struct {
 	Image  string
 	Labels map[string]string
 	State  string
+	// Command is what the container runs, with its arguments.
+	Command string
 }
 
 // name is the container's own name; others are links.

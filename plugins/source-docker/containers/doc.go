@@ -14,6 +14,10 @@
 //	container_id     64 hexadecimal digits
 //	container_name   without the slash in front
 //	container_image  as it was named when the container was made
+//	container_program
+//	                 the program that the container runs, without its folder: the first
+//	                 word of its command that is not an init, a shell or the script of
+//	                 an entry point; absent when a shell runs a script
 //	container_labels an object with the labels that the configuration lets through
 //	cut              true when the end of the line was left out
 //

@@ -28,6 +28,9 @@ func describe(about *container, labels []string) (members []byte, left int) {
 	b := appendMember(nil, "container_id", about.ID)
 	b = appendMember(b, "container_name", bounded(about.name(), maxNameBytes))
 	b = appendMember(b, "container_image", bounded(about.Image, maxNameBytes))
+	if p := program(about.Command); p != "" {
+		b = appendMember(b, "container_program", bounded(p, maxNameBytes))
+	}
 	b = append(b, `"container_labels":{`...)
 	size, count := 0, 0
 	for _, key := range slices.Sorted(maps.Keys(about.Labels)) {

@@ -14,6 +14,8 @@ const (
 	auditB = `type=USER_AUTH msg=audit(1700000000.123:42): pid=1 uid=0 msg='op=PAM:authentication res=failed'`
 	auditC = `node=web type=SYSCALL msg=audit(1700000001.000:43): syscall=2` + "\n" +
 		`node=web type=CWD msg=audit(1700000001.000:43): cwd="/"`
+	cwd   = `node=web type=PATH msg=audit(1700000001.000:43): item=0 name="/"`
+	later = `type=USER_AUTH msg=audit(1700000003.000:44): pid=1 uid=0 msg='op=PAM:authentication res=failed'`
 )
 
 func TestAuditEvents(t *testing.T) {
@@ -23,11 +25,18 @@ func TestAuditEvents(t *testing.T) {
 		config     func(*Config)
 		want       []string
 	}{
-		{"events", auditA + "\n" + auditB + "\n" + auditC + "\n" + auditB + "\n", nil, []string{auditA, auditB, auditC, auditB}},
-		{"two at a time come in parts", first + "\n" + auditB + "\n" + rest + "\n", nil, []string{first, auditB, rest}},
+		{"events", auditA + "\n" + auditB + "\n" + auditC + "\n" + auditB + "\n", nil, []string{auditA, auditB, auditB, auditC}},
+		{"two at a time", first + "\n" + auditB + "\n" + rest + "\n", nil, []string{auditB, auditA}},
+		{"a later one ends it", auditC + "\n" + later + "\n", nil, []string{auditC, later}},
+		{
+			"a little later does not", auditC + "\n" + strings.ReplaceAll(later, "1700000003.000:44", "1700000002.999:44") + "\n" + cwd + "\n",
+			nil,
+			[]string{strings.ReplaceAll(later, "1700000003.000:44", "1700000002.999:44"), auditC + "\n" + cwd},
+		},
+		{"what comes after its end is another", auditA + "\n" + first + "\n", nil, []string{auditA, first}},
 		{"it begins in the middle", rest + "\n" + auditB + "\n", nil, []string{rest, auditB}},
-		{"other lines between are alone", first + "\nx\n" + rest + "\n", nil, []string{first, "x", rest}},
-		{"CRLF", strings.ReplaceAll(auditA, "\n", "\r\n") + "\r\n" + auditB + "\r\n", nil, []string{strings.ReplaceAll(auditA, "\n", "\r\n"), auditB}},
+		{"other lines between are alone", first + "\nx\n" + rest + "\n", nil, []string{"x", auditA}},
+		{"CRLF", strings.ReplaceAll(auditA, "\n", "\r\n") + "\r\n" + auditB + "\r\n", nil, []string{auditA, auditB}},
 		{
 			"a configured expression holds", auditC + "\n" + auditB + "\n",
 			func(config *Config) { config.Multiline = map[string]string{config.Paths[0]: "CWD"} },

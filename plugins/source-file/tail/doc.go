@@ -89,9 +89,18 @@
 // that would make it longer begins another one (multiline_split). What was not
 // emitted as a record has no position: it is put together anew after a restart.
 //
-// In the log of the audit system, which its beginning tells, the lines behind one
-// another that have one time and serial number are a record, unless an expression
-// is configured.
+// In the log of the audit system, which its beginning tells, the lines of one event,
+// which have one time and serial number, are a record, unless an expression is
+// configured: also where those of other events stand between them, as the kernel
+// writes them on several processors. An event is emitted with the line that ends it
+// (PROCTITLE, EOE, and those that user programs send are alone), else when a line is
+// two seconds younger, which is the end_of_event_timeout of auditd.conf(5), or nothing
+// was added for multiline_timeout. Lines behind one another from the first until no
+// event is unfinished are a region; its events are emitted as they end, and its place
+// is the checkpoint, with the number of those that were: so a restart takes up each
+// event again that was not, and none twice. A region has at most event.MaxRecord
+// bytes and maxUnfinished unfinished events; what goes on past that is in two parts
+// (multiline_split).
 //
 // # Bounds
 //

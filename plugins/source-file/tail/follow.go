@@ -63,7 +63,7 @@ func (f *follower) readCurrent(ctx context.Context, buf []byte) (more bool, wait
 // to it for multiline_timeout, and returns when to look again.
 func (f *follower) expire(ctx context.Context, i int, buf []byte) (time.Duration, error) {
 	g := f.segments[i]
-	if g.lines == 0 || g.bounds == nil {
+	if g.lines == 0 || g.bounds == nil && g.audit == nil {
 		return time.Hour, nil
 	}
 	if rest := f.source.config.MultilineTimeout - time.Since(g.changed); rest > 0 {
@@ -322,8 +322,10 @@ func (f *follower) drain(ctx context.Context, i int, buf []byte) error {
 		return nil
 	}
 	g.bounds = f.bounds
-	if g.bounds == nil && f.format == formatAudit {
-		g.bounds = auditEvents{}
+	if g.bounds == nil && f.format == formatAudit && g.audit == nil {
+		g.audit = new(auditEvents)
+	} else if f.format != formatAudit {
+		g.audit = nil
 	}
 	err = g.read(ctx, buf, f.emitter(ctx, i))
 	if g.splits > 0 {

@@ -56,6 +56,9 @@ type segment struct {
 	bounds boundary
 	lines  int
 	splits uint64
+	// audit puts the lines of audit events together; nil where the file has none,
+	// or bounds says otherwise.
+	audit *auditEvents
 }
 
 // newSegment takes over file, at offset 0.
@@ -111,6 +114,7 @@ func (g *segment) close() { _ = g.file.Close() }
 // restart forgets the content: the file begins anew.
 func (g *segment) restart() {
 	g.mark.offset, g.mark.leadLen, g.mark.lead, g.mark.headLen, g.mark.head = 0, 0, 0, 0, 0
+	g.mark.emitted, g.mark.until = 0, 0
 	g.mark.skipping, g.inHole, g.pending, g.lines, g.format = false, false, 0, 0, ""
 }
 
@@ -124,6 +128,7 @@ func (g *segment) place(offset int64) error {
 	}
 	g.mark.offset, g.mark.leadLen = offset, uint8(n)
 	g.mark.lead = crc32.Checksum(g.before[:n], castagnoli)
+	g.mark.emitted, g.mark.until = 0, 0
 	return nil
 }
 
@@ -280,6 +285,9 @@ func (g *segment) compare(buf []byte) error {
 // split emits the lines of window[pos:], where window[0] lies at file offset
 // start, and returns the index behind the last byte that is done with.
 func (g *segment) split(window []byte, pos int, start int64, emit func([]byte) error) (int, error) {
+	if g.audit == nil {
+		g.mark.emitted, g.mark.until = 0, 0
+	}
 	for pos < len(window) {
 		rest := window[pos:]
 		if g.mark.skipping {
@@ -305,6 +313,14 @@ func (g *segment) split(window []byte, pos int, start int64, emit func([]byte) e
 		}
 		g.inHole = false
 		i := bytes.IndexByte(rest, '\n')
+		if g.audit != nil && i >= 0 && i <= event.MaxRecord {
+			end, err := g.region(window, pos, start, int(g.mark.until), emit)
+			if end == pos || err != nil {
+				return end, err
+			}
+			pos = end
+			continue
+		}
 		if g.bounds != nil && i >= 0 && i <= event.MaxRecord {
 			if i = g.record(rest, i); i < 0 {
 				return pos, nil
@@ -396,6 +412,15 @@ func (g *segment) take(buf []byte, count int, emit func(line []byte) error) erro
 		return errTruncated
 	}
 	if err := g.verify(); err != nil {
+		return err
+	}
+	if g.audit != nil {
+		pos := lead
+		for err == nil && pos < n {
+			pos, err = g.region(buf[:n], pos, start, n-pos, emit)
+		}
+		copy(g.before[:], buf[pos-int(g.mark.leadLen):pos])
+		g.pending, g.lines = g.pending-(pos-lead), 0
 		return err
 	}
 	line := bytes.TrimSuffix(bytes.TrimSuffix(buf[lead:n], []byte{'\n'}), []byte{'\r'})

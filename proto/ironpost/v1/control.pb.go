@@ -89,7 +89,9 @@ type StatusResponse struct {
 	Quarantined uint32 `protobuf:"varint,21,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
 	// Looks for who of this machine is behind an address or a process that an alert
 	// names, by how they ended.
-	Attributions  []*Count `protobuf:"bytes,22,rep,name=attributions,proto3" json:"attributions,omitempty"`
+	Attributions []*Count `protobuf:"bytes,22,rep,name=attributions,proto3" json:"attributions,omitempty"`
+	// Whether containers are answered on at all.
+	Guard         *GuardState `protobuf:"bytes,23,opt,name=guard,proto3" json:"guard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +280,92 @@ func (x *StatusResponse) GetAttributions() []*Count {
 	return nil
 }
 
+func (x *StatusResponse) GetGuard() *GuardState {
+	if x != nil {
+		return x.Guard
+	}
+	return nil
+}
+
+// GuardState says whether answers on containers are made.
+type GuardState struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Enabled bool                   `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	// Of a guard that is disabled: who did it, when, why, and whether what was in effect
+	// is released.
+	By            string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	ReleaseAll    bool                   `protobuf:"varint,5,opt,name=release_all,json=releaseAll,proto3" json:"release_all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardState) Reset() {
+	*x = GuardState{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardState) ProtoMessage() {}
+
+func (x *GuardState) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardState.ProtoReflect.Descriptor instead.
+func (*GuardState) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GuardState) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *GuardState) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *GuardState) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *GuardState) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GuardState) GetReleaseAll() bool {
+	if x != nil {
+		return x.ReleaseAll
+	}
+	return false
+}
+
 type Drop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stage         string                 `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
@@ -289,7 +377,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	mi := &file_ironpost_v1_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -301,7 +389,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	mi := &file_ironpost_v1_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -314,7 +402,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Drop) GetStage() string {
@@ -357,7 +445,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[3]
+	mi := &file_ironpost_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +457,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[3]
+	mi := &file_ironpost_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +470,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Interface) GetName() string {
@@ -461,7 +549,7 @@ type CoverageGap struct {
 
 func (x *CoverageGap) Reset() {
 	*x = CoverageGap{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[4]
+	mi := &file_ironpost_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +561,7 @@ func (x *CoverageGap) String() string {
 func (*CoverageGap) ProtoMessage() {}
 
 func (x *CoverageGap) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[4]
+	mi := &file_ironpost_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +574,7 @@ func (x *CoverageGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoverageGap.ProtoReflect.Descriptor instead.
 func (*CoverageGap) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CoverageGap) GetPlugin() string {
@@ -536,7 +624,7 @@ type StreamStatus struct {
 
 func (x *StreamStatus) Reset() {
 	*x = StreamStatus{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[5]
+	mi := &file_ironpost_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +636,7 @@ func (x *StreamStatus) String() string {
 func (*StreamStatus) ProtoMessage() {}
 
 func (x *StreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[5]
+	mi := &file_ironpost_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +649,7 @@ func (x *StreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatus.ProtoReflect.Descriptor instead.
 func (*StreamStatus) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StreamStatus) GetName() string {
@@ -602,7 +690,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[6]
+	mi := &file_ironpost_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +702,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[6]
+	mi := &file_ironpost_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +715,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListPluginsRequest) GetKnown() bool {
@@ -646,7 +734,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[7]
+	mi := &file_ironpost_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +746,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[7]
+	mi := &file_ironpost_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +759,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*PluginStatus {
@@ -716,7 +804,7 @@ type PluginStatus struct {
 
 func (x *PluginStatus) Reset() {
 	*x = PluginStatus{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[8]
+	mi := &file_ironpost_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +816,7 @@ func (x *PluginStatus) String() string {
 func (*PluginStatus) ProtoMessage() {}
 
 func (x *PluginStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[8]
+	mi := &file_ironpost_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +829,7 @@ func (x *PluginStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginStatus.ProtoReflect.Descriptor instead.
 func (*PluginStatus) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PluginStatus) GetName() string {
@@ -920,7 +1008,7 @@ type PluginRequest struct {
 
 func (x *PluginRequest) Reset() {
 	*x = PluginRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[9]
+	mi := &file_ironpost_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1020,7 @@ func (x *PluginRequest) String() string {
 func (*PluginRequest) ProtoMessage() {}
 
 func (x *PluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[9]
+	mi := &file_ironpost_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1033,7 @@ func (x *PluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginRequest.ProtoReflect.Descriptor instead.
 func (*PluginRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PluginRequest) GetName() string {
@@ -995,7 +1083,7 @@ type PluginInfoResponse struct {
 
 func (x *PluginInfoResponse) Reset() {
 	*x = PluginInfoResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[10]
+	mi := &file_ironpost_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1095,7 @@ func (x *PluginInfoResponse) String() string {
 func (*PluginInfoResponse) ProtoMessage() {}
 
 func (x *PluginInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[10]
+	mi := &file_ironpost_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1108,7 @@ func (x *PluginInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginInfoResponse.ProtoReflect.Descriptor instead.
 func (*PluginInfoResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PluginInfoResponse) GetStatus() *PluginStatus {
@@ -1128,7 +1216,7 @@ type RemovePluginResponse struct {
 
 func (x *RemovePluginResponse) Reset() {
 	*x = RemovePluginResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	mi := &file_ironpost_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1228,7 @@ func (x *RemovePluginResponse) String() string {
 func (*RemovePluginResponse) ProtoMessage() {}
 
 func (x *RemovePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	mi := &file_ironpost_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1241,7 @@ func (x *RemovePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePluginResponse.ProtoReflect.Descriptor instead.
 func (*RemovePluginResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RemovePluginResponse) GetName() string {
@@ -1185,7 +1273,7 @@ type PluginTrustRequest struct {
 
 func (x *PluginTrustRequest) Reset() {
 	*x = PluginTrustRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	mi := &file_ironpost_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1285,7 @@ func (x *PluginTrustRequest) String() string {
 func (*PluginTrustRequest) ProtoMessage() {}
 
 func (x *PluginTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	mi := &file_ironpost_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1298,7 @@ func (x *PluginTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginTrustRequest.ProtoReflect.Descriptor instead.
 func (*PluginTrustRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 type PluginTrustResponse struct {
@@ -1227,7 +1315,7 @@ type PluginTrustResponse struct {
 
 func (x *PluginTrustResponse) Reset() {
 	*x = PluginTrustResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	mi := &file_ironpost_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1327,7 @@ func (x *PluginTrustResponse) String() string {
 func (*PluginTrustResponse) ProtoMessage() {}
 
 func (x *PluginTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	mi := &file_ironpost_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1340,7 @@ func (x *PluginTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginTrustResponse.ProtoReflect.Descriptor instead.
 func (*PluginTrustResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PluginTrustResponse) GetDirs() []string {
@@ -1303,7 +1391,7 @@ type PluginPin struct {
 
 func (x *PluginPin) Reset() {
 	*x = PluginPin{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	mi := &file_ironpost_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1403,7 @@ func (x *PluginPin) String() string {
 func (*PluginPin) ProtoMessage() {}
 
 func (x *PluginPin) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	mi := &file_ironpost_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1416,7 @@ func (x *PluginPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginPin.ProtoReflect.Descriptor instead.
 func (*PluginPin) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PluginPin) GetName() string {
@@ -1379,7 +1467,7 @@ type PluginDescription struct {
 
 func (x *PluginDescription) Reset() {
 	*x = PluginDescription{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	mi := &file_ironpost_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1479,7 @@ func (x *PluginDescription) String() string {
 func (*PluginDescription) ProtoMessage() {}
 
 func (x *PluginDescription) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	mi := &file_ironpost_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1492,7 @@ func (x *PluginDescription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginDescription.ProtoReflect.Descriptor instead.
 func (*PluginDescription) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PluginDescription) GetPath() string {
@@ -1492,7 +1580,7 @@ type PluginVerdict struct {
 
 func (x *PluginVerdict) Reset() {
 	*x = PluginVerdict{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	mi := &file_ironpost_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1592,7 @@ func (x *PluginVerdict) String() string {
 func (*PluginVerdict) ProtoMessage() {}
 
 func (x *PluginVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	mi := &file_ironpost_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1605,7 @@ func (x *PluginVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginVerdict.ProtoReflect.Descriptor instead.
 func (*PluginVerdict) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PluginVerdict) GetName() string {
@@ -1620,7 +1708,7 @@ type PluginInstallation struct {
 
 func (x *PluginInstallation) Reset() {
 	*x = PluginInstallation{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	mi := &file_ironpost_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1720,7 @@ func (x *PluginInstallation) String() string {
 func (*PluginInstallation) ProtoMessage() {}
 
 func (x *PluginInstallation) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	mi := &file_ironpost_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1733,7 @@ func (x *PluginInstallation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginInstallation.ProtoReflect.Descriptor instead.
 func (*PluginInstallation) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PluginInstallation) GetName() string {
@@ -1730,7 +1818,7 @@ type PluginLogsRequest struct {
 
 func (x *PluginLogsRequest) Reset() {
 	*x = PluginLogsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	mi := &file_ironpost_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1830,7 @@ func (x *PluginLogsRequest) String() string {
 func (*PluginLogsRequest) ProtoMessage() {}
 
 func (x *PluginLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	mi := &file_ironpost_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1843,7 @@ func (x *PluginLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginLogsRequest.ProtoReflect.Descriptor instead.
 func (*PluginLogsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PluginLogsRequest) GetName() string {
@@ -1788,7 +1876,7 @@ type PluginLogsResponse struct {
 
 func (x *PluginLogsResponse) Reset() {
 	*x = PluginLogsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	mi := &file_ironpost_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1888,7 @@ func (x *PluginLogsResponse) String() string {
 func (*PluginLogsResponse) ProtoMessage() {}
 
 func (x *PluginLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	mi := &file_ironpost_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1901,7 @@ func (x *PluginLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginLogsResponse.ProtoReflect.Descriptor instead.
 func (*PluginLogsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PluginLogsResponse) GetLines() []*PluginLogLine {
@@ -1836,7 +1924,7 @@ type PluginLogLine struct {
 
 func (x *PluginLogLine) Reset() {
 	*x = PluginLogLine{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	mi := &file_ironpost_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1936,7 @@ func (x *PluginLogLine) String() string {
 func (*PluginLogLine) ProtoMessage() {}
 
 func (x *PluginLogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	mi := &file_ironpost_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1949,7 @@ func (x *PluginLogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginLogLine.ProtoReflect.Descriptor instead.
 func (*PluginLogLine) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PluginLogLine) GetTime() *timestamppb.Timestamp {
@@ -1901,7 +1989,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[21]
+	mi := &file_ironpost_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2001,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[21]
+	mi := &file_ironpost_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2014,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TailRequest) GetKinds() []Kind {
@@ -1955,7 +2043,7 @@ type BlockRequest struct {
 
 func (x *BlockRequest) Reset() {
 	*x = BlockRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[22]
+	mi := &file_ironpost_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2055,7 @@ func (x *BlockRequest) String() string {
 func (*BlockRequest) ProtoMessage() {}
 
 func (x *BlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[22]
+	mi := &file_ironpost_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2068,7 @@ func (x *BlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRequest.ProtoReflect.Descriptor instead.
 func (*BlockRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BlockRequest) GetPrefix() string {
@@ -2042,7 +2130,7 @@ type BlockResponse struct {
 
 func (x *BlockResponse) Reset() {
 	*x = BlockResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[23]
+	mi := &file_ironpost_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2142,7 @@ func (x *BlockResponse) String() string {
 func (*BlockResponse) ProtoMessage() {}
 
 func (x *BlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[23]
+	mi := &file_ironpost_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2155,7 @@ func (x *BlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockResponse.ProtoReflect.Descriptor instead.
 func (*BlockResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BlockResponse) GetChanged() bool {
@@ -2103,7 +2191,7 @@ type BlockChunk struct {
 
 func (x *BlockChunk) Reset() {
 	*x = BlockChunk{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[24]
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2203,7 @@ func (x *BlockChunk) String() string {
 func (*BlockChunk) ProtoMessage() {}
 
 func (x *BlockChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[24]
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2216,7 @@ func (x *BlockChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockChunk.ProtoReflect.Descriptor instead.
 func (*BlockChunk) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BlockChunk) GetOptions() *ImportOptions {
@@ -2175,7 +2263,7 @@ type ImportOptions struct {
 
 func (x *ImportOptions) Reset() {
 	*x = ImportOptions{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2275,7 @@ func (x *ImportOptions) String() string {
 func (*ImportOptions) ProtoMessage() {}
 
 func (x *ImportOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2288,7 @@ func (x *ImportOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportOptions.ProtoReflect.Descriptor instead.
 func (*ImportOptions) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ImportOptions) GetList() string {
@@ -2253,7 +2341,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2353,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2366,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ImportResponse) GetAdded() uint64 {
@@ -2345,7 +2433,7 @@ type BlockListsRequest struct {
 
 func (x *BlockListsRequest) Reset() {
 	*x = BlockListsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2445,7 @@ func (x *BlockListsRequest) String() string {
 func (*BlockListsRequest) ProtoMessage() {}
 
 func (x *BlockListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2458,7 @@ func (x *BlockListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockListsRequest.ProtoReflect.Descriptor instead.
 func (*BlockListsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 type BlockListsResponse struct {
@@ -2382,7 +2470,7 @@ type BlockListsResponse struct {
 
 func (x *BlockListsResponse) Reset() {
 	*x = BlockListsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2482,7 @@ func (x *BlockListsResponse) String() string {
 func (*BlockListsResponse) ProtoMessage() {}
 
 func (x *BlockListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2495,7 @@ func (x *BlockListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockListsResponse.ProtoReflect.Descriptor instead.
 func (*BlockListsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BlockListsResponse) GetLists() []*BlockList {
@@ -2426,7 +2514,7 @@ type BlockListRequest struct {
 
 func (x *BlockListRequest) Reset() {
 	*x = BlockListRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2526,7 @@ func (x *BlockListRequest) String() string {
 func (*BlockListRequest) ProtoMessage() {}
 
 func (x *BlockListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2539,7 @@ func (x *BlockListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockListRequest.ProtoReflect.Descriptor instead.
 func (*BlockListRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BlockListRequest) GetName() string {
@@ -2475,7 +2563,7 @@ type BlockList struct {
 
 func (x *BlockList) Reset() {
 	*x = BlockList{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2575,7 @@ func (x *BlockList) String() string {
 func (*BlockList) ProtoMessage() {}
 
 func (x *BlockList) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2588,7 @@ func (x *BlockList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockList.ProtoReflect.Descriptor instead.
 func (*BlockList) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BlockList) GetName() string {
@@ -2569,7 +2657,7 @@ type BlockRuleRequest struct {
 
 func (x *BlockRuleRequest) Reset() {
 	*x = BlockRuleRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2669,7 @@ func (x *BlockRuleRequest) String() string {
 func (*BlockRuleRequest) ProtoMessage() {}
 
 func (x *BlockRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2682,7 @@ func (x *BlockRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRuleRequest.ProtoReflect.Descriptor instead.
 func (*BlockRuleRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BlockRuleRequest) GetName() string {
@@ -2707,7 +2795,7 @@ type BlockRuleResponse struct {
 
 func (x *BlockRuleResponse) Reset() {
 	*x = BlockRuleResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +2807,7 @@ func (x *BlockRuleResponse) String() string {
 func (*BlockRuleResponse) ProtoMessage() {}
 
 func (x *BlockRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +2820,7 @@ func (x *BlockRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRuleResponse.ProtoReflect.Descriptor instead.
 func (*BlockRuleResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BlockRuleResponse) GetChanged() bool {
@@ -2765,7 +2853,7 @@ type RemoveBlockRuleRequest struct {
 
 func (x *RemoveBlockRuleRequest) Reset() {
 	*x = RemoveBlockRuleRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2865,7 @@ func (x *RemoveBlockRuleRequest) String() string {
 func (*RemoveBlockRuleRequest) ProtoMessage() {}
 
 func (x *RemoveBlockRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2878,7 @@ func (x *RemoveBlockRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveBlockRuleRequest.ProtoReflect.Descriptor instead.
 func (*RemoveBlockRuleRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RemoveBlockRuleRequest) GetName() string {
@@ -2808,7 +2896,7 @@ type ListBlockRulesRequest struct {
 
 func (x *ListBlockRulesRequest) Reset() {
 	*x = ListBlockRulesRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +2908,7 @@ func (x *ListBlockRulesRequest) String() string {
 func (*ListBlockRulesRequest) ProtoMessage() {}
 
 func (x *ListBlockRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +2921,7 @@ func (x *ListBlockRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListBlockRulesRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 type ListBlockRulesResponse struct {
@@ -2845,7 +2933,7 @@ type ListBlockRulesResponse struct {
 
 func (x *ListBlockRulesResponse) Reset() {
 	*x = ListBlockRulesResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2857,7 +2945,7 @@ func (x *ListBlockRulesResponse) String() string {
 func (*ListBlockRulesResponse) ProtoMessage() {}
 
 func (x *ListBlockRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2870,7 +2958,7 @@ func (x *ListBlockRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListBlockRulesResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListBlockRulesResponse) GetRules() []*BlockRule {
@@ -2911,7 +2999,7 @@ type BlockRule struct {
 
 func (x *BlockRule) Reset() {
 	*x = BlockRule{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2923,7 +3011,7 @@ func (x *BlockRule) String() string {
 func (*BlockRule) ProtoMessage() {}
 
 func (x *BlockRule) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,7 +3024,7 @@ func (x *BlockRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRule.ProtoReflect.Descriptor instead.
 func (*BlockRule) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BlockRule) GetName() string {
@@ -3075,7 +3163,7 @@ type BlockProblem struct {
 
 func (x *BlockProblem) Reset() {
 	*x = BlockProblem{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3087,7 +3175,7 @@ func (x *BlockProblem) String() string {
 func (*BlockProblem) ProtoMessage() {}
 
 func (x *BlockProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3100,7 +3188,7 @@ func (x *BlockProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockProblem.ProtoReflect.Descriptor instead.
 func (*BlockProblem) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BlockProblem) GetPrefix() string {
@@ -3137,7 +3225,7 @@ type ListBlocksRequest struct {
 
 func (x *ListBlocksRequest) Reset() {
 	*x = ListBlocksRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[38]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3149,7 +3237,7 @@ func (x *ListBlocksRequest) String() string {
 func (*ListBlocksRequest) ProtoMessage() {}
 
 func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[38]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3162,7 +3250,7 @@ func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
 func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListBlocksRequest) GetLimit() uint32 {
@@ -3227,7 +3315,7 @@ type ListBlocksResponse struct {
 
 func (x *ListBlocksResponse) Reset() {
 	*x = ListBlocksResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[39]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3327,7 @@ func (x *ListBlocksResponse) String() string {
 func (*ListBlocksResponse) ProtoMessage() {}
 
 func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[39]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3340,7 @@ func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
 func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListBlocksResponse) GetBlocks() []*Block {
@@ -3300,7 +3388,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[40]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +3400,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[40]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3325,7 +3413,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Block) GetPrefix() string {
@@ -3431,7 +3519,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[41]
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3531,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[41]
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3544,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CheckResponse) GetPrefix() string {
@@ -3494,7 +3582,7 @@ type ModeRequest struct {
 
 func (x *ModeRequest) Reset() {
 	*x = ModeRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3506,7 +3594,7 @@ func (x *ModeRequest) String() string {
 func (*ModeRequest) ProtoMessage() {}
 
 func (x *ModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3519,7 +3607,7 @@ func (x *ModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeRequest.ProtoReflect.Descriptor instead.
 func (*ModeRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ModeRequest) GetMode() string {
@@ -3554,7 +3642,7 @@ type ModeResponse struct {
 
 func (x *ModeResponse) Reset() {
 	*x = ModeResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3566,7 +3654,7 @@ func (x *ModeResponse) String() string {
 func (*ModeResponse) ProtoMessage() {}
 
 func (x *ModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3579,7 +3667,7 @@ func (x *ModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeResponse.ProtoReflect.Descriptor instead.
 func (*ModeResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ModeResponse) GetMode() string {
@@ -3611,7 +3699,7 @@ type ListQuarantineRequest struct {
 
 func (x *ListQuarantineRequest) Reset() {
 	*x = ListQuarantineRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +3711,7 @@ func (x *ListQuarantineRequest) String() string {
 func (*ListQuarantineRequest) ProtoMessage() {}
 
 func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +3724,7 @@ func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 type ListQuarantineResponse struct {
@@ -3649,7 +3737,7 @@ type ListQuarantineResponse struct {
 
 func (x *ListQuarantineResponse) Reset() {
 	*x = ListQuarantineResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3749,7 @@ func (x *ListQuarantineResponse) String() string {
 func (*ListQuarantineResponse) ProtoMessage() {}
 
 func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3762,7 @@ func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListQuarantineResponse) GetRecords() []*QuarantinedRecord {
@@ -3693,7 +3781,7 @@ type QuarantineRequest struct {
 
 func (x *QuarantineRequest) Reset() {
 	*x = QuarantineRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3705,7 +3793,7 @@ func (x *QuarantineRequest) String() string {
 func (*QuarantineRequest) ProtoMessage() {}
 
 func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3718,7 +3806,7 @@ func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineRequest.ProtoReflect.Descriptor instead.
 func (*QuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *QuarantineRequest) GetId() string {
@@ -3756,7 +3844,7 @@ type QuarantinedRecord struct {
 
 func (x *QuarantinedRecord) Reset() {
 	*x = QuarantinedRecord{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3856,7 @@ func (x *QuarantinedRecord) String() string {
 func (*QuarantinedRecord) ProtoMessage() {}
 
 func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3869,7 @@ func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRecord.ProtoReflect.Descriptor instead.
 func (*QuarantinedRecord) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *QuarantinedRecord) GetId() string {
@@ -3876,7 +3964,7 @@ type ShowConfigRequest struct {
 
 func (x *ShowConfigRequest) Reset() {
 	*x = ShowConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3888,7 +3976,7 @@ func (x *ShowConfigRequest) String() string {
 func (*ShowConfigRequest) ProtoMessage() {}
 
 func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3901,7 +3989,7 @@ func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigRequest.ProtoReflect.Descriptor instead.
 func (*ShowConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 type ShowConfigResponse struct {
@@ -3913,7 +4001,7 @@ type ShowConfigResponse struct {
 
 func (x *ShowConfigResponse) Reset() {
 	*x = ShowConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3925,7 +4013,7 @@ func (x *ShowConfigResponse) String() string {
 func (*ShowConfigResponse) ProtoMessage() {}
 
 func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3938,7 +4026,7 @@ func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigResponse.ProtoReflect.Descriptor instead.
 func (*ShowConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ShowConfigResponse) GetValues() []*ConfigValue {
@@ -3959,7 +4047,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3971,7 +4059,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3984,7 +4072,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -4016,7 +4104,7 @@ type ReloadConfigRequest struct {
 
 func (x *ReloadConfigRequest) Reset() {
 	*x = ReloadConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4028,7 +4116,7 @@ func (x *ReloadConfigRequest) String() string {
 func (*ReloadConfigRequest) ProtoMessage() {}
 
 func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4041,7 +4129,7 @@ func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
 func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 type ReloadConfigResponse struct {
@@ -4054,7 +4142,7 @@ type ReloadConfigResponse struct {
 
 func (x *ReloadConfigResponse) Reset() {
 	*x = ReloadConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4066,7 +4154,7 @@ func (x *ReloadConfigResponse) String() string {
 func (*ReloadConfigResponse) ProtoMessage() {}
 
 func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4079,7 +4167,7 @@ func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
 func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReloadConfigResponse) GetApplied() []string {
@@ -4107,7 +4195,7 @@ type FiltersRequest struct {
 
 func (x *FiltersRequest) Reset() {
 	*x = FiltersRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	mi := &file_ironpost_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4207,7 @@ func (x *FiltersRequest) String() string {
 func (*FiltersRequest) ProtoMessage() {}
 
 func (x *FiltersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	mi := &file_ironpost_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4220,7 @@ func (x *FiltersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FiltersRequest.ProtoReflect.Descriptor instead.
 func (*FiltersRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *FiltersRequest) GetInterfaces() []string {
@@ -4166,7 +4254,7 @@ type FiltersResponse struct {
 
 func (x *FiltersResponse) Reset() {
 	*x = FiltersResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[54]
+	mi := &file_ironpost_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4178,7 +4266,7 @@ func (x *FiltersResponse) String() string {
 func (*FiltersResponse) ProtoMessage() {}
 
 func (x *FiltersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[54]
+	mi := &file_ironpost_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4191,7 +4279,7 @@ func (x *FiltersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FiltersResponse.ProtoReflect.Descriptor instead.
 func (*FiltersResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *FiltersResponse) GetKernel() string {
@@ -4271,7 +4359,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[55]
+	mi := &file_ironpost_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4283,7 +4371,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[55]
+	mi := &file_ironpost_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4296,7 +4384,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Filter) GetInterface() string {
@@ -4456,7 +4544,7 @@ type FilterMap struct {
 
 func (x *FilterMap) Reset() {
 	*x = FilterMap{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[56]
+	mi := &file_ironpost_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4468,7 +4556,7 @@ func (x *FilterMap) String() string {
 func (*FilterMap) ProtoMessage() {}
 
 func (x *FilterMap) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[56]
+	mi := &file_ironpost_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4481,7 +4569,7 @@ func (x *FilterMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterMap.ProtoReflect.Descriptor instead.
 func (*FilterMap) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *FilterMap) GetName() string {
@@ -4549,7 +4637,7 @@ type DumpFilterRequest struct {
 
 func (x *DumpFilterRequest) Reset() {
 	*x = DumpFilterRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[57]
+	mi := &file_ironpost_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4561,7 +4649,7 @@ func (x *DumpFilterRequest) String() string {
 func (*DumpFilterRequest) ProtoMessage() {}
 
 func (x *DumpFilterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[57]
+	mi := &file_ironpost_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4574,7 +4662,7 @@ func (x *DumpFilterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpFilterRequest.ProtoReflect.Descriptor instead.
 func (*DumpFilterRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DumpFilterRequest) GetInterface() string {
@@ -4633,7 +4721,7 @@ type DumpFilterResponse struct {
 
 func (x *DumpFilterResponse) Reset() {
 	*x = DumpFilterResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[58]
+	mi := &file_ironpost_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4645,7 +4733,7 @@ func (x *DumpFilterResponse) String() string {
 func (*DumpFilterResponse) ProtoMessage() {}
 
 func (x *DumpFilterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[58]
+	mi := &file_ironpost_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4658,7 +4746,7 @@ func (x *DumpFilterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpFilterResponse.ProtoReflect.Descriptor instead.
 func (*DumpFilterResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DumpFilterResponse) GetInterface() string {
@@ -4730,7 +4818,7 @@ type TopSource struct {
 
 func (x *TopSource) Reset() {
 	*x = TopSource{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[59]
+	mi := &file_ironpost_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4742,7 +4830,7 @@ func (x *TopSource) String() string {
 func (*TopSource) ProtoMessage() {}
 
 func (x *TopSource) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[59]
+	mi := &file_ironpost_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4755,7 +4843,7 @@ func (x *TopSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopSource.ProtoReflect.Descriptor instead.
 func (*TopSource) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TopSource) GetAddress() string {
@@ -4805,7 +4893,7 @@ type TopPort struct {
 
 func (x *TopPort) Reset() {
 	*x = TopPort{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[60]
+	mi := &file_ironpost_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4817,7 +4905,7 @@ func (x *TopPort) String() string {
 func (*TopPort) ProtoMessage() {}
 
 func (x *TopPort) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[60]
+	mi := &file_ironpost_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4830,7 +4918,7 @@ func (x *TopPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopPort.ProtoReflect.Descriptor instead.
 func (*TopPort) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TopPort) GetPort() uint32 {
@@ -4870,7 +4958,7 @@ type FilterEntry struct {
 
 func (x *FilterEntry) Reset() {
 	*x = FilterEntry{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[61]
+	mi := &file_ironpost_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4882,7 +4970,7 @@ func (x *FilterEntry) String() string {
 func (*FilterEntry) ProtoMessage() {}
 
 func (x *FilterEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[61]
+	mi := &file_ironpost_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4895,7 +4983,7 @@ func (x *FilterEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterEntry.ProtoReflect.Descriptor instead.
 func (*FilterEntry) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *FilterEntry) GetPrefix() string {
@@ -4953,7 +5041,7 @@ type CaptureRequest struct {
 
 func (x *CaptureRequest) Reset() {
 	*x = CaptureRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[62]
+	mi := &file_ironpost_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4965,7 +5053,7 @@ func (x *CaptureRequest) String() string {
 func (*CaptureRequest) ProtoMessage() {}
 
 func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[62]
+	mi := &file_ironpost_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4978,7 +5066,7 @@ func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
 func (*CaptureRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *CaptureRequest) GetInterface() string {
@@ -5014,7 +5102,7 @@ type CaptureResponse struct {
 
 func (x *CaptureResponse) Reset() {
 	*x = CaptureResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[63]
+	mi := &file_ironpost_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5026,7 +5114,7 @@ func (x *CaptureResponse) String() string {
 func (*CaptureResponse) ProtoMessage() {}
 
 func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[63]
+	mi := &file_ironpost_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5039,7 +5127,7 @@ func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
 func (*CaptureResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CaptureResponse) GetPackets() []*CapturedPacket {
@@ -5078,7 +5166,7 @@ type CapturedPacket struct {
 
 func (x *CapturedPacket) Reset() {
 	*x = CapturedPacket{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[64]
+	mi := &file_ironpost_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5090,7 +5178,7 @@ func (x *CapturedPacket) String() string {
 func (*CapturedPacket) ProtoMessage() {}
 
 func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[64]
+	mi := &file_ironpost_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5103,7 +5191,7 @@ func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
 func (*CapturedPacket) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *CapturedPacket) GetTime() *timestamppb.Timestamp {
@@ -5177,7 +5265,7 @@ type GuardIntent struct {
 
 func (x *GuardIntent) Reset() {
 	*x = GuardIntent{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[65]
+	mi := &file_ironpost_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5189,7 +5277,7 @@ func (x *GuardIntent) String() string {
 func (*GuardIntent) ProtoMessage() {}
 
 func (x *GuardIntent) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[65]
+	mi := &file_ironpost_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5202,7 +5290,7 @@ func (x *GuardIntent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardIntent.ProtoReflect.Descriptor instead.
 func (*GuardIntent) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GuardIntent) GetId() string {
@@ -5357,7 +5445,7 @@ type ListIntentsRequest struct {
 
 func (x *ListIntentsRequest) Reset() {
 	*x = ListIntentsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[66]
+	mi := &file_ironpost_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5369,7 +5457,7 @@ func (x *ListIntentsRequest) String() string {
 func (*ListIntentsRequest) ProtoMessage() {}
 
 func (x *ListIntentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[66]
+	mi := &file_ironpost_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5382,7 +5470,7 @@ func (x *ListIntentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntentsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntentsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListIntentsRequest) GetAll() bool {
@@ -5408,7 +5496,7 @@ type ListIntentsResponse struct {
 
 func (x *ListIntentsResponse) Reset() {
 	*x = ListIntentsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[67]
+	mi := &file_ironpost_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5420,7 +5508,7 @@ func (x *ListIntentsResponse) String() string {
 func (*ListIntentsResponse) ProtoMessage() {}
 
 func (x *ListIntentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[67]
+	mi := &file_ironpost_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5433,7 +5521,7 @@ func (x *ListIntentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntentsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntentsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListIntentsResponse) GetIntents() []*GuardIntent {
@@ -5455,7 +5543,7 @@ type IntentRequest struct {
 
 func (x *IntentRequest) Reset() {
 	*x = IntentRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[68]
+	mi := &file_ironpost_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5467,7 +5555,7 @@ func (x *IntentRequest) String() string {
 func (*IntentRequest) ProtoMessage() {}
 
 func (x *IntentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[68]
+	mi := &file_ironpost_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5480,7 +5568,7 @@ func (x *IntentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntentRequest.ProtoReflect.Descriptor instead.
 func (*IntentRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *IntentRequest) GetId() string {
@@ -5493,6 +5581,503 @@ func (x *IntentRequest) GetId() string {
 func (x *IntentRequest) GetAll() bool {
 	if x != nil {
 		return x.All
+	}
+	return false
+}
+
+type DisableGuardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReleaseAll    bool                   `protobuf:"varint,1,opt,name=release_all,json=releaseAll,proto3" json:"release_all,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableGuardRequest) Reset() {
+	*x = DisableGuardRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableGuardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableGuardRequest) ProtoMessage() {}
+
+func (x *DisableGuardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableGuardRequest.ProtoReflect.Descriptor instead.
+func (*DisableGuardRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *DisableGuardRequest) GetReleaseAll() bool {
+	if x != nil {
+		return x.ReleaseAll
+	}
+	return false
+}
+
+func (x *DisableGuardRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type EnableGuardRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableGuardRequest) Reset() {
+	*x = EnableGuardRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableGuardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableGuardRequest) ProtoMessage() {}
+
+func (x *EnableGuardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableGuardRequest.ProtoReflect.Descriptor instead.
+func (*EnableGuardRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{71}
+}
+
+type GuardSwitchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	State *GuardState            `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// What is to be released.
+	Intents       []*GuardIntent `protobuf:"bytes,2,rep,name=intents,proto3" json:"intents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardSwitchResponse) Reset() {
+	*x = GuardSwitchResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardSwitchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardSwitchResponse) ProtoMessage() {}
+
+func (x *GuardSwitchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardSwitchResponse.ProtoReflect.Descriptor instead.
+func (*GuardSwitchResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *GuardSwitchResponse) GetState() *GuardState {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *GuardSwitchResponse) GetIntents() []*GuardIntent {
+	if x != nil {
+		return x.Intents
+	}
+	return nil
+}
+
+type ListEvidenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An incident, which is called as its intent, or its beginning with 8 letters or
+	// more; "" is all.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// 0 is no limit.
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceRequest) Reset() {
+	*x = ListEvidenceRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceRequest) ProtoMessage() {}
+
+func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ListEvidenceRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ListEvidenceRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListEvidenceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Incidents     []*Incident            `protobuf:"bytes,1,rep,name=incidents,proto3" json:"incidents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceResponse) Reset() {
+	*x = ListEvidenceResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceResponse) ProtoMessage() {}
+
+func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *ListEvidenceResponse) GetIncidents() []*Incident {
+	if x != nil {
+		return x.Incidents
+	}
+	return nil
+}
+
+// Evidence is what was kept of a container at the time of an alert: a folder.
+type Incident struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	AlertId       string                 `protobuf:"bytes,3,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	TraceId       string                 `protobuf:"bytes,4,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	Container     string                 `protobuf:"bytes,5,opt,name=container,proto3" json:"container,omitempty"`
+	ContainerName string                 `protobuf:"bytes,6,opt,name=container_name,json=containerName,proto3" json:"container_name,omitempty"`
+	Policy        string                 `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Begun         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=begun,proto3" json:"begun,omitempty"`
+	Ended         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=ended,proto3" json:"ended,omitempty"`
+	Files         []*IncidentFile        `protobuf:"bytes,11,rep,name=files,proto3" json:"files,omitempty"`
+	// What could not be had, and why, by the file it would have been.
+	Missing map[string]string `protobuf:"bytes,12,rep,name=missing,proto3" json:"missing,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Bytes   uint64            `protobuf:"varint,13,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// verified, changed or unverified: "" in a list of all.
+	State string `protobuf:"bytes,14,opt,name=state,proto3" json:"state,omitempty"`
+	// The SHA-256 of its manifest now, and as it was recorded when it was kept; "" where
+	// that is not known.
+	Manifest string `protobuf:"bytes,15,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	Recorded string `protobuf:"bytes,16,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// What is wrong, one sentence each.
+	Faults        []string `protobuf:"bytes,17,rep,name=faults,proto3" json:"faults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Incident) Reset() {
+	*x = Incident{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Incident) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Incident) ProtoMessage() {}
+
+func (x *Incident) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Incident.ProtoReflect.Descriptor instead.
+func (*Incident) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *Incident) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Incident) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Incident) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *Incident) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
+func (x *Incident) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *Incident) GetContainerName() string {
+	if x != nil {
+		return x.ContainerName
+	}
+	return ""
+}
+
+func (x *Incident) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Incident) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Incident) GetBegun() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
+}
+
+func (x *Incident) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *Incident) GetFiles() []*IncidentFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *Incident) GetMissing() map[string]string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Incident) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Incident) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Incident) GetManifest() string {
+	if x != nil {
+		return x.Manifest
+	}
+	return ""
+}
+
+func (x *Incident) GetRecorded() string {
+	if x != nil {
+		return x.Recorded
+	}
+	return ""
+}
+
+func (x *Incident) GetFaults() []string {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+type IncidentFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Bytes uint64                 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// As the manifest has it.
+	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// ok, changed, absent or extra; "" when it was not looked at.
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// The end of it was left out when it was kept.
+	Cut           bool `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IncidentFile) Reset() {
+	*x = IncidentFile{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IncidentFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IncidentFile) ProtoMessage() {}
+
+func (x *IncidentFile) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IncidentFile.ProtoReflect.Descriptor instead.
+func (*IncidentFile) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *IncidentFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *IncidentFile) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *IncidentFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *IncidentFile) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *IncidentFile) GetCut() bool {
+	if x != nil {
+		return x.Cut
 	}
 	return false
 }
@@ -5510,7 +6095,7 @@ type PlanAnswerRequest struct {
 
 func (x *PlanAnswerRequest) Reset() {
 	*x = PlanAnswerRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[69]
+	mi := &file_ironpost_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5522,7 +6107,7 @@ func (x *PlanAnswerRequest) String() string {
 func (*PlanAnswerRequest) ProtoMessage() {}
 
 func (x *PlanAnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[69]
+	mi := &file_ironpost_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5535,7 +6120,7 @@ func (x *PlanAnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanAnswerRequest.ProtoReflect.Descriptor instead.
 func (*PlanAnswerRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PlanAnswerRequest) GetEnforcer() string {
@@ -5573,7 +6158,7 @@ type IsolateRequest struct {
 
 func (x *IsolateRequest) Reset() {
 	*x = IsolateRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	mi := &file_ironpost_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5585,7 +6170,7 @@ func (x *IsolateRequest) String() string {
 func (*IsolateRequest) ProtoMessage() {}
 
 func (x *IsolateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	mi := &file_ironpost_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5598,7 +6183,7 @@ func (x *IsolateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IsolateRequest.ProtoReflect.Descriptor instead.
 func (*IsolateRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *IsolateRequest) GetEnforcer() string {
@@ -5641,7 +6226,7 @@ var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
-	"\rStatusRequest\"\xa3\a\n" +
+	"\rStatusRequest\"\xd2\a\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x17\n" +
@@ -5668,10 +6253,19 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\trss_bytes\x18\x13 \x01(\x04R\brssBytes\x124\n" +
 	"\x16heap_objects_allocated\x18\x14 \x01(\x04R\x14heapObjectsAllocated\x12 \n" +
 	"\vquarantined\x18\x15 \x01(\rR\vquarantined\x126\n" +
-	"\fattributions\x18\x16 \x03(\v2\x12.ironpost.v1.CountR\fattributions\x1a:\n" +
+	"\fattributions\x18\x16 \x03(\v2\x12.ironpost.v1.CountR\fattributions\x12-\n" +
+	"\x05guard\x18\x17 \x01(\v2\x17.ironpost.v1.GuardStateR\x05guard\x1a:\n" +
 	"\fPluginsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"J\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xa1\x01\n" +
+	"\n" +
+	"GuardState\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vrelease_all\x18\x05 \x01(\bR\n" +
+	"releaseAll\"J\n" +
 	"\x04Drop\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
@@ -6103,7 +6697,48 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\aintents\x18\x01 \x03(\v2\x18.ironpost.v1.GuardIntentR\aintents\"1\n" +
 	"\rIntentRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
-	"\x03all\x18\x02 \x01(\bR\x03all\"x\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"N\n" +
+	"\x13DisableGuardRequest\x12\x1f\n" +
+	"\vrelease_all\x18\x01 \x01(\bR\n" +
+	"releaseAll\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x14\n" +
+	"\x12EnableGuardRequest\"x\n" +
+	"\x13GuardSwitchResponse\x12-\n" +
+	"\x05state\x18\x01 \x01(\v2\x17.ironpost.v1.GuardStateR\x05state\x122\n" +
+	"\aintents\x18\x02 \x03(\v2\x18.ironpost.v1.GuardIntentR\aintents\";\n" +
+	"\x13ListEvidenceRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\"K\n" +
+	"\x14ListEvidenceResponse\x123\n" +
+	"\tincidents\x18\x01 \x03(\v2\x15.ironpost.v1.IncidentR\tincidents\"\xe4\x04\n" +
+	"\bIncident\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x19\n" +
+	"\balert_id\x18\x03 \x01(\tR\aalertId\x12\x19\n" +
+	"\btrace_id\x18\x04 \x01(\tR\atraceId\x12\x1c\n" +
+	"\tcontainer\x18\x05 \x01(\tR\tcontainer\x12%\n" +
+	"\x0econtainer_name\x18\x06 \x01(\tR\rcontainerName\x12\x16\n" +
+	"\x06policy\x18\a \x01(\tR\x06policy\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x120\n" +
+	"\x05begun\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05begun\x120\n" +
+	"\x05ended\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12/\n" +
+	"\x05files\x18\v \x03(\v2\x19.ironpost.v1.IncidentFileR\x05files\x12<\n" +
+	"\amissing\x18\f \x03(\v2\".ironpost.v1.Incident.MissingEntryR\amissing\x12\x14\n" +
+	"\x05bytes\x18\r \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05state\x18\x0e \x01(\tR\x05state\x12\x1a\n" +
+	"\bmanifest\x18\x0f \x01(\tR\bmanifest\x12\x1a\n" +
+	"\brecorded\x18\x10 \x01(\tR\brecorded\x12\x16\n" +
+	"\x06faults\x18\x11 \x03(\tR\x06faults\x1a:\n" +
+	"\fMissingEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"x\n" +
+	"\fIncidentFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x10\n" +
+	"\x03cut\x18\x05 \x01(\bR\x03cut\"x\n" +
 	"\x11PlanAnswerRequest\x12\x1a\n" +
 	"\benforcer\x18\x01 \x01(\tR\benforcer\x12\x19\n" +
 	"\balert_id\x18\x02 \x01(\tR\aalertId\x12,\n" +
@@ -6114,7 +6749,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x06action\x18\x03 \x01(\tR\x06action\x12\x1f\n" +
 	"\vttl_seconds\x18\x04 \x01(\x01R\n" +
 	"ttlSeconds\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\x94\x1a\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\x8f\x1c\n" +
 	"\aControl\x12A\n" +
 	"\x06Status\x12\x1a.ironpost.v1.StatusRequest\x1a\x1b.ironpost.v1.StatusResponse\x12P\n" +
 	"\vListPlugins\x12\x1f.ironpost.v1.ListPluginsRequest\x1a .ironpost.v1.ListPluginsResponse\x12I\n" +
@@ -6167,7 +6802,10 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"PlanAnswer\x12\x1e.ironpost.v1.PlanAnswerRequest\x1a\x19.ironpost.v1.PlanResponse\x12H\n" +
 	"\aIsolate\x12\x1b.ironpost.v1.IsolateRequest\x1a .ironpost.v1.ListIntentsResponse\x12N\n" +
 	"\x0eReleaseIntents\x12\x1a.ironpost.v1.IntentRequest\x1a .ironpost.v1.ListIntentsResponse\x12E\n" +
-	"\rApproveIntent\x12\x1a.ironpost.v1.IntentRequest\x1a\x18.ironpost.v1.GuardIntentB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
+	"\rApproveIntent\x12\x1a.ironpost.v1.IntentRequest\x1a\x18.ironpost.v1.GuardIntent\x12R\n" +
+	"\fDisableGuard\x12 .ironpost.v1.DisableGuardRequest\x1a .ironpost.v1.GuardSwitchResponse\x12P\n" +
+	"\vEnableGuard\x12\x1f.ironpost.v1.EnableGuardRequest\x1a .ironpost.v1.GuardSwitchResponse\x12S\n" +
+	"\fListEvidence\x12 .ironpost.v1.ListEvidenceRequest\x1a!.ironpost.v1.ListEvidenceResponseB;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
 
 var (
 	file_ironpost_v1_control_proto_rawDescOnce sync.Once
@@ -6181,253 +6819,277 @@ func file_ironpost_v1_control_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_control_proto_rawDescData
 }
 
-var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
 var file_ironpost_v1_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: ironpost.v1.StatusRequest
 	(*StatusResponse)(nil),         // 1: ironpost.v1.StatusResponse
-	(*Drop)(nil),                   // 2: ironpost.v1.Drop
-	(*Interface)(nil),              // 3: ironpost.v1.Interface
-	(*CoverageGap)(nil),            // 4: ironpost.v1.CoverageGap
-	(*StreamStatus)(nil),           // 5: ironpost.v1.StreamStatus
-	(*ListPluginsRequest)(nil),     // 6: ironpost.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),    // 7: ironpost.v1.ListPluginsResponse
-	(*PluginStatus)(nil),           // 8: ironpost.v1.PluginStatus
-	(*PluginRequest)(nil),          // 9: ironpost.v1.PluginRequest
-	(*PluginInfoResponse)(nil),     // 10: ironpost.v1.PluginInfoResponse
-	(*RemovePluginResponse)(nil),   // 11: ironpost.v1.RemovePluginResponse
-	(*PluginTrustRequest)(nil),     // 12: ironpost.v1.PluginTrustRequest
-	(*PluginTrustResponse)(nil),    // 13: ironpost.v1.PluginTrustResponse
-	(*PluginPin)(nil),              // 14: ironpost.v1.PluginPin
-	(*PluginDescription)(nil),      // 15: ironpost.v1.PluginDescription
-	(*PluginVerdict)(nil),          // 16: ironpost.v1.PluginVerdict
-	(*PluginInstallation)(nil),     // 17: ironpost.v1.PluginInstallation
-	(*PluginLogsRequest)(nil),      // 18: ironpost.v1.PluginLogsRequest
-	(*PluginLogsResponse)(nil),     // 19: ironpost.v1.PluginLogsResponse
-	(*PluginLogLine)(nil),          // 20: ironpost.v1.PluginLogLine
-	(*TailRequest)(nil),            // 21: ironpost.v1.TailRequest
-	(*BlockRequest)(nil),           // 22: ironpost.v1.BlockRequest
-	(*BlockResponse)(nil),          // 23: ironpost.v1.BlockResponse
-	(*BlockChunk)(nil),             // 24: ironpost.v1.BlockChunk
-	(*ImportOptions)(nil),          // 25: ironpost.v1.ImportOptions
-	(*ImportResponse)(nil),         // 26: ironpost.v1.ImportResponse
-	(*BlockListsRequest)(nil),      // 27: ironpost.v1.BlockListsRequest
-	(*BlockListsResponse)(nil),     // 28: ironpost.v1.BlockListsResponse
-	(*BlockListRequest)(nil),       // 29: ironpost.v1.BlockListRequest
-	(*BlockList)(nil),              // 30: ironpost.v1.BlockList
-	(*BlockRuleRequest)(nil),       // 31: ironpost.v1.BlockRuleRequest
-	(*BlockRuleResponse)(nil),      // 32: ironpost.v1.BlockRuleResponse
-	(*RemoveBlockRuleRequest)(nil), // 33: ironpost.v1.RemoveBlockRuleRequest
-	(*ListBlockRulesRequest)(nil),  // 34: ironpost.v1.ListBlockRulesRequest
-	(*ListBlockRulesResponse)(nil), // 35: ironpost.v1.ListBlockRulesResponse
-	(*BlockRule)(nil),              // 36: ironpost.v1.BlockRule
-	(*BlockProblem)(nil),           // 37: ironpost.v1.BlockProblem
-	(*ListBlocksRequest)(nil),      // 38: ironpost.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),     // 39: ironpost.v1.ListBlocksResponse
-	(*Block)(nil),                  // 40: ironpost.v1.Block
-	(*CheckResponse)(nil),          // 41: ironpost.v1.CheckResponse
-	(*ModeRequest)(nil),            // 42: ironpost.v1.ModeRequest
-	(*ModeResponse)(nil),           // 43: ironpost.v1.ModeResponse
-	(*ListQuarantineRequest)(nil),  // 44: ironpost.v1.ListQuarantineRequest
-	(*ListQuarantineResponse)(nil), // 45: ironpost.v1.ListQuarantineResponse
-	(*QuarantineRequest)(nil),      // 46: ironpost.v1.QuarantineRequest
-	(*QuarantinedRecord)(nil),      // 47: ironpost.v1.QuarantinedRecord
-	(*ShowConfigRequest)(nil),      // 48: ironpost.v1.ShowConfigRequest
-	(*ShowConfigResponse)(nil),     // 49: ironpost.v1.ShowConfigResponse
-	(*ConfigValue)(nil),            // 50: ironpost.v1.ConfigValue
-	(*ReloadConfigRequest)(nil),    // 51: ironpost.v1.ReloadConfigRequest
-	(*ReloadConfigResponse)(nil),   // 52: ironpost.v1.ReloadConfigResponse
-	(*FiltersRequest)(nil),         // 53: ironpost.v1.FiltersRequest
-	(*FiltersResponse)(nil),        // 54: ironpost.v1.FiltersResponse
-	(*Filter)(nil),                 // 55: ironpost.v1.Filter
-	(*FilterMap)(nil),              // 56: ironpost.v1.FilterMap
-	(*DumpFilterRequest)(nil),      // 57: ironpost.v1.DumpFilterRequest
-	(*DumpFilterResponse)(nil),     // 58: ironpost.v1.DumpFilterResponse
-	(*TopSource)(nil),              // 59: ironpost.v1.TopSource
-	(*TopPort)(nil),                // 60: ironpost.v1.TopPort
-	(*FilterEntry)(nil),            // 61: ironpost.v1.FilterEntry
-	(*CaptureRequest)(nil),         // 62: ironpost.v1.CaptureRequest
-	(*CaptureResponse)(nil),        // 63: ironpost.v1.CaptureResponse
-	(*CapturedPacket)(nil),         // 64: ironpost.v1.CapturedPacket
-	(*GuardIntent)(nil),            // 65: ironpost.v1.GuardIntent
-	(*ListIntentsRequest)(nil),     // 66: ironpost.v1.ListIntentsRequest
-	(*ListIntentsResponse)(nil),    // 67: ironpost.v1.ListIntentsResponse
-	(*IntentRequest)(nil),          // 68: ironpost.v1.IntentRequest
-	(*PlanAnswerRequest)(nil),      // 69: ironpost.v1.PlanAnswerRequest
-	(*IsolateRequest)(nil),         // 70: ironpost.v1.IsolateRequest
-	nil,                            // 71: ironpost.v1.StatusResponse.PluginsEntry
-	(*timestamppb.Timestamp)(nil),  // 72: google.protobuf.Timestamp
-	(*Count)(nil),                  // 73: ironpost.v1.Count
-	(*Description)(nil),            // 74: ironpost.v1.Description
-	(*Permissions)(nil),            // 75: ironpost.v1.Permissions
-	(Kind)(0),                      // 76: ironpost.v1.Kind
-	(*durationpb.Duration)(nil),    // 77: google.protobuf.Duration
-	(*Field)(nil),                  // 78: ironpost.v1.Field
-	(*PlanRequest)(nil),            // 79: ironpost.v1.PlanRequest
-	(*ListRulesRequest)(nil),       // 80: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),           // 81: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),          // 82: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),      // 83: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                  // 84: ironpost.v1.Batch
-	(*UpdateResponse)(nil),         // 85: ironpost.v1.UpdateResponse
-	(*PlanResponse)(nil),           // 86: ironpost.v1.PlanResponse
+	(*GuardState)(nil),             // 2: ironpost.v1.GuardState
+	(*Drop)(nil),                   // 3: ironpost.v1.Drop
+	(*Interface)(nil),              // 4: ironpost.v1.Interface
+	(*CoverageGap)(nil),            // 5: ironpost.v1.CoverageGap
+	(*StreamStatus)(nil),           // 6: ironpost.v1.StreamStatus
+	(*ListPluginsRequest)(nil),     // 7: ironpost.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),    // 8: ironpost.v1.ListPluginsResponse
+	(*PluginStatus)(nil),           // 9: ironpost.v1.PluginStatus
+	(*PluginRequest)(nil),          // 10: ironpost.v1.PluginRequest
+	(*PluginInfoResponse)(nil),     // 11: ironpost.v1.PluginInfoResponse
+	(*RemovePluginResponse)(nil),   // 12: ironpost.v1.RemovePluginResponse
+	(*PluginTrustRequest)(nil),     // 13: ironpost.v1.PluginTrustRequest
+	(*PluginTrustResponse)(nil),    // 14: ironpost.v1.PluginTrustResponse
+	(*PluginPin)(nil),              // 15: ironpost.v1.PluginPin
+	(*PluginDescription)(nil),      // 16: ironpost.v1.PluginDescription
+	(*PluginVerdict)(nil),          // 17: ironpost.v1.PluginVerdict
+	(*PluginInstallation)(nil),     // 18: ironpost.v1.PluginInstallation
+	(*PluginLogsRequest)(nil),      // 19: ironpost.v1.PluginLogsRequest
+	(*PluginLogsResponse)(nil),     // 20: ironpost.v1.PluginLogsResponse
+	(*PluginLogLine)(nil),          // 21: ironpost.v1.PluginLogLine
+	(*TailRequest)(nil),            // 22: ironpost.v1.TailRequest
+	(*BlockRequest)(nil),           // 23: ironpost.v1.BlockRequest
+	(*BlockResponse)(nil),          // 24: ironpost.v1.BlockResponse
+	(*BlockChunk)(nil),             // 25: ironpost.v1.BlockChunk
+	(*ImportOptions)(nil),          // 26: ironpost.v1.ImportOptions
+	(*ImportResponse)(nil),         // 27: ironpost.v1.ImportResponse
+	(*BlockListsRequest)(nil),      // 28: ironpost.v1.BlockListsRequest
+	(*BlockListsResponse)(nil),     // 29: ironpost.v1.BlockListsResponse
+	(*BlockListRequest)(nil),       // 30: ironpost.v1.BlockListRequest
+	(*BlockList)(nil),              // 31: ironpost.v1.BlockList
+	(*BlockRuleRequest)(nil),       // 32: ironpost.v1.BlockRuleRequest
+	(*BlockRuleResponse)(nil),      // 33: ironpost.v1.BlockRuleResponse
+	(*RemoveBlockRuleRequest)(nil), // 34: ironpost.v1.RemoveBlockRuleRequest
+	(*ListBlockRulesRequest)(nil),  // 35: ironpost.v1.ListBlockRulesRequest
+	(*ListBlockRulesResponse)(nil), // 36: ironpost.v1.ListBlockRulesResponse
+	(*BlockRule)(nil),              // 37: ironpost.v1.BlockRule
+	(*BlockProblem)(nil),           // 38: ironpost.v1.BlockProblem
+	(*ListBlocksRequest)(nil),      // 39: ironpost.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),     // 40: ironpost.v1.ListBlocksResponse
+	(*Block)(nil),                  // 41: ironpost.v1.Block
+	(*CheckResponse)(nil),          // 42: ironpost.v1.CheckResponse
+	(*ModeRequest)(nil),            // 43: ironpost.v1.ModeRequest
+	(*ModeResponse)(nil),           // 44: ironpost.v1.ModeResponse
+	(*ListQuarantineRequest)(nil),  // 45: ironpost.v1.ListQuarantineRequest
+	(*ListQuarantineResponse)(nil), // 46: ironpost.v1.ListQuarantineResponse
+	(*QuarantineRequest)(nil),      // 47: ironpost.v1.QuarantineRequest
+	(*QuarantinedRecord)(nil),      // 48: ironpost.v1.QuarantinedRecord
+	(*ShowConfigRequest)(nil),      // 49: ironpost.v1.ShowConfigRequest
+	(*ShowConfigResponse)(nil),     // 50: ironpost.v1.ShowConfigResponse
+	(*ConfigValue)(nil),            // 51: ironpost.v1.ConfigValue
+	(*ReloadConfigRequest)(nil),    // 52: ironpost.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),   // 53: ironpost.v1.ReloadConfigResponse
+	(*FiltersRequest)(nil),         // 54: ironpost.v1.FiltersRequest
+	(*FiltersResponse)(nil),        // 55: ironpost.v1.FiltersResponse
+	(*Filter)(nil),                 // 56: ironpost.v1.Filter
+	(*FilterMap)(nil),              // 57: ironpost.v1.FilterMap
+	(*DumpFilterRequest)(nil),      // 58: ironpost.v1.DumpFilterRequest
+	(*DumpFilterResponse)(nil),     // 59: ironpost.v1.DumpFilterResponse
+	(*TopSource)(nil),              // 60: ironpost.v1.TopSource
+	(*TopPort)(nil),                // 61: ironpost.v1.TopPort
+	(*FilterEntry)(nil),            // 62: ironpost.v1.FilterEntry
+	(*CaptureRequest)(nil),         // 63: ironpost.v1.CaptureRequest
+	(*CaptureResponse)(nil),        // 64: ironpost.v1.CaptureResponse
+	(*CapturedPacket)(nil),         // 65: ironpost.v1.CapturedPacket
+	(*GuardIntent)(nil),            // 66: ironpost.v1.GuardIntent
+	(*ListIntentsRequest)(nil),     // 67: ironpost.v1.ListIntentsRequest
+	(*ListIntentsResponse)(nil),    // 68: ironpost.v1.ListIntentsResponse
+	(*IntentRequest)(nil),          // 69: ironpost.v1.IntentRequest
+	(*DisableGuardRequest)(nil),    // 70: ironpost.v1.DisableGuardRequest
+	(*EnableGuardRequest)(nil),     // 71: ironpost.v1.EnableGuardRequest
+	(*GuardSwitchResponse)(nil),    // 72: ironpost.v1.GuardSwitchResponse
+	(*ListEvidenceRequest)(nil),    // 73: ironpost.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),   // 74: ironpost.v1.ListEvidenceResponse
+	(*Incident)(nil),               // 75: ironpost.v1.Incident
+	(*IncidentFile)(nil),           // 76: ironpost.v1.IncidentFile
+	(*PlanAnswerRequest)(nil),      // 77: ironpost.v1.PlanAnswerRequest
+	(*IsolateRequest)(nil),         // 78: ironpost.v1.IsolateRequest
+	nil,                            // 79: ironpost.v1.StatusResponse.PluginsEntry
+	nil,                            // 80: ironpost.v1.Incident.MissingEntry
+	(*timestamppb.Timestamp)(nil),  // 81: google.protobuf.Timestamp
+	(*Count)(nil),                  // 82: ironpost.v1.Count
+	(*Description)(nil),            // 83: ironpost.v1.Description
+	(*Permissions)(nil),            // 84: ironpost.v1.Permissions
+	(Kind)(0),                      // 85: ironpost.v1.Kind
+	(*durationpb.Duration)(nil),    // 86: google.protobuf.Duration
+	(*Field)(nil),                  // 87: ironpost.v1.Field
+	(*PlanRequest)(nil),            // 88: ironpost.v1.PlanRequest
+	(*ListRulesRequest)(nil),       // 89: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),           // 90: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),          // 91: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),      // 92: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                  // 93: ironpost.v1.Batch
+	(*UpdateResponse)(nil),         // 94: ironpost.v1.UpdateResponse
+	(*PlanResponse)(nil),           // 95: ironpost.v1.PlanResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
-	72,  // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	71,  // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
-	2,   // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
-	3,   // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
-	4,   // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
-	73,  // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
-	5,   // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
-	73,  // 7: ironpost.v1.StatusResponse.attributions:type_name -> ironpost.v1.Count
-	73,  // 8: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
-	72,  // 9: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
-	72,  // 10: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
-	8,   // 11: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
-	8,   // 12: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
-	74,  // 13: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
-	75,  // 14: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
-	73,  // 15: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
-	14,  // 16: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
-	72,  // 17: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
-	75,  // 18: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
-	74,  // 19: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
-	75,  // 20: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
-	20,  // 21: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
-	72,  // 22: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
-	76,  // 23: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
-	40,  // 24: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
-	25,  // 25: ironpost.v1.BlockChunk.options:type_name -> ironpost.v1.ImportOptions
-	37,  // 26: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
-	30,  // 27: ironpost.v1.ImportResponse.list:type_name -> ironpost.v1.BlockList
-	30,  // 28: ironpost.v1.BlockListsResponse.lists:type_name -> ironpost.v1.BlockList
-	72,  // 29: ironpost.v1.BlockList.created:type_name -> google.protobuf.Timestamp
-	72,  // 30: ironpost.v1.BlockList.expires:type_name -> google.protobuf.Timestamp
-	36,  // 31: ironpost.v1.BlockRuleResponse.rule:type_name -> ironpost.v1.BlockRule
-	36,  // 32: ironpost.v1.ListBlockRulesResponse.rules:type_name -> ironpost.v1.BlockRule
-	72,  // 33: ironpost.v1.BlockRule.created:type_name -> google.protobuf.Timestamp
-	72,  // 34: ironpost.v1.BlockRule.expires:type_name -> google.protobuf.Timestamp
-	40,  // 35: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
-	72,  // 36: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
-	72,  // 37: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
-	72,  // 38: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
-	47,  // 39: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
-	72,  // 40: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
-	72,  // 41: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
-	50,  // 42: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
-	55,  // 43: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
-	72,  // 44: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
-	73,  // 45: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
-	56,  // 46: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
-	72,  // 47: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
-	72,  // 48: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
-	59,  // 49: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
-	60,  // 50: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
-	61,  // 51: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
-	36,  // 52: ironpost.v1.DumpFilterResponse.rules:type_name -> ironpost.v1.BlockRule
-	72,  // 53: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
-	64,  // 54: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
-	72,  // 55: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
-	72,  // 56: ironpost.v1.GuardIntent.created:type_name -> google.protobuf.Timestamp
-	72,  // 57: ironpost.v1.GuardIntent.changed:type_name -> google.protobuf.Timestamp
-	77,  // 58: ironpost.v1.GuardIntent.ttl:type_name -> google.protobuf.Duration
-	72,  // 59: ironpost.v1.GuardIntent.expires:type_name -> google.protobuf.Timestamp
-	78,  // 60: ironpost.v1.GuardIntent.details:type_name -> ironpost.v1.Field
-	65,  // 61: ironpost.v1.ListIntentsResponse.intents:type_name -> ironpost.v1.GuardIntent
-	79,  // 62: ironpost.v1.PlanAnswerRequest.plan:type_name -> ironpost.v1.PlanRequest
-	0,   // 63: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	6,   // 64: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	9,   // 65: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	9,   // 66: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,   // 67: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	9,   // 68: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	9,   // 69: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	12,  // 70: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	18,  // 71: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	80,  // 72: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	21,  // 73: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	81,  // 74: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	82,  // 75: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	22,  // 76: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	22,  // 77: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	38,  // 78: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	24,  // 79: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	27,  // 80: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
-	29,  // 81: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
-	31,  // 82: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
-	33,  // 83: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
-	34,  // 84: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
-	22,  // 85: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	22,  // 86: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	38,  // 87: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	22,  // 88: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	42,  // 89: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	42,  // 90: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	44,  // 91: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
-	46,  // 92: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	46,  // 93: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	46,  // 94: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	53,  // 95: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
-	53,  // 96: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
-	53,  // 97: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
-	57,  // 98: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
-	62,  // 99: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
-	48,  // 100: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	51,  // 101: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	66,  // 102: ironpost.v1.Control.ListIntents:input_type -> ironpost.v1.ListIntentsRequest
-	69,  // 103: ironpost.v1.Control.PlanAnswer:input_type -> ironpost.v1.PlanAnswerRequest
-	70,  // 104: ironpost.v1.Control.Isolate:input_type -> ironpost.v1.IsolateRequest
-	68,  // 105: ironpost.v1.Control.ReleaseIntents:input_type -> ironpost.v1.IntentRequest
-	68,  // 106: ironpost.v1.Control.ApproveIntent:input_type -> ironpost.v1.IntentRequest
-	1,   // 107: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	7,   // 108: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	10,  // 109: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	10,  // 110: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10,  // 111: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	10,  // 112: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11,  // 113: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	13,  // 114: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	19,  // 115: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	83,  // 116: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	84,  // 117: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	84,  // 118: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	85,  // 119: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	23,  // 120: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	23,  // 121: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	39,  // 122: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	26,  // 123: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	28,  // 124: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
-	30,  // 125: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
-	32,  // 126: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
-	36,  // 127: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
-	35,  // 128: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
-	23,  // 129: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	23,  // 130: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	39,  // 131: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	41,  // 132: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	43,  // 133: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	43,  // 134: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	45,  // 135: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
-	47,  // 136: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	47,  // 137: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	47,  // 138: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	54,  // 139: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
-	54,  // 140: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
-	54,  // 141: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
-	58,  // 142: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
-	63,  // 143: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
-	49,  // 144: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	52,  // 145: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	67,  // 146: ironpost.v1.Control.ListIntents:output_type -> ironpost.v1.ListIntentsResponse
-	86,  // 147: ironpost.v1.Control.PlanAnswer:output_type -> ironpost.v1.PlanResponse
-	67,  // 148: ironpost.v1.Control.Isolate:output_type -> ironpost.v1.ListIntentsResponse
-	67,  // 149: ironpost.v1.Control.ReleaseIntents:output_type -> ironpost.v1.ListIntentsResponse
-	65,  // 150: ironpost.v1.Control.ApproveIntent:output_type -> ironpost.v1.GuardIntent
-	107, // [107:151] is the sub-list for method output_type
-	63,  // [63:107] is the sub-list for method input_type
-	63,  // [63:63] is the sub-list for extension type_name
-	63,  // [63:63] is the sub-list for extension extendee
-	0,   // [0:63] is the sub-list for field type_name
+	81,  // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	79,  // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
+	3,   // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
+	4,   // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
+	5,   // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
+	82,  // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
+	6,   // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
+	82,  // 7: ironpost.v1.StatusResponse.attributions:type_name -> ironpost.v1.Count
+	2,   // 8: ironpost.v1.StatusResponse.guard:type_name -> ironpost.v1.GuardState
+	81,  // 9: ironpost.v1.GuardState.since:type_name -> google.protobuf.Timestamp
+	82,  // 10: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
+	81,  // 11: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
+	81,  // 12: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
+	9,   // 13: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
+	9,   // 14: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
+	83,  // 15: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
+	84,  // 16: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
+	82,  // 17: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
+	15,  // 18: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
+	81,  // 19: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
+	84,  // 20: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
+	83,  // 21: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
+	84,  // 22: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
+	21,  // 23: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
+	81,  // 24: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
+	85,  // 25: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
+	41,  // 26: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
+	26,  // 27: ironpost.v1.BlockChunk.options:type_name -> ironpost.v1.ImportOptions
+	38,  // 28: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
+	31,  // 29: ironpost.v1.ImportResponse.list:type_name -> ironpost.v1.BlockList
+	31,  // 30: ironpost.v1.BlockListsResponse.lists:type_name -> ironpost.v1.BlockList
+	81,  // 31: ironpost.v1.BlockList.created:type_name -> google.protobuf.Timestamp
+	81,  // 32: ironpost.v1.BlockList.expires:type_name -> google.protobuf.Timestamp
+	37,  // 33: ironpost.v1.BlockRuleResponse.rule:type_name -> ironpost.v1.BlockRule
+	37,  // 34: ironpost.v1.ListBlockRulesResponse.rules:type_name -> ironpost.v1.BlockRule
+	81,  // 35: ironpost.v1.BlockRule.created:type_name -> google.protobuf.Timestamp
+	81,  // 36: ironpost.v1.BlockRule.expires:type_name -> google.protobuf.Timestamp
+	41,  // 37: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
+	81,  // 38: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
+	81,  // 39: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
+	81,  // 40: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
+	48,  // 41: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
+	81,  // 42: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
+	81,  // 43: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
+	51,  // 44: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
+	56,  // 45: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
+	81,  // 46: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
+	82,  // 47: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
+	57,  // 48: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
+	81,  // 49: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
+	81,  // 50: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
+	60,  // 51: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
+	61,  // 52: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
+	62,  // 53: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
+	37,  // 54: ironpost.v1.DumpFilterResponse.rules:type_name -> ironpost.v1.BlockRule
+	81,  // 55: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
+	65,  // 56: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
+	81,  // 57: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
+	81,  // 58: ironpost.v1.GuardIntent.created:type_name -> google.protobuf.Timestamp
+	81,  // 59: ironpost.v1.GuardIntent.changed:type_name -> google.protobuf.Timestamp
+	86,  // 60: ironpost.v1.GuardIntent.ttl:type_name -> google.protobuf.Duration
+	81,  // 61: ironpost.v1.GuardIntent.expires:type_name -> google.protobuf.Timestamp
+	87,  // 62: ironpost.v1.GuardIntent.details:type_name -> ironpost.v1.Field
+	66,  // 63: ironpost.v1.ListIntentsResponse.intents:type_name -> ironpost.v1.GuardIntent
+	2,   // 64: ironpost.v1.GuardSwitchResponse.state:type_name -> ironpost.v1.GuardState
+	66,  // 65: ironpost.v1.GuardSwitchResponse.intents:type_name -> ironpost.v1.GuardIntent
+	75,  // 66: ironpost.v1.ListEvidenceResponse.incidents:type_name -> ironpost.v1.Incident
+	81,  // 67: ironpost.v1.Incident.begun:type_name -> google.protobuf.Timestamp
+	81,  // 68: ironpost.v1.Incident.ended:type_name -> google.protobuf.Timestamp
+	76,  // 69: ironpost.v1.Incident.files:type_name -> ironpost.v1.IncidentFile
+	80,  // 70: ironpost.v1.Incident.missing:type_name -> ironpost.v1.Incident.MissingEntry
+	88,  // 71: ironpost.v1.PlanAnswerRequest.plan:type_name -> ironpost.v1.PlanRequest
+	0,   // 72: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	7,   // 73: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	10,  // 74: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	10,  // 75: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	10,  // 76: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	10,  // 77: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	10,  // 78: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	13,  // 79: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	19,  // 80: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	89,  // 81: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	22,  // 82: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	90,  // 83: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	91,  // 84: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	23,  // 85: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	23,  // 86: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	39,  // 87: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	25,  // 88: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	28,  // 89: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
+	30,  // 90: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
+	32,  // 91: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
+	34,  // 92: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
+	35,  // 93: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
+	23,  // 94: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	23,  // 95: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	39,  // 96: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	23,  // 97: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	43,  // 98: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	43,  // 99: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	45,  // 100: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	47,  // 101: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	47,  // 102: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	47,  // 103: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	54,  // 104: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
+	54,  // 105: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
+	54,  // 106: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
+	58,  // 107: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
+	63,  // 108: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
+	49,  // 109: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	52,  // 110: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	67,  // 111: ironpost.v1.Control.ListIntents:input_type -> ironpost.v1.ListIntentsRequest
+	77,  // 112: ironpost.v1.Control.PlanAnswer:input_type -> ironpost.v1.PlanAnswerRequest
+	78,  // 113: ironpost.v1.Control.Isolate:input_type -> ironpost.v1.IsolateRequest
+	69,  // 114: ironpost.v1.Control.ReleaseIntents:input_type -> ironpost.v1.IntentRequest
+	69,  // 115: ironpost.v1.Control.ApproveIntent:input_type -> ironpost.v1.IntentRequest
+	70,  // 116: ironpost.v1.Control.DisableGuard:input_type -> ironpost.v1.DisableGuardRequest
+	71,  // 117: ironpost.v1.Control.EnableGuard:input_type -> ironpost.v1.EnableGuardRequest
+	73,  // 118: ironpost.v1.Control.ListEvidence:input_type -> ironpost.v1.ListEvidenceRequest
+	1,   // 119: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	8,   // 120: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	11,  // 121: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	11,  // 122: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11,  // 123: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11,  // 124: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	12,  // 125: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	14,  // 126: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	20,  // 127: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	92,  // 128: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	93,  // 129: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	93,  // 130: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	94,  // 131: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	24,  // 132: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	24,  // 133: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	40,  // 134: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	27,  // 135: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	29,  // 136: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
+	31,  // 137: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
+	33,  // 138: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
+	37,  // 139: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
+	36,  // 140: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
+	24,  // 141: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	24,  // 142: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	40,  // 143: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	42,  // 144: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	44,  // 145: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	44,  // 146: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	46,  // 147: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	48,  // 148: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	48,  // 149: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	48,  // 150: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	55,  // 151: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
+	55,  // 152: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
+	55,  // 153: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
+	59,  // 154: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
+	64,  // 155: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
+	50,  // 156: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	53,  // 157: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	68,  // 158: ironpost.v1.Control.ListIntents:output_type -> ironpost.v1.ListIntentsResponse
+	95,  // 159: ironpost.v1.Control.PlanAnswer:output_type -> ironpost.v1.PlanResponse
+	68,  // 160: ironpost.v1.Control.Isolate:output_type -> ironpost.v1.ListIntentsResponse
+	68,  // 161: ironpost.v1.Control.ReleaseIntents:output_type -> ironpost.v1.ListIntentsResponse
+	66,  // 162: ironpost.v1.Control.ApproveIntent:output_type -> ironpost.v1.GuardIntent
+	72,  // 163: ironpost.v1.Control.DisableGuard:output_type -> ironpost.v1.GuardSwitchResponse
+	72,  // 164: ironpost.v1.Control.EnableGuard:output_type -> ironpost.v1.GuardSwitchResponse
+	74,  // 165: ironpost.v1.Control.ListEvidence:output_type -> ironpost.v1.ListEvidenceResponse
+	119, // [119:166] is the sub-list for method output_type
+	72,  // [72:119] is the sub-list for method input_type
+	72,  // [72:72] is the sub-list for extension type_name
+	72,  // [72:72] is the sub-list for extension extendee
+	0,   // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
@@ -6443,7 +7105,7 @@ func file_ironpost_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_control_proto_rawDesc), len(file_ironpost_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   72,
+			NumMessages:   81,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -63,6 +63,9 @@ const (
 	Control_Isolate_FullMethodName          = "/ironpost.v1.Control/Isolate"
 	Control_ReleaseIntents_FullMethodName   = "/ironpost.v1.Control/ReleaseIntents"
 	Control_ApproveIntent_FullMethodName    = "/ironpost.v1.Control/ApproveIntent"
+	Control_DisableGuard_FullMethodName     = "/ironpost.v1.Control/DisableGuard"
+	Control_EnableGuard_FullMethodName      = "/ironpost.v1.Control/EnableGuard"
+	Control_ListEvidence_FullMethodName     = "/ironpost.v1.Control/ListEvidence"
 )
 
 // ControlClient is the client API for Control service.
@@ -146,6 +149,13 @@ type ControlClient interface {
 	Isolate(ctx context.Context, in *IsolateRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error)
 	ReleaseIntents(ctx context.Context, in *IntentRequest, opts ...grpc.CallOption) (*ListIntentsResponse, error)
 	ApproveIntent(ctx context.Context, in *IntentRequest, opts ...grpc.CallOption) (*GuardIntent, error)
+	// DisableGuard has nothing answered on containers until EnableGuard, over restarts
+	// too, and may release everything.
+	DisableGuard(ctx context.Context, in *DisableGuardRequest, opts ...grpc.CallOption) (*GuardSwitchResponse, error)
+	EnableGuard(ctx context.Context, in *EnableGuardRequest, opts ...grpc.CallOption) (*GuardSwitchResponse, error)
+	// ListEvidence describes the evidence that was kept of incidents, the newest first,
+	// and verifies that of one that is named.
+	ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error)
 }
 
 type controlClient struct {
@@ -635,6 +645,36 @@ func (c *controlClient) ApproveIntent(ctx context.Context, in *IntentRequest, op
 	return out, nil
 }
 
+func (c *controlClient) DisableGuard(ctx context.Context, in *DisableGuardRequest, opts ...grpc.CallOption) (*GuardSwitchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GuardSwitchResponse)
+	err := c.cc.Invoke(ctx, Control_DisableGuard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) EnableGuard(ctx context.Context, in *EnableGuardRequest, opts ...grpc.CallOption) (*GuardSwitchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GuardSwitchResponse)
+	err := c.cc.Invoke(ctx, Control_EnableGuard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEvidenceResponse)
+	err := c.cc.Invoke(ctx, Control_ListEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServer is the server API for Control service.
 // All implementations must embed UnimplementedControlServer
 // for forward compatibility.
@@ -716,6 +756,13 @@ type ControlServer interface {
 	Isolate(context.Context, *IsolateRequest) (*ListIntentsResponse, error)
 	ReleaseIntents(context.Context, *IntentRequest) (*ListIntentsResponse, error)
 	ApproveIntent(context.Context, *IntentRequest) (*GuardIntent, error)
+	// DisableGuard has nothing answered on containers until EnableGuard, over restarts
+	// too, and may release everything.
+	DisableGuard(context.Context, *DisableGuardRequest) (*GuardSwitchResponse, error)
+	EnableGuard(context.Context, *EnableGuardRequest) (*GuardSwitchResponse, error)
+	// ListEvidence describes the evidence that was kept of incidents, the newest first,
+	// and verifies that of one that is named.
+	ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error)
 	mustEmbedUnimplementedControlServer()
 }
 
@@ -857,6 +904,15 @@ func (UnimplementedControlServer) ReleaseIntents(context.Context, *IntentRequest
 }
 func (UnimplementedControlServer) ApproveIntent(context.Context, *IntentRequest) (*GuardIntent, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApproveIntent not implemented")
+}
+func (UnimplementedControlServer) DisableGuard(context.Context, *DisableGuardRequest) (*GuardSwitchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisableGuard not implemented")
+}
+func (UnimplementedControlServer) EnableGuard(context.Context, *EnableGuardRequest) (*GuardSwitchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EnableGuard not implemented")
+}
+func (UnimplementedControlServer) ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEvidence not implemented")
 }
 func (UnimplementedControlServer) mustEmbedUnimplementedControlServer() {}
 func (UnimplementedControlServer) testEmbeddedByValue()                 {}
@@ -1632,6 +1688,60 @@ func _Control_ApproveIntent_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Control_DisableGuard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisableGuardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).DisableGuard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_DisableGuard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).DisableGuard(ctx, req.(*DisableGuardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_EnableGuard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EnableGuardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).EnableGuard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_EnableGuard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).EnableGuard(ctx, req.(*EnableGuardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ListEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListEvidence(ctx, req.(*ListEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Control_ServiceDesc is the grpc.ServiceDesc for Control service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1794,6 +1904,18 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApproveIntent",
 			Handler:    _Control_ApproveIntent_Handler,
+		},
+		{
+			MethodName: "DisableGuard",
+			Handler:    _Control_DisableGuard_Handler,
+		},
+		{
+			MethodName: "EnableGuard",
+			Handler:    _Control_EnableGuard_Handler,
+		},
+		{
+			MethodName: "ListEvidence",
+			Handler:    _Control_ListEvidence_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

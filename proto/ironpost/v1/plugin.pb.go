@@ -142,6 +142,58 @@ func (HealthResponse_State) EnumDescriptor() ([]byte, []int) {
 	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{9, 0}
 }
 
+type AdvisoriesRequest_Action int32
+
+const (
+	AdvisoriesRequest_ACTION_UNSPECIFIED AdvisoriesRequest_Action = 0
+	// Says what there is, and how old.
+	AdvisoriesRequest_ACTION_STATUS AdvisoriesRequest_Action = 1
+	// Takes over what the sources hold; what came from them before and is not in
+	// them any more goes.
+	AdvisoriesRequest_ACTION_IMPORT AdvisoriesRequest_Action = 2
+)
+
+// Enum value maps for AdvisoriesRequest_Action.
+var (
+	AdvisoriesRequest_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_STATUS",
+		2: "ACTION_IMPORT",
+	}
+	AdvisoriesRequest_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_STATUS":      1,
+		"ACTION_IMPORT":      2,
+	}
+)
+
+func (x AdvisoriesRequest_Action) Enum() *AdvisoriesRequest_Action {
+	p := new(AdvisoriesRequest_Action)
+	*p = x
+	return p
+}
+
+func (x AdvisoriesRequest_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AdvisoriesRequest_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_ironpost_v1_plugin_proto_enumTypes[2].Descriptor()
+}
+
+func (AdvisoriesRequest_Action) Type() protoreflect.EnumType {
+	return &file_ironpost_v1_plugin_proto_enumTypes[2]
+}
+
+func (x AdvisoriesRequest_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AdvisoriesRequest_Action.Descriptor instead.
+func (AdvisoriesRequest_Action) EnumDescriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{45, 0}
+}
+
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3558,8 +3610,13 @@ func (x *UpdateResponse) GetFound() bool {
 }
 
 type ScanRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Target string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// The form of the document: "report", "cyclonedx", "spdx", or what else the
+	// scanner knows. "": the scanner's own.
+	Document string `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	// Another target: the document tells the differences from it alone.
+	Against       string `protobuf:"bytes,3,opt,name=against,proto3" json:"against,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3601,6 +3658,73 @@ func (x *ScanRequest) GetTarget() string {
 	return ""
 }
 
+func (x *ScanRequest) GetDocument() string {
+	if x != nil {
+		return x.Document
+	}
+	return ""
+}
+
+func (x *ScanRequest) GetAgainst() string {
+	if x != nil {
+		return x.Against
+	}
+	return ""
+}
+
+type AdvisoriesRequest struct {
+	state  protoimpl.MessageState   `protogen:"open.v1"`
+	Action AdvisoriesRequest_Action `protobuf:"varint,1,opt,name=action,proto3,enum=ironpost.v1.AdvisoriesRequest_Action" json:"action,omitempty"`
+	// Files and directories, as the plugin sees them.
+	Sources       []string `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdvisoriesRequest) Reset() {
+	*x = AdvisoriesRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdvisoriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdvisoriesRequest) ProtoMessage() {}
+
+func (x *AdvisoriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdvisoriesRequest.ProtoReflect.Descriptor instead.
+func (*AdvisoriesRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *AdvisoriesRequest) GetAction() AdvisoriesRequest_Action {
+	if x != nil {
+		return x.Action
+	}
+	return AdvisoriesRequest_ACTION_UNSPECIFIED
+}
+
+func (x *AdvisoriesRequest) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
 type ScanResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Format        string                 `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
@@ -3612,7 +3736,7 @@ type ScanResponse struct {
 
 func (x *ScanResponse) Reset() {
 	*x = ScanResponse{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3748,7 @@ func (x *ScanResponse) String() string {
 func (*ScanResponse) ProtoMessage() {}
 
 func (x *ScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[45]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3761,7 @@ func (x *ScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanResponse.ProtoReflect.Descriptor instead.
 func (*ScanResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{45}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ScanResponse) GetFormat() string {
@@ -3679,7 +3803,7 @@ type HostCall struct {
 
 func (x *HostCall) Reset() {
 	*x = HostCall{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3691,7 +3815,7 @@ func (x *HostCall) String() string {
 func (*HostCall) ProtoMessage() {}
 
 func (x *HostCall) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3704,7 +3828,7 @@ func (x *HostCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCall.ProtoReflect.Descriptor instead.
 func (*HostCall) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *HostCall) GetId() uint64 {
@@ -3812,7 +3936,7 @@ type ReportTargets struct {
 
 func (x *ReportTargets) Reset() {
 	*x = ReportTargets{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3824,7 +3948,7 @@ func (x *ReportTargets) String() string {
 func (*ReportTargets) ProtoMessage() {}
 
 func (x *ReportTargets) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3837,7 +3961,7 @@ func (x *ReportTargets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportTargets.ProtoReflect.Descriptor instead.
 func (*ReportTargets) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{47}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ReportTargets) GetTargets() []string {
@@ -3862,7 +3986,7 @@ type ListProcesses struct {
 
 func (x *ListProcesses) Reset() {
 	*x = ListProcesses{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +3998,7 @@ func (x *ListProcesses) String() string {
 func (*ListProcesses) ProtoMessage() {}
 
 func (x *ListProcesses) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +4011,7 @@ func (x *ListProcesses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcesses.ProtoReflect.Descriptor instead.
 func (*ListProcesses) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{48}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListProcesses) GetPids() []uint32 {
@@ -3928,7 +4052,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3940,7 +4064,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3953,7 +4077,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{49}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Process) GetPid() uint32 {
@@ -4017,7 +4141,7 @@ type RunCommand struct {
 
 func (x *RunCommand) Reset() {
 	*x = RunCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4153,7 @@ func (x *RunCommand) String() string {
 func (*RunCommand) ProtoMessage() {}
 
 func (x *RunCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4166,7 @@ func (x *RunCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCommand.ProtoReflect.Descriptor instead.
 func (*RunCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{50}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RunCommand) GetCommand() string {
@@ -4071,7 +4195,7 @@ type ReadCommand struct {
 
 func (x *ReadCommand) Reset() {
 	*x = ReadCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4083,7 +4207,7 @@ func (x *ReadCommand) String() string {
 func (*ReadCommand) ProtoMessage() {}
 
 func (x *ReadCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4096,7 +4220,7 @@ func (x *ReadCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCommand.ProtoReflect.Descriptor instead.
 func (*ReadCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{51}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ReadCommand) GetHandle() uint64 {
@@ -4122,7 +4246,7 @@ type StopCommand struct {
 
 func (x *StopCommand) Reset() {
 	*x = StopCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4134,7 +4258,7 @@ func (x *StopCommand) String() string {
 func (*StopCommand) ProtoMessage() {}
 
 func (x *StopCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4147,7 +4271,7 @@ func (x *StopCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopCommand.ProtoReflect.Descriptor instead.
 func (*StopCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{52}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *StopCommand) GetHandle() uint64 {
@@ -4173,7 +4297,7 @@ type HostReply struct {
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4185,7 +4309,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4198,7 +4322,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{53}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -4554,9 +4678,18 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x12\n" +
 	"\x04note\x18\x04 \x01(\tR\x04note\"&\n" +
 	"\x0eUpdateResponse\x12\x14\n" +
-	"\x05found\x18\x01 \x01(\bR\x05found\"%\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\"[\n" +
 	"\vScanRequest\x12\x16\n" +
-	"\x06target\x18\x01 \x01(\tR\x06target\"^\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1a\n" +
+	"\bdocument\x18\x02 \x01(\tR\bdocument\x12\x18\n" +
+	"\aagainst\x18\x03 \x01(\tR\aagainst\"\xb4\x01\n" +
+	"\x11AdvisoriesRequest\x12=\n" +
+	"\x06action\x18\x01 \x01(\x0e2%.ironpost.v1.AdvisoriesRequest.ActionR\x06action\x12\x18\n" +
+	"\asources\x18\x02 \x03(\tR\asources\"F\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rACTION_STATUS\x10\x01\x12\x11\n" +
+	"\rACTION_IMPORT\x10\x02\"^\n" +
 	"\fScanResponse\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x1a\n" +
@@ -4633,9 +4766,11 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x04Sink\x123\n" +
 	"\x05Write\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01\x128\n" +
 	"\x05Query\x12\x19.ironpost.v1.QueryRequest\x1a\x12.ironpost.v1.Batch0\x01\x12A\n" +
-	"\x06Update\x12\x1a.ironpost.v1.UpdateRequest\x1a\x1b.ironpost.v1.UpdateResponse2H\n" +
+	"\x06Update\x12\x1a.ironpost.v1.UpdateRequest\x1a\x1b.ironpost.v1.UpdateResponse2\x93\x01\n" +
 	"\aScanner\x12=\n" +
-	"\x04Scan\x12\x18.ironpost.v1.ScanRequest\x1a\x19.ironpost.v1.ScanResponse0\x01B;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
+	"\x04Scan\x12\x18.ironpost.v1.ScanRequest\x1a\x19.ironpost.v1.ScanResponse0\x01\x12I\n" +
+	"\n" +
+	"Advisories\x12\x1e.ironpost.v1.AdvisoriesRequest\x1a\x19.ironpost.v1.ScanResponse0\x01B;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
 
 var (
 	file_ironpost_v1_plugin_proto_rawDescOnce sync.Once
@@ -4649,175 +4784,180 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_plugin_proto_rawDescData
 }
 
-var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
-	(ConfigField_Type)(0),      // 0: ironpost.v1.ConfigField.Type
-	(HealthResponse_State)(0),  // 1: ironpost.v1.HealthResponse.State
-	(*DescribeRequest)(nil),    // 2: ironpost.v1.DescribeRequest
-	(*Description)(nil),        // 3: ironpost.v1.Description
-	(*ConfigField)(nil),        // 4: ironpost.v1.ConfigField
-	(*Permissions)(nil),        // 5: ironpost.v1.Permissions
-	(*BundleSpec)(nil),         // 6: ironpost.v1.BundleSpec
-	(*ConfigureRequest)(nil),   // 7: ironpost.v1.ConfigureRequest
-	(*Listener)(nil),           // 8: ironpost.v1.Listener
-	(*ConfigureResponse)(nil),  // 9: ironpost.v1.ConfigureResponse
-	(*HealthRequest)(nil),      // 10: ironpost.v1.HealthRequest
-	(*HealthResponse)(nil),     // 11: ironpost.v1.HealthResponse
-	(*MetricsRequest)(nil),     // 12: ironpost.v1.MetricsRequest
-	(*MetricsResponse)(nil),    // 13: ironpost.v1.MetricsResponse
-	(*DrainRequest)(nil),       // 14: ironpost.v1.DrainRequest
-	(*DrainResponse)(nil),      // 15: ironpost.v1.DrainResponse
-	(*BundleChunk)(nil),        // 16: ironpost.v1.BundleChunk
-	(*BundleResponse)(nil),     // 17: ironpost.v1.BundleResponse
-	(*BundleProblem)(nil),      // 18: ironpost.v1.BundleProblem
-	(*ListRulesRequest)(nil),   // 19: ironpost.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),  // 20: ironpost.v1.ListRulesResponse
-	(*Rule)(nil),               // 21: ironpost.v1.Rule
-	(*TestRulesRequest)(nil),   // 22: ironpost.v1.TestRulesRequest
-	(*ParsedLines)(nil),        // 23: ironpost.v1.ParsedLines
-	(*TestRulesResponse)(nil),  // 24: ironpost.v1.TestRulesResponse
-	(*ParseLines)(nil),         // 25: ironpost.v1.ParseLines
-	(*RuleTestReport)(nil),     // 26: ironpost.v1.RuleTestReport
-	(*RuleTestFailure)(nil),    // 27: ironpost.v1.RuleTestFailure
-	(*ExplainRuleRequest)(nil), // 28: ironpost.v1.ExplainRuleRequest
-	(*RuleExplanation)(nil),    // 29: ironpost.v1.RuleExplanation
-	(*EventExplanation)(nil),   // 30: ironpost.v1.EventExplanation
-	(*RuleFinding)(nil),        // 31: ironpost.v1.RuleFinding
-	(*WindowExplanation)(nil),  // 32: ironpost.v1.WindowExplanation
-	(*CoverRulesRequest)(nil),  // 33: ironpost.v1.CoverRulesRequest
-	(*LogStream)(nil),          // 34: ironpost.v1.LogStream
-	(*CoverRulesResponse)(nil), // 35: ironpost.v1.CoverRulesResponse
-	(*RuleCoverage)(nil),       // 36: ironpost.v1.RuleCoverage
-	(*ExecuteRequest)(nil),     // 37: ironpost.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),    // 38: ironpost.v1.ExecuteResponse
-	(*PlanRequest)(nil),        // 39: ironpost.v1.PlanRequest
-	(*PlanResponse)(nil),       // 40: ironpost.v1.PlanResponse
-	(*PlanPolicy)(nil),         // 41: ironpost.v1.PlanPolicy
-	(*PlanStep)(nil),           // 42: ironpost.v1.PlanStep
-	(*QueryRequest)(nil),       // 43: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),      // 44: ironpost.v1.UpdateRequest
-	(*UpdateResponse)(nil),     // 45: ironpost.v1.UpdateResponse
-	(*ScanRequest)(nil),        // 46: ironpost.v1.ScanRequest
-	(*ScanResponse)(nil),       // 47: ironpost.v1.ScanResponse
-	(*HostCall)(nil),           // 48: ironpost.v1.HostCall
-	(*ReportTargets)(nil),      // 49: ironpost.v1.ReportTargets
-	(*ListProcesses)(nil),      // 50: ironpost.v1.ListProcesses
-	(*Process)(nil),            // 51: ironpost.v1.Process
-	(*RunCommand)(nil),         // 52: ironpost.v1.RunCommand
-	(*ReadCommand)(nil),        // 53: ironpost.v1.ReadCommand
-	(*StopCommand)(nil),        // 54: ironpost.v1.StopCommand
-	(*HostReply)(nil),          // 55: ironpost.v1.HostReply
-	nil,                        // 56: ironpost.v1.WindowExplanation.GroupEntry
-	(Kind)(0),                  // 57: ironpost.v1.Kind
-	(*Count)(nil),              // 58: ironpost.v1.Count
-	(Severity)(0),              // 59: ironpost.v1.Severity
-	(*Batch)(nil),              // 60: ironpost.v1.Batch
-	(*ActionEvent)(nil),        // 61: ironpost.v1.ActionEvent
-	(Outcome)(0),               // 62: ironpost.v1.Outcome
-	(*Field)(nil),              // 63: ironpost.v1.Field
-	(*AlertEvent)(nil),         // 64: ironpost.v1.AlertEvent
+	(ConfigField_Type)(0),         // 0: ironpost.v1.ConfigField.Type
+	(HealthResponse_State)(0),     // 1: ironpost.v1.HealthResponse.State
+	(AdvisoriesRequest_Action)(0), // 2: ironpost.v1.AdvisoriesRequest.Action
+	(*DescribeRequest)(nil),       // 3: ironpost.v1.DescribeRequest
+	(*Description)(nil),           // 4: ironpost.v1.Description
+	(*ConfigField)(nil),           // 5: ironpost.v1.ConfigField
+	(*Permissions)(nil),           // 6: ironpost.v1.Permissions
+	(*BundleSpec)(nil),            // 7: ironpost.v1.BundleSpec
+	(*ConfigureRequest)(nil),      // 8: ironpost.v1.ConfigureRequest
+	(*Listener)(nil),              // 9: ironpost.v1.Listener
+	(*ConfigureResponse)(nil),     // 10: ironpost.v1.ConfigureResponse
+	(*HealthRequest)(nil),         // 11: ironpost.v1.HealthRequest
+	(*HealthResponse)(nil),        // 12: ironpost.v1.HealthResponse
+	(*MetricsRequest)(nil),        // 13: ironpost.v1.MetricsRequest
+	(*MetricsResponse)(nil),       // 14: ironpost.v1.MetricsResponse
+	(*DrainRequest)(nil),          // 15: ironpost.v1.DrainRequest
+	(*DrainResponse)(nil),         // 16: ironpost.v1.DrainResponse
+	(*BundleChunk)(nil),           // 17: ironpost.v1.BundleChunk
+	(*BundleResponse)(nil),        // 18: ironpost.v1.BundleResponse
+	(*BundleProblem)(nil),         // 19: ironpost.v1.BundleProblem
+	(*ListRulesRequest)(nil),      // 20: ironpost.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),     // 21: ironpost.v1.ListRulesResponse
+	(*Rule)(nil),                  // 22: ironpost.v1.Rule
+	(*TestRulesRequest)(nil),      // 23: ironpost.v1.TestRulesRequest
+	(*ParsedLines)(nil),           // 24: ironpost.v1.ParsedLines
+	(*TestRulesResponse)(nil),     // 25: ironpost.v1.TestRulesResponse
+	(*ParseLines)(nil),            // 26: ironpost.v1.ParseLines
+	(*RuleTestReport)(nil),        // 27: ironpost.v1.RuleTestReport
+	(*RuleTestFailure)(nil),       // 28: ironpost.v1.RuleTestFailure
+	(*ExplainRuleRequest)(nil),    // 29: ironpost.v1.ExplainRuleRequest
+	(*RuleExplanation)(nil),       // 30: ironpost.v1.RuleExplanation
+	(*EventExplanation)(nil),      // 31: ironpost.v1.EventExplanation
+	(*RuleFinding)(nil),           // 32: ironpost.v1.RuleFinding
+	(*WindowExplanation)(nil),     // 33: ironpost.v1.WindowExplanation
+	(*CoverRulesRequest)(nil),     // 34: ironpost.v1.CoverRulesRequest
+	(*LogStream)(nil),             // 35: ironpost.v1.LogStream
+	(*CoverRulesResponse)(nil),    // 36: ironpost.v1.CoverRulesResponse
+	(*RuleCoverage)(nil),          // 37: ironpost.v1.RuleCoverage
+	(*ExecuteRequest)(nil),        // 38: ironpost.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),       // 39: ironpost.v1.ExecuteResponse
+	(*PlanRequest)(nil),           // 40: ironpost.v1.PlanRequest
+	(*PlanResponse)(nil),          // 41: ironpost.v1.PlanResponse
+	(*PlanPolicy)(nil),            // 42: ironpost.v1.PlanPolicy
+	(*PlanStep)(nil),              // 43: ironpost.v1.PlanStep
+	(*QueryRequest)(nil),          // 44: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),         // 45: ironpost.v1.UpdateRequest
+	(*UpdateResponse)(nil),        // 46: ironpost.v1.UpdateResponse
+	(*ScanRequest)(nil),           // 47: ironpost.v1.ScanRequest
+	(*AdvisoriesRequest)(nil),     // 48: ironpost.v1.AdvisoriesRequest
+	(*ScanResponse)(nil),          // 49: ironpost.v1.ScanResponse
+	(*HostCall)(nil),              // 50: ironpost.v1.HostCall
+	(*ReportTargets)(nil),         // 51: ironpost.v1.ReportTargets
+	(*ListProcesses)(nil),         // 52: ironpost.v1.ListProcesses
+	(*Process)(nil),               // 53: ironpost.v1.Process
+	(*RunCommand)(nil),            // 54: ironpost.v1.RunCommand
+	(*ReadCommand)(nil),           // 55: ironpost.v1.ReadCommand
+	(*StopCommand)(nil),           // 56: ironpost.v1.StopCommand
+	(*HostReply)(nil),             // 57: ironpost.v1.HostReply
+	nil,                           // 58: ironpost.v1.WindowExplanation.GroupEntry
+	(Kind)(0),                     // 59: ironpost.v1.Kind
+	(*Count)(nil),                 // 60: ironpost.v1.Count
+	(Severity)(0),                 // 61: ironpost.v1.Severity
+	(*Batch)(nil),                 // 62: ironpost.v1.Batch
+	(*ActionEvent)(nil),           // 63: ironpost.v1.ActionEvent
+	(Outcome)(0),                  // 64: ironpost.v1.Outcome
+	(*Field)(nil),                 // 65: ironpost.v1.Field
+	(*AlertEvent)(nil),            // 66: ironpost.v1.AlertEvent
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
-	4,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
-	5,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	57, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
-	6,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
+	5,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
+	6,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
+	59, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	7,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
-	8,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	57, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	9,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
+	59, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	58, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
-	18, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
-	21, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	59, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
-	16, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
-	23, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
-	60, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
-	25, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
-	26, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
-	27, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
-	60, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
-	30, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
-	32, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
-	29, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
-	31, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
-	31, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
-	56, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
-	34, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
-	36, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
-	59, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
-	61, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	62, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	63, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
-	64, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
-	41, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
-	42, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
-	61, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
-	57, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	59, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	63, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
-	52, // 38: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	53, // 39: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	54, // 40: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
-	50, // 41: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
-	49, // 42: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
-	51, // 43: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
-	2,  // 44: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	7,  // 45: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	10, // 46: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	12, // 47: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	14, // 48: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	16, // 49: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	55, // 50: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	60, // 51: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	60, // 52: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	60, // 53: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	19, // 54: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	16, // 55: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	22, // 56: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
-	28, // 57: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
-	33, // 58: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
-	60, // 59: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	37, // 60: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
-	37, // 61: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	37, // 62: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	37, // 63: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	39, // 64: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
-	60, // 65: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	43, // 66: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	44, // 67: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	46, // 68: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	3,  // 69: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	9,  // 70: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	11, // 71: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	13, // 72: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	15, // 73: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	17, // 74: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	48, // 75: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	60, // 76: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	60, // 77: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	60, // 78: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	20, // 79: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	17, // 80: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	24, // 81: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
-	29, // 82: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
-	35, // 83: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
-	60, // 84: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	38, // 85: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
-	38, // 86: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	38, // 87: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	38, // 88: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	40, // 89: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
-	60, // 90: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	60, // 91: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	45, // 92: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	47, // 93: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	69, // [69:94] is the sub-list for method output_type
-	44, // [44:69] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	60, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	19, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
+	22, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
+	61, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	17, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
+	24, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
+	62, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
+	26, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
+	27, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
+	28, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
+	62, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
+	31, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
+	33, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
+	30, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
+	32, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
+	32, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
+	58, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
+	35, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
+	37, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
+	61, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
+	63, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	64, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	65, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
+	66, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
+	42, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
+	43, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
+	63, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
+	59, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	61, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	65, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	2,  // 38: ironpost.v1.AdvisoriesRequest.action:type_name -> ironpost.v1.AdvisoriesRequest.Action
+	54, // 39: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	55, // 40: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	56, // 41: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	52, // 42: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
+	51, // 43: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
+	53, // 44: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
+	3,  // 45: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	8,  // 46: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	11, // 47: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	13, // 48: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	15, // 49: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	17, // 50: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	57, // 51: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	62, // 52: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	62, // 53: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	62, // 54: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	20, // 55: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	17, // 56: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	23, // 57: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
+	29, // 58: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
+	34, // 59: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
+	62, // 60: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	38, // 61: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
+	38, // 62: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	38, // 63: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	38, // 64: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	40, // 65: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
+	62, // 66: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	44, // 67: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	45, // 68: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	47, // 69: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	48, // 70: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
+	4,  // 71: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	10, // 72: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	12, // 73: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	14, // 74: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	16, // 75: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	18, // 76: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	50, // 77: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	62, // 78: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	62, // 79: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	62, // 80: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	21, // 81: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	18, // 82: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	25, // 83: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
+	30, // 84: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
+	36, // 85: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
+	62, // 86: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	39, // 87: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
+	39, // 88: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	39, // 89: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	39, // 90: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	41, // 91: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
+	62, // 92: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	62, // 93: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	46, // 94: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	49, // 95: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	49, // 96: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
+	71, // [71:97] is the sub-list for method output_type
+	45, // [45:71] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -4835,7 +4975,7 @@ func file_ironpost_v1_plugin_proto_init() {
 		(*TestRulesResponse_Parse)(nil),
 		(*TestRulesResponse_Report)(nil),
 	}
-	file_ironpost_v1_plugin_proto_msgTypes[46].OneofWrappers = []any{
+	file_ironpost_v1_plugin_proto_msgTypes[47].OneofWrappers = []any{
 		(*HostCall_Run)(nil),
 		(*HostCall_Read)(nil),
 		(*HostCall_Stop)(nil),
@@ -4847,8 +4987,8 @@ func file_ironpost_v1_plugin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   55,
+			NumEnums:      3,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

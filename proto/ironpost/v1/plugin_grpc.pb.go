@@ -1349,16 +1349,21 @@ var Sink_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Scanner_Scan_FullMethodName = "/ironpost.v1.Scanner/Scan"
+	Scanner_Scan_FullMethodName       = "/ironpost.v1.Scanner/Scan"
+	Scanner_Advisories_FullMethodName = "/ironpost.v1.Scanner/Advisories"
 )
 
 // ScannerClient is the client API for Scanner service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Scanner inspects a path or an image.
+// Scanner inspects a path, an image or a container, and holds what it finds
+// against advisories.
 type ScannerClient interface {
 	Scan(ctx context.Context, in *ScanRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanResponse], error)
+	// Advisories changes or describes the scanner's own database of advisories; the
+	// document says what came of it. UNIMPLEMENTED: it has none.
+	Advisories(ctx context.Context, in *AdvisoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanResponse], error)
 }
 
 type scannerClient struct {
@@ -1388,13 +1393,36 @@ func (c *scannerClient) Scan(ctx context.Context, in *ScanRequest, opts ...grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Scanner_ScanClient = grpc.ServerStreamingClient[ScanResponse]
 
+func (c *scannerClient) Advisories(ctx context.Context, in *AdvisoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Scanner_ServiceDesc.Streams[1], Scanner_Advisories_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[AdvisoriesRequest, ScanResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Scanner_AdvisoriesClient = grpc.ServerStreamingClient[ScanResponse]
+
 // ScannerServer is the server API for Scanner service.
 // All implementations must embed UnimplementedScannerServer
 // for forward compatibility.
 //
-// Scanner inspects a path or an image.
+// Scanner inspects a path, an image or a container, and holds what it finds
+// against advisories.
 type ScannerServer interface {
 	Scan(*ScanRequest, grpc.ServerStreamingServer[ScanResponse]) error
+	// Advisories changes or describes the scanner's own database of advisories; the
+	// document says what came of it. UNIMPLEMENTED: it has none.
+	Advisories(*AdvisoriesRequest, grpc.ServerStreamingServer[ScanResponse]) error
 	mustEmbedUnimplementedScannerServer()
 }
 
@@ -1407,6 +1435,9 @@ type UnimplementedScannerServer struct{}
 
 func (UnimplementedScannerServer) Scan(*ScanRequest, grpc.ServerStreamingServer[ScanResponse]) error {
 	return status.Error(codes.Unimplemented, "method Scan not implemented")
+}
+func (UnimplementedScannerServer) Advisories(*AdvisoriesRequest, grpc.ServerStreamingServer[ScanResponse]) error {
+	return status.Error(codes.Unimplemented, "method Advisories not implemented")
 }
 func (UnimplementedScannerServer) mustEmbedUnimplementedScannerServer() {}
 func (UnimplementedScannerServer) testEmbeddedByValue()                 {}
@@ -1440,6 +1471,17 @@ func _Scanner_Scan_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Scanner_ScanServer = grpc.ServerStreamingServer[ScanResponse]
 
+func _Scanner_Advisories_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(AdvisoriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ScannerServer).Advisories(m, &grpc.GenericServerStream[AdvisoriesRequest, ScanResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Scanner_AdvisoriesServer = grpc.ServerStreamingServer[ScanResponse]
+
 // Scanner_ServiceDesc is the grpc.ServiceDesc for Scanner service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1451,6 +1493,11 @@ var Scanner_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Scan",
 			Handler:       _Scanner_Scan_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Advisories",
+			Handler:       _Scanner_Advisories_Handler,
 			ServerStreams: true,
 		},
 	},

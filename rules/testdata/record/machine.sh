@@ -37,6 +37,10 @@ install_packages() {
 		cd /run
 		apt-get -qq download proftpd-core
 		dpkg --force-conflicts --force-overwrite -i proftpd-core_*.deb >>/run/log 2>&1 || { tail -20 /run/log >&2; exit 1; }
+		# What the scenario dpkg installs.
+		mkdir -p /var/cache/record
+		cd /var/cache/record
+		apt-get -qq download socat fping tree auditd
 		apt-get -qq clean
 	' install $(sed 's/#.*//' "$here/packages") </dev/null
 	umount -R "$root"

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,8 +26,9 @@ type Docker struct {
 	// Socket is the path of its API.
 	Socket string
 
-	t      *testing.T
-	client *http.Client
+	t       *testing.T
+	client  *http.Client
+	process *dockerd
 }
 
 // StartDocker starts a dockerd by a command and returns when it answers. It skips
@@ -55,48 +57,21 @@ func StartDocker(t *testing.T, command func(name string, args ...string) *exec.C
 	d.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", d.Socket)
 	}}}
-	var output bytes.Buffer
-	cmd := command(binary, append(flags, "--data-root", filepath.Join(dir, "root"), "--exec-root", filepath.Join(dir, "exec"),
-		"--pidfile", filepath.Join(dir, "pid"), "--host", "unix://"+d.Socket, "--storage-driver=vfs")...)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	done, err := StartOnThread(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d.process = &dockerd{command: command, binary: binary, exec: filepath.Join(dir, "exec"), args: append(slices.Clone(flags), "--data-root", filepath.Join(dir, "root"), "--exec-root", filepath.Join(dir, "exec"),
+		"--pidfile", filepath.Join(dir, "pid"), "--host", "unix://"+d.Socket, "--storage-driver=vfs")}
 	t.Cleanup(func() {
 		d.client.CloseIdleConnections()
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-done: //nolint:errcheck // it says that the process was ended
-		case <-time.After(30 * time.Second):
-			_ = cmd.Process.Kill()
-			<-done //nolint:errcheck // it says that the process was killed
-		}
+		d.process.end(syscall.SIGTERM)
 		if t.Failed() {
-			t.Logf("output of dockerd:\n%s", output.String())
+			t.Logf("output of dockerd:\n%s", d.process.output.String())
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("remove dockerd's directory: %v", err)
 		}
 	})
-	deadline := time.Now().Add(time.Minute)
-	for tick := time.Tick(50 * time.Millisecond); ; <-tick {
-		if resp, err := d.client.Get("http://docker/_ping"); err == nil {
-			_ = resp.Body.Close()
-			d.load(program)
-			return d
-		}
-		select {
-		case err := <-done:
-			done <- err
-			t.Fatalf("dockerd ended at once: %v\n%s", err, output.String())
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("dockerd does not answer within a minute")
-		}
-	}
+	d.Again()
+	d.load(program)
+	return d
 }
 
 // StartOnThread starts a command on a thread that lives until the command has ended,

@@ -17,7 +17,8 @@
 // rules look for, so that a value is looked at once. It is folded once and looked up:
 // whole, at its ends, and inside. What is inside is found by four of its bytes, the
 // rarest, in a bit map, at every place that the shortest text asked for makes
-// necessary; texts of less than four bytes have a table by two. A value of which only
+// necessary; texts of less than four bytes have a table by two, and one or two that are
+// shorter than all others are looked for apart, if that makes fewer places. A value of which only
 // texts inside are asked is not folded before one of these bytes is there. A text that
 // is found nominates its rules, and decides the atom that it is; where a value is read
 // anyway, texts that are no witness are found in the same pass, if that makes it no

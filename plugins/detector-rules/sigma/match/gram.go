@@ -1,6 +1,7 @@
 package match
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"math/bits"
@@ -26,6 +27,10 @@ type grams struct {
 	slots []slot
 	shift uint8
 	links []link
+	// least is the length of the shortest needle that is found by the steps. lone has
+	// those that are too short for them, nil when there are none.
+	least int
+	lone  *lone
 }
 
 // blunt makes letters small, and some other characters alike: what is needed to look
@@ -64,15 +69,33 @@ const (
 // longestStep bounds how many pieces a needle is filed under.
 const longestStep = 8
 
-// newGrams files the needles of these numbers. All are found in one pass, whose
-// step the shortest allows: a second one for those that are longer would cost more
+// What it takes to look for needles in a hundred bytes, in ns: in steps of one, and for
+// those that are too short for larger ones.
+const (
+	costOfScan = 120
+	costOfLone = 20
+)
+
+// newGrams files the needles of these numbers. All but lone ones are found in one pass,
+// whose step the shortest allows: a second one for those that are longer would cost more
 // than it saves, and with a small step each is under fewer pieces, which are rarer.
 func newGrams(needles []needle, numbers []int32) *grams {
-	step := longestStep
-	for _, number := range numbers {
-		step = min(step, len(needles[number].text)-span+1)
+	numbers = slices.SortedStableFunc(slices.Values(numbers), func(a, b int32) int {
+		return cmp.Compare(len(needles[a].text), len(needles[b].text))
+	})
+	stepAfter := func(alone int) int { return min(len(needles[numbers[alone]].text)-span+1, longestStep) }
+	alone, least := 0, costOfScan/stepAfter(0)
+	for n := 1; n <= min(maxLone, len(numbers)-1); n++ {
+		if c := costOfLone + costOfScan/stepAfter(n); c < least {
+			alone, least = n, c
+		}
 	}
-	g := &grams{step: step}
+	step := stepAfter(alone)
+	g := &grams{step: step, least: len(needles[numbers[alone]].text)}
+	if alone > 0 {
+		g.lone = newLone(needles, numbers[:alone])
+	}
+	numbers = numbers[alone:]
 	pieces := len(numbers) * step
 	g.filter = make([]uint64, 1<<(min(max(bits.Len(uint(pieces*bitsPerPiece)), minFilter), maxFilter)-6))
 
@@ -138,7 +161,15 @@ func (g *grams) file(key uint32, links []link) {
 
 // mayHave reports whether a text that is not folded may have a needle.
 func (g *grams) mayHave(text string) bool {
-	if !isASCII(text) {
+	switch {
+	case len(text) < g.least && len(text) <= 8:
+		// Values are often so short that lone ones alone can be in them.
+		return g.lone != nil && len(text) >= span && g.lone.mayHaveShort(text)
+	case g.lone != nil:
+		if place, ascii := g.lone.next(text, 0); place >= 0 || !ascii {
+			return true
+		}
+	case !isASCII(text):
 		return true
 	}
 	filter, step := g.filter, g.step
@@ -148,11 +179,43 @@ func (g *grams) mayHave(text string) bool {
 	start := unsafe.Pointer(unsafe.StringData(text))
 	for at, last := 0, len(text)-span; at <= last; at += step {
 		h := uint64(load(start, at)|blunt) * multiplier
-		if filter[int(h>>32)&(len(filter)-1)]>>(h>>58)&1 != 0 && g.find(load(start, at)|blunt, h) != nil {
+		if filter[int(h>>32)&(len(filter)-1)]>>(h>>58)&1 != 0 && g.mayHaveAt(text, at, h) {
 			return true
 		}
 	}
 	return false
+}
+
+// mayHaveAt reports whether a text that is not folded may have a needle with the piece
+// that is at a place of it, whose hash is h.
+func (g *grams) mayHaveAt(text string, at int, h uint64) bool {
+	found := g.find(load(unsafe.Pointer(unsafe.StringData(text)), at)|blunt, h)
+	if found == nil {
+		return false
+	}
+	if found.one.mayBe(text, at) {
+		return true
+	}
+	for i := found.from; i < found.upto; i++ {
+		if g.links[i].mayBe(text, at) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBe reports whether the needle may be in a text that is not folded and has the piece
+// at a place.
+func (l *link) mayBe(text string, at int) bool {
+	from, upto := at-int(l.before), at+int(l.after)
+	if from < 0 || upto > len(text) {
+		return false
+	}
+	check := upto - span
+	if l.checksStart() {
+		check = from
+	}
+	return piece(text[check:])|blunt == l.check|blunt
 }
 
 // scan tells s of every needle in a text. It reads the text without a second look
@@ -168,6 +231,9 @@ func (g *grams) scan(s *Scratch, t *table, text string) {
 		if filter[int(h>>32)&(len(filter)-1)]>>(h>>58)&1 != 0 {
 			g.verify(s, t, text, at, h)
 		}
+	}
+	if g.lone != nil {
+		g.lone.scan(s, t, text)
 	}
 }
 

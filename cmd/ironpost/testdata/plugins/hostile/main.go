@@ -174,6 +174,6 @@ func (s sink) Write(context.Context, sdk.Batch) error {
 
 type scanner struct{}
 
-func (scanner) Scan(context.Context, string, func(string), io.Writer) (string, error) {
+func (scanner) Scan(context.Context, sdk.ScanRequest, io.Writer) (string, error) {
 	return "", errors.New("nothing was scanned")
 }

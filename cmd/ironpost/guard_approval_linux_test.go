@@ -1,0 +1,469 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
+)
+
+// answered is a host with an enforcer over containers of a dockerd, on which it
+// answers by policies of the test's.
+type answered struct {
+	*hosttest.Host
+	t      *testing.T
+	docker *hosttest.Docker
+	ids    map[string]string // of containers, by name
+	before map[string]string // their portraits
+}
+
+// intentLine is an element of `guard history -o json`.
+type intentLine struct {
+	ID         string   `json:"id"`
+	Action     string   `json:"action"`
+	TargetName string   `json:"target_name"`
+	Policy     string   `json:"policy"`
+	State      string   `json:"state"`
+	Note       string   `json:"note"`
+	Expires    string   `json:"expires"` // to a second it may differ each time
+	Approvals  int      `json:"approvals"`
+	Approved   []string `json:"approved"`
+}
+
+// actionLine is an element of `actions list -o json`.
+type actionLine struct {
+	ID      string            `json:"id"`
+	AlertID string            `json:"alert_id"`
+	Action  string            `json:"action"`
+	Outcome string            `json:"outcome"`
+	Target  string            `json:"target"`
+	Reason  string            `json:"reason"`
+	Details map[string]string `json:"details"`
+}
+
+// answer starts a host with policies and further configuration. A log line of a
+// container raises an alert of the rule whose id it has.
+func answer(t *testing.T, d *hosttest.Docker, socket, policies, config string, env ...string) *answered {
+	t.Helper()
+	rule := "id: %[1]s\ntitle: A trial\nseverity: high\ndetection:\n  conditions:\n    - field: message\n      operator: equals\n      value: %[1]s\n"
+	dir := writeFiles(t, map[string]string{
+		"rules/trial.yaml": fmt.Sprintf(rule, "trial"), "rules/worse.yaml": fmt.Sprintf(rule, "worse"), "policies/p.yaml": policies,
+	})
+	a := &answered{t: t, docker: d, ids: map[string]string{}, before: map[string]string{}}
+	a.Host = hosttest.Start(t, hosttest.Options{
+		Plugins: []string{"source-file", "parser-json", "detector-rules", "enforcer-docker", "sink-sqlite"}, NoStart: true, Env: env,
+		Config: fmt.Sprintf("docker_socket = %q\n[rules]\npaths = [%q]\n%s\n", socket, filepath.Join(dir, "rules"),
+			strings.Replace(config, "[container]", fmt.Sprintf("[container]\npolicies = [%q]", filepath.Join(dir, "policies")), 1)),
+	})
+	appendConfig(t, a.Host, fmt.Sprintf("[source_file]\npaths = [%q]\nstart = \"beginning\"\n", a.Log("app.log")))
+	a.Start()
+	a.ready()
+	return a
+}
+
+// ready waits until the enforcer can be asked.
+func (a *answered) ready() {
+	a.t.Helper()
+	a.until("the enforcer runs and has its policies", func() bool {
+		p := a.Plugin("enforcer-docker")
+		return p.State == "running" && (p.Health == "" || p.Health == "ok")
+	})
+}
+
+// until polls the command line.
+func (a *answered) until(what string, condition func() bool) {
+	a.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		if time.Now().After(deadline) {
+			out, _ := a.CLI("guard", "history", "--all")
+			a.t.Fatalf("not within a minute: %s\n%s", what, out)
+		}
+		<-tick.C
+	}
+}
+
+// container runs one on the network front, with further members of its HostConfig and
+// of itself.
+func (a *answered) container(name, host, more string) {
+	a.t.Helper()
+	if host == "" {
+		host = `"NetworkMode":"front"`
+	}
+	a.ids[name] = a.docker.Run(name, fmt.Sprintf(`"Cmd":["/busybox","sleep","3600"],"StopSignal":"SIGKILL","HostConfig":{%s}%s`, host, more))
+	a.before[name] = portrait(a.docker, a.ids[name])
+}
+
+// attack writes a line about each container, in order.
+func (a *answered) attack(rule string, names ...string) {
+	a.t.Helper()
+	f, err := os.OpenFile(a.Log("app.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for _, name := range names {
+		_, err = fmt.Fprintf(f, "{\"message\":%q,\"container_id\":%q}\n", rule, a.ids[name])
+		if err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *answered) mode(args ...string) {
+	a.t.Helper()
+	if _, err := a.CLI(append([]string{"mode"}, args...)...); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// intent waits for the newest intent about a container with an action and a state.
+func (a *answered) intent(name, action string, states ...string) (found intentLine) {
+	a.t.Helper()
+	a.until(fmt.Sprintf("%s on %s is %s", action, name, strings.Join(states, " or ")), func() bool {
+		var all []intentLine
+		a.JSON(&all, "guard", "history", "--all")
+		i := slices.IndexFunc(all, func(in intentLine) bool { return in.TargetName == name && in.Action == action })
+		if i >= 0 {
+			found = all[i]
+		}
+		return slices.Contains(states, found.State)
+	})
+	return found
+}
+
+// told waits until the sink has an action about a container with an outcome and, unless
+// it is "", a code.
+func (a *answered) told(name, action, outcome, code string) (found actionLine) {
+	a.t.Helper()
+	a.until(fmt.Sprintf("%s on %s is told as %s %s", action, name, outcome, code), func() bool {
+		var all []actionLine
+		a.JSON(&all, "actions", "list", "--limit", "1000")
+		i := slices.IndexFunc(all, func(l actionLine) bool {
+			return l.Target == a.ids[name] && l.Action == action && l.Outcome == outcome && l.Details["code"] == code
+		})
+		if i >= 0 {
+			found = all[i]
+		}
+		return i >= 0
+	})
+	return found
+}
+
+// is waits until Docker shows a container in a state; same is as it was, isolated is
+// running and on no network.
+func (a *answered) is(name, state string) {
+	a.t.Helper()
+	var now string
+	a.until(name+" is "+state, func() bool {
+		now = portrait(a.docker, a.ids[name])
+		switch state {
+		case "same":
+			return now == a.before[name]
+		case "isolated":
+			return now == "running" // and on no network
+		}
+		return strings.HasPrefix(now, state)
+	})
+}
+
+// untouched fails when a container is not as it was.
+func (a *answered) untouched(names ...string) {
+	a.t.Helper()
+	for _, name := range names {
+		if now := portrait(a.docker, a.ids[name]); now != a.before[name] {
+			a.t.Errorf("%s is %s, was %s", name, now, a.before[name])
+		}
+	}
+}
+
+// as runs the command line as another user, and returns its output and exit code.
+func (a *answered) as(uid uint32, groups []uint32, args ...string) (out string, code int) {
+	a.t.Helper()
+	cmd := exec.CommandContext(a.t.Context(), filepath.Join(hosttest.Build(), "ironpost"), append([]string{"--socket", a.Socket}, args...)...)
+	cmd.Dir, cmd.Env = "/", []string{"GORACE=atexit_sleep_ms=0"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid, Groups: groups}}
+	var both bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &both, &both
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return both.String(), exit.ExitCode()
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return both.String(), 0
+}
+
+// users of no account, of whom mallory is in no group that may change things.
+const (
+	alice   = 64242
+	bob     = 64243
+	mallory = 64244
+)
+
+const approvalPolicies = `
+name: stop
+match: {rule: [trial], name: ["stop-*"]}
+actions: [stop]
+ttl: 10m
+---
+name: kill
+match: {rule: [trial], name: ["kill-*"]}
+actions: [kill]
+ttl: 10m
+---
+name: isolate
+match: {rule: [trial], name: ["cut-*"]}
+actions: [net-isolate]
+ttl: 10m
+approvals: 1
+`
+
+// TestGuardApproval holds that nothing happens to a container before those agreed who
+// have to, who are users by what the kernel says of them: two different ones for stop
+// and kill, in time, and none that may not change things.
+func TestGuardApproval(t *testing.T) {
+	d := guardDocker(t)
+	t.Parallel()
+	group, err := user.LookupGroupId("1")
+	if err != nil {
+		t.Skipf("needs a group with id 1: %v", err)
+	}
+	a := answer(t, d, d.Socket, approvalPolicies,
+		"[guard]\ntwo_approvals = true\napproval_ttl = \"25s\"\nmax_at_once = 100\nmax_share = 100\nmax_per_minute = 100\nmax_alike = 100\n[container]\n",
+		"IRONPOST_CONTROL_GROUP="+group.Name)
+	for _, name := range []string{"stop-it", "stop-late", "stop-never", "kill-it", "cut-it", "other"} {
+		a.container(name, "", "")
+	}
+	a.mode("enforce")
+	members := []uint32{1}
+	approve := func(uid uint32, groups []uint32, id string, wantCode int, says string) {
+		t.Helper()
+		if out, code := a.as(uid, groups, "guard", "approve", id); code != wantCode || !strings.Contains(out, says) {
+			t.Errorf("approve as %d: got %d, %q; want %d and %q", uid, code, out, wantCode, says)
+		}
+	}
+
+	// One that nobody, and one that one alone agrees to, wait until their time is over.
+	a.attack("trial", "stop-never", "stop-late")
+	late := a.intent("stop-late", "stop", "planned")
+	approve(alice, members, late.ID, 0, "needs 1")
+
+	for _, answer := range []struct{ name, action string }{{"stop-it", "stop"}, {"kill-it", "kill"}} {
+		a.attack("trial", answer.name)
+		in := a.intent(answer.name, answer.action, "planned")
+		if in.Approvals != 2 || len(in.Approved) > 0 {
+			t.Fatalf("got %+v, want two approvals, of which there is none", in)
+		}
+		approve(mallory, nil, in.ID, 1, "")                 // the socket is not for strangers
+		approve(alice, members, in.ID[:12], 0, "needs 1")   // by the beginning of the id
+		approve(alice, members, in.ID, 1, "agreed already") // one user is one
+		a.untouched(answer.name)
+		approve(bob, members, in.ID, 0, answer.action)
+		a.is(answer.name, "exited")
+		in = a.intent(answer.name, answer.action, "applied")
+		if want := []string{fmt.Sprintf("uid %d", alice), fmt.Sprintf("uid %d", bob)}; !slices.Equal(in.Approved, want) {
+			t.Errorf("approved by %q, want %q", in.Approved, want)
+		}
+		approve(bob, members, in.ID, 1, "waits for approval")
+		if _, err := a.CLI("guard", "release", in.ID); err != nil {
+			t.Fatal(err)
+		}
+		a.is(answer.name, "same")
+	}
+	a.untouched("stop-late", "stop-never", "other")
+
+	// One is enough where the policy asks for one.
+	a.attack("trial", "cut-it")
+	in := a.intent("cut-it", "net-isolate", "planned")
+	approve(bob, members, in.ID, 0, "net-isolate")
+	a.is("cut-it", "isolated")
+	a.intent("cut-it", "net-isolate", "applied")
+
+	// What waits for approval can be taken back.
+	for _, name := range []string{"stop-late", "stop-never"} {
+		if got := a.intent(name, "stop", "refused"); !strings.Contains(got.Note, "of 2 approvals were given in time") {
+			t.Errorf("%s: got %q", name, got.Note)
+		}
+		a.told(name, "stop", "refused", "not_approved")
+	}
+	approve(bob, members, late.ID, 1, "no intent")
+	a.untouched("stop-late", "stop-never", "other")
+
+	// Who agreed, and who was not let, is in the audit log.
+	out, err := a.CLI("--config", a.ConfigFile(), "audit", "show", "--kind", "change", "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []struct {
+		User    string `json:"user"`
+		Action  string `json:"action"`
+		Outcome string `json:"outcome"`
+	}
+	if err := json.Unmarshal([]byte(out), &records); err != nil {
+		t.Fatal(err)
+	}
+	done := map[string]int{}
+	for _, r := range records {
+		if r.Action == "guard approve" {
+			done[r.User+" "+r.Outcome]++
+		}
+	}
+	for who, want := range map[string]int{"uid 64242 done": 3, "uid 64242 failed": 2, "uid 64243 done": 3, "uid 64243 failed": 3} {
+		if done[who] != want {
+			t.Errorf("%s: %d records of the audit log, want %d; all: %v", who, done[who], want, done)
+		}
+	}
+}
+
+// apart is how far two times are from each other.
+func apart(t *testing.T, a, b string) time.Duration {
+	t.Helper()
+	from, err := time.Parse(time.RFC3339Nano, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := time.Parse(time.RFC3339Nano, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to.Sub(from).Abs()
+}
+
+const railPolicies = `
+name: cut
+match: {rule: [trial], name: ["*"]}
+actions: [net-isolate]
+ttl: 10m
+---
+name: worse
+match: {rule: [worse], name: ["*"]}
+actions: [net-isolate, pause]
+ttl: 10m
+`
+
+// TestGuardRails holds the rails on a real dockerd: labels, caps, a mode that is not
+// confirmed, a guard that was disabled, and that the same is not done twice.
+func TestGuardRails(t *testing.T) {
+	d := guardDocker(t)
+	t.Parallel()
+	a := answer(t, d, d.Socket, railPolicies,
+		"[guard]\nmax_at_once = 2\nmax_share = 100\nmax_per_minute = 100\nmax_alike = 100\n[container]\nopt_in = true\ncritical = [\"vault*\"]\n")
+	enforced := `,"Labels":{"ironpost.enforce":"true"}`
+	for _, name := range []string{"one", "two", "three", "vault-1"} {
+		a.container(name, "", enforced)
+	}
+	a.container("no-label", "", "")
+	a.container("protected", "", `,"Labels":{"ironpost.enforce":"true","ironpost.protect":"true"}`)
+
+	// A mode that nobody confirms ends, and with it what is in effect.
+	a.mode("enforce", "--confirm", "15s")
+	a.attack("trial", "one")
+	in := a.intent("one", "net-isolate", "applied", "released")
+	a.until("the mode falls back", func() bool {
+		var m struct {
+			Mode string `json:"mode"`
+		}
+		a.JSON(&m, "mode")
+		return m.Mode == "simulate"
+	})
+	if got := a.intent("one", "net-isolate", "released"); got.ID != in.ID || !strings.Contains(got.Note, "simulate") {
+		t.Errorf("released %+v, want %s, since the mode is simulate", got, in.ID)
+	}
+	a.is("one", "same")
+
+	a.mode("enforce")
+	a.attack("trial", "no-label", "protected", "vault-1", "two", "three")
+	a.told("no-label", "notify", "applied", "")
+	a.told("protected", "net-isolate", "refused", "protected")
+	a.told("vault-1", "net-isolate", "refused", "protected")
+	first := a.intent("two", "net-isolate", "applied")
+	a.intent("three", "net-isolate", "applied")
+	a.is("two", "isolated")
+	a.untouched("no-label", "protected", "vault-1")
+	a.container("four", "", enforced)
+	a.attack("trial", "four")
+	a.told("four", "net-isolate", "refused", "too_many_at_once")
+	a.untouched("four")
+
+	// The same again is in effect already, and ends when it would have; more than that is done.
+	a.attack("worse", "two")
+	again := a.told("two", "net-isolate", "applied", "in_effect")
+	if again.Details["covered_by"] != first.ID || again.AlertID == "" {
+		t.Errorf("got %+v, want that %s covers it", again, first.ID)
+	}
+	a.intent("two", "pause", "applied")
+	a.is("two", "paused")
+	var open []intentLine
+	a.JSON(&open, "guard", "history")
+	i := slices.IndexFunc(open, func(in intentLine) bool { return in.ID == first.ID })
+	if i < 0 || apart(t, open[i].Expires, first.Expires) > time.Second {
+		t.Errorf("the first answer is over or ends at another time: %+v, was %+v", open, first)
+	}
+
+	// Nothing is answered any more, also by a host that was killed and started again.
+	if _, err := a.CLI("guard", "disable", "--release-all", "--reason", "a drill"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"two", "three"} {
+		a.is(name, "same")
+	}
+	a.Kill()
+	a.Start()
+	a.ready()
+	var status struct {
+		Guard struct {
+			Enabled bool   `json:"enabled"`
+			By      string `json:"by"`
+			Reason  string `json:"reason"`
+		} `json:"guard"`
+		Warnings []string `json:"warnings"`
+	}
+	a.JSON(&status, "status")
+	if status.Guard.Enabled || status.Guard.By != "root" || status.Guard.Reason != "a drill" {
+		t.Errorf("status: got %+v", status.Guard)
+	}
+	if !slices.ContainsFunc(status.Warnings, func(s string) bool { return strings.Contains(s, "guard is disabled") }) {
+		t.Errorf("status warns of %q", status.Warnings)
+	}
+	a.attack("trial", "four")
+	a.told("four", "net-isolate", "refused", "guard_disabled")
+	if _, err := a.CLI("guard", "isolate", "four"); hosttest.ExitCode(err) != 2 || !strings.Contains(err.Error(), "guard enable") {
+		t.Errorf("an order: got %v, want how to enable the guard", err)
+	}
+	a.untouched("one", "two", "three", "four", "no-label", "protected", "vault-1")
+	if _, err := a.CLI("guard", "enable"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.CLI("guard", "isolate", "four", "--ttl", "10m"); err != nil {
+		t.Fatal(err)
+	}
+	a.intent("four", "net-isolate", "applied")
+	a.is("four", "isolated")
+	if _, err := a.CLI("guard", "release", "--all"); err != nil {
+		t.Fatal(err)
+	}
+	a.is("four", "same")
+	for _, what := range []string{"guard disable", "guard enable"} {
+		out, err := a.CLI("--config", a.ConfigFile(), "audit", "show", "--kind", "change")
+		if err != nil || !strings.Contains(out, what) {
+			t.Errorf("the audit log does not have %q: %v", what, err)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ironpost/ironpost/host/internal/view"
+)
+
+// documents are the values of scan --sbom.
+var documents = []string{"cyclonedx", "cyclonedx-1.5", "cyclonedx-1.6", "spdx"}
+
+// severities are those of findings, the worst first.
+var severities = []string{"critical", "high", "medium", "low"}
+
+func (c *cli) scanCmd() *cobra.Command {
+	var config ScanConfig
+	var failOn string
+	var packages bool
+	cmd := &cobra.Command{
+		Use:   "scan TARGET",
+		Short: "List the packages of a tree, and what is known to be wrong with them",
+		Long: `Reads what is installed, locked or built into the files of a target: packages of
+the distribution, lockfiles and manifests of some twenty languages, archives, and
+programs of Go and Rust. Each package is held against the advisories that
+"ironpost vulndb import" brought in. Needs no running host and no network.
+
+TARGET is a folder, a root file system, or an SBOM (CycloneDX or SPDX).
+
+An ecosystem of which there are no advisories is told as "unchecked": that nothing
+was found in it says nothing. A file that cannot be read, or is too large or hostile,
+is named with its reason, and all others are read.
+
+With --sbom the document is written instead: CycloneDX (1.6) or SPDX (2.3) in JSON. With
+--against only the differences from another target are told: an image of last week,
+an SBOM that was kept.`,
+		Example: `  ironpost scan .
+  ironpost scan / --fail-on high
+  ironpost scan /srv/app --sbom cyclonedx > app.cdx.json
+  ironpost scan /srv/app --against app.cdx.json
+  ironpost scan app.cdx.json -o json | jq '.findings[].id'`,
+		Args: between(1, 1, "TARGET"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if c.app.Scan == nil {
+				return notBuilt("scan")
+			}
+			if config.Document != "" && !slices.Contains(documents, config.Document) {
+				return invalid("--sbom %s: there is no such form; there are %s", config.Document, strings.Join(documents, ", "))
+			}
+			if failOn != "" && !slices.Contains(severities, failOn) {
+				return invalid("--fail-on %s: there is no such severity; there are %s", failOn, strings.Join(severities, ", "))
+			}
+			if failOn != "" && config.Document != "" {
+				return invalid("--fail-on looks at findings, and --sbom writes none; run scan twice")
+			}
+			config.Target = args[0]
+			if err := config.place(); err != nil {
+				return err
+			}
+			config.Sources, config.Stderr = c.sources(), c.stderr
+			line := c.progress()
+			config.Progress = line.show
+			if config.Document != "" {
+				config.Stdout = c.stdout
+				err := c.app.Scan(cmd.Context(), config)
+				line.end()
+				return scanned(args[0], err)
+			}
+			var out bytes.Buffer
+			config.Stdout = &out
+			err := c.app.Scan(cmd.Context(), config)
+			line.end()
+			if err != nil {
+				return scanned(args[0], err)
+			}
+			return c.showScan(out.Bytes(), packages, failOn)
+		},
+	}
+	cmd.Flags().StringVar(&config.Document, "sbom", "", "write an SBOM instead: "+strings.Join(documents, ", "))
+	cmd.Flags().StringVar(&config.Against, "against", "", "tell only how TARGET differs from this one")
+	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 1 when something is found of this severity or above: "+strings.Join(severities, ", "))
+	cmd.Flags().BoolVar(&packages, "packages", false, "list every package, not only how many there are")
+	c.pluginDirFlag(cmd)
+	return cmd
+}
+
+// place turns targets that are paths into absolute ones, which the scanner may
+// read.
+func (s *ScanConfig) place() error {
+	for _, target := range []*string{&s.Target, &s.Against} {
+		if *target == "" {
+			continue
+		}
+		if _, err := os.Stat(*target); err != nil {
+			return invalid("%s: %w; a target is a folder, or a file that is an SBOM", *target, errors.Unwrap(err))
+		}
+		absolute, err := filepath.Abs(*target)
+		if err != nil {
+			return err
+		}
+		*target = absolute
+		s.Paths = append(s.Paths, absolute)
+	}
+	return nil
+}
+
+func scanned(target string, err error) error {
+	if err != nil {
+		return fmt.Errorf("scan %s: %w", target, err)
+	}
+	return nil
+}
+
+// scanReport is the part of a scanner's report that is shown to people.
+type scanReport struct {
+	Packages []struct {
+		Name, Version, Ecosystem, State string
+		Locations                       []struct{ Path string }
+	}
+	Findings []struct {
+		ID, Package, Version, Severity, Fixed, Summary, Suppressed string
+		Score                                                      float64
+		KEV                                                        bool `json:"known_exploited"`
+	}
+	Ecosystems []struct {
+		Name, State, Reason string
+		Packages            int
+	}
+	Problems []struct{ Path, Code, Reason string }
+	Stats    struct{ Folders, Files, Read int64 }
+	Changes  []struct{ Change, Name, Ecosystem, Before, After string }
+	Compared bool
+}
+
+// maxProblems are shown to people; -o json has them all.
+const maxProblems = 20
+
+func (c *cli) showScan(document []byte, packages bool, failOn string) error {
+	var r scanReport
+	if err := json.Unmarshal(document, &r); err != nil {
+		return fmt.Errorf("read the scanner's report: %w", err)
+	}
+	bad := 0
+	if limit := slices.Index(severities, failOn); limit >= 0 {
+		for _, f := range r.Findings {
+			if at := slices.Index(severities, f.Severity); at >= 0 && at <= limit && f.Suppressed == "" {
+				bad++
+			}
+		}
+	}
+	var err error
+	if c.json() {
+		err = c.document(bytes.TrimSpace(document))
+	} else {
+		err = c.scanText(&r, packages)
+	}
+	if err == nil && bad > 0 {
+		err = fmt.Errorf("%d findings are of severity %s or above", bad, failOn)
+	}
+	return err
+}
+
+func (c *cli) scanText(r *scanReport, packages bool) error {
+	if r.Compared {
+		t := newTable("CHANGE", "PACKAGE", "BEFORE", "AFTER", "ECOSYSTEM")
+		for _, d := range r.Changes {
+			t.row(d.Change, d.Name, d.Before, d.After, d.Ecosystem)
+		}
+		return c.printTable(t, "No package differs.")
+	}
+	if packages {
+		t := newTable("PACKAGE", "VERSION", "ECOSYSTEM", "STATE", "FOUND IN")
+		for _, p := range r.Packages {
+			place := ""
+			if len(p.Locations) > 0 {
+				place = p.Locations[0].Path
+			}
+			if more := len(p.Locations) - 1; more > 0 {
+				place += fmt.Sprintf(" and %d more", more)
+			}
+			t.row(p.Name, p.Version, p.Ecosystem, p.State, place)
+		}
+		if err := c.printTable(t, "No package was found."); err != nil {
+			return err
+		}
+	}
+	if len(r.Findings) > 0 {
+		t := newTable("ID", "SEVERITY", "PACKAGE", "VERSION", "FIXED IN", "WHAT")
+		for _, f := range r.Findings {
+			severity := f.Severity
+			if f.Score > 0 {
+				severity += " " + strconv.FormatFloat(f.Score, 'f', 1, 64)
+			}
+			if f.KEV {
+				severity += ", exploited"
+			}
+			if f.Suppressed != "" {
+				severity = f.Suppressed
+			}
+			t.row(f.ID, severity, f.Package, f.Version, f.Fixed, f.Summary)
+		}
+		if err := c.printTable(t, ""); err != nil {
+			return err
+		}
+	}
+	t := newTable("ECOSYSTEM", "PACKAGES", "ADVISORIES")
+	for _, e := range r.Ecosystems {
+		state := e.State
+		if e.Reason != "" {
+			state += ": " + e.Reason
+		}
+		t.row(e.Name, strconv.Itoa(e.Packages), state)
+	}
+	if err := c.printTable(t, "No package was found."); err != nil {
+		return err
+	}
+	for i, p := range r.Problems {
+		if i == maxProblems {
+			if err := c.line("... and %d more that could not be read; -o json has them all", len(r.Problems)-i); err != nil {
+				return err
+			}
+			break
+		}
+		if err := c.line("not read: %s: %s (%s)", p.Path, p.Reason, p.Code); err != nil {
+			return err
+		}
+	}
+	return c.line("%d packages, %d findings in %d files of %d folders", len(r.Packages), len(r.Findings), r.Stats.Files, r.Stats.Folders)
+}
+
+// progress is a line that is written over, where somebody watches.
+func (c *cli) progress() *progressLine {
+	f, ok := c.stderr.(*os.File)
+	if !ok || !terminal(f) {
+		return &progressLine{}
+	}
+	return &progressLine{out: f}
+}
+
+type progressLine struct {
+	out   *os.File // nil: nobody watches
+	shown bool
+}
+
+func (p *progressLine) show(text string) {
+	if p.out == nil {
+		return
+	}
+	p.shown = true
+	fmt.Fprintf(p.out, "\r\x1b[K%s", view.Printable(text))
+}
+
+func (p *progressLine) end() {
+	if p.shown {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) vulndbCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "vulndb",
+		Short: "The advisories that packages are held against",
+		Long: `Advisories are kept on this machine, in a database of the scanner's. They come from
+files: records of OSV (JSON, YAML), alone, in folders or archives, and of RustSec;
+the list of known exploited vulnerabilities of CISA; scores of EPSS.`,
+	}
+	cmd.AddCommand(c.vulndbImportCmd(), c.vulndbStatusCmd())
+	group(cmd)
+	return cmd
+}
+
+func (c *cli) vulndbImportCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "import PATH...",
+		Short: "Take over advisories from files, folders and archives",
+		Long: `Takes over the advisories of files, folders and archives (.zip, .tar, .tar.gz). An
+advisory that came from the same PATH before and is not there any more is removed.
+It is all or nothing: scans see the old state until the new one is complete. A record
+that makes no sense is named, and left out.`,
+		Example: `  ironpost vulndb import npm.zip PyPI.zip
+  ironpost vulndb import advisory-db/ known_exploited_vulnerabilities.json`,
+		Args: between(1, -1, "PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := existing(args); err != nil {
+				return err
+			}
+			return c.advisories(cmd, args)
+		},
+	}
+	c.pluginDirFlag(cmd)
+	return cmd
+}
+
+func (c *cli) vulndbStatusCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Say which ecosystems there are advisories of, and how old they are",
+		Example: "  ironpost vulndb status -o json",
+		Args:    between(0, 0, ""),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.advisories(cmd, nil) },
+	}
+	c.pluginDirFlag(cmd)
+	return cmd
+}
+
+// advisoriesReport is the part of a scanner's answer that is shown to people.
+type advisoriesReport struct {
+	Ecosystems []struct {
+		Name, Newest, Imported, State string
+		Advisories                    int
+	}
+	Rejected []struct{ Path, Code, Reason string }
+	Added    int
+	Changed  int
+	Removed  int
+}
+
+func (c *cli) advisories(cmd *cobra.Command, paths []string) error {
+	if c.app.Advisories == nil {
+		return notBuilt("keep advisories")
+	}
+	var out bytes.Buffer
+	line := c.progress()
+	err := c.app.Advisories(cmd.Context(), AdvisoriesConfig{
+		Sources: c.sources(), Import: paths, Stdout: &out, Stderr: c.stderr, Progress: line.show,
+	})
+	line.end()
+	if err != nil {
+		return fmt.Errorf("%s: %w", cmd.CommandPath(), err)
+	}
+	if c.json() {
+		return c.document(bytes.TrimSpace(out.Bytes()))
+	}
+	var r advisoriesReport
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		return fmt.Errorf("read the scanner's report: %w", err)
+	}
+	for i, p := range r.Rejected {
+		if i == maxProblems {
+			if err := c.line("... and %d more that were left out; -o json has them all", len(r.Rejected)-i); err != nil {
+				return err
+			}
+			break
+		}
+		if err := c.line("left out: %s: %s (%s)", p.Path, p.Reason, p.Code); err != nil {
+			return err
+		}
+	}
+	t := newTable("ECOSYSTEM", "ADVISORIES", "NEWEST", "IMPORTED", "STATE")
+	for _, e := range r.Ecosystems {
+		t.row(e.Name, strconv.Itoa(e.Advisories), e.Newest, e.Imported, e.State)
+	}
+	if err := c.printTable(t, "There are no advisories yet; run: ironpost vulndb import PATH..."); err != nil {
+		return err
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	return c.line("%d advisories are new, %d changed, %d are gone, %d were left out", r.Added, r.Changed, r.Removed, len(r.Rejected))
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/sdk"
+)
+
+// config is the section [sbom].
+type config struct {
+	Paths       []string `config:"paths" help:"folders and files that may be scanned; ironpost scan adds the one that it is given"`
+	Skip        []string `config:"skip" help:"names of folders, or paths relative to the target, that are passed over"`
+	DatabaseDir string   `config:"database_dir" help:"where advisories are kept; data:scanner-sbom is the plugin's own below the host's data directory"`
+
+	FileBytes sdk.Size      `config:"file_bytes" min:"1024" help:"bound of a file that is read as a whole"`
+	FileTime  time.Duration `config:"file_time" min:"100ms" max:"1h" help:"bound of the time that one file takes"`
+	Files     int           `config:"files" min:"1" help:"bound of the files of a target"`
+	Depth     int           `config:"depth" min:"1" max:"4096" help:"bound of folders in one another"`
+	Packages  int           `config:"packages" min:"1" help:"bound of the packages of a target"`
+	Workers   int           `config:"workers" min:"0" max:"256" help:"files that are read at once; 0 is one for each processor"`
+}
+
+func defaults() config {
+	l := scan.Defaults()
+	return config{
+		Skip: []string{".git"}, DatabaseDir: "data:scanner-sbom",
+		FileBytes: sdk.Size(l.FileBytes), FileTime: l.FileTime, Files: int(l.Files), Depth: l.Depth, Packages: l.Packages,
+	}
+}
+
+// validate names the key that is wrong, of those that the SDK cannot check.
+func (c *config) validate() error {
+	if !filepath.IsAbs(c.DatabaseDir) {
+		return fmt.Errorf("database_dir = %q: write the absolute path", c.DatabaseDir)
+	}
+	for _, p := range c.Paths {
+		if !filepath.IsAbs(p) {
+			return fmt.Errorf("paths: %q: write the absolute path", p)
+		}
+	}
+	return nil
+}
+
+func (c *config) limits() scan.Limits {
+	return scan.Limits{FileBytes: int64(c.FileBytes), Files: int64(c.Files), Depth: c.Depth, Packages: c.Packages, FileTime: c.FileTime}
+}

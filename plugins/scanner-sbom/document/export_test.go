@@ -1,0 +1,4 @@
+package document
+
+// Canonical is what the tests compare.
+var Canonical = canonical

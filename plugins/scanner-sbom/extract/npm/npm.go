@@ -1,0 +1,208 @@
+package npm
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"path"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+)
+
+// ecosystem is the OSV schema's name.
+const ecosystem = "npm"
+
+// Bounds of a lockfile.
+const maxPackages = 1_000_000
+
+// Errors of Parse.
+var (
+	ErrSyntax = errors.New("it is not JSON")
+	ErrMany   = errors.New("it has more than a million packages")
+)
+
+// entry is one package as it is written.
+type entry struct {
+	folder, name string
+	value        gjson.Result
+	ref          string
+}
+
+// Parse reads the text of a lockfile. ok is false when it has the form 1.
+func Parse(text string) (packages []*inventory.Package, ok bool, err error) {
+	if !gjson.Valid(text) {
+		return nil, false, ErrSyntax
+	}
+	list := gjson.Get(text, "packages")
+	if !list.IsObject() {
+		return nil, false, nil
+	}
+	var entries []entry
+	byFolder := map[string]int{}
+	list.ForEach(func(key, value gjson.Result) bool {
+		folder := key.String()
+		if !value.IsObject() {
+			return true
+		}
+		name := value.Get("name").String()
+		if name == "" {
+			name = nameOf(folder)
+		}
+		e := entry{folder: folder, name: name, value: value}
+		switch {
+		case value.Get("link").Bool():
+			// The folder is a link to another that has an entry of its own.
+			e.folder = value.Get("resolved").String()
+		case folder != "" && name != "":
+			e.ref = Ref(name, value.Get("version").String())
+		}
+		byFolder[folder] = len(entries)
+		entries = append(entries, e)
+		return len(entries) <= maxPackages
+	})
+	if len(entries) > maxPackages {
+		return nil, true, ErrMany
+	}
+	at, line := 0, 1
+	for i := range entries {
+		e := &entries[i]
+		if next := e.value.Index; next > at {
+			line += strings.Count(text[at:next], "\n")
+			at = next
+		}
+		if e.ref == "" {
+			continue
+		}
+		p := &inventory.Package{
+			Name: e.name, Version: e.value.Get("version").String(), Ecosystem: ecosystem, PURL: e.ref, State: inventory.Locked,
+			Development: e.value.Get("dev").Bool(), Licenses: licenses(e.value.Get("license")), Hashes: hashes(e.value.Get("integrity").String()),
+			Locations: []inventory.Location{{Line: line}},
+		}
+		for _, field := range []string{"dependencies", "optionalDependencies", "peerDependencies"} {
+			e.value.Get(field).ForEach(func(need, _ gjson.Result) bool {
+				if to := resolve(byFolder, entries, e.folder, need.String()); to != "" {
+					p.DependsOn = append(p.DependsOn, to)
+				}
+				return true
+			})
+		}
+		packages = append(packages, p)
+	}
+	return packages, true, nil
+}
+
+// Ref returns the package URL of a package.
+func Ref(name, version string) string {
+	var b strings.Builder
+	b.WriteString("pkg:npm/")
+	if scope, rest, ok := strings.Cut(name, "/"); ok && len(scope) > 1 && scope[0] == '@' && rest != "" && !strings.Contains(rest, "/") {
+		escape(&b, scope)
+		b.WriteByte('/')
+		name = rest
+	}
+	escape(&b, name)
+	if version != "" {
+		b.WriteByte('@')
+		escape(&b, version)
+	}
+	return b.String()
+}
+
+// escape writes what a package URL needs written as %XX.
+func escape(b *strings.Builder, s string) {
+	const digits = "0123456789ABCDEF"
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~:", c) >= 0:
+			b.WriteByte(c)
+		default:
+			b.WriteByte('%')
+			b.WriteByte(digits[c>>4])
+			b.WriteByte(digits[c&15])
+		}
+	}
+}
+
+// nameOf returns the name of the package in a folder: its last element, with the
+// scope before it.
+func nameOf(folder string) string {
+	dir, name := path.Split(folder)
+	if scope := path.Base(dir); strings.HasPrefix(scope, "@") {
+		return scope + "/" + name
+	}
+	return name
+}
+
+// modules is the folder that holds what the package beside it needs.
+const modules = "node_modules"
+
+// resolve returns what a package in a folder gets for a name: what lies in the
+// node_modules beside it, or beside the nearest folder above, as in Node's
+// https://nodejs.org/api/modules.html#loading-from-node_modules-folders.
+func resolve(byFolder map[string]int, entries []entry, folder, need string) string {
+	for dir := folder; ; dir = parent(dir) {
+		if i, ok := byFolder[path.Join(dir, modules, need)]; ok {
+			if entries[i].ref == "" { // a link
+				i = byFolder[entries[i].folder]
+			}
+			return entries[i].ref
+		}
+		if dir == "" {
+			return ""
+		}
+	}
+}
+
+// parent returns the next folder above that may have a node_modules.
+func parent(dir string) string {
+	for {
+		if dir = path.Dir(dir); dir == "." || dir == "/" {
+			return ""
+		}
+		if path.Base(dir) != modules {
+			return dir
+		}
+	}
+}
+
+// licenses reads the value of "license", which is a string; old packages have an
+// object or a list.
+func licenses(v gjson.Result) []string {
+	switch {
+	case v.Type == gjson.String && v.Str != "":
+		return []string{v.Str}
+	case v.IsObject():
+		return licenses(v.Get("type"))
+	case v.IsArray():
+		var out []string
+		v.ForEach(func(_, one gjson.Result) bool {
+			if !one.IsArray() {
+				out = append(out, licenses(one)...)
+			}
+			return true
+		})
+		return out
+	}
+	return nil
+}
+
+// hashes turns the value of "integrity", as "sha512-" with base64, into hexadecimal.
+// See https://www.w3.org/TR/sri/.
+func hashes(integrity string) (out []string) {
+	for one := range strings.FieldsSeq(integrity) {
+		algorithm, value, ok := strings.Cut(one, "-")
+		value, _, _ = strings.Cut(value, "?")
+		sum, err := base64.StdEncoding.DecodeString(value)
+		if !ok || err != nil || size[algorithm] != len(sum) {
+			continue
+		}
+		out = append(out, algorithm+":"+hex.EncodeToString(sum))
+	}
+	return out
+}
+
+// size is how many bytes the sums of an algorithm have.
+var size = map[string]int{"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}

@@ -1,0 +1,179 @@
+package inventory
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// A State says in what way a package is there.
+type State string
+
+// The states, the strongest first.
+const (
+	// Installed packages lie in the tree, ready to be used.
+	Installed State = "installed"
+	// Built packages are part of a program that was found.
+	Built State = "built"
+	// Locked packages are pinned to a version by a lockfile.
+	Locked State = "locked"
+	// Declared packages are asked for, with a version of their own, by a manifest.
+	Declared State = "declared"
+)
+
+// Package is one version of a package. All strings are valid UTF-8.
+type Package struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Ecosystem is the name that the OSV schema has for where it comes from, with the
+	// release where OSV wants one: "npm", "crates.io", "Debian:12". "" is one
+	// that OSV does not know.
+	Ecosystem string `json:"ecosystem,omitempty"`
+	// PURL is the canonical package URL, "" when it has none.
+	PURL string `json:"purl,omitempty"`
+	// Arch is the architecture of a distribution's package.
+	Arch string `json:"arch,omitempty"`
+	// SourceName and SourceVersion name what a distribution built the package from:
+	// its advisories are about that. Empty when they are the package's own.
+	SourceName    string `json:"source_name,omitempty"`
+	SourceVersion string `json:"source_version,omitempty"`
+	// Licenses are as they were declared: SPDX expressions, or just names.
+	Licenses []string `json:"licenses,omitempty"`
+	// Hashes are those that a lockfile states, as "sha512:0a1b...", in hexadecimal.
+	Hashes []string `json:"hashes,omitempty"`
+	State  State    `json:"state"`
+	// Development is true when only development or tests want it.
+	Development bool       `json:"development,omitempty"`
+	Locations   []Location `json:"locations"`
+	// DependsOn holds the Refs of the packages that it needs.
+	DependsOn []string `json:"depends_on,omitempty"`
+}
+
+// Location is a place that says that a package is there.
+type Location struct {
+	// Path is relative to the root of the tree, with slashes; what lies in an archive
+	// comes after "!", as in "app.jar!/lib/b.jar".
+	Path string `json:"path"`
+	// Line counts from 1; 0 is not known.
+	Line int `json:"line,omitempty"`
+	// By names the reader, as "dpkg" or "package-lock".
+	By string `json:"by"`
+	// Layer is the digest of the image's layer that brought the file.
+	Layer string `json:"layer,omitempty"`
+}
+
+// Ref names the package within an inventory: packages with one Ref are one package.
+// It is the package URL, or ecosystem, name and version where there is none.
+func (p *Package) Ref() string {
+	if p.PURL != "" {
+		return p.PURL
+	}
+	return p.Ecosystem + "/" + p.Name + "@" + p.Version
+}
+
+// Problem is something that could not be read; all else was.
+type Problem struct {
+	Path string `json:"path"`
+	// Code is a stable word for programs, Reason is for people.
+	Code   string `json:"code"`
+	Reason string `json:"reason"`
+}
+
+// Codes of problems.
+const (
+	CodeMalformed  = "malformed"  // the file is not what its name says
+	CodeTooLarge   = "too_large"  // beyond the limit of bytes of a file
+	CodeTooDeep    = "too_deep"   // beyond the limit of depth of folders, or of nested archives
+	CodeTooMany    = "too_many"   // beyond the limit of files or packages
+	CodeTimeout    = "timeout"    // reading took longer than a file may
+	CodeUnreadable = "unreadable" // the system refused
+	CodeCrashed    = "crashed"    // the reader broke off
+	CodeExpands    = "expands"    // an archive holds more than it may
+	CodeOutside    = "outside"    // a link or a name leads out of the tree
+	CodeIncomplete = "incomplete" // only a part could be understood
+)
+
+// Inventory is what a tree holds. It is not safe for concurrent use.
+type Inventory struct {
+	packages map[string]*Package
+	problems map[Problem]struct{}
+}
+
+// New returns an empty inventory.
+func New() *Inventory {
+	return &Inventory{packages: map[string]*Package{}, problems: map[Problem]struct{}{}}
+}
+
+// Len is the number of distinct packages.
+func (v *Inventory) Len() int { return len(v.packages) }
+
+// Add takes a package over; the caller must not change it any more. What is there
+// already under its Ref gets the places, licences, hashes and relations of both, and
+// the stronger state.
+func (v *Inventory) Add(p *Package) {
+	ref := p.Ref()
+	known, ok := v.packages[ref]
+	if !ok {
+		v.packages[ref] = p
+		return
+	}
+	known.Locations = append(known.Locations, p.Locations...)
+	known.Licenses = append(known.Licenses, p.Licenses...)
+	known.Hashes = append(known.Hashes, p.Hashes...)
+	known.DependsOn = append(known.DependsOn, p.DependsOn...)
+	known.Development = known.Development && p.Development
+	known.State = stronger(known.State, p.State)
+	known.SourceName = cmp.Or(known.SourceName, p.SourceName)
+	known.SourceVersion = cmp.Or(known.SourceVersion, p.SourceVersion)
+	known.Arch = cmp.Or(known.Arch, p.Arch)
+	known.Ecosystem = cmp.Or(known.Ecosystem, p.Ecosystem)
+}
+
+// Fail notes what could not be read. The same is noted once.
+func (v *Inventory) Fail(p Problem) { v.problems[p] = struct{}{} }
+
+// Packages returns the packages in the order of their Refs, each with its lists
+// sorted and without repetition, so that equal trees give equal results. Relations
+// to what the inventory does not hold are left out. The packages stay the
+// inventory's.
+func (v *Inventory) Packages() []*Package {
+	out := make([]*Package, 0, len(v.packages))
+	for _, ref := range slices.Sorted(maps.Keys(v.packages)) {
+		p := v.packages[ref]
+		slices.SortFunc(p.Locations, compareLocations)
+		p.Locations = slices.Compact(p.Locations)
+		p.Licenses = sorted(p.Licenses)
+		p.Hashes = sorted(p.Hashes)
+		p.DependsOn = slices.DeleteFunc(sorted(p.DependsOn), func(to string) bool {
+			_, ok := v.packages[to]
+			return !ok || to == ref
+		})
+		out = append(out, p)
+	}
+	return out
+}
+
+// Problems returns what could not be read, by path.
+func (v *Inventory) Problems() []Problem {
+	return slices.SortedFunc(maps.Keys(v.problems), func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Reason, b.Reason))
+	})
+}
+
+var strength = []State{Installed, Built, Locked, Declared}
+
+func stronger(a, b State) State {
+	if i := slices.Index(strength, b); i >= 0 && i < slices.Index(strength, a) {
+		return b
+	}
+	return a
+}
+
+func compareLocations(a, b Location) int {
+	return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line), cmp.Compare(a.By, b.By), cmp.Compare(a.Layer, b.Layer))
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}

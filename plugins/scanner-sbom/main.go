@@ -1,0 +1,29 @@
+// Command scanner-sbom is the plugin that says what software is installed, what of it
+// is known to be vulnerable, and writes both down as an SBOM.
+package main
+
+import (
+	"os"
+
+	"github.com/ironpost/ironpost/sdk"
+)
+
+func main() {
+	cfg := defaults()
+	os.Exit(sdk.Main(plugin(&scanner{cfg: &cfg})))
+}
+
+func plugin(s *scanner) sdk.Plugin {
+	return sdk.Plugin{
+		Name:    "scanner-sbom",
+		Summary: "Finds installed packages and their known vulnerabilities, and writes SBOMs",
+		Section: "sbom",
+		Config:  s.cfg,
+		Permissions: sdk.Permissions{
+			Read:  []string{"config:paths"},
+			Write: []string{"config:database_dir"},
+		},
+		Setup:   s.setup,
+		Scanner: s,
+	}
+}

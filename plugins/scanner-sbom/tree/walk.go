@@ -1,0 +1,266 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Limits bound a walk. A zero one is none.
+type Limits struct {
+	// Depth is the number of folders in one another.
+	Depth int
+	// Files is the number of entries of all folders.
+	Files int64
+}
+
+// Config says how to walk.
+type Config struct {
+	Limits Limits
+	// Workers is how many folders are read at once; 0 is one.
+	Workers int
+	// Skip says which folders are passed over, by path and name. It is called
+	// concurrently.
+	Skip func(path, name string) bool
+	// Visit is called for each file that is no folder and no link, concurrently, with
+	// up to Workers calls at once. f is valid until it returns.
+	Visit func(f *File)
+	// Fail is called, concurrently, for what could not be walked.
+	Fail func(path string, err error)
+}
+
+// Stats says what a walk saw.
+type Stats struct {
+	Folders, Files int64
+}
+
+// Errors that Fail is told.
+var (
+	ErrDepth = errors.New("more folders in one another than are followed")
+	ErrFiles = errors.New("more files than are looked at")
+)
+
+// File is an entry of a folder.
+type File struct {
+	// Path is relative to the root, with slashes; Name is its last element.
+	Path, Name string
+
+	folder *folder
+	entry  fs.DirEntry
+	info   fs.FileInfo
+}
+
+// Info returns what the system says about the file; a link is not followed.
+func (f *File) Info() (fs.FileInfo, error) {
+	if f.info == nil {
+		info, err := f.folder.root.Lstat(f.Name)
+		if err != nil {
+			return nil, err
+		}
+		f.info = info
+	}
+	return f.info, nil
+}
+
+// Open opens the file, if it is a regular file still.
+func (f *File) Open() (*os.File, error) {
+	file, err := f.folder.root.OpenFile(f.Name, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: f.Path, Err: errors.New("it is no regular file any more")}
+	}
+	if err != nil {
+		_ = file.Close() // nothing was written
+		return nil, err
+	}
+	f.info = info
+	return file, nil
+}
+
+// folder is an open folder. It is closed when nothing below it waits.
+type folder struct {
+	root *os.Root
+	refs atomic.Int32
+}
+
+func (d *folder) release() {
+	if d.refs.Add(-1) == 0 {
+		_ = d.root.Close() // it was read only
+	}
+}
+
+// waiting is a folder that is still to be read.
+type waiting struct {
+	parent *folder
+	path   string // "" is the root
+	name   string
+	depth  int
+}
+
+// walk is one walk.
+type walk struct {
+	Config
+	stats Stats
+
+	mu    sync.Mutex
+	more  *sync.Cond
+	stack []waiting // the newest is taken first, which keeps few folders open
+	busy  int
+	full  bool
+}
+
+// Walk visits the files below root, in no order. It ends early when ctx does.
+func Walk(ctx context.Context, root *os.Root, c Config) (Stats, error) {
+	w := &walk{Config: c}
+	w.more = sync.NewCond(&w.mu)
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.full = true
+		w.more.Broadcast()
+	})
+	defer stop()
+	top, err := root.OpenRoot(".")
+	if err != nil {
+		return Stats{}, err
+	}
+	d := &folder{root: top}
+	d.refs.Store(1)
+	w.push([]waiting{{parent: d, name: ".", depth: 0}})
+	var workers sync.WaitGroup
+	for range max(1, c.Workers) {
+		workers.Go(w.work)
+	}
+	workers.Wait()
+	for _, left := range w.stack {
+		left.parent.release()
+	}
+	return Stats{Folders: atomic.LoadInt64(&w.stats.Folders), Files: atomic.LoadInt64(&w.stats.Files)}, ctx.Err()
+}
+
+func (w *walk) push(list []waiting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stack = append(w.stack, list...)
+	w.more.Broadcast()
+}
+
+// next waits for a folder to read; false is the end.
+func (w *walk) next() (waiting, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		if w.full || (len(w.stack) == 0 && w.busy == 0) {
+			w.more.Broadcast()
+			return waiting{}, false
+		}
+		if n := len(w.stack); n > 0 {
+			out := w.stack[n-1]
+			w.stack = w.stack[:n-1]
+			w.busy++
+			return out, true
+		}
+		w.more.Wait()
+	}
+}
+
+func (w *walk) done() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy--
+	if w.busy == 0 && len(w.stack) == 0 {
+		w.more.Broadcast()
+	}
+}
+
+func (w *walk) work() {
+	for {
+		at, ok := w.next()
+		if !ok {
+			return
+		}
+		if err := w.read(at); err != nil {
+			w.Fail(at.path, err)
+		}
+		at.parent.release()
+		w.done()
+	}
+}
+
+// read visits the files of one folder and has its folders wait.
+func (w *walk) read(at waiting) error {
+	root, err := at.parent.root.OpenRoot(at.name)
+	if err != nil {
+		return err
+	}
+	d := &folder{root: root}
+	d.refs.Store(1)
+	defer d.release()
+	list, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = list.Close() }() // it was read only
+	atomic.AddInt64(&w.stats.Folders, 1)
+	var below []waiting
+	defer func() {
+		// In the order of names, whatever the file system's is.
+		slices.SortFunc(below, func(a, b waiting) int {
+			if a.name < b.name {
+				return 1
+			}
+			return -1
+		})
+		w.push(below)
+	}()
+	for {
+		entries, err := list.ReadDir(entriesAtOnce)
+		for _, e := range entries {
+			if n := atomic.AddInt64(&w.stats.Files, 1); w.Limits.Files > 0 && n > w.Limits.Files {
+				return w.stop()
+			}
+			path := e.Name()
+			if at.path != "" {
+				path = at.path + "/" + e.Name()
+			}
+			switch {
+			case e.IsDir() && w.Skip != nil && w.Skip(path, e.Name()):
+			case e.IsDir() && w.Limits.Depth > 0 && at.depth+1 > w.Limits.Depth:
+				w.Fail(path, ErrDepth)
+			case e.IsDir():
+				d.refs.Add(1)
+				below = append(below, waiting{parent: d, path: path, name: e.Name(), depth: at.depth + 1})
+			case e.Type().IsRegular():
+				w.Visit(&File{Path: path, Name: e.Name(), folder: d, entry: e})
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// entriesAtOnce bounds what is held of one folder.
+const entriesAtOnce = 4096
+
+// stop ends the walk at the limit of files, which is told once.
+func (w *walk) stop() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.full {
+		return nil
+	}
+	w.full = true
+	return ErrFiles
+}
