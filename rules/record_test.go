@@ -219,7 +219,7 @@ func guess(stream string) string {
 		return "auditd"
 	case strings.Contains(stream, "/nginx/") || strings.Contains(stream, "/apache2/"):
 		return "web"
-	case strings.Contains(stream, "/mysql/") || strings.Contains(stream, "/postgresql/"):
+	case strings.Contains(stream, "/mysql/") || strings.Contains(stream, "/postgresql/") || strings.HasSuffix(stream, "/dpkg.log"):
 		return "text"
 	}
 	return "syslog"

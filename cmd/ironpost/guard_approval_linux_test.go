@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/user"
@@ -347,6 +348,18 @@ func apart(t *testing.T, a, b string) time.Duration {
 }
 
 const railPolicies = `
+name: narrow
+order: 1
+match: {rule: [trial], name: ["wide-*"]}
+actions: [{net-isolate: {networks: [front]}}]
+ttl: 4s
+---
+name: wide
+order: 1
+match: {rule: [worse], name: ["wide-*"]}
+actions: [net-isolate]
+ttl: 12s
+---
 name: cut
 match: {rule: [trial], name: ["*"]}
 actions: [net-isolate]
@@ -460,6 +473,22 @@ func TestGuardRails(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.is("four", "same")
+
+	// Off all networks while it is off one already, and both have an end.
+	a.container("wide-1", "", enforced)
+	d.Call(nil, http.MethodPost, "/networks/back/connect", strings.NewReader(fmt.Sprintf(`{"Container":%q,"EndpointConfig":{"Aliases":["behind"]}}`, a.ids["wide-1"])), "application/json")
+	a.before["wide-1"] = portrait(d, a.ids["wide-1"])
+	a.attack("trial", "wide-1")
+	narrow := a.intent("wide-1", "net-isolate", "applied", "expired")
+	a.attack("worse", "wide-1")
+	a.is("wide-1", "isolated")
+	wide := a.intent("wide-1", "net-isolate", "expired")
+	if wide.ID == narrow.ID {
+		t.Errorf("the wider answer was not made: %+v", wide)
+	}
+	a.told("wide-1", "net-isolate", "expired", "")
+	a.is("wide-1", "same")
+
 	for _, what := range []string{"guard disable", "guard enable"} {
 		out, err := a.CLI("--config", a.ConfigFile(), "audit", "show", "--kind", "change")
 		if err != nil || !strings.Contains(out, what) {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -137,6 +139,33 @@ func cmpState(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// TestGuardStatesDocumented holds the table of states in the documentation against the
+// trials: each state has a line, and each line a trial.
+func TestGuardStatesDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(hosttest.Root(), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "### When something is killed\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	documented, tried := map[string]bool{}, map[string]bool{}
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 && !strings.Contains(line, "---") && !strings.Contains(line, "State") {
+			state := strings.Trim(cells[1], " `")
+			if strings.HasPrefix(state, "none yet") {
+				state = ""
+			}
+			documented[state] = true
+		}
+	}
+	for _, m := range moments() {
+		tried[m.state] = true
+	}
+	if !maps.Equal(documented, tried) {
+		t.Errorf("documented are %q, tried %q", slices.Sorted(maps.Keys(documented)), slices.Sorted(maps.Keys(tried)))
+	}
 }
 
 // try makes one trial and returns what became of the container, as a sentence.

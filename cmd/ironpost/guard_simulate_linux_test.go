@@ -139,6 +139,13 @@ docker_calls = ["GET /containers/*/export"]
 			}
 		})
 	}
+	t.Run("policies", func(t *testing.T) {
+		a := a.on(t)
+		a.files()
+		if calls := gate.Calls(); len(calls) > 0 {
+			t.Errorf("calls that change something:\n%s", strings.Join(calls, "\n"))
+		}
+	})
 	t.Run("enforce", func(t *testing.T) {
 		a := a.on(t)
 		a.mode("enforce")
@@ -258,5 +265,51 @@ func (a *answered) rehearse(names []string) {
 	}
 	if out, err := a.CLI("guard", "release", "--all"); err != nil {
 		a.t.Errorf("release: %v, %s", err, out)
+	}
+}
+
+// files has policies judged that are not in force: what is wrong with them is said with
+// file and line, and what is right decides.
+func (a *answered) files() {
+	a.t.Helper()
+	dir := writeFiles(a.t, map[string]string{
+		"good.yaml":  "name: late\norder: 20\nmatch: {name: [\"*\"]}\nactions: [kill]\nttl: 5m\n---\nname: early\norder: 10\nmatch: {name: [nobody]}\nactions: [pause]\nttl: 5m\n",
+		"wrong.yaml": "name: a\nmatch: {name: [\"*\"]}\nactions: [pause]\n---\nname: b\nmatch: {}\nactions: [notify]\n---\nname: c\nmatch: {severity: high}\nactions: [delete]\n",
+		"old.toml":   "id = \"old\"\nseverity_threshold = \"High\"\npriority = 3\n[target_filter]\ncontainer_names = [\"stop-*\"]\n[action]\nPause = []\n",
+	})
+	var plan struct {
+		Target   string `json:"target"`
+		Policies []struct {
+			Name    string `json:"name"`
+			Matched bool   `json:"matched"`
+			Reason  string `json:"reason"`
+		} `json:"policies"`
+		Steps []struct {
+			Calls []string `json:"calls"`
+		} `json:"steps"`
+	}
+	good := filepath.Join(dir, "good.yaml")
+	a.JSON(&plan, "guard", "plan", "--policy", good)
+	if len(plan.Policies) != 2 || plan.Policies[0].Name != "early" || plan.Target != "" || len(plan.Steps) > 0 {
+		a.t.Errorf("a file alone: got %+v, want its policies in order", plan)
+	}
+	a.JSON(&plan, "guard", "plan", "--policy", good, "--container", "stop-1")
+	if len(plan.Policies) != 2 || plan.Policies[0].Matched || !strings.Contains(plan.Policies[0].Reason, "nobody") || !plan.Policies[1].Matched ||
+		len(plan.Steps) != 1 || !slices.Equal(plan.Steps[0].Calls, []string{"POST /containers/" + a.ids["stop-1"] + "/kill?signal=KILL"}) {
+		a.t.Errorf("with a container: got %+v, want why one passes, and the call of the other", plan)
+	}
+	a.JSON(&plan, "guard", "plan", "--policy", filepath.Join(dir, "old.toml"), "--container", "stop-1")
+	if len(plan.Steps) != 1 || !slices.Equal(plan.Steps[0].Calls, []string{"POST /containers/" + a.ids["stop-1"] + "/pause"}) {
+		a.t.Errorf("of the older form: got %+v", plan)
+	}
+	wrong := filepath.Join(dir, "wrong.yaml")
+	_, err := a.CLI("guard", "plan", "--policy", wrong)
+	if hosttest.ExitCode(err) != 2 {
+		a.t.Fatalf("wrong policies: got %v, want exit code 2", err)
+	}
+	for _, want := range []string{wrong + ":1: ", "it has no ttl", wrong + ":5: ", "empty_selector", wrong + ":11: ", "delete"} {
+		if !strings.Contains(err.Error(), want) {
+			a.t.Errorf("of wrong policies is said %v, want %q in it", err, want)
+		}
 	}
 }

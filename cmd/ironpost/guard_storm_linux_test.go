@@ -20,6 +20,7 @@ type storm struct {
 	calm       int // that none names
 	rules      int // as many alerts about each
 	within     time.Duration
+	ttl        time.Duration
 }
 
 // TestGuardStorm writes many lines about many containers, and holds that each that is
@@ -27,9 +28,9 @@ type storm struct {
 // limits of [guard] hold.
 func TestGuardStorm(t *testing.T) {
 	t.Parallel()
-	s := storm{containers: 16, calm: 2, rules: 3, within: 2 * time.Second}
+	s := storm{containers: 16, calm: 2, rules: 3, within: 2 * time.Second, ttl: 6 * time.Second}
 	if os.Getenv(allGuardKills) != "" {
-		s = storm{containers: 50, calm: 6, rules: 4, within: 10 * time.Second}
+		s = storm{containers: 50, calm: 6, rules: 4, within: 10 * time.Second, ttl: 25 * time.Second}
 	}
 	d := guardDocker(t)
 	log := witness(t, d)
@@ -47,7 +48,7 @@ func TestGuardStorm(t *testing.T) {
 		want := min(c.most, len(named))
 		t.Run(c.name, func(t *testing.T) {
 			begun := time.Now()
-			h := s.host(t, d, c.limits, 12*time.Second)
+			h := s.host(t, d, c.limits)
 			began := s.strike(t, h, slices.Concat(named, spared))
 			isolated := func() (n int) {
 				for _, id := range named {
@@ -59,9 +60,13 @@ func TestGuardStorm(t *testing.T) {
 			}
 			h.Wait(time.Minute, fmt.Sprintf("%d containers are isolated", want), func() bool { return isolated() >= want })
 			took := time.Since(began)
+			var alerts []struct{}
+			h.Wait(time.Minute, "every line has its alert", func() bool {
+				return h.Try(&alerts, "alerts", "list", "--limit", "1000") == nil && len(alerts) == s.rules*s.containers
+			})
 			var all []guardIntent
 			decided := func() bool {
-				return h.Try(&all, "guard", "history", "--all") == nil && !slices.ContainsFunc(all, func(i guardIntent) bool {
+				return h.Try(&all, "guard", "history", "--all", "--limit", "0") == nil && !slices.ContainsFunc(all, func(i guardIntent) bool {
 					return !slices.Contains([]string{"expired", "refused", "done"}, i.State)
 				}) && len(all) >= want
 			}
@@ -142,10 +147,10 @@ func (s storm) containersOf(t *testing.T, d *hosttest.Docker) (named, spared []s
 }
 
 // host starts a host with a rule for each alert of a container.
-func (s storm) host(t *testing.T, d *hosttest.Docker, limits string, ttl time.Duration) *hosttest.Host {
+func (s storm) host(t *testing.T, d *hosttest.Docker, limits string) *hosttest.Host {
 	t.Helper()
 	files := map[string]string{
-		"policies/storm.yaml": fmt.Sprintf("name: storm\norder: 1\nmode: enforce\nmatch:\n  severity: high\n  name: [\"*\"]\nactions: [net-isolate]\nttl: %s\ncooldown: 1h\n", ttl),
+		"policies/storm.yaml": fmt.Sprintf("name: storm\norder: 1\nmode: enforce\nmatch:\n  severity: high\n  name: [\"*\"]\nactions: [net-isolate]\nttl: %s\ncooldown: 1h\n", s.ttl),
 	}
 	for i := range s.rules {
 		files[fmt.Sprintf("rules/storm%d.yaml", i)] = fmt.Sprintf(

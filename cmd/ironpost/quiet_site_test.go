@@ -42,7 +42,7 @@ var ownLogs = []string{"apt/history.log", "apt/term.log", "dpkg.log", "nginx/acc
 
 // unreadLogs are those of ownLogs whose form no shipped parser knows: their lines
 // pass as they are.
-var unreadLogs = []string{"apt/history.log", "apt/term.log", "dpkg.log"}
+var unreadLogs = []string{"apt/history.log", "apt/term.log"}
 
 // newSite starts the machines, a dockerd for the server, and two hosts with every
 // rule: one with every plugin, on the journal, and one on the files of rsyslog.

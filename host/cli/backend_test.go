@@ -338,7 +338,9 @@ func fakeApp() App {
 			fmt.Fprintf(c.Stdout, "{\"format\":%q,\"reference\":%q}\n", c.Format, c.ReferenceTime.Format(time.RFC3339))
 			return nil
 		},
-		Evidence: offlineEvidence,
+		Evidence:   offlineEvidence,
+		Scan:       fakeScan,
+		Advisories: fakeAdvisories,
 		ValidateRules: func(_ context.Context, c RulesConfig) (*ironpostv1.BundleResponse, error) {
 			resp := &ironpostv1.BundleResponse{Files: 2, Rules: 2, Loaded: 2}
 			if strings.Contains(c.Paths[0], "bad") {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ironpost/ironpost/host/internal/control"
@@ -20,7 +19,7 @@ func guardIntent(state string) *ironpostv1.GuardIntent {
 	return &ironpostv1.GuardIntent{
 		Id: "5d0c7f1e9a2b4c68", Enforcer: "enforcer-docker", AlertId: "8a51f0c2d3e4b6a7", Action: "net-isolate",
 		Target: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", TargetName: "web-1\x1b[31m", Policy: "miners",
-		Reason: "A miner runs in it", State: state, Ttl: durationpb.New(time.Hour),
+		Reason: "A miner runs in it", State: state, TtlSeconds: 3600,
 		Created: timestamppb.New(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), Expires: timestamppb.New(time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)),
 	}
 }

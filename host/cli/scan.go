@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,19 +127,56 @@ type scanReport struct {
 		Name, Version, Ecosystem, State string
 		Locations                       []struct{ Path string }
 	}
-	Findings []struct {
-		ID, Package, Version, Severity, Fixed, Summary, Suppressed string
-		Score                                                      float64
-		KEV                                                        bool `json:"known_exploited"`
-	}
+	Findings   []scanFinding
 	Ecosystems []struct {
-		Name, State, Reason string
-		Packages            int
+		Ecosystem, State, Reason string
+		Packages                 int
 	}
 	Problems []struct{ Path, Code, Reason string }
-	Stats    struct{ Folders, Files, Read int64 }
-	Changes  []struct{ Change, Name, Ecosystem, Before, After string }
+	Stats    struct{ Folders, Files int64 }
 	Compared bool
+	Changes  struct {
+		Added, Removed []struct{ Ecosystem, Name, Version string }
+		Changed        []struct {
+			Ecosystem, Name string
+			From, To        []string
+		}
+	}
+}
+
+type scanFinding struct {
+	ID, Name, Version, Summary string
+	Package                    string
+	Fixed                      []string
+	Severity                   struct {
+		Level string
+		Score float64
+	}
+	Exploited  *struct{}
+	Malicious  bool
+	Notice     string
+	Suppressed *struct{ By, Reason string }
+}
+
+// rank says how bad it is in a few words.
+func (f *scanFinding) rank() string {
+	out := f.Severity.Level
+	if f.Severity.Score > 0 {
+		out += " " + strconv.FormatFloat(f.Severity.Score, 'f', 1, 64)
+	}
+	if f.Exploited != nil {
+		out += ", exploited"
+	}
+	if f.Malicious {
+		out += ", malicious"
+	}
+	if f.Notice != "" {
+		out = f.Notice
+	}
+	if f.Suppressed != nil {
+		out = "ignored by " + f.Suppressed.By + ": " + f.Suppressed.Reason
+	}
+	return out
 }
 
 // maxProblems are shown to people; -o json has them all.
@@ -152,7 +190,7 @@ func (c *cli) showScan(document []byte, packages bool, failOn string) error {
 	bad := 0
 	if limit := slices.Index(severities, failOn); limit >= 0 {
 		for _, f := range r.Findings {
-			if at := slices.Index(severities, f.Severity); at >= 0 && at <= limit && f.Suppressed == "" {
+			if at := slices.Index(severities, f.Severity.Level); at >= 0 && at <= limit && f.Suppressed == nil {
 				bad++
 			}
 		}
@@ -172,10 +210,18 @@ func (c *cli) showScan(document []byte, packages bool, failOn string) error {
 func (c *cli) scanText(r *scanReport, packages bool) error {
 	if r.Compared {
 		t := newTable("CHANGE", "PACKAGE", "BEFORE", "AFTER", "ECOSYSTEM")
-		for _, d := range r.Changes {
-			t.row(d.Change, d.Name, d.Before, d.After, d.Ecosystem)
+		for _, p := range r.Changes.Removed {
+			t.row("removed", p.Name, p.Version, "", p.Ecosystem)
 		}
-		return c.printTable(t, "No package differs.")
+		for _, p := range r.Changes.Changed {
+			t.row("changed", p.Name, strings.Join(p.From, ", "), strings.Join(p.To, ", "), p.Ecosystem)
+		}
+		for _, p := range r.Changes.Added {
+			t.row("added", p.Name, "", p.Version, p.Ecosystem)
+		}
+		if err := c.printTable(t, "No package differs."); err != nil {
+			return err
+		}
 	}
 	if packages {
 		t := newTable("PACKAGE", "VERSION", "ECOSYSTEM", "STATE", "FOUND IN")
@@ -195,18 +241,9 @@ func (c *cli) scanText(r *scanReport, packages bool) error {
 	}
 	if len(r.Findings) > 0 {
 		t := newTable("ID", "SEVERITY", "PACKAGE", "VERSION", "FIXED IN", "WHAT")
-		for _, f := range r.Findings {
-			severity := f.Severity
-			if f.Score > 0 {
-				severity += " " + strconv.FormatFloat(f.Score, 'f', 1, 64)
-			}
-			if f.KEV {
-				severity += ", exploited"
-			}
-			if f.Suppressed != "" {
-				severity = f.Suppressed
-			}
-			t.row(f.ID, severity, f.Package, f.Version, f.Fixed, f.Summary)
+		for i := range r.Findings {
+			f := &r.Findings[i]
+			t.row(f.ID, f.rank(), f.Name, f.Version, few(f.Fixed), brief(f.Summary))
 		}
 		if err := c.printTable(t, ""); err != nil {
 			return err
@@ -218,7 +255,7 @@ func (c *cli) scanText(r *scanReport, packages bool) error {
 		if e.Reason != "" {
 			state += ": " + e.Reason
 		}
-		t.row(e.Name, strconv.Itoa(e.Packages), state)
+		t.row(cmp.Or(e.Ecosystem, "(none of OSV's)"), strconv.Itoa(e.Packages), state)
 	}
 	if err := c.printTable(t, "No package was found."); err != nil {
 		return err
@@ -235,6 +272,25 @@ func (c *cli) scanText(r *scanReport, packages bool) error {
 		}
 	}
 	return c.line("%d packages, %d findings in %d files of %d folders", len(r.Packages), len(r.Findings), r.Stats.Files, r.Stats.Folders)
+}
+
+// few names the first of a list.
+func few(list []string) string {
+	const most = 2
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return strings.Join(list[:most], ", ") + ", ..."
+}
+
+// brief cuts a text that would break the table.
+func brief(text string) string {
+	const most = 72
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return strings.TrimSpace(string(runes[:most])) + "..."
 }
 
 // progress is a line that is written over, where somebody watches.

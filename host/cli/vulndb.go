@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -59,13 +60,17 @@ func (c *cli) vulndbStatusCmd() *cobra.Command {
 // advisoriesReport is the part of a scanner's answer that is shown to people.
 type advisoriesReport struct {
 	Ecosystems []struct {
-		Name, Newest, Imported, State string
-		Advisories                    int
+		Ecosystem, State, Reason string
+		Records                  int
+		Newest, Imported         time.Time
 	}
-	Rejected []struct{ Path, Code, Reason string }
-	Added    int
-	Changed  int
-	Removed  int
+	Sources []struct {
+		Name                                      string
+		Records, Added, Changed, Removed, Refused int
+		Exploited, Likelihoods                    int
+		Problems                                  []struct{ File, Code, Reason string }
+	}
+	Records int
 }
 
 func (c *cli) advisories(cmd *cobra.Command, paths []string) error {
@@ -88,26 +93,54 @@ func (c *cli) advisories(cmd *cobra.Command, paths []string) error {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		return fmt.Errorf("read the scanner's report: %w", err)
 	}
-	for i, p := range r.Rejected {
-		if i == maxProblems {
-			if err := c.line("... and %d more that were left out; -o json has them all", len(r.Rejected)-i); err != nil {
-				return err
-			}
-			break
+	for _, source := range r.Sources {
+		if len(paths) == 0 {
+			break // the problems were told at the import
 		}
-		if err := c.line("left out: %s: %s (%s)", p.Path, p.Reason, p.Code); err != nil {
+		if err := c.leftOut(source.Refused, len(source.Problems), func(i int) string {
+			p := source.Problems[i]
+			return fmt.Sprintf("left out: %s: %s: %s (%s)", source.Name, p.File, p.Reason, p.Code)
+		}); err != nil {
 			return err
 		}
 	}
 	t := newTable("ECOSYSTEM", "ADVISORIES", "NEWEST", "IMPORTED", "STATE")
 	for _, e := range r.Ecosystems {
-		t.row(e.Name, strconv.Itoa(e.Advisories), e.Newest, e.Imported, e.State)
+		state := e.State
+		if e.Reason != "" {
+			state += ": " + e.Reason
+		}
+		t.row(e.Ecosystem, strconv.Itoa(e.Records), day(e.Newest), day(e.Imported), state)
 	}
 	if err := c.printTable(t, "There are no advisories yet; run: ironpost vulndb import PATH..."); err != nil {
 		return err
 	}
-	if len(paths) == 0 {
-		return nil
+	for _, source := range r.Sources {
+		if err := c.line("%s: %d advisories, %d known as exploited, %d scores of EPSS; %d new, %d changed, %d gone, %d left out", source.Name,
+			source.Records, source.Exploited, source.Likelihoods, source.Added, source.Changed, source.Removed, source.Refused); err != nil {
+			return err
+		}
 	}
-	return c.line("%d advisories are new, %d changed, %d are gone, %d were left out", r.Added, r.Changed, r.Removed, len(r.Rejected))
+	return nil
+}
+
+// leftOut prints the first of what was left out, and how many more there are.
+func (c *cli) leftOut(all, known int, text func(int) string) error {
+	for i := range min(known, maxProblems) {
+		if err := c.line("%s", text(i)); err != nil {
+			return err
+		}
+	}
+	if more := all - min(known, maxProblems); more > 0 {
+		return c.line("... and %d more; -o json tells of them", more)
+	}
+	return nil
+}
+
+// day writes the date of a time, "" when it is not known.
+func day(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
 }

@@ -8,18 +8,23 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/document"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/report"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/sdk"
 )
 
-// scanner implements sdk.Scanner.
+// scanner implements sdk.Scanner and sdk.AdvisoryKeeper.
 type scanner struct {
 	cfg     *config
 	log     hclog.Logger
@@ -36,36 +41,124 @@ func (s *scanner) setup(_ context.Context, env sdk.Env) (err error) {
 	return err
 }
 
+// found is what a target holds.
+type found struct {
+	target   document.Target
+	packages []*inventory.Package
+	problems []inventory.Problem
+	stats    scan.Stats
+}
+
 // Scan implements sdk.Scanner.
 func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) (string, error) {
-	if !filepath.IsAbs(req.Target) || strings.ContainsRune(req.Target, 0) {
-		return "", fmt.Errorf("%q is no target: want an absolute path", req.Target)
-	}
-	inv, stats, err := s.inventory(ctx, req.Target, req.Progress)
+	now, err := s.find(ctx, req.Target, req.Progress)
 	if err != nil {
 		return "", err
 	}
-	r := report.Report{Target: req.Target, Packages: inv.Packages(), Problems: inv.Problems(), Stats: stats}
-	r.Complete()
-	switch req.Document {
-	case "", "report":
-		return "report", r.Write(out)
+	if req.Document != "" && req.Document != "report" {
+		return s.write(now, req.Document, out)
 	}
-	return "", fmt.Errorf("there is no document %q", req.Document)
+	result, err := s.match(ctx, now.packages)
+	if err != nil {
+		return "", err
+	}
+	r := report.Report{
+		Target: req.Target, Packages: now.packages, Findings: result.Findings, Ecosystems: result.Coverage,
+		Rules: result.Rules, Skipped: result.Skipped, Problems: now.problems, Stats: now.stats,
+	}
+	if req.Against != "" {
+		before, err := s.find(ctx, req.Against, req.Progress)
+		if err != nil {
+			return "", fmt.Errorf("the other target: %w", err)
+		}
+		old, err := s.match(ctx, before.packages)
+		if err != nil {
+			return "", err
+		}
+		r.Compared, r.Changes = true, delta.Compare(before.packages, now.packages)
+		r.Findings = newOnes(old.Findings, r.Findings)
+	}
+	return "report", r.Write(out)
 }
 
-// inventory reads a target.
-func (s *scanner) inventory(ctx context.Context, target string, progress func(string)) (*inventory.Inventory, scan.Stats, error) {
-	info, err := os.Stat(target)
+// newOnes leaves out what was found before: the same flaw of the same package.
+func newOnes(before, after []*match.Finding) (out []*match.Finding) {
+	known := make(map[[2]string]bool, len(before))
+	for _, f := range before {
+		known[[2]string{f.Ref, f.ID}] = true
+	}
+	for _, f := range after {
+		if !known[[2]string{f.Ref, f.ID}] {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// match holds packages against the advisories there are.
+func (s *scanner) match(ctx context.Context, packages []*inventory.Package) (*match.Result, error) {
+	db, err := s.database()
 	if err != nil {
-		return nil, scan.Stats{}, err
+		return nil, err
 	}
-	if !info.IsDir() {
-		return nil, scan.Stats{}, errors.New("it is no folder")
+	if db != nil {
+		defer func() { _ = db.Close() }() // it was read only
 	}
+	return match.Match(ctx, db, packages, match.Options{})
+}
+
+// write writes an SBOM.
+func (s *scanner) write(f *found, form string, out io.Writer) (string, error) {
+	format, err := document.ParseFormat(form)
+	if err != nil {
+		return "", err
+	}
+	created, err := document.Moment("", time.Now())
+	if err != nil {
+		return "", err
+	}
+	d := document.Document{
+		Target: f.target, Packages: f.packages, Problems: f.problems, ToolVersion: version(), Created: created,
+	}
+	return string(format), d.Write(out, format)
+}
+
+// find reads a target: a folder, or a document that lists packages.
+func (s *scanner) find(ctx context.Context, target string, progress func(string)) (*found, error) {
+	if !filepath.IsAbs(target) || strings.ContainsRune(target, 0) {
+		return nil, fmt.Errorf("%q is no target: want an absolute path", target)
+	}
+	info, err := os.Stat(target)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return s.walk(ctx, target, progress)
+	case info.Mode().IsRegular():
+		return s.read(target)
+	}
+	return nil, errors.New("it is neither a folder nor a file")
+}
+
+// read reads an SBOM.
+func (s *scanner) read(path string) (*found, error) {
+	f, err := os.Open(path) //nolint:gosec // the target, which the host let the plugin read
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was read only
+	c, err := document.Read(f, filepath.Base(path), document.Limits{Packages: s.cfg.Packages})
+	if err != nil {
+		return nil, err
+	}
+	return &found{target: c.Target, packages: c.Packages, problems: c.Problems, stats: scan.Stats{Files: 1, Read: 1, Packages: len(c.Packages)}}, nil
+}
+
+// walk reads a folder.
+func (s *scanner) walk(ctx context.Context, target string, progress func(string)) (*found, error) {
 	root, err := os.OpenRoot(target)
 	if err != nil {
-		return nil, scan.Stats{}, err
+		return nil, err
 	}
 	defer func() { _ = root.Close() }() // it was read only
 	workers := s.cfg.Workers
@@ -74,10 +167,24 @@ func (s *scanner) inventory(ctx context.Context, target string, progress func(st
 	}
 	// A plugin has one processor, which is enough for those that wait for events.
 	runtime.GOMAXPROCS(max(workers, runtime.GOMAXPROCS(0)))
-	return scan.Dir(ctx, root, scan.Config{
+	v, stats, err := scan.Dir(ctx, root, scan.Config{
 		Limits: s.cfg.limits(), Readers: s.readers, Skip: s.cfg.Skip, Workers: workers,
 		Progress: func(now scan.Stats) {
 			progress(fmt.Sprintf("%d files, %d packages", now.Files, now.Packages))
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &found{
+		target: document.Target{Name: filepath.Base(target), Kind: document.Directory}, packages: v.Packages(), problems: v.Problems(), stats: stats,
+	}, nil
+}
+
+// version is what the plugin was built as.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"regexp"
+	"strings"
 )
 
 // maxBody bounds the body of a request, in bytes.
@@ -22,6 +25,25 @@ func noBody(body []byte) ([]byte, error) {
 		return nil, errBody
 	}
 	return nil, nil
+}
+
+// queryRule says what parameters an endpoint takes.
+type queryRule func(url.Values) error
+
+// columns are arguments of ps that choose columns and nothing else.
+var columns = regexp.MustCompile(`^-eo [a-z]+(,[a-z]+)*$`)
+
+var errQueryTop = errors.New("its ps_args: want -eo and columns, without environ")
+
+// topQuery admits a choice of columns: dockerd runs ps with the arguments, as root,
+// and others show the environment of processes, which holds secrets.
+func topQuery(query url.Values) error {
+	for _, args := range query["ps_args"] {
+		if !columns.MatchString(args) || strings.Contains(args, "environ") {
+			return errQueryTop
+		}
+	}
+	return nil
 }
 
 // connectRequest is the body of POST /networks/{id}/connect.

@@ -15,7 +15,8 @@
 // elements, dots) is refused. A body is refused unless the endpoint takes one;
 // then it is at most 64 KiB of JSON, is decoded into the fields that are
 // known, and what is sent on is encoded anew, so that the daemon reads
-// what was checked. Connections are never handed over to another protocol, and
+// what was checked. Of "top" the arguments may choose columns and nothing else, since
+// dockerd hands them to ps. Connections are never handed over to another protocol, and
 // no header goes on but those that describe content.
 //
 // Answers are passed on as they come, events and logs as long as they last. With

@@ -28,6 +28,8 @@ type endpoint struct {
 	method string
 	path   []string
 	body   bodyRule
+	// query checks the parameters; nil admits all.
+	query queryRule
 	// answer shortens what Docker answers; nil passes it on as it comes.
 	answer answerRule
 }
@@ -47,6 +49,11 @@ func endpoints() []endpoint {
 		"/containers/json", "/containers/*/json", "/containers/*/top", "/containers/*/stats", "/containers/*/changes",
 		"/networks", "/networks/*", "/volumes", "/volumes/*",
 		"/images/json", "/images/**/json", "/images/**/history")
+	for i := range table {
+		if table[i].path[len(table[i].path)-1] == "top" {
+			table[i].query = topQuery
+		}
+	}
 	// Behind "read", so that who was granted the whole answer gets it.
 	add("settings", http.MethodGet, noBody, "/containers/*/json")
 	table[len(table)-1].answer = settingsOnly

@@ -208,6 +208,16 @@ func (p *Proxy) check(w http.ResponseWriter, r *http.Request) ([]byte, endpoint,
 	if !ok {
 		return nil, endpoint{}, http.StatusForbidden, errGranted
 	}
+	if e.query != nil {
+		// What one reader leaves out, another may take.
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err == nil {
+			err = e.query(query)
+		}
+		if err != nil {
+			return nil, endpoint{}, http.StatusForbidden, err
+		}
+	}
 	given, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return nil, endpoint{}, http.StatusRequestEntityTooLarge, fmt.Errorf("read its body: %w", err)

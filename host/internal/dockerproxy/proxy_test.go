@@ -119,6 +119,13 @@ func TestCalls(t *testing.T) {
 		{"image with slashes", "GET", "/images/docker.io/library/nginx:1@sha256:ab/json", "", "GET /images/docker.io/library/nginx:1@sha256:ab/json  "},
 		{"rule", "POST", "/v1.43/containers/web/stop?t=3", "", "POST /v1.43/containers/web/stop?t=3  "},
 		{"rule with a wildcard", "GET", id + "/logs?follow=1", "", "GET " + id + "/logs?follow=1  "},
+		{"processes", "GET", id + "/top", "", "GET " + id + "/top  "},
+		{"processes with columns", "GET", id + "/top?ps_args=-eo+pid%2Cargs", "", "GET " + id + "/top?ps_args=-eo+pid%2Cargs  "},
+		{"processes with their environment", "GET", id + "/top?ps_args=auxe", "", ""},
+		{"processes with that column", "GET", id + "/top?ps_args=-eo+pid%2Cenviron", "", ""},
+		{"processes with another argument", "GET", id + "/top?ps_args=-eo+pid+e", "", ""},
+		{"arguments given twice", "GET", id + "/top?ps_args=-eo+pid&ps_args=e", "", ""},
+		{"arguments that old servers read", "GET", id + "/top?x=1;ps_args=e", "", ""},
 		{"pause", "POST", id + "/pause", "", "POST " + id + "/pause  "},
 		{"disconnect", "POST", "/networks/n1/disconnect", `{"container":"web","FORCE":true}`, `POST /networks/n1/disconnect {"Container":"web","Force":true} `},
 		{

@@ -17,8 +17,9 @@ import (
 // real one: what a release restores is what was there when it was prepared.
 type attached struct {
 	*engine
-	mu sync.Mutex
-	on map[string]bool
+	mu     sync.Mutex
+	on     map[string]bool
+	looked map[string]int // how often an intent was inspected
 }
 
 func concerned(req *pb.ExecuteRequest, network string) bool {
@@ -60,6 +61,7 @@ func (e *attached) Execute(_ context.Context, req *pb.ExecuteRequest) (*pb.Execu
 func (e *attached) Inspect(_ context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.looked[req.Intent.Id]++
 	for n := range e.on {
 		if concerned(req, n) {
 			return &pb.ExecuteResponse{Outcome: pb.Outcome_OUTCOME_RELEASED}, nil
@@ -77,6 +79,12 @@ func (e *attached) Release(_ context.Context, req *pb.ExecuteRequest) (*pb.Execu
 		e.on[n] = true
 	}
 	return &pb.ExecuteResponse{Outcome: pb.Outcome_OUTCOME_RELEASED}, err
+}
+
+func (e *attached) looks(id string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.looked[id]
 }
 
 func (e *attached) networks() string {
@@ -102,7 +110,7 @@ func TestWider(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			e := &attached{engine: w.engine, on: map[string]bool{"front": true, "back": true}}
+			e := &attached{engine: w.engine, on: map[string]bool{"front": true, "back": true}, looked: map[string]int{}}
 			w.guard.Enforcer = func(string) Enforcer { return e }
 			w.guard.Alert = func(string) (Alert, bool) {
 				return Alert{Containers: []string{"c"}, Provenance: pb.Provenance_PROVENANCE_HOST}, true
@@ -150,9 +158,14 @@ func TestWider(t *testing.T) {
 				w.until("intent-of-wide", Expired)
 			}
 			if test.first == "wide" || test.order == "narrow" {
-				for range 3 { // it is looked at, and nothing comes of it
+				// It was its turn before each look at the other.
+				begun := e.looks("intent-of-wide")
+				w.poll("the wider is looked at", func() bool {
 					w.guard.Changed(name, nil)
-					w.hand.pass(20 * time.Second)
+					return e.looks("intent-of-wide") >= begun+3
+				})
+				if got := w.state("intent-of-narrow"); got != Applied {
+					t.Errorf("the narrower is %s while the wider is in effect", got)
 				}
 			}
 			if got := e.networks(); test.order != "all" && test.order != "disable" && got != test.between {

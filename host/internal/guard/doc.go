@@ -49,7 +49,8 @@
 // # In effect
 //
 // What is in effect is inspected at an interval, and when the enforcer says that
-// something happened to its target. What somebody undid is done again, so often and
+// something happened to its target. What was done in part is completed, tried so often;
+// then it stays in part. What somebody undid is done again, so often and
 // no more; then the intent fails, an alert says so, and what is left of the effect is
 // released.
 //

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ironpost/ironpost/host/internal/config"
@@ -44,10 +43,7 @@ func (g *Guard) show(in *intent) *pb.GuardIntent {
 		Id: in.ID, Enforcer: in.Enforcer, AlertId: in.AlertID, TraceId: in.Trace, Action: in.Action, Target: in.Target, TargetName: in.get(detailName),
 		Policy: in.get(detailPolicy), Reason: in.Reason, State: string(in.State), Note: in.Note, Actor: in.Actor,
 		Created: timestamppb.New(in.Created), Changed: timestamppb.New(in.Changed),
-		Approvals: uint32(in.Approvals), Approved: in.Approved, Redone: uint32(in.Redone),
-	}
-	if in.TTL > 0 {
-		out.Ttl = durationpb.New(in.TTL)
+		Approvals: uint32(in.Approvals), Approved: in.Approved, Redone: uint32(in.Redone), TtlSeconds: in.TTL.Seconds(),
 	}
 	if !in.State.ended() && in.Stamp.TTL > 0 {
 		out.Expires = timestamppb.New(g.Clock.Wall().Add(g.left(in.Stamp)))

@@ -23,7 +23,7 @@ func call(ctx context.Context, method func(context.Context, *pb.ExecuteRequest) 
 	return reply, nil
 }
 
-// enter puts an intent into a state, durably. change, which may be nil, sets what
+// enter puts an intent into a state, durably but for the collecting of evidence. change, which may be nil, sets what
 // goes with it. When it cannot be stored the intent stays as it was, and false is
 // returned: it is tried again.
 func (g *Guard) enter(in *intent, s State, change func()) bool {
@@ -36,6 +36,10 @@ func (g *Guard) enter(in *intent, s State, change func()) bool {
 	}
 	if change != nil {
 		change()
+	}
+	// What changes nothing may be begun anew, and does not keep waiting what comes after.
+	if s == Executing && in.endless() {
+		return true
 	}
 	if err := g.table.Put(key(in.Enforcer, in.ID), *in); err != nil {
 		*in = old

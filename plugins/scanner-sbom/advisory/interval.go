@@ -115,6 +115,9 @@ func condition(operator, text string, g grammar) (interval, error) {
 			operator = "="
 		}
 	}
+	if v.n == 0 {
+		return interval{low: bound{closed: true}}, nil // "*"
+	}
 	first := bound{v.String(), true}
 	switch operator {
 	case ">=", "=>":
@@ -132,9 +135,6 @@ func condition(operator, text string, g grammar) (interval, error) {
 		}
 		return interval{bound{closed: true}, first}, nil
 	case "=", "==":
-		if v.n == 0 {
-			return interval{low: bound{closed: true}}, nil
-		}
 		if v.n < 3 {
 			return interval{first, v.next(v.n).open()}, nil
 		}
@@ -147,20 +147,14 @@ func condition(operator, text string, g grammar) (interval, error) {
 		for part < v.n && v.parts[part-1] == 0 {
 			part++
 		}
-		if v.n == 0 {
-			part = 0
-		}
 		return interval{first, v.next(part).open()}, nil
 	}
 	return interval{}, fail(CodeMalformed, "a range with the operator %.20q", operator)
 }
 
 // next is the lowest version, prereleases included, after all that begin with the
-// first n parts; without end when n is 0.
+// first n parts, of which there is one at least.
 func (v semver) next(n int) bound {
-	if n == 0 {
-		return bound{}
-	}
 	up := semver{n: 3, pre: "0"}
 	copy(up.parts[:n], v.parts[:n])
 	up.parts[n-1]++

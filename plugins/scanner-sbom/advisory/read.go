@@ -32,7 +32,13 @@ var errStopped = errors.New("stopped")
 func Read(ctx context.Context, source string, limits Limits, visit func(File) error) error {
 	limits = limits.orDefault()
 	return each(ctx, limits, visit, func(ctx context.Context, emit func(raw) error) error {
-		w := &walker{ctx: ctx, limits: limits, emit: emit}
+		stopped := func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return nil
+		}
+		w := &walker{stopped: stopped, limits: limits, emit: emit}
 		return w.top(source)
 	})
 }

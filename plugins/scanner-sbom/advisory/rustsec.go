@@ -3,6 +3,7 @@ package advisory
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func RustSec(data []byte) (*Record, error) {
 	if a.ID == "" || a.Package == "" {
 		return nil, fail(CodeNotRecord, "the TOML at its beginning has no advisory")
 	}
-	right, err := ranges(append(in.Versions.Patched[:len(in.Versions.Patched):len(in.Versions.Patched)], in.Versions.Unaffected...), cargo)
+	right, err := ranges(slices.Concat(in.Versions.Patched, in.Versions.Unaffected), cargo)
 	if err != nil {
 		return nil, err
 	}

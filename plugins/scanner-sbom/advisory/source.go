@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -69,11 +68,12 @@ var errFull = errors.New("the rest is not read")
 
 // walker hands out the files of a source.
 type walker struct {
-	ctx    context.Context //nolint:containedctx // lives as long as one call of Read
-	limits Limits
-	emit   func(raw) error
-	files  int
-	total  int64
+	// stopped returns why nothing more is wanted, nil while it is.
+	stopped func() error
+	limits  Limits
+	emit    func(raw) error
+	files   int
+	total   int64
 }
 
 func (w *walker) fail(name string, err error) error {
@@ -90,11 +90,12 @@ func (w *walker) top(source string) error {
 		return w.disk(source, filepath.Base(source), true)
 	}
 	err = filepath.WalkDir(source, func(file string, d fs.DirEntry, err error) error {
+		if err := w.stopped(); err != nil {
+			return err
+		}
 		rel, rerr := filepath.Rel(source, file)
 		name := filepath.ToSlash(rel)
 		switch {
-		case w.ctx.Err() != nil:
-			return context.Cause(w.ctx)
 		case err != nil:
 			return w.fail(name, err)
 		case rerr != nil:
@@ -256,8 +257,8 @@ func (w *walker) zipped(entry *zip.File, meter *metered, name string) error {
 
 // one reads a single file, whose records are one or none.
 func (w *walker) one(r io.Reader, name string) error {
-	if err := w.ctx.Err(); err != nil {
-		return context.Cause(w.ctx)
+	if err := w.stopped(); err != nil {
+		return err
 	}
 	if w.files++; w.files > w.limits.Files {
 		if err := w.fail(name, fail(CodeTooMany, "more than %d files: the rest was not read", w.limits.Files)); err != nil {

@@ -117,7 +117,7 @@ func (w *cycloneDX) metadata(d *Document) string {
 // component is the type of component that a target is.
 func (k Kind) component() string {
 	switch k {
-	case Image, ContainerK:
+	case Image, Container:
 		return "container"
 	case RootFS:
 		return "platform"

@@ -48,11 +48,11 @@ type Kind string
 
 // The kinds of targets.
 const (
-	Directory  Kind = "directory"
-	RootFS     Kind = "rootfs"
-	Archive    Kind = "archive"
-	Image      Kind = "image"
-	ContainerK Kind = "container"
+	Directory Kind = "directory"
+	RootFS    Kind = "rootfs"
+	Archive   Kind = "archive"
+	Image     Kind = "image"
+	Container Kind = "container"
 )
 
 // Target is what was scanned: the root of the document.

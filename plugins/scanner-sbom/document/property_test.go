@@ -128,7 +128,7 @@ func generated(r *rand.Rand, n int) *Document {
 		}
 	}
 	d := &Document{
-		Target:      Target{Name: pick(r, words), Kind: pick(r, []Kind{Directory, RootFS, Archive, Image, ContainerK, ""}), Version: pick(r, []string{"", "sha256:1", pick(r, words)})},
+		Target:      Target{Name: pick(r, words), Kind: pick(r, []Kind{Directory, RootFS, Archive, Image, Container, ""}), Version: pick(r, []string{"", "sha256:1", pick(r, words)})},
 		ToolVersion: pick(r, words), Created: time.Unix(r.Int64N(1<<33), 5), Packages: v.Packages(),
 	}
 	if r.IntN(3) == 0 {

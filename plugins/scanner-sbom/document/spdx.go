@@ -104,7 +104,7 @@ func (w *spdx) more(name, value string)  { w.extra = appendField(w.extra, name, 
 // purpose is what SPDX calls a target.
 func (k Kind) purpose() string {
 	switch k {
-	case Image, ContainerK:
+	case Image, Container:
 		return "CONTAINER"
 	case Archive:
 		return "ARCHIVE"

@@ -32,7 +32,8 @@ func TestLicenses(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		declared []string // sorted, as an inventory has them
-		v16, v17 string
+		v16      string   // and 1.5
+		v17      string
 		spdx     string
 	}{
 		{"none", nil, `null`, `null`, "NOASSERTION"},
@@ -42,11 +43,13 @@ func TestLicenses(t *testing.T) {
 		{"a young identifier", []string{"Unicode-3.0"}, `[{"expression":"Unicode-3.0"}]`, `[{"expression":"Unicode-3.0"}]`, "Unicode-3.0"},
 		{"an expression", []string{"MIT OR ISC"}, `[{"expression":"MIT OR ISC"}]`, `[{"expression":"MIT OR ISC"}]`, "MIT OR ISC"},
 		{
-			"an expression and an identifier", []string{"MIT OR ISC", "Zlib"},
+			"an expression and an identifier",
+			[]string{"MIT OR ISC", "Zlib"},
 			`[{"license":{"name":"MIT OR ISC"}},{"license":{"id":"Zlib"}}]`, `[{"expression":"MIT OR ISC"},{"license":{"id":"Zlib"}}]`, "(MIT OR ISC) AND Zlib",
 		},
 		{
-			"an identifier and an expression", []string{"0BSD", "MIT OR ISC"},
+			"an identifier and an expression",
+			[]string{"0BSD", "MIT OR ISC"},
 			`[{"license":{"id":"0BSD"}},{"license":{"name":"MIT OR ISC"}}]`, `[{"license":{"id":"0BSD"}},{"expression":"MIT OR ISC"}]`, "0BSD AND (MIT OR ISC)",
 		},
 		{"a name", []string{"Acme, all rights"}, `[{"license":{"name":"Acme, all rights"}}]`, `[{"license":{"name":"Acme, all rights"}}]`, "LicenseRef-Acme-all-rights-HASH"},

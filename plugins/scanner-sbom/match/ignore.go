@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,17 +179,7 @@ func (r *Rule) fits(f *Finding) bool {
 
 // Named reports whether id is one of the names of the flaw.
 func (f *Finding) Named(id string) bool {
-	if f.ID == id {
-		return true
-	}
-	for _, list := range [][]string{f.Advisories, f.Aliases} {
-		for _, name := range list {
-			if name == id {
-				return true
-			}
-		}
-	}
-	return false
+	return f.ID == id || slices.Contains(f.Advisories, id) || slices.Contains(f.Aliases, id)
 }
 
 // glob reports whether a text fits a pattern. It takes at most the product of both lengths

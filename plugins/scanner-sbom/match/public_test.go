@@ -2,8 +2,8 @@ package match_test
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/osv-scalibr/semantic"
@@ -81,7 +81,11 @@ func affects(t *testing.T, a *advisory.Affected, version string) bool {
 	return false
 }
 
-// TestPublicDatabases asks, for every package of the public databases, about every version at which
+// every is how many packages of the public databases there are to one that is asked about:
+// all take minutes. Set it to 1 after a change of the evaluation.
+const every = 31
+
+// TestPublicDatabases asks, for packages of the public databases, about every version at which
 // something begins or ends, and about versions between, and compares the answer with
 // that of the schema's pseudo-code.
 func TestPublicDatabases(t *testing.T) {
@@ -126,7 +130,9 @@ func TestPublicDatabases(t *testing.T) {
 	}
 	asked, hits := 0, 0
 	for k, all := range records {
-		if k.ecosystem == "Rust" {
+		h := fnv.New32a()
+		fmt.Fprint(h, k)
+		if k.ecosystem == "Rust" || h.Sum32()%every != 0 {
 			continue
 		}
 		var packages []*inventory.Package
@@ -153,7 +159,7 @@ func TestPublicDatabases(t *testing.T) {
 					hits++
 				}
 				if got := got[p.Version+" "+rec.ID]; got != want {
-					t.Errorf("%s %s: got %v, want %v (%v)", fmt.Sprint(k), p.Version, got, want, strings.Join([]string{rec.ID}, " "))
+					t.Errorf("%v %s: %s: got %v, want %v", k, p.Version, rec.ID, got, want)
 				}
 			}
 		}

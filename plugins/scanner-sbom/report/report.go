@@ -6,48 +6,44 @@ package report
 import (
 	"encoding/json"
 	"io"
-	"maps"
-	"slices"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 )
 
-// Report is about one target.
+// Report is about one target. Its lists are never nil, so that JSON has arrays.
 type Report struct {
-	Target     string               `json:"target"`
-	Packages   []*inventory.Package `json:"packages"`
-	Ecosystems []Ecosystem          `json:"ecosystems"`
-	Problems   []inventory.Problem  `json:"problems"`
-	Stats      scan.Stats           `json:"stats"`
-}
-
-// Ecosystem says how far the packages of one were checked.
-type Ecosystem struct {
-	Name     string `json:"name"`
-	Packages int    `json:"packages"`
-	// State is "checked", "stale" or "unchecked"; Reason is in words why not checked.
-	State  string `json:"state"`
-	Reason string `json:"reason,omitempty"`
-}
-
-// Complete fills in what follows from the rest.
-func (r *Report) Complete() {
-	count := map[string]int{}
-	for _, p := range r.Packages {
-		count[p.Ecosystem]++
-	}
-	r.Ecosystems = []Ecosystem{}
-	for _, name := range slices.Sorted(maps.Keys(count)) {
-		r.Ecosystems = append(r.Ecosystems, Ecosystem{Name: name, Packages: count[name], State: "unchecked", Reason: "there are no advisories of it"})
-	}
-	if r.Problems == nil {
-		r.Problems = []inventory.Problem{}
-	}
+	Target   string               `json:"target"`
+	Packages []*inventory.Package `json:"packages"`
+	Findings []*match.Finding     `json:"findings"`
+	// Ecosystems say how far the packages of each were checked.
+	Ecosystems []match.Coverage    `json:"ecosystems"`
+	Rules      []match.RuleNote    `json:"rules,omitempty"`
+	Skipped    []match.Skipped     `json:"skipped,omitempty"`
+	Problems   []inventory.Problem `json:"problems"`
+	Stats      scan.Stats          `json:"stats"`
+	// Compared says that there is another target, to which Changes lead from it. What
+	// both have is left out of the findings.
+	Compared bool          `json:"compared,omitempty"`
+	Changes  *delta.Report `json:"changes,omitempty"`
 }
 
 // Write writes the report as JSON.
 func (r *Report) Write(out io.Writer) error {
+	if r.Packages == nil {
+		r.Packages = []*inventory.Package{}
+	}
+	if r.Findings == nil {
+		r.Findings = []*match.Finding{}
+	}
+	if r.Ecosystems == nil {
+		r.Ecosystems = []match.Coverage{}
+	}
+	if r.Problems == nil {
+		r.Problems = []inventory.Problem{}
+	}
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	return e.Encode(r)

@@ -110,7 +110,11 @@ func BenchmarkLookup(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
+	defer func() {
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
 	for _, bench := range []struct {
 		name, ecosystem, pkg string
 		some                 bool

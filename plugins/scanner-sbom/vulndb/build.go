@@ -226,11 +226,14 @@ func (b *builder) finish(sources []SourceMeta, now time.Time) error {
 		slices.Sort(m.Sources)
 		b.footer.Meta.Ecosystems = append(b.footer.Meta.Ecosystems, *m)
 	}
-	return b.close()
+	return b.end()
 }
 
-// close writes the footer, and what says that the file is whole.
-func (b *builder) close() error {
+// close ends the compressor, which has nothing left to write.
+func (b *builder) close() { _ = b.pack.Close() }
+
+// end writes the footer, and what says that the file is whole.
+func (b *builder) end() error {
 	raw, err := json.Marshal(b.footer)
 	if err != nil {
 		return fmt.Errorf("encode the footer: %w", err)

@@ -85,7 +85,7 @@ func Install(ctx context.Context, path string, bundle io.Reader, signature []byt
 		if err != nil {
 			return fmt.Errorf("start the digest: %w", err)
 		}
-		n, err := io.Copy(io.MultiWriter(out, digest), io.LimitReader(&interrupted{ctx, bundle}, maxBundle+1))
+		n, err := io.Copy(io.MultiWriter(out, digest), io.LimitReader(interrupted(ctx, bundle), maxBundle+1))
 		if err != nil {
 			return fmt.Errorf("copy the bundle: %w", err)
 		}
@@ -110,7 +110,7 @@ func (b *Bundle) accept(ctx context.Context, path, copied string, o InstallOptio
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer db.done()
 	if err := db.Check(ctx); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (b *Bundle) accept(ctx context.Context, path, copied string, o InstallOptio
 	if err != nil {
 		return nil //nolint:nilerr // none, or one that is of no use
 	}
-	defer old.Close()
+	defer old.done()
 	if b.Built.Before(old.Meta().Built) {
 		return fmt.Errorf("built %s, the other %s: %w", b.Built.Format(time.RFC3339), old.Meta().Built.Format(time.RFC3339), ErrOlder)
 	}
@@ -157,15 +157,17 @@ func (k Keys) verify(digest, signature []byte) (key, comment string, err error) 
 	return "", "", fmt.Errorf("signed by %s: %w", id, ErrUnsigned)
 }
 
-// interrupted ends a stream when the context does.
-type interrupted struct {
-	ctx context.Context //nolint:containedctx // lives as long as one copy
-	r   io.Reader
-}
+// reader makes a function a stream.
+type reader func([]byte) (int, error)
 
-func (i *interrupted) Read(p []byte) (int, error) {
-	if i.ctx.Err() != nil {
-		return 0, context.Cause(i.ctx)
-	}
-	return i.r.Read(p)
+func (r reader) Read(p []byte) (int, error) { return r(p) }
+
+// interrupted is a stream that ends when the context does.
+func interrupted(ctx context.Context, r io.Reader) io.Reader {
+	return reader(func(p []byte) (int, error) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return r.Read(p)
+	})
 }

@@ -145,6 +145,9 @@ func (db *DB) Close() error {
 	return nil
 }
 
+// done closes a database that was only read: there is nothing to lose.
+func (db *DB) done() { _ = db.Close() }
+
 // Meta returns what the database was made of. It must not be changed.
 func (db *DB) Meta() *Meta { return &db.footer.Meta }
 

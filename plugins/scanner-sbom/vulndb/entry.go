@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/advisory"
 )
@@ -242,7 +243,12 @@ func summary(r *advisory.Record) string {
 	if len(text) > maxSummary {
 		text = strings.ToValidUTF8(text[:maxSummary-3], "") + "..."
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' ' // it is shown on terminals
+		}
+		return r
+	}, text)
 }
 
 // decoder reads entries from a text, of which the results are parts.

@@ -24,7 +24,7 @@ func lock(path string) (func(), error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
-	return func() { f.Close() }, nil //nolint:errcheck // nothing was written; closing lets go
+	return func() { f.Close() }, nil
 }
 
 // syncDir makes a rename in a folder durable.

@@ -54,7 +54,7 @@ func (m *Mirror) Fetch(ctx context.Context, from string, previous Validator, w i
 	if err != nil {
 		return Validator{}, fmt.Errorf("fetch: %w", err)
 	}
-	defer response.Body.Close() //nolint:errcheck // it was only read
+	defer response.Body.Close()
 	switch {
 	case response.StatusCode == http.StatusNotModified && previous != (Validator{}):
 		return previous, ErrUnchanged

@@ -44,7 +44,7 @@ func (s *Store) Acquire() (db *DB, release func(), err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		h.users--
-		h.drop()
+		_ = h.drop() // it was only read
 	}), s.refused
 }
 

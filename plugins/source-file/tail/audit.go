@@ -2,6 +2,7 @@ package tail
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/ironpost/ironpost/sdk/event"
@@ -20,6 +21,12 @@ const (
 	// maxEvents all of them.
 	maxUnfinished = 256
 	maxEvents     = 4096
+	// mostRegion bounds the bytes of a region: it fits into one read. Past
+	// enoughRegion it ends where no event is unfinished but those that began within
+	// oldRegion, so that one which takes long does not cut others.
+	mostRegion   = 120 << 10
+	enoughRegion = 96 << 10
+	oldRegion    = 64 << 10
 )
 
 // auditEvents puts the lines of audit events together, of one region at a time. It
@@ -36,6 +43,9 @@ type auditEvent struct {
 	id     []byte
 	second int64
 	lines  [][]byte
+	// start is where the first line stands in the region, size how long the lines
+	// are as a record.
+	start, size int
 }
 
 // region is the state of one call of segment.region.
@@ -72,36 +82,47 @@ func (g *segment) region(window []byte, pos int, start int64, force int, emit fu
 			return r.cut(at)
 		case force > 0:
 			end = len(b) // the last line has no end
-		case len(b) <= event.MaxRecord:
+		case len(b) <= mostRegion:
 			return pos, nil
 		default:
 			end = len(b) + 1 // it makes the region too long, wherever it ends
 		}
-		if at > 0 && (end > event.MaxRecord+1 || b[at] == 0 || len(g.audit.unfinished) == maxUnfinished || r.count >= maxEvents) {
+		if at > 0 && (end > mostRegion+1 || b[at] == 0 || len(g.audit.unfinished) == maxUnfinished || r.count >= maxEvents ||
+			at > enoughRegion && g.audit.areOld()) {
 			g.splits += uint64(len(g.audit.unfinished))
 			return r.cut(at)
 		}
 		line := bytes.TrimSuffix(bytes.TrimSuffix(b[at:end], []byte{'\n'}), []byte{'\r'})
-		if done, err := r.line(line, end); done || err != nil {
+		if done, err := r.line(line, at, end); done || err != nil {
 			return pos + end, err
 		}
 		at = end
 	}
 }
 
-// line takes the next line, which ends before pos+end, and emits the events that it
-// ends. done says that it ends the region.
-func (r *region) line(line []byte, end int) (done bool, err error) {
+// areOld reports whether all events that are unfinished began long ago.
+func (a *auditEvents) areOld() bool {
+	return !slices.ContainsFunc(a.unfinished, func(e auditEvent) bool { return e.start >= oldRegion })
+}
+
+// line takes the next line, which begins at pos+at and ends before pos+end, and emits
+// the events that it ends. done says that it ends the region.
+func (r *region) line(line []byte, at, end int) (done bool, err error) {
 	a := r.audit
 	a.finished = a.finished[:0]
 	id := auditID(line)
-	own := auditEvent{id: id, second: auditSecond(id), lines: [][]byte{line}}
+	own := auditEvent{id: id, second: auditSecond(id), lines: [][]byte{line}, start: at, size: len(line)}
 	ends, known := id == nil || endsEvent(line), false
 	waiting := a.unfinished[:0]
 	for _, e := range a.unfinished {
 		switch {
 		case id != nil && bytes.Equal(e.id, id):
-			e.lines = append(e.lines, line)
+			if e.size+1+len(line) > event.MaxRecord {
+				a.finished = append(a.finished, e)
+				r.splits++
+				continue
+			}
+			e.lines, e.size = append(e.lines, line), e.size+1+len(line)
 			own, known = e, true
 			if !ends {
 				waiting = append(waiting, e)

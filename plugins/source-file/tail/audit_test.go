@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -155,8 +156,8 @@ func TestAuditCut(t *testing.T) {
 	}
 }
 
-// TestAuditBounds: an event that never ends holds up a region of event.MaxRecord
-// bytes, or of so many unfinished events, and no others.
+// TestAuditBounds: an event that never ends holds up a region of enoughRegion bytes, or
+// of so many unfinished events, and no others.
 func TestAuditBounds(t *testing.T) {
 	stuck := "type=BPF msg=audit(1700000000.000:1): prog-id=1"
 	t.Run("bytes", func(t *testing.T) {
@@ -164,12 +165,12 @@ func TestAuditBounds(t *testing.T) {
 		var text strings.Builder
 		var want []string
 		fmt.Fprintln(&text, stuck)
-		for i := range 20 {
+		for i := range 30 {
 			l := fmt.Sprintf("type=USER_LOGIN msg=audit(1700000001.999:%d): %s", i+2, strings.Repeat("x", 5000))
-			fmt.Fprintln(&text, l)
-			if text.Len() > event.MaxRecord && !slices.Contains(want, stuck) {
+			if text.Len() > enoughRegion && !slices.Contains(want, stuck) {
 				want = append(want, stuck)
 			}
+			fmt.Fprintln(&text, l)
 			want = append(want, l)
 		}
 		write(t, path, text.String())
@@ -179,6 +180,42 @@ func TestAuditBounds(t *testing.T) {
 		l.run(t, config)
 		l.wantLines(t, path, want...)
 		until(t, "the count", func() bool { return l.counted("multiline_split") == 1 })
+	})
+	t.Run("one that takes long cuts no other", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		var lines, want []string
+		lines = append(lines, stuck)
+		// Each two events lie in one another, and are half of a region away.
+		for i := 2; i < 60; i += 2 {
+			line := func(kind string, serial int) string {
+				return fmt.Sprintf("type=%s msg=audit(1700000001.000:%d): %s", kind, serial, strings.Repeat("x", 2000))
+			}
+			lines = append(lines, line("SYSCALL", i), line("SYSCALL", i+1), line("PROCTITLE", i), line("PROCTITLE", i+1))
+			want = append(want, line("SYSCALL", i)+"\n"+line("PROCTITLE", i), line("SYSCALL", i+1)+"\n"+line("PROCTITLE", i+1))
+		}
+		want = append(want, stuck)
+		write(t, path, strings.Join(lines, "\n")+"\n")
+		config := beginning(path)
+		config.MultilineTimeout = 50 * time.Millisecond
+		l := newLedger()
+		l.run(t, config)
+		until(t, "all events", func() bool { return len(l.lines(path)) >= len(want) })
+		got := l.lines(path)
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) || l.counted("multiline_split") != 1 {
+			t.Errorf("got %d records and %d splits, want each event whole and one split", len(got), l.counted("multiline_split"))
+		}
+	})
+	t.Run("a long event", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		line := "type=PATH msg=audit(1700000000.000:1): " + strings.Repeat("x", 30_000)
+		write(t, path, strings.Repeat(line+"\n", 3))
+		config := beginning(path)
+		config.MultilineTimeout = 50 * time.Millisecond
+		l := newLedger()
+		l.run(t, config)
+		l.wantLines(t, path, line+"\n"+line, line)
 	})
 	t.Run("events", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "audit.log")
@@ -295,4 +332,41 @@ func FuzzAuditRegion(f *testing.F) {
 			t.Fatalf("behind record %d: got %q, want %q", kept, again, all[kept:])
 		}
 	})
+}
+
+// TestRealAudit reads what auditd 3.0.9 wrote on two processors (log_format RAW,
+// rules for execve and openat; eight loops of short programs), of which folders were
+// renamed: the lines of each event, which the log has in their order, are a record.
+func TestRealAudit(t *testing.T) {
+	path, err := filepath.Abs(filepath.Join("testdata", "interleaved-audit.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, apart, last := map[string]string{}, 0, ""
+	for line := range strings.Lines(string(data)) {
+		id := string(auditID([]byte(line)))
+		if events[id] != "" && id != last {
+			apart++
+		}
+		events[id] += line
+		last = id
+	}
+	if apart < 10 {
+		t.Fatalf("%d lines stand apart from their event, want 10 or more", apart)
+	}
+	config := beginning(path)
+	config.MultilineTimeout = 200 * time.Millisecond
+	l := newLedger()
+	l.run(t, config)
+	until(t, "all events", func() bool { return len(l.lines(path)) >= len(events) })
+	for _, got := range l.lines(path) {
+		if id := string(auditID([]byte(got))); events[id] != got+"\n" {
+			t.Errorf("got\n%s\nwant\n%s", got, events[id])
+		}
+	}
+	t.Logf("%d events, %d of their lines apart", len(events), apart)
 }

@@ -98,9 +98,9 @@
 // was added for multiline_timeout. Lines behind one another from the first until no
 // event is unfinished are a region; its events are emitted as they end, and its place
 // is the checkpoint, with the number of those that were: so a restart takes up each
-// event again that was not, and none twice. A region has at most event.MaxRecord
-// bytes and maxUnfinished unfinished events; what goes on past that is in two parts
-// (multiline_split).
+// event again that was not, and none twice. A region has at most mostRegion bytes and
+// maxUnfinished unfinished events, and a record event.MaxRecord bytes; what goes on past
+// that is in two parts (multiline_split).
 //
 // # Bounds
 //

@@ -9,7 +9,6 @@ package ironpostv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -5250,7 +5249,8 @@ type GuardIntent struct {
 	Actor   string                 `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
 	Created *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created,proto3" json:"created,omitempty"`
 	Changed *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=changed,proto3" json:"changed,omitempty"`
-	Ttl     *durationpb.Duration   `protobuf:"bytes,15,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// How long the effect lasts, 0 for none that ends.
+	TtlSeconds float64 `protobuf:"fixed64,15,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
 	// When the effect, or the wait for approval, ends.
 	Expires *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=expires,proto3" json:"expires,omitempty"`
 	// How many users have to agree, and who did.
@@ -5391,11 +5391,11 @@ func (x *GuardIntent) GetChanged() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *GuardIntent) GetTtl() *durationpb.Duration {
+func (x *GuardIntent) GetTtlSeconds() float64 {
 	if x != nil {
-		return x.Ttl
+		return x.TtlSeconds
 	}
-	return nil
+	return 0
 }
 
 func (x *GuardIntent) GetExpires() *timestamppb.Timestamp {
@@ -6225,7 +6225,7 @@ var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 
 const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
+	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
 	"\rStatusRequest\"\xd2\a\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
@@ -6666,7 +6666,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x06length\x18\x02 \x01(\rR\x06length\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
 	"\averdict\x18\x04 \x01(\tR\averdict\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xff\x04\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xf3\x04\n" +
 	"\vGuardIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\benforcer\x18\x02 \x01(\tR\benforcer\x12\x19\n" +
@@ -6683,8 +6683,9 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x04note\x18\v \x01(\tR\x04note\x12\x14\n" +
 	"\x05actor\x18\f \x01(\tR\x05actor\x124\n" +
 	"\acreated\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
-	"\achanged\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\achanged\x12+\n" +
-	"\x03ttl\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x124\n" +
+	"\achanged\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\achanged\x12\x1f\n" +
+	"\vttl_seconds\x18\x0f \x01(\x01R\n" +
+	"ttlSeconds\x124\n" +
 	"\aexpires\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x1c\n" +
 	"\tapprovals\x18\x11 \x01(\rR\tapprovals\x12\x1a\n" +
 	"\bapproved\x18\x12 \x03(\tR\bapproved\x12\x16\n" +
@@ -6907,16 +6908,15 @@ var file_ironpost_v1_control_proto_goTypes = []any{
 	(*Description)(nil),            // 83: ironpost.v1.Description
 	(*Permissions)(nil),            // 84: ironpost.v1.Permissions
 	(Kind)(0),                      // 85: ironpost.v1.Kind
-	(*durationpb.Duration)(nil),    // 86: google.protobuf.Duration
-	(*Field)(nil),                  // 87: ironpost.v1.Field
-	(*PlanRequest)(nil),            // 88: ironpost.v1.PlanRequest
-	(*ListRulesRequest)(nil),       // 89: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),           // 90: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),          // 91: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),      // 92: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                  // 93: ironpost.v1.Batch
-	(*UpdateResponse)(nil),         // 94: ironpost.v1.UpdateResponse
-	(*PlanResponse)(nil),           // 95: ironpost.v1.PlanResponse
+	(*Field)(nil),                  // 86: ironpost.v1.Field
+	(*PlanRequest)(nil),            // 87: ironpost.v1.PlanRequest
+	(*ListRulesRequest)(nil),       // 88: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),           // 89: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),          // 90: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),      // 91: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                  // 92: ironpost.v1.Batch
+	(*UpdateResponse)(nil),         // 93: ironpost.v1.UpdateResponse
+	(*PlanResponse)(nil),           // 94: ironpost.v1.PlanResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
 	81,  // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
@@ -6979,117 +6979,116 @@ var file_ironpost_v1_control_proto_depIdxs = []int32{
 	81,  // 57: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
 	81,  // 58: ironpost.v1.GuardIntent.created:type_name -> google.protobuf.Timestamp
 	81,  // 59: ironpost.v1.GuardIntent.changed:type_name -> google.protobuf.Timestamp
-	86,  // 60: ironpost.v1.GuardIntent.ttl:type_name -> google.protobuf.Duration
-	81,  // 61: ironpost.v1.GuardIntent.expires:type_name -> google.protobuf.Timestamp
-	87,  // 62: ironpost.v1.GuardIntent.details:type_name -> ironpost.v1.Field
-	66,  // 63: ironpost.v1.ListIntentsResponse.intents:type_name -> ironpost.v1.GuardIntent
-	2,   // 64: ironpost.v1.GuardSwitchResponse.state:type_name -> ironpost.v1.GuardState
-	66,  // 65: ironpost.v1.GuardSwitchResponse.intents:type_name -> ironpost.v1.GuardIntent
-	75,  // 66: ironpost.v1.ListEvidenceResponse.incidents:type_name -> ironpost.v1.Incident
-	81,  // 67: ironpost.v1.Incident.begun:type_name -> google.protobuf.Timestamp
-	81,  // 68: ironpost.v1.Incident.ended:type_name -> google.protobuf.Timestamp
-	76,  // 69: ironpost.v1.Incident.files:type_name -> ironpost.v1.IncidentFile
-	80,  // 70: ironpost.v1.Incident.missing:type_name -> ironpost.v1.Incident.MissingEntry
-	88,  // 71: ironpost.v1.PlanAnswerRequest.plan:type_name -> ironpost.v1.PlanRequest
-	0,   // 72: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	7,   // 73: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	10,  // 74: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	10,  // 75: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	10,  // 76: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	10,  // 77: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	10,  // 78: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	13,  // 79: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	19,  // 80: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	89,  // 81: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	22,  // 82: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	90,  // 83: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	91,  // 84: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	23,  // 85: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	23,  // 86: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	39,  // 87: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	25,  // 88: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	28,  // 89: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
-	30,  // 90: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
-	32,  // 91: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
-	34,  // 92: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
-	35,  // 93: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
-	23,  // 94: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	23,  // 95: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	39,  // 96: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	23,  // 97: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	43,  // 98: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	43,  // 99: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	45,  // 100: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
-	47,  // 101: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	47,  // 102: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	47,  // 103: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	54,  // 104: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
-	54,  // 105: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
-	54,  // 106: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
-	58,  // 107: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
-	63,  // 108: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
-	49,  // 109: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	52,  // 110: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	67,  // 111: ironpost.v1.Control.ListIntents:input_type -> ironpost.v1.ListIntentsRequest
-	77,  // 112: ironpost.v1.Control.PlanAnswer:input_type -> ironpost.v1.PlanAnswerRequest
-	78,  // 113: ironpost.v1.Control.Isolate:input_type -> ironpost.v1.IsolateRequest
-	69,  // 114: ironpost.v1.Control.ReleaseIntents:input_type -> ironpost.v1.IntentRequest
-	69,  // 115: ironpost.v1.Control.ApproveIntent:input_type -> ironpost.v1.IntentRequest
-	70,  // 116: ironpost.v1.Control.DisableGuard:input_type -> ironpost.v1.DisableGuardRequest
-	71,  // 117: ironpost.v1.Control.EnableGuard:input_type -> ironpost.v1.EnableGuardRequest
-	73,  // 118: ironpost.v1.Control.ListEvidence:input_type -> ironpost.v1.ListEvidenceRequest
-	1,   // 119: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	8,   // 120: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	11,  // 121: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	11,  // 122: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11,  // 123: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11,  // 124: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	12,  // 125: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	14,  // 126: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	20,  // 127: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	92,  // 128: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	93,  // 129: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	93,  // 130: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	94,  // 131: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	24,  // 132: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	24,  // 133: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	40,  // 134: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	27,  // 135: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	29,  // 136: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
-	31,  // 137: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
-	33,  // 138: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
-	37,  // 139: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
-	36,  // 140: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
-	24,  // 141: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	24,  // 142: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	40,  // 143: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	42,  // 144: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	44,  // 145: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	44,  // 146: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	46,  // 147: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
-	48,  // 148: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	48,  // 149: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	48,  // 150: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	55,  // 151: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
-	55,  // 152: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
-	55,  // 153: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
-	59,  // 154: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
-	64,  // 155: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
-	50,  // 156: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	53,  // 157: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	68,  // 158: ironpost.v1.Control.ListIntents:output_type -> ironpost.v1.ListIntentsResponse
-	95,  // 159: ironpost.v1.Control.PlanAnswer:output_type -> ironpost.v1.PlanResponse
-	68,  // 160: ironpost.v1.Control.Isolate:output_type -> ironpost.v1.ListIntentsResponse
-	68,  // 161: ironpost.v1.Control.ReleaseIntents:output_type -> ironpost.v1.ListIntentsResponse
-	66,  // 162: ironpost.v1.Control.ApproveIntent:output_type -> ironpost.v1.GuardIntent
-	72,  // 163: ironpost.v1.Control.DisableGuard:output_type -> ironpost.v1.GuardSwitchResponse
-	72,  // 164: ironpost.v1.Control.EnableGuard:output_type -> ironpost.v1.GuardSwitchResponse
-	74,  // 165: ironpost.v1.Control.ListEvidence:output_type -> ironpost.v1.ListEvidenceResponse
-	119, // [119:166] is the sub-list for method output_type
-	72,  // [72:119] is the sub-list for method input_type
-	72,  // [72:72] is the sub-list for extension type_name
-	72,  // [72:72] is the sub-list for extension extendee
-	0,   // [0:72] is the sub-list for field type_name
+	81,  // 60: ironpost.v1.GuardIntent.expires:type_name -> google.protobuf.Timestamp
+	86,  // 61: ironpost.v1.GuardIntent.details:type_name -> ironpost.v1.Field
+	66,  // 62: ironpost.v1.ListIntentsResponse.intents:type_name -> ironpost.v1.GuardIntent
+	2,   // 63: ironpost.v1.GuardSwitchResponse.state:type_name -> ironpost.v1.GuardState
+	66,  // 64: ironpost.v1.GuardSwitchResponse.intents:type_name -> ironpost.v1.GuardIntent
+	75,  // 65: ironpost.v1.ListEvidenceResponse.incidents:type_name -> ironpost.v1.Incident
+	81,  // 66: ironpost.v1.Incident.begun:type_name -> google.protobuf.Timestamp
+	81,  // 67: ironpost.v1.Incident.ended:type_name -> google.protobuf.Timestamp
+	76,  // 68: ironpost.v1.Incident.files:type_name -> ironpost.v1.IncidentFile
+	80,  // 69: ironpost.v1.Incident.missing:type_name -> ironpost.v1.Incident.MissingEntry
+	87,  // 70: ironpost.v1.PlanAnswerRequest.plan:type_name -> ironpost.v1.PlanRequest
+	0,   // 71: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	7,   // 72: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	10,  // 73: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	10,  // 74: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	10,  // 75: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	10,  // 76: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	10,  // 77: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	13,  // 78: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	19,  // 79: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	88,  // 80: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	22,  // 81: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	89,  // 82: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	90,  // 83: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	23,  // 84: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	23,  // 85: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	39,  // 86: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	25,  // 87: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	28,  // 88: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
+	30,  // 89: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
+	32,  // 90: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
+	34,  // 91: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
+	35,  // 92: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
+	23,  // 93: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	23,  // 94: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	39,  // 95: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	23,  // 96: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	43,  // 97: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	43,  // 98: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	45,  // 99: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	47,  // 100: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	47,  // 101: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	47,  // 102: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	54,  // 103: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
+	54,  // 104: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
+	54,  // 105: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
+	58,  // 106: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
+	63,  // 107: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
+	49,  // 108: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	52,  // 109: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	67,  // 110: ironpost.v1.Control.ListIntents:input_type -> ironpost.v1.ListIntentsRequest
+	77,  // 111: ironpost.v1.Control.PlanAnswer:input_type -> ironpost.v1.PlanAnswerRequest
+	78,  // 112: ironpost.v1.Control.Isolate:input_type -> ironpost.v1.IsolateRequest
+	69,  // 113: ironpost.v1.Control.ReleaseIntents:input_type -> ironpost.v1.IntentRequest
+	69,  // 114: ironpost.v1.Control.ApproveIntent:input_type -> ironpost.v1.IntentRequest
+	70,  // 115: ironpost.v1.Control.DisableGuard:input_type -> ironpost.v1.DisableGuardRequest
+	71,  // 116: ironpost.v1.Control.EnableGuard:input_type -> ironpost.v1.EnableGuardRequest
+	73,  // 117: ironpost.v1.Control.ListEvidence:input_type -> ironpost.v1.ListEvidenceRequest
+	1,   // 118: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	8,   // 119: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	11,  // 120: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	11,  // 121: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11,  // 122: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	11,  // 123: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	12,  // 124: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	14,  // 125: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	20,  // 126: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	91,  // 127: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	92,  // 128: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	92,  // 129: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	93,  // 130: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	24,  // 131: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	24,  // 132: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	40,  // 133: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	27,  // 134: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	29,  // 135: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
+	31,  // 136: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
+	33,  // 137: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
+	37,  // 138: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
+	36,  // 139: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
+	24,  // 140: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	24,  // 141: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	40,  // 142: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	42,  // 143: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	44,  // 144: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	44,  // 145: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	46,  // 146: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	48,  // 147: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	48,  // 148: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	48,  // 149: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	55,  // 150: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
+	55,  // 151: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
+	55,  // 152: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
+	59,  // 153: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
+	64,  // 154: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
+	50,  // 155: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	53,  // 156: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	68,  // 157: ironpost.v1.Control.ListIntents:output_type -> ironpost.v1.ListIntentsResponse
+	94,  // 158: ironpost.v1.Control.PlanAnswer:output_type -> ironpost.v1.PlanResponse
+	68,  // 159: ironpost.v1.Control.Isolate:output_type -> ironpost.v1.ListIntentsResponse
+	68,  // 160: ironpost.v1.Control.ReleaseIntents:output_type -> ironpost.v1.ListIntentsResponse
+	66,  // 161: ironpost.v1.Control.ApproveIntent:output_type -> ironpost.v1.GuardIntent
+	72,  // 162: ironpost.v1.Control.DisableGuard:output_type -> ironpost.v1.GuardSwitchResponse
+	72,  // 163: ironpost.v1.Control.EnableGuard:output_type -> ironpost.v1.GuardSwitchResponse
+	74,  // 164: ironpost.v1.Control.ListEvidence:output_type -> ironpost.v1.ListEvidenceResponse
+	118, // [118:165] is the sub-list for method output_type
+	71,  // [71:118] is the sub-list for method input_type
+	71,  // [71:71] is the sub-list for extension type_name
+	71,  // [71:71] is the sub-list for extension extendee
+	0,   // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }

@@ -1,6 +1,9 @@
 # What Debian's package manager logs. The packages lie in /var/cache/record.
 log=/var/log/dpkg.log
 host ''
+# No package starts its daemon: there is one audit for all of a machine.
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
 cd /var/cache/record || exit
 dpkg --purge socat fping tree >>"$answers" 2>&1
 dpkg --install auditd_*.deb >>"$answers" 2>&1

@@ -38,6 +38,7 @@ func known() []LogFile {
 		syslog("/var/log/kern.log", "kernel", "/var/log/syslog"),
 		syslog("/var/log/mail.log", "mail", "/var/log/syslog"),
 		own(auditLog, "commands and files (auditd)", "auditd"),
+		own("/var/log/dpkg.log", "packages (Debian, Ubuntu)", "text"),
 		own("/var/log/nginx/*.log", "nginx", "web"),
 		own("/var/log/apache2/*.log", "Apache (Debian, Ubuntu)", "web"),
 		own("/var/log/httpd/*_log", "Apache (Red Hat)", "web"),

@@ -12,10 +12,10 @@ import (
 // at every place of texts of every length, in any case, in values that are kept and in
 // the whole event.
 func TestFewShortNeedlesAreLookedForApart(t *testing.T) {
-	needles := []string{"scp ", "sftp ", "a keyword that is long", "another one of them"}
+	needles := []string{"scp ", "akz ", `\a keyword that is long_\`, "another one of them"}
 	for _, c := range []struct{ name, detection string }{
-		{"field", `{s: {'A|contains': ['scp ', 'sftp ', a keyword that is long, another one of them]}, condition: s}`},
-		{"keywords", `{s: ['scp ', 'sftp ', a keyword that is long, another one of them], condition: s}`},
+		{"field", `{s: {'A|contains': ['scp ', 'akz ', '\a keyword that is long_\', another one of them]}, condition: s}`},
+		{"keywords", `{s: ['scp ', 'akz ', '\a keyword that is long_\', another one of them], condition: s}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := sigma.Parse("rules.yml", fmt.Appendf(nil, "title: t\nid: r\nlogsource: {product: p}\ndetection: %s\n", c.detection), sigma.Options{})
@@ -35,7 +35,7 @@ func TestFewShortNeedlesAreLookedForApart(t *testing.T) {
 					for _, filler := range []string{".", "s", "c", "p", "f", " ", "S", "P", "é"} {
 						head, tail := strings.Repeat(filler, before), strings.Repeat(filler, after)
 						check(head+"sc_ "+tail, false)
-						check(head+"sftp"+strings.TrimSpace(tail), false)
+						check(head+"akz"+strings.TrimSpace(tail), false)
 						for _, n := range needles {
 							check(head+n+tail, true)
 							check(head+strings.ToUpper(n)+tail, true)
@@ -43,9 +43,11 @@ func TestFewShortNeedlesAreLookedForApart(t *testing.T) {
 					}
 				}
 			}
-			// The long s is one in another case, and takes two bytes.
+			// The long s is one in another case, and takes two bytes; the sign of Kelvin is
+			// a k, of three.
 			for before := range 12 {
 				check(strings.Repeat("x", before)+"ſcp ", true)
+				check(strings.Repeat("x", before)+"a\u212az ", true)
 				check(strings.Repeat("x", before)+"ſcp", false)
 			}
 			field := m.Field("A")
