@@ -5,7 +5,6 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -227,8 +228,17 @@ func (w *walker) zip(f *os.File, size int64, name, prefix string) error {
 	if err != nil {
 		return w.fail(name, fail(CodeUnreadable, "zip: %v", err))
 	}
+	// Entries are read one after another: one decompressor does.
+	inflate := flate.NewReader(nil)
+	z.RegisterDecompressor(zip.Deflate, func(r io.Reader) io.ReadCloser {
+		if reset, ok := inflate.(flate.Resetter); !ok || reset.Reset(r, nil) != nil {
+			return flate.NewReader(r)
+		}
+		return io.NopCloser(inflate)
+	})
 	meter := &metered{left: min(max(size*w.limits.Ratio, slack), w.limits.TotalBytes)}
-	for _, entry := range z.File {
+	for i, entry := range z.File {
+		z.File[i] = nil // of some 100,000 that are read once
 		inner := prefix + path.Clean(strings.ReplaceAll(entry.Name, `\`, "/"))
 		if entry.FileInfo().IsDir() {
 			continue

@@ -129,6 +129,8 @@ func fixes(r *vulndb.Range, v *version.Version) []string {
 			out = append(out, e.Version)
 		}
 	}
-	sortVersions(out, v.Scheme())
+	if len(out) > 1 {
+		sortVersions(out, v.Scheme())
+	}
 	return out
 }

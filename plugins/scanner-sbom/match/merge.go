@@ -177,14 +177,16 @@ func disputed(h *hit, known []string) []string {
 func (m *matcher) exploitation(f *Finding, known []string) error {
 	for _, id := range known {
 		if e, ok := m.db.KEV(id); ok && (f.Exploited == nil || e.Added.Before(f.Exploited.Added)) {
-			f.Exploited = &e
+			found := e // e itself would be allocated also where there is none
+			f.Exploited = &found
 		}
 		l, ok, err := m.db.EPSS(id)
 		if err != nil {
 			return err
 		}
 		if ok && (f.Likelihood == nil || l.Score > f.Likelihood.Score) {
-			f.Likelihood = &l
+			found := l
+			f.Likelihood = &found
 		}
 	}
 	return nil

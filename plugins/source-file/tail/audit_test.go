@@ -62,7 +62,7 @@ func auditStory(r *rand.Rand, processors, each int) (events, lines []string) {
 // comes whole, and once: what was durable does not come again, and what comes has the
 // number that it had.
 func TestInterleavedAudit(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(15) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		events, lines := auditStory(r, 1+r.IntN(4), 1+r.IntN(12))
 		path := filepath.Join(t.TempDir(), "audit.log")
@@ -364,8 +364,8 @@ func TestRealAudit(t *testing.T) {
 	l.run(t, config)
 	until(t, "all events", func() bool { return len(l.lines(path)) >= len(events) })
 	for _, got := range l.lines(path) {
-		if id := string(auditID([]byte(got))); events[id] != got+"\n" {
-			t.Errorf("got\n%s\nwant\n%s", got, events[id])
+		if want := events[string(auditID([]byte(got)))]; want != got+"\n" {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	}
 	t.Logf("%d events, %d of their lines apart", len(events), apart)
