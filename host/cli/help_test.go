@@ -44,6 +44,7 @@ func TestVerbs(t *testing.T) {
 		"rules except add", "rules except list", "rules except edit", "rules except remove", "events tail", "alerts list", "alerts show", "alerts ack", "alerts close", "actions list",
 		"block add", "block remove", "block list", "block import", "block rule add", "block rule list", "block rule remove", "allow add", "allow remove", "allow list", "allow check",
 		"guard plan", "guard isolate", "guard release", "guard approve", "guard history", "guard evidence", "guard disable", "guard enable",
+		"scan", "vulndb import", "vulndb status", "audit verify",
 		"quarantine list", "quarantine show", "quarantine replay", "quarantine drop",
 		"ebpf status", "ebpf attach", "ebpf detach", "ebpf dump", "ebpf capture",
 		"config show", "config validate", "config reload", "completion",

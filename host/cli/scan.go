@@ -18,7 +18,7 @@ import (
 )
 
 // documents are the values of scan --sbom.
-var documents = []string{"cyclonedx", "cyclonedx-1.5", "cyclonedx-1.6", "spdx"}
+var documents = []string{"cyclonedx", "cyclonedx-1.5", "cyclonedx-1.6", "cyclonedx-1.7", "spdx"}
 
 // severities are those of findings, the worst first.
 var severities = []string{"critical", "high", "medium", "low"}
@@ -62,6 +62,9 @@ an SBOM that was kept.`,
 			}
 			if failOn != "" && config.Document != "" {
 				return invalid("--fail-on looks at findings, and --sbom writes none; run scan twice")
+			}
+			if config.Against != "" && config.Document != "" {
+				return invalid("--against tells differences, and --sbom writes the whole of TARGET; run scan twice")
 			}
 			config.Target = args[0]
 			if err := config.place(); err != nil {
@@ -141,12 +144,15 @@ type scanReport struct {
 			Ecosystem, Name string
 			From, To        []string
 		}
+		Relicensed []struct {
+			Ecosystem, Name, Version string
+			From, To                 []string
+		}
 	}
 }
 
 type scanFinding struct {
 	ID, Name, Version, Summary string
-	Package                    string
 	Fixed                      []string
 	Severity                   struct {
 		Level string
@@ -218,6 +224,9 @@ func (c *cli) scanText(r *scanReport, packages bool) error {
 		}
 		for _, p := range r.Changes.Added {
 			t.row("added", p.Name, "", p.Version, p.Ecosystem)
+		}
+		for _, p := range r.Changes.Relicensed {
+			t.row("licence", p.Name+" "+p.Version, strings.Join(p.From, ", "), strings.Join(p.To, ", "), p.Ecosystem)
 		}
 		if err := c.printTable(t, "No package differs."); err != nil {
 			return err

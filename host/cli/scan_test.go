@@ -21,7 +21,8 @@ func fakeScan(_ context.Context, c ScanConfig) error {
 	}
 	changes := `{"added":[],"removed":[],"changed":[]}`
 	if c.Against != "" {
-		changes = `{"added":[],"removed":[],"changed":[{"ecosystem":"PyPI","name":"c","from":["1"],"to":["2","3"]}]}`
+		changes = `{"added":[],"removed":[],"changed":[{"ecosystem":"PyPI","name":"c","from":["1"],"to":["2","3"]}],
+			"relicensed":[{"ecosystem":"npm","name":"b","version":"1","from":["MIT"],"to":["BUSL-1.1"]}]}`
 	}
 	text, err := encode(hostile)
 	if err != nil {

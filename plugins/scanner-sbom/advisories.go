@@ -25,15 +25,6 @@ type holding struct {
 
 func (s *scanner) databaseFile() string { return filepath.Join(s.cfg.DatabaseDir, "advisories.db") }
 
-// database opens the advisories; nil is none.
-func (s *scanner) database() (*vulndb.DB, error) {
-	db, err := vulndb.Open(s.databaseFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // no advisories yet are as good as none
-	}
-	return db, err
-}
-
 // ImportAdvisories implements sdk.AdvisoryKeeper.
 func (s *scanner) ImportAdvisories(ctx context.Context, sources []string, progress func(string), out io.Writer) error {
 	var list []vulndb.Source
@@ -58,15 +49,17 @@ func (s *scanner) AdvisoryStatus(_ context.Context, out io.Writer) error {
 }
 
 func (s *scanner) holding(out io.Writer, imported []vulndb.SourceReport, size int64) error {
-	db, err := s.database()
-	if err != nil {
+	db, release, err := s.store.Acquire()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if release != nil {
+		defer release()
 	}
 	h := holding{Ecosystems: []match.Coverage{}, Sources: imported, Bytes: size}
 	if db != nil {
-		defer func() { _ = db.Close() }() // it was read only
 		h.Records = db.Records()
-		h.Ecosystems = match.Status(db, match.Options{})
+		h.Ecosystems = match.Status(db, s.cfg.match())
 		if imported == nil {
 			for _, source := range db.Meta().Sources {
 				h.Sources = append(h.Sources, vulndb.SourceReport{SourceMeta: source})

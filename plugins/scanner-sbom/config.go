@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/sdk"
 )
@@ -14,6 +15,11 @@ type config struct {
 	Paths       []string `config:"paths" help:"folders and files that may be scanned; ironpost scan adds the one that it is given"`
 	Skip        []string `config:"skip" help:"names of folders, or paths relative to the target, that are passed over"`
 	DatabaseDir string   `config:"database_dir" help:"where advisories are kept; data:scanner-sbom is the plugin's own below the host's data directory"`
+
+	Ignore   []string      `config:"ignore" help:"files and folders of rules in YAML that say which findings to ignore, why, and until when"`
+	VEX      []string      `config:"vex" help:"files and folders of VEX documents (OpenVEX, CycloneDX, CSAF) that say which packages are not affected"`
+	MaxAge   time.Duration `config:"max_age" min:"1h" max:"8760h" help:"how long after its import a source of advisories counts as current"`
+	MaxQuiet time.Duration `config:"max_quiet" min:"24h" max:"87600h" help:"how long after its newest advisory a source counts as current"`
 
 	FileBytes sdk.Size      `config:"file_bytes" min:"1024" help:"bound of a file that is read as a whole"`
 	FileTime  time.Duration `config:"file_time" min:"100ms" max:"1h" help:"bound of the time that one file takes"`
@@ -27,6 +33,7 @@ func defaults() config {
 	l := scan.Defaults()
 	return config{
 		Skip: []string{".git"}, DatabaseDir: "data:scanner-sbom",
+		MaxAge: 7 * 24 * time.Hour, MaxQuiet: 90 * 24 * time.Hour,
 		FileBytes: sdk.Size(l.FileBytes), FileTime: l.FileTime, Files: int(l.Files), Depth: l.Depth, Packages: l.Packages,
 	}
 }
@@ -43,6 +50,9 @@ func (c *config) validate() error {
 	}
 	return nil
 }
+
+// match is how old advisories may be.
+func (c *config) match() match.Options { return match.Options{MaxAge: c.MaxAge, MaxQuiet: c.MaxQuiet} }
 
 func (c *config) limits() scan.Limits {
 	return scan.Limits{FileBytes: int64(c.FileBytes), Files: int64(c.Files), Depth: c.Depth, Packages: c.Packages, FileTime: c.FileTime}

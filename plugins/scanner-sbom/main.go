@@ -23,6 +23,11 @@ func plugin(s *scanner) sdk.Plugin {
 			Read:  []string{"config:paths"},
 			Write: []string{"config:database_dir"},
 		},
+		Bundles: []sdk.Bundle{
+			{Name: ignoreBundle, ConfigKey: "ignore", Suffixes: []string{".yaml", ".yml"}},
+			{Name: vexBundle, ConfigKey: "vex", Suffixes: []string{".json"}},
+		},
+		Loader:  s,
 		Setup:   s.setup,
 		Scanner: s,
 	}

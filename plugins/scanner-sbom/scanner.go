@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -21,6 +23,8 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/report"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/vex"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/vulndb"
 	"github.com/ironpost/ironpost/sdk"
 )
 
@@ -29,6 +33,8 @@ type scanner struct {
 	cfg     *config
 	log     hclog.Logger
 	readers []*extract.Reader
+	store   *vulndb.Store
+	judged  atomic.Pointer[judgement]
 }
 
 func (s *scanner) setup(_ context.Context, env sdk.Env) (err error) {
@@ -37,6 +43,7 @@ func (s *scanner) setup(_ context.Context, env sdk.Env) (err error) {
 	}
 	s.log = env.Logger
 	extract.Log(env.Logger)
+	s.store = vulndb.NewStore(s.databaseFile())
 	s.readers, err = extract.Readers()
 	return err
 }
@@ -58,20 +65,20 @@ func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) 
 	if req.Document != "" && req.Document != "report" {
 		return s.write(now, req.Document, out)
 	}
-	result, err := s.match(ctx, now.packages)
+	result, notes, err := s.match(ctx, now.packages)
 	if err != nil {
 		return "", err
 	}
 	r := report.Report{
 		Target: req.Target, Packages: now.packages, Findings: result.Findings, Ecosystems: result.Coverage,
-		Rules: result.Rules, Skipped: result.Skipped, Problems: now.problems, Stats: now.stats,
+		Rules: result.Rules, VEX: notes, Skipped: result.Skipped, Problems: now.problems, Stats: now.stats,
 	}
 	if req.Against != "" {
 		before, err := s.find(ctx, req.Against, req.Progress)
 		if err != nil {
 			return "", fmt.Errorf("the other target: %w", err)
 		}
-		old, err := s.match(ctx, before.packages)
+		old, _, err := s.match(ctx, before.packages)
 		if err != nil {
 			return "", err
 		}
@@ -95,16 +102,27 @@ func newOnes(before, after []*match.Finding) (out []*match.Finding) {
 	return out
 }
 
-// match holds packages against the advisories there are.
-func (s *scanner) match(ctx context.Context, packages []*inventory.Package) (*match.Result, error) {
-	db, err := s.database()
+// match holds packages against the advisories there are. Without a database, or with
+// one that is damaged, nothing was checked, which is no error: the result says so.
+func (s *scanner) match(ctx context.Context, packages []*inventory.Package) (*match.Result, []vex.Note, error) {
+	db, release, err := s.store.Acquire()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("the advisories cannot be read; import them again: ironpost vulndb import PATH...", "error", err)
+	}
+	if release != nil {
+		defer release()
+	}
+	var judged judgement
+	if now := s.judged.Load(); now != nil {
+		judged = *now
+	}
+	o := s.cfg.match()
+	o.Rules = judged.rules
+	result, err := match.Match(ctx, db, packages, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if db != nil {
-		defer func() { _ = db.Close() }() // it was read only
-	}
-	return match.Match(ctx, db, packages, match.Options{})
+	return result, vex.Apply(result.Findings, vex.Options{}, judged.documents...), nil
 }
 
 // write writes an SBOM.

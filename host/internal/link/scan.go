@@ -25,11 +25,12 @@ func (c *Conn) Scan(ctx context.Context, req *pb.ScanRequest, progress func(stri
 	if err != nil {
 		return "", fmt.Errorf("call the scanner: %w", err)
 	}
-	return receive(stream, progress, out)
+	format, err = receive(stream, progress, out)
+	return format, said(err)
 }
 
 // Advisories asks for a change or the state of a scanner's advisories, and writes
-// its document to out.
+// its document to out. The error is ErrNoAdvisories when the scanner has none.
 func (c *Conn) Advisories(ctx context.Context, req *pb.AdvisoriesRequest, progress func(string), out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -38,20 +39,29 @@ func (c *Conn) Advisories(ctx context.Context, req *pb.AdvisoriesRequest, progre
 		return fmt.Errorf("call the scanner: %w", err)
 	}
 	_, err = receive(stream, progress, out)
+	if status.Code(err) == codes.Unimplemented {
+		return ErrNoAdvisories
+	}
+	return said(err)
+}
+
+// said is what a scanner answers in place of a document: its own words alone.
+func said(err error) error {
+	if s, ok := status.FromError(err); ok && err != nil {
+		return errors.New(s.Message())
+	}
 	return err
 }
 
-// receive takes a document that comes in parts.
+// receive takes a document that comes in parts. An error of the scanner's is a status.
 func receive(stream grpc.ServerStreamingClient[pb.ScanResponse], progress func(string), out io.Writer) (format string, err error) {
 	for {
 		part, err := stream.Recv()
 		switch {
 		case errors.Is(err, io.EOF):
 			return format, nil
-		case status.Code(err) == codes.Unimplemented:
-			return "", ErrNoAdvisories
 		case err != nil:
-			return "", errors.New(status.Convert(err).Message())
+			return "", err
 		}
 		if part.Progress != "" && progress != nil {
 			progress(part.Progress)

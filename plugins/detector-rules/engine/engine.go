@@ -246,11 +246,12 @@ func (e *Engine) hear(s *event.Stream, at, observed int64, borrowed bool) (st *s
 // hits feeds the rules that hold for the event at hand.
 func (e *Engine) hits(rules []int32, raise func(*event.AlertEvent)) {
 	for _, number := range rules {
-		if e.twins.several && e.now.log != nil && e.now.speaker.class() == trusted && e.twins.repeats(e.now.log, e.now.time, number) {
+		rs := e.rules[number]
+		if e.twins.several && e.now.log != nil && e.now.speaker.class() == trusted && e.twins.repeats(e.now.log, e.now.time, rs) {
 			e.stats.Twice++
 			continue
 		}
-		e.hit(e.rules[number], raise)
+		e.hit(rs, raise)
 	}
 	e.now = occurrence{}
 }

@@ -34,6 +34,12 @@ type twins struct {
 	next    int
 }
 
+// matched is what of a line and its match is no text.
+type matched struct {
+	rule *ruleState
+	pid  uint32
+}
+
 // twin is a line that came by one source.
 type twin struct {
 	plugin string
@@ -54,14 +60,15 @@ func (t *twins) hear(s *event.Stream) {
 
 // repeats reports whether the line, which a rule matched, came before by another
 // source. Each answers for one: of lines that a program wrote several times as many
-// are left.
-func (t *twins) repeats(l *event.LogEvent, at int64, rule int32) bool {
+// are left. The rule is told by its state, which Swap keeps: its number may be another
+// rule's after that.
+func (t *twins) repeats(l *event.LogEvent, at int64, rule *ruleState) bool {
 	var h maphash.Hash
 	h.SetSeed(t.seed)
 	_, _ = h.WriteString(l.Process)
 	_ = h.WriteByte(0)
 	_, _ = h.WriteString(l.Message)
-	maphash.WriteComparable(&h, uint64(l.PID)<<32|uint64(uint32(rule)))
+	maphash.WriteComparable(&h, matched{rule, l.PID})
 	key := h.Sum64()
 	list := t.waiting[key]
 	for i, other := range list {

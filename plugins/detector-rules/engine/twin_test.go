@@ -74,6 +74,31 @@ func TestTwinsAreForEachRule(t *testing.T) {
 	}
 }
 
+// TestTwinsOutliveSwap: what one source brought before a reload of the rules and the
+// other after it counts once for a rule that stayed, whatever its number, and is new to
+// one that came.
+func TestTwinsOutliveSwap(t *testing.T) {
+	const stays = "id: b\ntitle: T\ndetection:\n  conditions: [{field: process, value: sshd}]\n"
+	const comes = "id: a\ntitle: T\ndetection:\n  conditions: [{field: src_ip, operator: exists}]\n"
+	e := New(Compile(parse(t, stays)), Options{})
+	journal, file := failed(0, 0, "192.0.2.1"), failed(0, 0, "192.0.2.1")
+	journal.Stream = &event.Stream{ID: 1, Plugin: "source-journald", Provenance: event.ProvenanceHost}
+	file.Stream = &event.Stream{ID: 2, Plugin: "source-file", Provenance: event.ProvenanceHost}
+	feed(e, &event.LogEvent{Stream: journal.Stream, Time: at(-9)}, &event.LogEvent{Stream: file.Stream, Time: at(-9)})
+	var got []string
+	for i, ev := range []*event.LogEvent{journal, file} {
+		if i == 1 {
+			e.Swap(Compile(parse(t, comes+"---\n"+stays)))
+		}
+		for _, a := range feed(e, ev) {
+			got = append(got, a.RuleID)
+		}
+	}
+	if fmt.Sprint(got) != "[b a]" {
+		t.Errorf("got alerts of %v, want b of the journal's line, and a of the file's", got)
+	}
+}
+
 // TestTwinsAreBounded: lines that never come again are forgotten.
 func TestTwinsAreBounded(t *testing.T) {
 	var w twins
@@ -83,7 +108,7 @@ func TestTwinsAreBounded(t *testing.T) {
 	for i := range 3 * maxTwins {
 		l := failed(0, 0, fmt.Sprint(i%5000))
 		l.Stream = one
-		if w.repeats(l, int64(i), 0) {
+		if w.repeats(l, int64(i), nil) {
 			t.Fatal("a line of one source is taken for a twin of itself")
 		}
 	}

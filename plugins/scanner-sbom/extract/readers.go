@@ -125,13 +125,21 @@ func Readers() ([]*Reader, error) {
 		reader, err := adapt(r.Reader, r.make, r.root)
 		problems = append(problems, err)
 		switch r.Name {
+		case "poetry-lock", "pdm-lock", "uv-lock", "pylock":
+			reader = shallow(reader, nestedTOML)
+		case "java-archive", "python-package":
+			reader = sound(reader)
+		case "rust-program":
+			reader = audited(reader)
+		case "maven-pom", "gradle-verification", "nuget-config":
+			reader = shallow(reader, nestedXML)
 		case "cargo-lock":
-			reader = first(reader, func(text string) ([]*inventory.Package, bool, error) {
+			reader = first(shallow(reader, nestedTOML), func(text string) ([]*inventory.Package, bool, error) {
 				packages, ok := cargo.Parse(text)
 				return packages, ok, nil
 			})
 		case "package-lock":
-			reader = first(reader, npm.Parse)
+			reader = shallow(first(reader, npm.Parse), nestedJSON)
 			read := reader.Read
 			reader.Read = func(ctx context.Context, in Input) ([]*inventory.Package, error) {
 				if shrinkwrapped(in) {

@@ -74,8 +74,17 @@ func first(r *Reader, read func(text string) (packages []*inventory.Package, ok 
 	return r
 }
 
-// whole reads a file that is not larger than it was when it was looked at.
+// whole reads a file that is UTF-8, and not larger than it was when it was looked at.
 func whole(in Input) (string, error) {
+	text, err := all(in)
+	if err == nil && !utf8.ValidString(text) {
+		err = errors.New("it is not UTF-8")
+	}
+	return text, err
+}
+
+// all reads a file that is not larger than it was when it was looked at.
+func all(in Input) (string, error) {
 	size := in.Info.Size()
 	var b strings.Builder
 	b.Grow(int(size) + 1)
@@ -85,8 +94,6 @@ func whole(in Input) (string, error) {
 		return "", err
 	case n > size:
 		return "", errors.New("it grows while it is read")
-	case !utf8.ValidString(b.String()):
-		return "", errors.New("it is not UTF-8")
 	}
 	return b.String(), nil
 }

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -97,7 +98,13 @@ const (
 type Inventory struct {
 	packages map[string]*Package
 	problems map[Problem]struct{}
+	// unnamed counts problems that were left out, none of which comes before last.
+	unnamed int
+	last    Problem
 }
+
+// MaxProblems is how many problems are named: a tree may be made to have millions.
+const MaxProblems = 10_000
 
 // New returns an empty inventory.
 func New() *Inventory {
@@ -130,7 +137,31 @@ func (v *Inventory) Add(p *Package) {
 }
 
 // Fail notes what could not be read. The same is noted once.
-func (v *Inventory) Fail(p Problem) { v.problems[p] = struct{}{} }
+func (v *Inventory) Fail(p Problem) {
+	if v.unnamed > 0 && compareProblems(p, v.last) > 0 {
+		v.unnamed++
+		return
+	}
+	v.problems[p] = struct{}{}
+	if len(v.problems) == 2*MaxProblems {
+		v.named()
+	}
+}
+
+// named returns the first MaxProblems problems by path, and leaves the others out. Which
+// they are does not depend on the order in which they came.
+func (v *Inventory) named() []Problem {
+	all := slices.SortedFunc(maps.Keys(v.problems), compareProblems)
+	if len(all) <= MaxProblems {
+		return all
+	}
+	for _, p := range all[MaxProblems:] {
+		delete(v.problems, p)
+	}
+	v.unnamed += len(all) - MaxProblems
+	v.last = all[MaxProblems-1]
+	return all[:MaxProblems]
+}
 
 // Packages returns the packages in the order of their Refs, each with its lists
 // sorted and without repetition, so that equal trees give equal results. Relations
@@ -153,11 +184,18 @@ func (v *Inventory) Packages() []*Package {
 	return out
 }
 
-// Problems returns what could not be read, by path.
+// Problems returns what could not be read, by path; of more than MaxProblems the first,
+// and then how many more there are.
 func (v *Inventory) Problems() []Problem {
-	return slices.SortedFunc(maps.Keys(v.problems), func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Reason, b.Reason))
-	})
+	out := v.named()
+	if v.unnamed > 0 {
+		out = append(out, Problem{Path: ".", Code: CodeTooMany, Reason: fmt.Sprintf("%d more problems are not named", v.unnamed)})
+	}
+	return out
+}
+
+func compareProblems(a, b Problem) int {
+	return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Reason, b.Reason))
 }
 
 var strength = []State{Installed, Built, Locked, Declared}

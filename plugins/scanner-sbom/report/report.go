@@ -11,6 +11,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/vex"
 )
 
 // Report is about one target. Its lists are never nil, so that JSON has arrays.
@@ -19,11 +20,13 @@ type Report struct {
 	Packages []*inventory.Package `json:"packages"`
 	Findings []*match.Finding     `json:"findings"`
 	// Ecosystems say how far the packages of each were checked.
-	Ecosystems []match.Coverage    `json:"ecosystems"`
-	Rules      []match.RuleNote    `json:"rules,omitempty"`
-	Skipped    []match.Skipped     `json:"skipped,omitempty"`
-	Problems   []inventory.Problem `json:"problems"`
-	Stats      scan.Stats          `json:"stats"`
+	Ecosystems []match.Coverage `json:"ecosystems"`
+	// Rules and VEX are those that do nothing: expired, or about nothing that was found.
+	Rules    []match.RuleNote    `json:"rules,omitempty"`
+	VEX      []vex.Note          `json:"vex,omitempty"`
+	Skipped  []match.Skipped     `json:"skipped,omitempty"`
+	Problems []inventory.Problem `json:"problems"`
+	Stats    scan.Stats          `json:"stats"`
 	// Compared says that there is another target, to which Changes lead from it. What
 	// both have is left out of the findings.
 	Compared bool          `json:"compared,omitempty"`

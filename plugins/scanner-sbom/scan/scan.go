@@ -68,6 +68,8 @@ type Config struct {
 	Workers int
 	// Progress is told now and then, by one goroutine at a time.
 	Progress func(Stats)
+	// Memory, if any, knows earlier scans of the folder.
+	Memory Memory
 }
 
 // Stats says what a scan came to.
@@ -75,6 +77,8 @@ type Stats struct {
 	Folders  int64 `json:"folders"`
 	Files    int64 `json:"files"`
 	Read     int64 `json:"read"`
+	// Recalled files were read by an earlier scan, and are neither in Read nor in Bytes.
+	Recalled int64 `json:"recalled,omitempty"`
 	Bytes    int64 `json:"bytes"`
 	Packages int   `json:"packages"`
 	Problems int   `json:"problems"`
@@ -86,25 +90,43 @@ var pseudo = map[string]bool{"proc": true, "sys": true, "dev": true, "run": true
 // Dir makes the inventory of the tree below root. An error means that there is none;
 // what could not be read of it is among the inventory's problems.
 func Dir(ctx context.Context, root *os.Root, c Config) (*inventory.Inventory, Stats, error) {
-	s := &scanner{
-		Config: c, view: tree.NewView(root), route: extract.NewRoute(c.Readers), out: inventory.New(),
-		slots: make(chan struct{}, maxLate),
-	}
-	s.Limits = c.Limits.complete()
-	skip := map[string]bool{}
-	for _, p := range c.Skip {
-		skip[p] = true
-	}
-	workers := c.Workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
+	s := newScanner(c, tree.NewView(root))
+	var memory tree.Memory
+	if c.Memory != nil {
+		memory = c.Memory
 	}
 	stats, err := tree.Walk(ctx, root, tree.Config{
-		Limits: tree.Limits{Depth: s.Limits.Depth, Files: s.Limits.Files}, Workers: workers,
-		Skip:  func(p, name string) bool { return skip[p] || skip[name] || (pseudo[p] && s.rootFS()) },
-		Visit: func(f *tree.File) { s.visit(ctx, f) },
-		Fail:  s.fail,
+		Limits: tree.Limits{Depth: s.Limits.Depth, Files: s.Limits.Files}, Workers: s.Workers,
+		Skip:   s.skip,
+		Visit:  func(f *tree.File) { f.Keep = s.visit(ctx, f.Path, "", f) },
+		Fail:   s.fail,
+		Memory: memory,
 	})
+	return s.end(stats, err)
+}
+
+func newScanner(c Config, view tree.View) *scanner {
+	s := &scanner{
+		Config: c, view: view, route: extract.NewRoute(c.Readers), out: inventory.New(),
+		skipped: map[string]bool{}, slots: make(chan struct{}, maxLate),
+	}
+	s.Limits = c.Limits.complete()
+	for _, p := range c.Skip {
+		s.skipped[p] = true
+	}
+	if s.Workers <= 0 {
+		s.Workers = runtime.GOMAXPROCS(0)
+	}
+	return s
+}
+
+// skip says whether a folder is passed over.
+func (s *scanner) skip(p, name string) bool {
+	return s.skipped[p] || s.skipped[name] || (pseudo[p] && s.rootFS())
+}
+
+// end closes the inventory: readers that are late add nothing to it.
+func (s *scanner) end(stats tree.Stats, err error) (*inventory.Inventory, Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Folders, s.stats.Files = stats.Folders, stats.Files
@@ -118,6 +140,8 @@ type scanner struct {
 	Config
 	view  tree.View
 	route *extract.Route
+	// skipped are paths and names of folders.
+	skipped map[string]bool
 	// slots are taken by files that took too long and are still being read.
 	slots chan struct{}
 
@@ -148,8 +172,16 @@ func (s *scanner) rootFS() bool {
 // maxLate is how many files may be read on after their time.
 const maxLate = 4
 
-// visit reads one file, when there is a reader for it.
-func (s *scanner) visit(ctx context.Context, f *tree.File) {
+// entry is a file of a tree.
+type entry interface {
+	Info() (fs.FileInfo, error)
+	Open() (tree.Content, error)
+}
+
+// visit reads one file, when there is a reader for it. layer is what of an image
+// brought it. It returns whether there is, or may be one when the file's permissions
+// change.
+func (s *scanner) visit(ctx context.Context, file, layer string, f entry) (wanted bool) {
 	if n := s.files.Add(1); n%progressEvery == 0 && s.Progress != nil {
 		s.mu.Lock()
 		now := s.stats
@@ -158,37 +190,53 @@ func (s *scanner) visit(ctx context.Context, f *tree.File) {
 		s.mu.Unlock()
 	}
 	var buf [4]*extract.Reader
-	readers := s.route.Find(f.Path, func() bool {
+	readers := s.route.Find(file, func() bool {
+		wanted = true
 		info, err := f.Info()
 		return err == nil && info.Mode()&0o111 != 0
 	}, buf[:0])
 	if len(readers) == 0 || ctx.Err() != nil {
-		return
+		return wanted || len(readers) > 0
 	}
-	if err := s.open(ctx, f, readers); err != nil {
-		s.fail(f.Path, err)
+	if s.Memory != nil && layer == "" && s.recall(file, f, readers) {
+		return true
 	}
+	if err := s.open(ctx, file, layer, f, readers); err != nil {
+		s.fail(file, err)
+	}
+	return true
 }
 
 const progressEvery = 10_000
 
-func (s *scanner) open(ctx context.Context, f *tree.File, readers []*extract.Reader) error {
-	file, err := f.Open()
+func (s *scanner) open(ctx context.Context, file, layer string, f entry, readers []*extract.Reader) error {
+	before := time.Now()
+	body, err := f.Open()
 	if err != nil {
 		return err
 	}
 	info, err := f.Info()
 	if err != nil {
-		return errors.Join(err, file.Close())
+		return errors.Join(err, body.Close())
 	}
-	in := extract.Input{Path: f.Path, Info: info, Body: file, View: s.view}
+	in := extract.Input{Path: file, Info: info, Body: body, View: s.view}
+	var note *Reading
+	if s.Memory != nil && layer == "" {
+		note = &Reading{Info: info, Before: before}
+		if s.same(&in, note, readers) {
+			return body.Close()
+		}
+	}
 	s.mu.Lock()
 	s.stats.Read++
 	s.stats.Bytes += info.Size()
 	s.mu.Unlock()
-	late := s.within(ctx, in, readers, func() { _ = file.Close() }) // it was read only
+	late := s.within(ctx, in, layer, note, readers, func() { _ = body.Close() }) // it was read only
 	if late {
 		return errLate{s.Limits.FileTime}
+	}
+	if note != nil && note.whole.Load() {
+		s.Memory.Keep(file, note)
 	}
 	return nil
 }
@@ -196,7 +244,7 @@ func (s *scanner) open(ctx context.Context, f *tree.File, readers []*extract.Rea
 // within reads the file and closes it. When that takes longer than a file may, the
 // reader is left behind, and its result is thrown away; there are few of these at
 // a time.
-func (s *scanner) within(ctx context.Context, in extract.Input, readers []*extract.Reader, closeFile func()) (late bool) {
+func (s *scanner) within(ctx context.Context, in extract.Input, layer string, note *Reading, readers []*extract.Reader, closeFile func()) (late bool) {
 	ctx, cancel := context.WithTimeout(ctx, s.Limits.FileTime)
 	done := make(chan struct{})
 	go func() {
@@ -210,15 +258,22 @@ func (s *scanner) within(ctx context.Context, in extract.Input, readers []*extra
 					return
 				}
 			}
-			s.read(ctx, in, r)
+			s.read(ctx, in, layer, note, r)
 		}
+		note.end()
 	}()
 	select {
 	case <-done:
 		return false
 	case <-ctx.Done():
 	}
-	s.slots <- struct{}{} // more than these hold the scan up
+	select {
+	case s.slots <- struct{}{}:
+	case <-done: // more than these hold the scan up
+		return true
+	case <-all.Done():
+		return false
+	}
 	go func() {
 		<-done
 		<-s.slots
@@ -227,19 +282,25 @@ func (s *scanner) within(ctx context.Context, in extract.Input, readers []*extra
 }
 
 // read has one reader read the file, and takes what it found.
-func (s *scanner) read(ctx context.Context, in extract.Input, r *extract.Reader) {
+func (s *scanner) read(ctx context.Context, in extract.Input, layer string, note *Reading, r *extract.Reader) {
 	limit := max(s.Limits.FileBytes, r.MaxBytes)
 	if in.Info.Size() > limit {
+		note.refuse()
 		s.fail(in.Path, errLarge{in.Info.Size(), limit})
 		return
 	}
 	packages, err := guarded(ctx, in, r)
 	if ctx.Err() != nil {
+		note.refuse()
 		return
 	}
-	s.take(in.Path, r, packages)
 	if err != nil {
-		s.fail(in.Path, errContent{r.Name, err})
+		err = errContent{r.Name, err}
+	}
+	note.add(in.Path, packages, err)
+	s.take(in.Path, layer, r, packages)
+	if err != nil {
+		s.fail(in.Path, err)
 	}
 }
 
@@ -253,7 +314,7 @@ func guarded(ctx context.Context, in extract.Input, r *extract.Reader) (packages
 	return r.Read(ctx, in)
 }
 
-func (s *scanner) take(file string, r *extract.Reader, packages []*inventory.Package) {
+func (s *scanner) take(file, layer string, r *extract.Reader, packages []*inventory.Package) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -278,7 +339,7 @@ func (s *scanner) take(file string, r *extract.Reader, packages []*inventory.Pac
 		}
 		for i := range p.Locations {
 			at := &p.Locations[i]
-			at.By = r.Name
+			at.By, at.Layer = r.Name, layer
 			if at.Path == "" {
 				at.Path = file
 			}

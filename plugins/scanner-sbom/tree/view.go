@@ -3,46 +3,98 @@ package tree
 import (
 	"cmp"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
 )
 
-// View is the tree as a file system: what readers look up beside the file that
+// View is a tree as a file system: what readers look up beside the file that
 // they read, such as the release of a distribution. Links are followed
 // as a process would see them whose root directory the tree is, and never out of it.
 // It is safe for concurrent use.
-type View struct{ root *os.Root }
+type View interface {
+	fs.StatFS
+	fs.ReadDirFS
+	// Sub returns the view of a folder as a tree of its own, which the function closes.
+	Sub(dir string) (View, func(), error)
+}
+
+// Content is an open file.
+type Content interface {
+	io.Reader
+	io.ReaderAt
+	io.Seeker
+	io.Closer
+}
 
 // NewView returns the view of root, which has to stay open.
-func NewView(root *os.Root) View { return View{root} }
+func NewView(root *os.Root) View { return view{root: root} }
 
-// Sub returns the view of a folder as a tree of its own.
-func (v View) Sub(dir string) (View, func(), error) {
+// view is a View of a folder.
+type view struct {
+	root *os.Root
+	// at is where root lies in the tree that trace is about.
+	at    string
+	trace *Trace
+}
+
+func (v view) Sub(dir string) (View, func(), error) {
 	if dir == "" || dir == "." {
 		return v, func() {}, nil
 	}
 	root, err := v.root.OpenRoot(dir)
 	if err != nil {
-		return View{}, nil, err
+		return nil, nil, err
 	}
-	return View{root}, func() { _ = root.Close() }, nil // it was read only
+	return view{root, path.Join(v.at, dir), v.trace}, func() { _ = root.Close() }, nil // it was read only
 }
+
+// Links is a tree whose links can be read; names are relative to its root.
+type Links interface {
+	// Lstat returns what name itself is, not what it leads to.
+	Lstat(name string) (fs.FileInfo, error)
+	Readlink(name string) (string, error)
+}
+
+// Lstat implements [Links].
+func (v view) Lstat(name string) (fs.FileInfo, error) {
+	info, err := v.root.Lstat(name)
+	v.trace.note(Look{Path: v.within(name), Info: info}, err)
+	return info, err
+}
+
+// Readlink implements [Links].
+func (v view) Readlink(name string) (string, error) {
+	to, err := v.root.Readlink(name)
+	if err != nil {
+		v.trace.refused()
+	}
+	return to, err
+}
+
+// within is where a name of the view lies in the tree that is traced.
+func (v view) within(name string) string { return path.Join(v.at, name) }
 
 // maxLinks is how many links are followed for one name, as in path_resolution(7).
 const maxLinks = 40
 
-// errLinks is told of a name that leads in circles.
-var errLinks = errors.New("too many links in one another")
+var (
+	// errLinks is told of a name that leads in circles.
+	errLinks = errors.New("too many links in one another")
+	// errSpecial is told of pipes and devices.
+	errSpecial = errors.New("it is neither a file nor a folder")
+)
 
-// resolve follows the links of name. os.Root refuses those that begin at the
-// root, which are the rule in a root file system.
-func (v View) resolve(name string) (string, error) {
+// Resolve returns where the links of name lead in the tree, whose root is theirs: one
+// that leads above it stays there. os.Root refuses links that begin at the root,
+// which are the rule in a root file system.
+func Resolve(in Links, name string) (string, error) {
 	rest, at := strings.Split(path.Clean("/" + name)[1:], "/"), ""
 	for links := 0; len(rest) > 0; {
 		next := path.Join(at, rest[0])
-		info, err := v.root.Lstat(cmp.Or(next, "."))
+		info, err := in.Lstat(cmp.Or(next, "."))
 		if err != nil {
 			return "", err
 		}
@@ -54,7 +106,7 @@ func (v View) resolve(name string) (string, error) {
 		if links++; links > maxLinks {
 			return "", &fs.PathError{Op: "open", Path: name, Err: errLinks}
 		}
-		to, err := v.root.Readlink(next)
+		to, err := in.Readlink(next)
 		if err != nil {
 			return "", err
 		}
@@ -71,33 +123,44 @@ func (v View) resolve(name string) (string, error) {
 }
 
 // Open implements [fs.FS].
-func (v View) Open(name string) (fs.File, error) {
-	to, err := v.resolve(name)
+func (v view) Open(name string) (fs.File, error) {
+	to, err := Resolve(v, name)
 	if err != nil {
 		return nil, err
 	}
-	return v.root.OpenFile(to, os.O_RDONLY|nonblock, 0)
+	f, err := v.root.OpenFile(to, os.O_RDONLY|nonblock, 0)
+	if v.trace != nil {
+		v.trace.opened(v.within(to), f, err)
+	}
+	return f, err
 }
 
 // Stat implements [fs.StatFS].
-func (v View) Stat(name string) (fs.FileInfo, error) {
-	to, err := v.resolve(name)
+func (v view) Stat(name string) (fs.FileInfo, error) {
+	to, err := Resolve(v, name)
 	if err != nil {
 		return nil, err
 	}
-	return v.root.Lstat(to)
+	return v.Lstat(to)
 }
 
 // ReadDir implements [fs.ReadDirFS].
-func (v View) ReadDir(name string) ([]fs.DirEntry, error) {
-	to, err := v.resolve(name)
+func (v view) ReadDir(name string) ([]fs.DirEntry, error) {
+	to, err := Resolve(v, name)
 	if err != nil {
 		return nil, err
 	}
 	dir, err := v.root.Open(to)
+	if v.trace != nil {
+		v.trace.opened(v.within(to), dir, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = dir.Close() }() // it was read only
-	return dir.ReadDir(-1)
+	entries, err := dir.ReadDir(-1)
+	if err != nil {
+		v.trace.refused()
+	}
+	return entries, err
 }

@@ -32,6 +32,8 @@ type Config struct {
 	Visit func(f *File)
 	// Fail is called, concurrently, for what could not be walked.
 	Fail func(path string, err error)
+	// Memory, if any, knows what folders held.
+	Memory Memory
 }
 
 // Stats says what a walk saw.
@@ -49,9 +51,10 @@ var (
 type File struct {
 	// Path is relative to the root, with slashes; Name is its last element.
 	Path, Name string
+	// Keep has a Memory know the file; Visit sets it.
+	Keep bool
 
 	folder *folder
-	entry  fs.DirEntry
 	info   fs.FileInfo
 }
 
@@ -68,7 +71,7 @@ func (f *File) Info() (fs.FileInfo, error) {
 }
 
 // Open opens the file, if it is a regular file still.
-func (f *File) Open() (*os.File, error) {
+func (f *File) Open() (Content, error) {
 	file, err := f.folder.root.OpenFile(f.Name, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return nil, err
@@ -197,6 +200,9 @@ func (w *walk) work() {
 
 // read visits the files of one folder and has its folders wait.
 func (w *walk) read(at waiting) error {
+	if done, err := w.passOver(at); done || err != nil {
+		return err
+	}
 	root, err := at.parent.root.OpenRoot(at.name)
 	if err != nil {
 		return err
@@ -204,12 +210,6 @@ func (w *walk) read(at waiting) error {
 	d := &folder{root: root}
 	d.refs.Store(1)
 	defer d.release()
-	list, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = list.Close() }() // it was read only
-	atomic.AddInt64(&w.stats.Folders, 1)
 	var below []waiting
 	defer func() {
 		// In the order of names, whatever the file system's is.
@@ -221,34 +221,70 @@ func (w *walk) read(at waiting) error {
 		})
 		w.push(below)
 	}()
+	if w.Memory != nil {
+		return w.remembered(at, d, &below)
+	}
+	_, err = w.list(at, d, &below, nil)
+	return err
+}
+
+// list reads the names in a folder, and notes them in l; l may be nil.
+func (w *walk) list(at waiting, d *folder, below *[]waiting, l *Listing) (whole bool, err error) {
+	list, err := d.root.Open(".")
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = list.Close() }() // it was read only
+	atomic.AddInt64(&w.stats.Folders, 1)
 	for {
 		entries, err := list.ReadDir(entriesAtOnce)
 		for _, e := range entries {
-			if n := atomic.AddInt64(&w.stats.Files, 1); w.Limits.Files > 0 && n > w.Limits.Files {
-				return w.stop()
-			}
-			path := e.Name()
-			if at.path != "" {
-				path = at.path + "/" + e.Name()
+			if !w.count(1) {
+				return false, w.stop()
 			}
 			switch {
-			case e.IsDir() && w.Skip != nil && w.Skip(path, e.Name()):
-			case e.IsDir() && w.Limits.Depth > 0 && at.depth+1 > w.Limits.Depth:
-				w.Fail(path, ErrDepth)
 			case e.IsDir():
-				d.refs.Add(1)
-				below = append(below, waiting{parent: d, path: path, name: e.Name(), depth: at.depth + 1})
+				l.folder(e.Name())
+				w.descend(at, d, e.Name(), below)
 			case e.Type().IsRegular():
-				w.Visit(&File{Path: path, Name: e.Name(), folder: d, entry: e})
+				f := &File{Path: join(at.path, e.Name()), Name: e.Name(), folder: d}
+				w.Visit(f)
+				l.file(f)
 			}
 		}
+		l.count(len(entries))
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
+			return true, nil
 		case err != nil:
-			return err
+			return false, err
 		}
 	}
+}
+
+// count counts entries; false is that there are too many.
+func (w *walk) count(entries int) bool {
+	n := atomic.AddInt64(&w.stats.Files, int64(entries))
+	return w.Limits.Files <= 0 || n <= w.Limits.Files
+}
+
+// descend has a folder wait, unless it is passed over.
+func (w *walk) descend(at waiting, d *folder, name string, below *[]waiting) {
+	switch path := join(at.path, name); {
+	case w.Skip != nil && w.Skip(path, name):
+	case w.Limits.Depth > 0 && at.depth+1 > w.Limits.Depth:
+		w.Fail(path, ErrDepth)
+	default:
+		d.refs.Add(1)
+		*below = append(*below, waiting{parent: d, path: path, name: name, depth: at.depth + 1})
+	}
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
 }
 
 // entriesAtOnce bounds what is held of one folder.

@@ -5825,7 +5825,7 @@ func (x *ListEvidenceResponse) GetIncidents() []*Incident {
 	return nil
 }
 
-// Evidence is what was kept of a container at the time of an alert: a folder.
+// Incident is what was kept of a container at the time of an alert: a folder.
 type Incident struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -5842,7 +5842,7 @@ type Incident struct {
 	// What could not be had, and why, by the file it would have been.
 	Missing map[string]string `protobuf:"bytes,12,rep,name=missing,proto3" json:"missing,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Bytes   uint64            `protobuf:"varint,13,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// verified, changed or unverified: "" in a list of all.
+	// verified, unrecorded or changed; "" in a list of all.
 	State string `protobuf:"bytes,14,opt,name=state,proto3" json:"state,omitempty"`
 	// The SHA-256 of its manifest now, and as it was recorded when it was kept; "" where
 	// that is not known.

@@ -2,8 +2,6 @@ package delta
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -39,11 +37,6 @@ type Report struct {
 	Removed    []Package `json:"removed"`
 	Changed    []Change  `json:"changed"`
 	Relicensed []Change  `json:"relicensed"`
-}
-
-// Empty is true when nothing differs.
-func (r *Report) Empty() bool {
-	return len(r.Added)+len(r.Removed)+len(r.Changed)+len(r.Relicensed) == 0
 }
 
 // key is what makes packages of two inventories the same one. The release of a
@@ -154,63 +147,4 @@ func comparePackages(a, b Package) int {
 
 func compareChanges(a, b Change) int {
 	return cmp.Or(cmp.Compare(a.Ecosystem, b.Ecosystem), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Version, b.Version), slices.Compare(a.From, b.From))
-}
-
-// WriteText writes the report for people, a line for each difference, which begins with
-// "+", "-", or "~"; nothing when nothing differs. What would disturb a terminal is quoted.
-func (r *Report) WriteText(w io.Writer) error {
-	var b strings.Builder
-	for _, p := range r.Added {
-		fmt.Fprintf(&b, "+ %s %s\n", title(p.Ecosystem, p.Name, p.Arch), versionText(p.Version))
-	}
-	for _, p := range r.Removed {
-		fmt.Fprintf(&b, "- %s %s\n", title(p.Ecosystem, p.Name, p.Arch), versionText(p.Version))
-	}
-	for _, c := range r.Changed {
-		fmt.Fprintf(&b, "~ %s %s -> %s\n", title(c.Ecosystem, c.Name, c.Arch), join(c.From, "no version"), join(c.To, "no version"))
-	}
-	for _, c := range r.Relicensed {
-		fmt.Fprintf(&b, "~ %s %s licence: %s -> %s\n", title(c.Ecosystem, c.Name, c.Arch), versionText(c.Version), join(c.From, "none"), join(c.To, "none"))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func title(ecosystem, name, arch string) string {
-	out := printable(name)
-	if ecosystem != "" {
-		out = printable(ecosystem) + " " + out
-	}
-	if arch != "" {
-		out += ":" + printable(arch)
-	}
-	return out
-}
-
-func versionText(version string) string {
-	if version == "" {
-		return "no version"
-	}
-	return printable(version)
-}
-
-func join(list []string, none string) string {
-	if len(list) == 0 {
-		return none
-	}
-	out := make([]string, len(list))
-	for i, s := range list {
-		if out[i] = printable(s); s == "" {
-			out[i] = none
-		}
-	}
-	return strings.Join(out, ", ")
-}
-
-// printable is s where it can be shown in a line as it is, else s as a string of Go.
-func printable(s string) string {
-	if quoted := fmt.Sprintf("%q", s); quoted != `"`+s+`"` {
-		return quoted
-	}
-	return s
 }

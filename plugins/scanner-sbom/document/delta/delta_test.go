@@ -3,7 +3,6 @@ package delta_test
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,28 +24,26 @@ func TestCompare(t *testing.T) {
 		pkg("npm", "same", "2.0.0", "MIT"), pkg("npm", "up", "1.1.0"), pkg("npm", "many", "2.0.0"), pkg("npm", "many", "3.0.0"), pkg("npm", "many", "4.0.0"),
 		pkg("crates.io", "up", "1.0.0"), pkg("npm", "free", "1.0.0", "BUSL-1.1", "MIT"), pkg("Debian:13", "bash", "5.2.37-2"), pkg("npm", "new", "0.1.0"),
 	}
-	const text = `+ npm new 0.1.0
-- "x\ny" no version
-- npm left 1.0.0
-~ Debian:13 bash 5.2.15-2 -> 5.2.37-2
-~ npm many 1.0.0 -> 3.0.0, 4.0.0
-~ npm up 1.0.0 -> 1.1.0
-~ npm free 1.0.0 licence: MIT -> BUSL-1.1, MIT
-`
+	want := &delta.Report{
+		Added:   []delta.Package{{Ecosystem: "npm", Name: "new", Version: "0.1.0"}},
+		Removed: []delta.Package{{Name: "x\ny"}, {Ecosystem: "npm", Name: "left", Version: "1.0.0"}},
+		Changed: []delta.Change{
+			{Ecosystem: "Debian:13", Name: "bash", From: []string{"5.2.15-2"}, To: []string{"5.2.37-2"}},
+			{Ecosystem: "npm", Name: "many", From: []string{"1.0.0"}, To: []string{"3.0.0", "4.0.0"}},
+			{Ecosystem: "npm", Name: "up", From: []string{"1.0.0"}, To: []string{"1.1.0"}},
+		},
+		Relicensed: []delta.Change{{Ecosystem: "npm", Name: "free", Version: "1.0.0", From: []string{"MIT"}, To: []string{"BUSL-1.1", "MIT"}}},
+	}
 	for range 2 { // whatever the order of the packages
-		r := delta.Compare(before, after)
-		var b strings.Builder
-		if err := r.WriteText(&b); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(text, b.String()); diff != "" {
-			t.Errorf("text (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, delta.Compare(before, after)); diff != "" {
+			t.Errorf("report (-want +got):\n%s", diff)
 		}
 		slices.Reverse(before)
 		slices.Reverse(after)
 	}
-	if r := delta.Compare(before, before); !r.Empty() {
-		t.Errorf("got %+v for an inventory and itself", r)
+	same := &delta.Report{Added: []delta.Package{}, Removed: []delta.Package{}, Changed: []delta.Change{}, Relicensed: []delta.Change{}}
+	if diff := cmp.Diff(same, delta.Compare(before, before)); diff != "" {
+		t.Errorf("an inventory and itself (-want +got):\n%s", diff)
 	}
 }
 

@@ -15,13 +15,18 @@ import (
 // ecosystem is the OSV schema's name.
 const ecosystem = "npm"
 
-// Bounds of a lockfile.
-const maxPackages = 1_000_000
+// Bounds of a lockfile. maxWork is how many bytes of paths are looked up to find what
+// packages depend on; each dependency costs those of all folders above its package.
+const (
+	maxPackages = 1_000_000
+	maxWork     = 1 << 28
+)
 
 // Errors of Parse.
 var (
 	ErrSyntax = errors.New("it is not JSON")
 	ErrMany   = errors.New("it has more than a million packages")
+	ErrWork   = errors.New("its packages lie too deep in one another")
 )
 
 // entry is one package as it is written.
@@ -66,7 +71,7 @@ func Parse(text string) (packages []*inventory.Package, ok bool, err error) {
 	if len(entries) > maxPackages {
 		return nil, true, ErrMany
 	}
-	at, line := 0, 1
+	at, line, work := 0, 1, maxWork
 	for i := range entries {
 		e := &entries[i]
 		if next := e.value.Index; next > at {
@@ -83,11 +88,14 @@ func Parse(text string) (packages []*inventory.Package, ok bool, err error) {
 		}
 		for _, field := range []string{"dependencies", "optionalDependencies", "peerDependencies"} {
 			e.value.Get(field).ForEach(func(need, _ gjson.Result) bool {
-				if to := resolve(byFolder, entries, e.folder, need.String()); to != "" {
+				if to := resolve(byFolder, entries, e.folder, need.String(), &work); to != "" {
 					p.DependsOn = append(p.DependsOn, to)
 				}
-				return true
+				return work >= 0
 			})
+		}
+		if work < 0 {
+			return packages, true, ErrWork
 		}
 		packages = append(packages, p)
 	}
@@ -141,9 +149,13 @@ const modules = "node_modules"
 
 // resolve returns what a package in a folder gets for a name: what lies in the
 // node_modules beside it, or beside the nearest folder above, as in Node's
-// https://nodejs.org/api/modules.html#loading-from-node_modules-folders.
-func resolve(byFolder map[string]int, entries []entry, folder, need string) string {
+// https://nodejs.org/api/modules.html#loading-from-node_modules-folders. It takes what
+// it costs off work, and gives up when nothing is left.
+func resolve(byFolder map[string]int, entries []entry, folder, need string, work *int) string {
 	for dir := folder; ; dir = parent(dir) {
+		if *work -= len(dir) + len(need); *work < 0 {
+			return ""
+		}
 		if i, ok := byFolder[path.Join(dir, modules, need)]; ok {
 			if entries[i].ref == "" { // a link
 				i = byFolder[entries[i].folder]

@@ -1,6 +1,7 @@
 package npm_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -61,6 +62,16 @@ func TestOtherForms(t *testing.T) {
 		if got := fmt.Sprint(ok, " ", err); got != want || len(packages) != 0 {
 			t.Errorf("%s: got %s and %d packages, want %s", text, got, len(packages), want)
 		}
+	}
+}
+
+// Each name is looked for in every folder above: a long path with many names would
+// take hours.
+func TestDeepFolders(t *testing.T) {
+	needs := strings.TrimSuffix(strings.Repeat(`"n":"1",`, 20_000), ",")
+	text := `{"packages":{"` + strings.Repeat("a/", 1<<16) + `node_modules/x":{"version":"1","dependencies":{` + needs + `}}}}`
+	if _, ok, err := npm.Parse(text); !ok || !errors.Is(err, npm.ErrWork) {
+		t.Errorf("got %t and error %v, want %v", ok, err, npm.ErrWork)
 	}
 }
 
