@@ -2,8 +2,10 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -67,8 +69,9 @@ func Advisories(ctx context.Context, c AdvisoriesConfig) error {
 	})
 }
 
-// withScanner runs the first scanner that is enabled, which may read paths, and
-// keeps what it keeps where a host's would.
+// withScanner runs the first scanner that is enabled, by name, which may read paths,
+// and keeps what it keeps where a host's would. One that keeps no advisories is passed
+// over when it is asked for them.
 func withScanner(ctx context.Context, s Sources, paths []string, stderr io.Writer, use func(*link.Conn) error) error {
 	isScanner := func(d *pb.Description) bool { return slices.Contains(d.Kinds, "scanner") }
 	o, err := openOffline(ctx, offlineConfig{
@@ -84,13 +87,20 @@ func withScanner(ctx context.Context, s Sources, paths []string, stderr io.Write
 		return err
 	}
 	defer o.close(ctx)
-	for _, conn := range o.roster.Find(isScanner) {
-		if err := use(conn); err != nil {
-			return err
-		}
-		return o.roster.Failed()
+	found := o.roster.Find(isScanner)
+	if len(found) == 0 {
+		return fmt.Errorf("%w: no scanner is enabled; ironpost plugin list shows the candidates and what is wrong with them", ErrInvalid)
 	}
-	return fmt.Errorf("%w: no scanner is enabled; ironpost plugin list shows the candidates and what is wrong with them", ErrInvalid)
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		// One that keeps no advisories has written nothing.
+		if err = use(found[name]); !errors.Is(err, link.ErrNoAdvisories) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return o.roster.Failed()
 }
 
 // scannedKey is the key of a scanner's section that names what it may read.

@@ -35,7 +35,9 @@ the distribution, lockfiles and manifests of some twenty languages, archives, an
 programs of Go and Rust. Each package is held against the advisories that
 "ironpost vulndb import" brought in. Needs no running host and no network.
 
-TARGET is a folder, a root file system, or an SBOM (CycloneDX or SPDX).
+TARGET is a folder, a root file system, an image, or an SBOM (CycloneDX or SPDX). An image
+is what "docker save" writes, or an OCI layout, as an archive (.tar, .tar.gz, .tar.zst) or
+as a folder. No engine is needed, and nothing is unpacked.
 
 An ecosystem of which there are no advisories is told as "unchecked": that nothing
 was found in it says nothing. A file that cannot be read, or is too large or hostile,
@@ -48,6 +50,7 @@ an SBOM that was kept.`,
   ironpost scan / --fail-on high
   ironpost scan /srv/app --sbom cyclonedx > app.cdx.json
   ironpost scan /srv/app --against app.cdx.json
+  docker save acme/app:1 > app.tar && ironpost scan app.tar
   ironpost scan app.cdx.json -o json | jq '.findings[].id'`,
 		Args: between(1, 1, "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -105,7 +108,7 @@ func (s *ScanConfig) place() error {
 			continue
 		}
 		if _, err := os.Stat(*target); err != nil {
-			return invalid("%s: %w; a target is a folder, or a file that is an SBOM", *target, errors.Unwrap(err))
+			return invalid("%s: %w; a target is a folder, an archive of an image, or a file that is an SBOM", *target, errors.Unwrap(err))
 		}
 		absolute, err := filepath.Abs(*target)
 		if err != nil {
@@ -203,7 +206,7 @@ func (c *cli) showScan(document []byte, packages bool, failOn string) error {
 	}
 	var err error
 	if c.json() {
-		err = c.document(bytes.TrimSpace(document))
+		err = c.document(view.Shown(bytes.TrimSpace(document)))
 	} else {
 		err = c.scanText(&r, packages)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ironpost/ironpost/host/internal/view"
 )
 
 func (c *cli) vulndbCmd() *cobra.Command {
@@ -87,7 +89,7 @@ func (c *cli) advisories(cmd *cobra.Command, paths []string) error {
 		return fmt.Errorf("%s: %w", cmd.CommandPath(), err)
 	}
 	if c.json() {
-		return c.document(bytes.TrimSpace(out.Bytes()))
+		return c.document(view.Shown(bytes.TrimSpace(out.Bytes())))
 	}
 	var r advisoriesReport
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {

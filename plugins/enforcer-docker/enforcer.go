@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,11 @@ func newEnforcer(cfg *config) *enforcer {
 	return e
 }
 
+// procs is how many processors the Go scheduler is given at least. With the one that
+// plugins get, all else here stands still while a goroutine waits for the disk, until
+// the runtime notices, which takes it up to 10 ms (runtime/proc.go, sysmon).
+const procs = 4
+
 // setup takes the configuration, which is in place now, and begins to watch Docker.
 func (e *enforcer) setup(ctx context.Context, env sdk.Env) error {
 	if err := e.cfg.validate(); err != nil {
@@ -73,13 +79,14 @@ func (e *enforcer) setup(ctx context.Context, env sdk.Env) error {
 	if err != nil {
 		return err
 	}
+	runtime.GOMAXPROCS(max(procs, runtime.GOMAXPROCS(0)))
 	if env.Logger != nil {
 		e.log = env.Logger
 	}
 	if env.Counter != nil {
 		e.counter = env.Counter
 	}
-	e.docker, e.store, e.isolator = docker, store, isolate.New(docker)
+	e.docker, e.store, e.isolator = docker, store, isolate.New(docker, e.protected)
 	e.resolver = &target.Resolver{Docker: docker, Processes: env.Processes, Destination: e.cfg.Destination, Forgeable: e.cfg.Forgeable}
 	e.watch = newWatcher(docker, env.Targets, e.log)
 	// The context of the setup ends with the setup, this with the process.

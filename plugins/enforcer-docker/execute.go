@@ -24,33 +24,19 @@ func (e *enforcer) Prepare(ctx context.Context, intent *event.ActionEvent) ([]by
 
 func (e *enforcer) prepare(ctx context.Context, intent *event.ActionEvent) ([]byte, error) {
 	if intent.Action == policy.Evidence {
+		if _, ok := e.store.Kept(intent); ok {
+			return nil, nil // the host died before it knew; the container may be gone
+		}
 		if _, err := e.docker.Inspect(ctx, intent.Target); err != nil {
 			return nil, err
 		}
 		return nil, nil
 	}
-	r, err := e.read(ctx, intent)
+	r, err := isolate.Read(intent)
 	if err != nil {
 		return nil, err
 	}
 	return e.isolator.Prepare(ctx, r)
-}
-
-// read reads an intent, and looks once more whether anything may be done to its
-// container: labels are the container's own, but the configuration may have changed.
-func (e *enforcer) read(ctx context.Context, intent *event.ActionEvent) (isolate.Request, error) {
-	r, err := isolate.Read(intent)
-	if err != nil {
-		return r, err
-	}
-	c, err := e.docker.Inspect(ctx, r.Container)
-	if err != nil {
-		return r, err
-	}
-	if why := e.protected(&c); why != "" {
-		return r, errors.New(why)
-	}
-	return r, nil
 }
 
 // Execute implements sdk.Executor.
@@ -58,10 +44,7 @@ func (e *enforcer) Execute(ctx context.Context, intent *event.ActionEvent, befor
 	if intent.Action == policy.Evidence {
 		return e.collect(ctx, intent)
 	}
-	r, err := e.read(ctx, intent)
-	if errors.Is(err, engine.ErrUnreachable) {
-		return sdk.Effect{}, err
-	}
+	r, err := isolate.Read(intent)
 	if err != nil {
 		return sdk.Effect{Outcome: event.OutcomeFailed, Reason: err.Error()}, nil
 	}

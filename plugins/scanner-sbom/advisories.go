@@ -50,11 +50,9 @@ func (s *scanner) AdvisoryStatus(_ context.Context, out io.Writer) error {
 
 func (s *scanner) holding(out io.Writer, imported []vulndb.SourceReport, size int64) error {
 	db, release, err := s.store.Acquire()
+	defer release()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	if release != nil {
-		defer release()
 	}
 	h := holding{Ecosystems: []match.Coverage{}, Sources: imported, Bytes: size}
 	if db != nil {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/sdk"
@@ -12,29 +13,32 @@ import (
 
 // config is the section [sbom].
 type config struct {
-	Paths       []string `config:"paths" help:"folders and files that may be scanned; ironpost scan adds the one that it is given"`
+	Paths       []string `config:"paths" help:"folders and files that may be scanned; ironpost scan has those that it is given in their place"`
 	Skip        []string `config:"skip" help:"names of folders, or paths relative to the target, that are passed over"`
 	DatabaseDir string   `config:"database_dir" help:"where advisories are kept; data:scanner-sbom is the plugin's own below the host's data directory"`
+	Remember    bool     `config:"remember" help:"keep what a scan of a folder found in database_dir, and read only what changed the next time"`
 
 	Ignore   []string      `config:"ignore" help:"files and folders of rules in YAML that say which findings to ignore, why, and until when"`
 	VEX      []string      `config:"vex" help:"files and folders of VEX documents (OpenVEX, CycloneDX, CSAF) that say which packages are not affected"`
 	MaxAge   time.Duration `config:"max_age" min:"1h" max:"8760h" help:"how long after its import a source of advisories counts as current"`
 	MaxQuiet time.Duration `config:"max_quiet" min:"24h" max:"87600h" help:"how long after its newest advisory a source counts as current"`
 
-	FileBytes sdk.Size      `config:"file_bytes" min:"1024" help:"bound of a file that is read as a whole"`
-	FileTime  time.Duration `config:"file_time" min:"100ms" max:"1h" help:"bound of the time that one file takes"`
-	Files     int           `config:"files" min:"1" help:"bound of the files of a target"`
-	Depth     int           `config:"depth" min:"1" max:"4096" help:"bound of folders in one another"`
-	Packages  int           `config:"packages" min:"1" help:"bound of the packages of a target"`
-	Workers   int           `config:"workers" min:"0" max:"256" help:"files that are read at once; 0 is one for each processor"`
+	FileBytes  sdk.Size      `config:"file_bytes" min:"1024" help:"bound of a file that is read as a whole"`
+	FileTime   time.Duration `config:"file_time" min:"100ms" max:"1h" help:"bound of the time that one file takes"`
+	Files      int           `config:"files" min:"1" help:"bound of the files of a target"`
+	Depth      int           `config:"depth" min:"1" max:"4096" help:"bound of folders in one another"`
+	Packages   int           `config:"packages" min:"1" help:"bound of the packages of a target"`
+	ImageBytes sdk.Size      `config:"image_bytes" min:"1048576" help:"bound of all layers of an image, as they are without compression"`
+	Workers    int           `config:"workers" min:"0" max:"256" help:"files that are read at once; 0 is one for each processor"`
 }
 
 func defaults() config {
 	l := scan.Defaults()
 	return config{
-		Skip: []string{".git"}, DatabaseDir: "data:scanner-sbom",
+		Skip: []string{".git"}, DatabaseDir: "data:scanner-sbom", Remember: true,
 		MaxAge: 7 * 24 * time.Hour, MaxQuiet: 90 * 24 * time.Hour,
 		FileBytes: sdk.Size(l.FileBytes), FileTime: l.FileTime, Files: int(l.Files), Depth: l.Depth, Packages: l.Packages,
+		ImageBytes: sdk.Size(image.Defaults().Bytes),
 	}
 }
 
@@ -53,6 +57,11 @@ func (c *config) validate() error {
 
 // match is how old advisories may be.
 func (c *config) match() match.Options { return match.Options{MaxAge: c.MaxAge, MaxQuiet: c.MaxQuiet} }
+
+// image bounds an image: its files are those of all layers.
+func (c *config) image() image.Limits {
+	return image.Limits{Bytes: int64(c.ImageBytes), Depth: c.Depth, Entries: min(c.Files, image.Defaults().Entries)}
+}
 
 func (c *config) limits() scan.Limits {
 	return scan.Limits{FileBytes: int64(c.FileBytes), Files: int64(c.Files), Depth: c.Depth, Packages: c.Packages, FileTime: c.FileTime}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"sync"
+	"sync/atomic"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/vex"
@@ -23,13 +25,25 @@ type judgement struct {
 	documents []*vex.Document
 }
 
+// judge keeps the judgement in force.
+type judge struct {
+	mu  sync.Mutex // of who changes it: bundles are loaded concurrently
+	now atomic.Pointer[judgement]
+}
+
+func (j *judge) load() judgement {
+	if now := j.now.Load(); now != nil {
+		return *now
+	}
+	return judgement{}
+}
+
 // LoadBundle implements sdk.BundleLoader. A file that is wrong is named, and the
 // others hold.
 func (s *scanner) LoadBundle(_ context.Context, name string, files fs.FS, check bool) (report sdk.BundleReport, err error) {
-	var next judgement
-	if now := s.judged.Load(); now != nil {
-		next = *now
-	}
+	s.judge.mu.Lock()
+	defer s.judge.mu.Unlock()
+	next := s.judge.load()
 	switch name {
 	case ignoreBundle:
 		next.rules = nil
@@ -47,34 +61,37 @@ func (s *scanner) LoadBundle(_ context.Context, name string, files fs.FS, check 
 		if err != nil {
 			return err
 		}
-		if err := next.add(name, data); err != nil {
+		loaded, err := next.add(name, data)
+		report.Rules += loaded
+		report.Loaded += loaded
+		if err != nil {
 			report.Rejected = append(report.Rejected, sdk.BundleProblem{File: path.Clean(file), Code: "malformed", Reason: err.Error()})
-			return nil
 		}
-		report.Loaded++
 		return nil
 	})
 	if err != nil {
 		return report, err
 	}
-	report.Rules = report.Files
 	if !check {
-		s.judged.Store(&next)
+		s.judge.now.Store(&next)
 	}
 	return report, nil
 }
 
-func (j *judgement) add(bundle string, data []byte) error {
+// add takes over one file, and returns how many rules or documents it has.
+func (j *judgement) add(bundle string, data []byte) (int, error) {
 	if bundle == ignoreBundle {
 		rules, err := match.ParseRules(data)
-		if err == nil {
-			j.rules = append(j.rules, rules...)
+		if err != nil {
+			return 0, err
 		}
-		return err
+		j.rules = append(j.rules[:len(j.rules):len(j.rules)], rules...)
+		return len(rules), nil
 	}
 	d, err := vex.Read(data)
-	if err == nil {
-		j.documents = append(j.documents, d)
+	if err != nil {
+		return 0, err
 	}
-	return err
+	j.documents = append(j.documents[:len(j.documents):len(j.documents)], d)
+	return 1, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,6 +19,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/report"
@@ -34,7 +35,8 @@ type scanner struct {
 	log     hclog.Logger
 	readers []*extract.Reader
 	store   *vulndb.Store
-	judged  atomic.Pointer[judgement]
+	judge   judge
+	memory  memory
 }
 
 func (s *scanner) setup(_ context.Context, env sdk.Env) (err error) {
@@ -44,6 +46,7 @@ func (s *scanner) setup(_ context.Context, env sdk.Env) (err error) {
 	s.log = env.Logger
 	extract.Log(env.Logger)
 	s.store = vulndb.NewStore(s.databaseFile())
+	s.memory = newMemory(s.cfg)
 	s.readers, err = extract.Readers()
 	return err
 }
@@ -58,6 +61,7 @@ type found struct {
 
 // Scan implements sdk.Scanner.
 func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) (string, error) {
+	defer s.keep() // when the answer is written
 	now, err := s.find(ctx, req.Target, req.Progress)
 	if err != nil {
 		return "", err
@@ -70,7 +74,7 @@ func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) 
 		return "", err
 	}
 	r := report.Report{
-		Target: req.Target, Packages: now.packages, Findings: result.Findings, Ecosystems: result.Coverage,
+		Target: req.Target, Kind: string(now.target.Kind), Name: now.target.Name, Version: now.target.Version, Packages: now.packages, Findings: result.Findings, Ecosystems: result.Coverage,
 		Rules: result.Rules, VEX: notes, Skipped: result.Skipped, Problems: now.problems, Stats: now.stats,
 	}
 	if req.Against != "" {
@@ -105,22 +109,23 @@ func newOnes(before, after []*match.Finding) (out []*match.Finding) {
 // match holds packages against the advisories there are. Without a database, or with
 // one that is damaged, nothing was checked, which is no error: the result says so.
 func (s *scanner) match(ctx context.Context, packages []*inventory.Package) (*match.Result, []vex.Note, error) {
-	db, release, err := s.store.Acquire()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("the advisories cannot be read; import them again: ironpost vulndb import PATH...", "error", err)
-	}
-	if release != nil {
-		defer release()
-	}
-	var judged judgement
-	if now := s.judged.Load(); now != nil {
-		judged = *now
-	}
+	db, release, damage := s.store.Acquire()
+	defer release()
+	judged := s.judge.load()
 	o := s.cfg.match()
 	o.Rules = judged.rules
 	result, err := match.Match(ctx, db, packages, o)
 	if err != nil {
 		return nil, nil, err
+	}
+	if damage != nil && !errors.Is(damage, fs.ErrNotExist) {
+		// With a database from before the damage, this is what it says of its age.
+		for i := range result.Coverage {
+			if c := &result.Coverage[i]; db == nil && c.Ecosystem != "" {
+				c.Reason = damage.Error() + "; run: ironpost vulndb import"
+			}
+		}
+		s.log.Warn("the advisories cannot be read; import them again: ironpost vulndb import PATH...", "error", damage)
 	}
 	return result, vex.Apply(result.Findings, vex.Options{}, judged.documents...), nil
 }
@@ -141,7 +146,7 @@ func (s *scanner) write(f *found, form string, out io.Writer) (string, error) {
 	return string(format), d.Write(out, format)
 }
 
-// find reads a target: a folder, or a document that lists packages.
+// find reads a target: a folder, an image, or a document that lists packages.
 func (s *scanner) find(ctx context.Context, target string, progress func(string)) (*found, error) {
 	if !filepath.IsAbs(target) || strings.ContainsRune(target, 0) {
 		return nil, fmt.Errorf("%q is no target: want an absolute path", target)
@@ -150,6 +155,8 @@ func (s *scanner) find(ctx context.Context, target string, progress func(string)
 	switch {
 	case err != nil:
 		return nil, err
+	case image.Is(target):
+		return s.unpack(ctx, target, progress)
 	case info.IsDir():
 		return s.walk(ctx, target, progress)
 	case info.Mode().IsRegular():
@@ -179,23 +186,47 @@ func (s *scanner) walk(ctx context.Context, target string, progress func(string)
 		return nil, err
 	}
 	defer func() { _ = root.Close() }() // it was read only
+	v, stats, err := s.memory.scan(ctx, root, s.how(progress))
+	if err != nil {
+		return nil, err
+	}
+	return &found{
+		target: document.Target{Name: filepath.Base(target), Kind: document.Directory}, packages: v.Packages(), problems: v.Problems(), stats: stats,
+	}, nil
+}
+
+// how says how a tree is scanned.
+func (s *scanner) how(progress func(string)) scan.Config {
 	workers := s.cfg.Workers
 	if workers == 0 {
 		workers = runtime.NumCPU()
 	}
 	// A plugin has one processor, which is enough for those that wait for events.
 	runtime.GOMAXPROCS(max(workers, runtime.GOMAXPROCS(0)))
-	v, stats, err := scan.Dir(ctx, root, scan.Config{
+	return scan.Config{
 		Limits: s.cfg.limits(), Readers: s.readers, Skip: s.cfg.Skip, Workers: workers,
 		Progress: func(now scan.Stats) {
 			progress(fmt.Sprintf("%d files, %d packages", now.Files, now.Packages))
 		},
-	})
+	}
+}
+
+// unpack reads the image in an archive or a folder.
+func (s *scanner) unpack(ctx context.Context, target string, progress func(string)) (*found, error) {
+	o := image.Options{Dir: s.cfg.DatabaseDir, Limits: s.cfg.image()}
+	o.Progress = func(layer, layers int) { progress(fmt.Sprintf("layer %d of %d", layer, layers)) }
+	im, err := image.Open(ctx, target, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = im.Close() }() // it was read only
+	v, stats, err := scan.Image(ctx, im, s.how(progress))
 	if err != nil {
 		return nil, err
 	}
 	return &found{
-		target: document.Target{Name: filepath.Base(target), Kind: document.Directory}, packages: v.Packages(), problems: v.Problems(), stats: stats,
+		target:   document.Target{Name: cmp.Or(im.Name, filepath.Base(target)), Kind: document.Image, Version: im.Digest},
+		packages: v.Packages(), problems: v.Problems(), stats: stats,
 	}, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -102,8 +101,8 @@ type Guard struct {
 
 	mu       sync.Mutex
 	intents  map[string]*intent
-	busy     map[string]bool // targets that a worker is at
-	working  map[string]int  // workers by enforcer
+	busy     map[string]*intent // targets that a worker is at, and for what
+	working  map[string]int     // workers by enforcer
 	order    uint64
 	off      *off // nil while the guard is enabled
 	breaker  breaker.Breaker
@@ -141,7 +140,7 @@ func New(c Config) (*Guard, error) {
 		}
 	}
 	g := &Guard{
-		Config: c, wake: make(chan struct{}, 1), busy: make(map[string]bool), working: make(map[string]int), counts: make(map[string]uint64),
+		Config: c, wake: make(chan struct{}, 1), busy: make(map[string]*intent), working: make(map[string]int), counts: make(map[string]uint64),
 	}
 	if g.table, err = state.NewTable[intent](c.Store, "intents"); err != nil {
 		return nil, fmt.Errorf("open the intents: %w", err)
@@ -236,18 +235,24 @@ func (g *Guard) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dura
 	}
 	wait := expiry.TickInterval
 	mode := g.Mode()
-	taken := maps.Clone(g.busy)
+	taken, behind := make(map[string]bool, len(g.busy)), make(map[string]bool)
+	for target := range g.busy {
+		taken[target] = true
+	}
 	var ready []*intent
 	steps := make(map[*intent]step)
 	for _, in := range g.open() {
-		if taken[in.Target] {
+		if taken[in.Target] || in.concluding || behind[in.Target] && in.State == Approved {
 			continue
 		}
 		do, left := g.due(in, mode, now)
 		if do == nil {
 			wait = min(wait, left)
-			if in.State == Unknown || in.State == Approved {
-				taken[in.Target] = true // what comes after it waits for it
+			switch { // what comes after it waits for it
+			case in.State == Approved && in.endless():
+				behind[in.Target] = true // unless it has begun
+			case in.State == Unknown || in.State == Approved:
+				taken[in.Target] = true
 			}
 			continue
 		}
@@ -277,18 +282,25 @@ func (g *Guard) work(ctx context.Context, running *sync.WaitGroup, in *intent, d
 	if g.working[in.Enforcer] >= workers {
 		return
 	}
-	g.busy[in.Target] = true
+	g.busy[in.Target] = in
 	g.working[in.Enforcer]++
 	running.Go(func() {
 		do(ctx, in)
 		g.mu.Lock()
-		delete(g.busy, in.Target)
+		g.leave(in)
 		if g.working[in.Enforcer]--; g.working[in.Enforcer] == 0 {
 			delete(g.working, in.Enforcer)
 		}
 		g.mu.Unlock()
 		g.nudge()
 	})
+}
+
+// leave lets another worker at the target of an intent; g.mu is held.
+func (g *Guard) leave(in *intent) {
+	if g.busy[in.Target] == in {
+		delete(g.busy, in.Target)
+	}
 }
 
 // step is what is done about an intent, by one worker.

@@ -143,7 +143,7 @@ func (g *Guard) ReleaseIntents(_ context.Context, id, actor string) ([]*pb.Guard
 		if in.State.ended() || in.endless() && in.State != Planned {
 			continue
 		}
-		if in.State == Planned || in.State == Approved && !g.busy[in.Target] {
+		if in.State == Planned || in.State == Approved && g.busy[in.Target] == nil {
 			old := *in
 			in.State, in.Note, in.Changed = Released, "released by "+actor+" before it began", g.Clock.Wall().Round(0).UTC()
 			if err := g.table.Put(key(in.Enforcer, in.ID), *in); err != nil {

@@ -61,7 +61,8 @@ func (g *Guard) again(in *intent, why error) {
 
 // conclude records what became of an intent, and then puts it into the state. A host
 // that is killed in between finds it in the state before, and does both again: what
-// became of an intent is told at least once.
+// became of an intent is told at least once. What had no effect on its target keeps
+// nothing waiting meanwhile: what comes after it is told after it.
 func (g *Guard) conclude(ctx context.Context, in *intent, s State, outcome pb.Outcome, reason string, change func(*intent)) {
 	g.mu.Lock()
 	after := *in
@@ -70,11 +71,30 @@ func (g *Guard) conclude(ctx context.Context, in *intent, s State, outcome pb.Ou
 	a := after.event(outcome, string(g.Mode()), reason)
 	g.counts[string(s)]++
 	g.mu.Unlock()
-	// It has happened: it is recorded whoever has stopped waiting.
-	if err := g.record(context.WithoutCancel(ctx), a); err != nil {
+	index, err := action.Append(g.Journal, g.Clock.Wall(), a)
+	if err == nil {
+		if s == Done {
+			g.proceed(in)
+		}
+		// It has happened: it is recorded whoever has stopped waiting.
+		err = action.Wait(context.WithoutCancel(ctx), g.Journal, index)
+	}
+	if err != nil {
 		g.Logger.Error("what became of an intent is not recorded", "intent", in.ID, "error", err)
 	}
 	g.enter(in, s, func() { change(in) })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	in.concluding = false
+}
+
+// proceed has what comes after an intent on the same target begin.
+func (g *Guard) proceed(in *intent) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	in.concluding = true
+	g.leave(in)
+	g.nudge()
 }
 
 // fail ends an intent that has no effect.

@@ -11,8 +11,11 @@ const (
 	// twinSpan is how far apart the stamps of one line are that comes on two ways:
 	// each has its own, of when it was sent or when it was taken.
 	twinSpan = int64(1500 * time.Millisecond)
-	// maxTwins bounds the lines that wait for their twin.
+	// maxTwins bounds the lines that wait for their twin, maxSame those of them that
+	// say the same: each line is held against all of these, and who writes them decides
+	// how many there are. Of more, the rest counts twice.
 	maxTwins = 8192
+	maxSame  = 256
 )
 
 // twins finds lines of the host that come a second time by another source: the
@@ -87,6 +90,9 @@ func (t *twins) repeats(l *event.LogEvent, at int64, rule *ruleState) bool {
 		t.next = (t.next + 1) % maxTwins
 	} else {
 		t.ring = append(t.ring, key)
+	}
+	if len(list) == maxSame {
+		list = list[1:]
 	}
 	t.waiting[key] = append(list, twin{plugin: l.Stream.Plugin, time: at})
 	return false

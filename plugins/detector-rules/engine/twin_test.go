@@ -119,4 +119,19 @@ func TestTwinsAreBounded(t *testing.T) {
 	if n != maxTwins || len(w.ring) != maxTwins {
 		t.Errorf("got %d waiting and %d in order, want %d", n, len(w.ring), maxTwins)
 	}
+	// Lines that say the same are bounded too, and the newest of them are known.
+	same := failed(0, 0, "192.0.2.1")
+	for i := range 2 * maxTwins {
+		same.Stream = one
+		w.repeats(same, int64(i), nil)
+	}
+	for _, list := range w.waiting {
+		if len(list) > maxSame {
+			t.Errorf("%d lines that say the same wait, want at most %d", len(list), maxSame)
+		}
+	}
+	same.Stream = &event.Stream{Plugin: "b", Provenance: event.ProvenanceHost}
+	if !w.repeats(same, 2*maxTwins, nil) {
+		t.Error("the twin of the newest line is not known")
+	}
 }

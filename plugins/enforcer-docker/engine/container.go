@@ -249,6 +249,11 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	if err != nil {
 		return Container{}, wrap("look at the container "+Short(id), err)
 	}
+	return e.inspected(id, &s)
+}
+
+// inspected reads what Docker says of a container.
+func (e *Engine) inspected(id string, s *container.InspectResponse) (Container, error) {
 	if s.ContainerJSONBase == nil || s.State == nil || s.HostConfig == nil || s.Config == nil || s.NetworkSettings == nil {
 		return Container{}, fmt.Errorf("look at the container %s: half an answer", Short(id))
 	}

@@ -33,6 +33,8 @@ const (
 	// callTimeout is for what changes nothing, or one thing at once.
 	callTimeout = 30 * time.Second
 	dialTimeout = 10 * time.Second
+	// idleConns are kept for the next calls.
+	idleConns = 8
 	// StopGrace is what a container is given to end by itself.
 	StopGrace = 10 * time.Second
 )
@@ -65,8 +67,10 @@ func New(path string) (*Engine, error) {
 			return dialer.DialContext(ctx, "unix", path)
 		},
 		DisableCompression: true,
-		MaxIdleConns:       4,
-		IdleConnTimeout:    time.Minute,
+		// As many as are made at once when evidence is collected.
+		MaxIdleConns:        idleConns,
+		MaxIdleConnsPerHost: idleConns,
+		IdleConnTimeout:     time.Minute,
 	}}
 	return e, e.renew()
 }
@@ -85,14 +89,19 @@ func (e *Engine) renew() error {
 
 func (e *Engine) api() *client.Client { return e.current.Load() }
 
-// gateway tells the host's answer, that nobody answers it, from Docker's.
+// gateway tells the host's answer, that nobody answers it, from Docker's, and bounds
+// what is read of Docker's.
 type gateway struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (g gateway) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := g.next.RoundTrip(r)
-	if err != nil || resp.StatusCode != http.StatusBadGateway && resp.StatusCode != http.StatusGatewayTimeout {
-		return resp, err
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusBadGateway && resp.StatusCode != http.StatusGatewayTimeout {
+		bound(r, resp)
+		return resp, nil
 	}
 	const most = 1 << 10
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, most)) // whatever it says

@@ -57,20 +57,33 @@ func (e *Engine) Top(ctx context.Context, id string) ([]byte, error) {
 	return json.Marshal(top)
 }
 
-// Details is all that Docker shows of a container, in JSON, without the values in
-// its environment, which hold secrets.
-func (e *Engine) Details(ctx context.Context, id string) ([]byte, error) {
+// Details looks at one container as Inspect does, and returns all that Docker shows of
+// it besides, in JSON, without the values in its environment, which hold secrets.
+func (e *Engine) Details(ctx context.Context, id string) (Container, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, raw, err := e.api().ContainerInspectWithRaw(ctx, id, false)
+	s, raw, err := e.api().ContainerInspectWithRaw(ctx, id, false)
 	if err != nil {
-		return nil, wrap("look at the container "+Short(id), err)
+		return Container{}, nil, wrap("look at the container "+Short(id), err)
 	}
+	c, err := e.inspected(id, &s)
+	if err != nil {
+		return Container{}, nil, err
+	}
+	shown, err := withoutValues(raw)
+	if err != nil {
+		return Container{}, nil, fmt.Errorf("look at the container %s: %w", Short(id), err)
+	}
+	return c, shown, nil
+}
+
+// withoutValues leaves the values of the environment out of what Docker shows.
+func withoutValues(raw []byte) ([]byte, error) {
 	var v map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	if err := decoder.Decode(&v); err != nil {
-		return nil, fmt.Errorf("look at the container %s: %w", Short(id), err)
+		return nil, err
 	}
 	if config, ok := v["Config"].(map[string]any); ok {
 		if env, ok := config["Env"].([]any); ok {

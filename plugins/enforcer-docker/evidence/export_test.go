@@ -102,7 +102,11 @@ func TestExport(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			d := exporter(t, test.answer)
-			s, err := evidence.Open(evidence.Config{Dir: t.TempDir(), Bytes: 1 << 30, Incidents: 10, Tail: 10, ExportBytes: most, ExportTime: 300 * time.Millisecond})
+			within := time.Minute // a machine with other work takes its time for the others
+			if strings.HasSuffix(test.cut, "300ms") {
+				within = 300 * time.Millisecond
+			}
+			s, err := evidence.Open(evidence.Config{Dir: t.TempDir(), Bytes: 1 << 30, Incidents: 10, Tail: 10, ExportBytes: most, ExportTime: within})
 			if err != nil {
 				t.Fatal(err)
 			}

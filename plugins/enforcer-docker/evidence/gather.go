@@ -3,6 +3,7 @@ package evidence
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -31,35 +32,49 @@ func (i *incident) cut(name, why string) {
 	i.CutBecause[name] = why
 }
 
-// gather asks Docker for everything, at once, and returns what it got.
-func (s *Store) gather(ctx context.Context, docker *engine.Engine, id string, i *incident) map[string][]byte {
+// gather asks Docker for everything, at once, and gives each file to keep as soon as it
+// is there, one at a time. What is missing or cut off it says in i. It returns how many
+// files there were.
+func (s *Store) gather(ctx context.Context, docker *engine.Engine, id string, i *incident, keep func(name string, data []byte)) (files int) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	files := map[string][]byte{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
+	put := func(name string, data []byte, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			i.Missing[name] = bounded(err.Error())
+			return
+		}
+		if len(data) > MaxFile {
+			data = data[:MaxFile]
+			i.cut(name, fmt.Sprintf("there are more than %d bytes", MaxFile))
+		}
+		files++
+		keep(name, data)
+	}
 	get := func(name string, from func() ([]byte, error)) {
 		all.Go(func() {
 			data, err := from()
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				i.Missing[name] = bounded(err.Error())
-				return
-			}
-			if len(data) > MaxFile {
-				data = data[:MaxFile]
-				i.cut(name, fmt.Sprintf("there are more than %d bytes", MaxFile))
-			}
-			files[name] = data
+			put(name, data, err)
 		})
 	}
-	get("inspect.json", func() ([]byte, error) { return docker.Details(ctx, id) })
-	get("top.json", func() ([]byte, error) { return docker.Top(ctx, id) })
+	get("stats.json", func() ([]byte, error) { return docker.Stats(ctx, id) })
+	all.Go(func() {
+		c, details, err := docker.Details(ctx, id)
+		put("inspect.json", details, err)
+		var attached []byte
+		if err == nil {
+			attached, err = networks(ctx, docker, &c)
+		}
+		put("networks.json", attached, err)
+	})
 	get("logs.bin", func() ([]byte, error) { return docker.Logs(ctx, id, s.config.Tail, MaxFile+1) })
 	get("changes.json", func() ([]byte, error) { return docker.Changes(ctx, id) })
-	get("stats.json", func() ([]byte, error) { return docker.Stats(ctx, id) })
-	get("networks.json", func() ([]byte, error) { return networks(ctx, docker, id) })
+	// Docker starts two programs for it, which takes longest. A goroutine that is made
+	// last is run first.
+	get("top.json", func() ([]byte, error) { return docker.Top(ctx, id) })
 	all.Wait()
 	return files
 }
@@ -68,22 +83,21 @@ func (s *Store) gather(ctx context.Context, docker *engine.Engine, id string, i 
 const maxNetworks = 32
 
 // networks shows how a container is attached, and the networks.
-func networks(ctx context.Context, docker *engine.Engine, id string) ([]byte, error) {
-	c, err := docker.Inspect(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+func networks(ctx context.Context, docker *engine.Engine, c *engine.Container) ([]byte, error) {
+	on := c.Endpoints[:min(len(c.Endpoints), maxNetworks)]
 	v := struct {
 		Mode      string            `json:"mode"`
 		Endpoints []engine.Endpoint `json:"endpoints"`
 		Networks  []engine.Network  `json:"networks"`
-	}{Mode: c.NetworkMode, Endpoints: c.Endpoints, Networks: []engine.Network{}}
-	for _, p := range c.Endpoints[:min(len(c.Endpoints), maxNetworks)] {
-		n, err := docker.Network(ctx, p.Network)
-		if err != nil {
-			return nil, err
-		}
-		v.Networks = append(v.Networks, n)
+	}{Mode: c.NetworkMode, Endpoints: c.Endpoints, Networks: make([]engine.Network, len(on))}
+	errs := make([]error, len(on))
+	var all sync.WaitGroup
+	for i := range on {
+		all.Go(func() { v.Networks[i], errs[i] = docker.Network(ctx, on[i].Network) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return json.Marshal(v)
 }

@@ -57,14 +57,16 @@ type Config struct {
 // Store keeps incidents.
 type Store struct {
 	config Config
-	mu     sync.Mutex // of what is in the folder, and of busy
+	mu     sync.Mutex // of what is in the folder, and of what follows
 	// busy has the incidents that are being collected; each channel is closed then.
 	busy map[string]chan struct{}
+	// sizes are the bytes of incidents, which do not change.
+	sizes map[string]int64
 }
 
 // Open returns the store of a folder, and removes what a crash left half made.
 func Open(c Config) (*Store, error) {
-	s := &Store{config: c, busy: make(map[string]chan struct{})}
+	s := &Store{config: c, busy: make(map[string]chan struct{}), sizes: make(map[string]int64)}
 	entries, err := os.ReadDir(c.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of evidence: %w", err)
@@ -141,13 +143,13 @@ func (s *Store) Collect(ctx context.Context, docker *engine.Engine, intent *even
 	for _, f := range intent.Details {
 		i.Details[f.Key] = f.Value
 	}
-	files := s.gather(ctx, docker, intent.Target, &i)
-	if len(files) == 0 {
-		return Kept{}, fmt.Errorf("collect evidence: %s", told(i.Missing))
-	}
 	beside := filepath.Join(s.config.Dir, intent.ID) + partial
-	if err := s.fill(ctx, docker, intent, beside, files, &i); err != nil {
+	files, err := s.fill(ctx, docker, intent, beside, &i)
+	if err != nil {
 		return Kept{}, errors.Join(fmt.Errorf("keep evidence: %w", err), os.RemoveAll(beside))
+	}
+	if files == 0 {
+		return Kept{}, errors.Join(fmt.Errorf("collect evidence: %s", told(i.Missing)), os.RemoveAll(beside))
 	}
 	return s.keep(intent, beside, &i)
 }
@@ -178,14 +180,15 @@ func (s *Store) begin(ctx context.Context, id string) (done func(), err error) {
 	}
 }
 
-// fill writes the files of an incident, its export where that is asked for, and what
-// it is about, and last their hashes.
-func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.ActionEvent, dir string, files map[string][]byte, i *incident) error {
+// fill gathers and writes the files of an incident, its export where that is asked for,
+// and what it is about, and last their hashes. It returns how many files Docker gave;
+// where there are none, what is in the folder is not whole.
+func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.ActionEvent, dir string, i *incident) (files int, err error) {
 	if err := os.RemoveAll(dir); err != nil {
-		return err
+		return 0, err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
+		return 0, err
 	}
 	sums := map[string]string{}
 	var writing writes
@@ -195,13 +198,13 @@ func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.A
 		sums[name] = hex.EncodeToString(sum[:])
 		writing.begin(filepath.Join(dir, name), data)
 	}
-	for name, data := range files {
-		add(name, data)
+	if files = s.gather(ctx, docker, intent.Target, i, add); files == 0 {
+		return 0, nil
 	}
 	if wantsExport(intent) {
 		sum, err := s.export(ctx, docker, intent.Target, dir, i)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if sum != "" {
 			sums[exported] = sum
@@ -211,7 +214,7 @@ func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.A
 	i.Ended = time.Now().UTC()
 	text, err := json.MarshalIndent(i, "", "  ")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	add(about, text)
 	var lines bytes.Buffer
@@ -219,10 +222,7 @@ func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.A
 		fmt.Fprintf(&lines, "%s  %s\n", sums[name], name)
 	}
 	writing.begin(filepath.Join(dir, manifest), lines.Bytes())
-	if err := writing.wait(); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return files, writing.wait(dir)
 }
 
 // keep puts an incident into its place, whole, and removes the oldest past the bounds.
@@ -247,40 +247,46 @@ func (s *Store) keep(intent *event.ActionEvent, beside string, i *incident) (Kep
 	return kept, nil
 }
 
-// writes are files being written at once: the disk is waited for about as long as for
-// one.
+// writes are files of one folder being written at once: the disk is waited for about as
+// long as for one.
 type writes struct {
-	all sync.WaitGroup
-	mu  sync.Mutex
-	err error
+	made, all sync.WaitGroup
+	mu        sync.Mutex
+	err       error
 }
 
 // begin writes a file; data is not changed until wait returns.
 func (w *writes) begin(path string, data []byte) {
-	w.all.Go(func() {
-		err := write(path, data)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.err = errors.Join(w.err, err)
-	})
-}
-
-// wait returns when all files are on the disk, or why one is not.
-func (w *writes) wait() error {
-	w.all.Wait()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
+	w.made.Add(1)
+	w.all.Go(func() { w.note(w.write(path, data)) })
 }
 
 // write makes a file whose bytes are on the disk.
-func write(path string, data []byte) error {
+func (w *writes) write(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	w.made.Done()
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
 	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func (w *writes) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = errors.Join(w.err, err)
+}
+
+// wait returns when all files are on the disk, with their names in the folder, or why
+// one is not. The names need no file to be whole, only to be there.
+func (w *writes) wait(dir string) error {
+	w.made.Wait()
+	w.note(syncDir(dir))
+	w.all.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Kept returns the incident of an intent.
@@ -336,15 +342,21 @@ func (s *Store) prune(newest string) error {
 	}
 	var all []one
 	var bytes int64
+	sizes := make(map[string]int64, len(entries))
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || !e.IsDir() || !validIncident.MatchString(e.Name()) {
 			continue
 		}
-		_, size := weigh(filepath.Join(s.config.Dir, e.Name()))
+		size, known := s.sizes[e.Name()]
+		if !known || e.Name() == newest {
+			_, size = weigh(filepath.Join(s.config.Dir, e.Name()))
+		}
+		sizes[e.Name()] = size
 		all = append(all, one{e.Name(), info.ModTime(), size})
 		bytes += size
 	}
+	s.sizes = sizes
 	slices.SortFunc(all, func(a, b one) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.name, b.name)) })
 	count := len(all)
 	for _, o := range all {

@@ -26,7 +26,7 @@ func (b bench) through(f *enginetest.Front) bench {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = e.Close() })
-	b.engine, b.x = e, isolate.New(e)
+	b.engine, b.x = e, isolate.New(e, nil)
 	return b
 }
 
@@ -199,7 +199,7 @@ func gather(b bench, id string) {
 	ctx := b.Context()
 	c := b.container(id)
 	for what, get := range map[string]func() (int, error){
-		"details":   func() (int, error) { v, err := b.engine.Details(ctx, id); return len(v), err },
+		"details":   func() (int, error) { _, v, err := b.engine.Details(ctx, id); return len(v), err },
 		"processes": func() (int, error) { v, err := b.engine.Processes(ctx, id); return len(v), err },
 		"top":       func() (int, error) { v, err := b.engine.Top(ctx, id); return len(v), err },
 		"stats":     func() (int, error) { v, err := b.engine.Stats(ctx, id); return len(v), err },

@@ -1,11 +1,13 @@
 package isolate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/policy"
@@ -17,10 +19,20 @@ import (
 var ErrRefused = errors.New("not carried out")
 
 // Isolator carries requests out.
-type Isolator struct{ docker *engine.Engine }
+type Isolator struct {
+	docker    *engine.Engine
+	protected func(*engine.Container) string
+}
 
-// New returns an Isolator.
-func New(docker *engine.Engine) *Isolator { return &Isolator{docker} }
+// New returns an Isolator. protected says why nothing may ever be done to a container,
+// "" when it may; nil protects none. It is asked before every act, since containers may
+// be made anew and configurations changed. A release asks nobody.
+func New(docker *engine.Engine, protected func(*engine.Container) string) *Isolator {
+	if protected == nil {
+		protected = func(*engine.Container) string { return "" }
+	}
+	return &Isolator{docker, protected}
+}
 
 // Prepare takes the picture that the other methods need. It changes nothing. Errors
 // wrap ErrRefused when the request cannot be carried out as it is.
@@ -31,6 +43,9 @@ func (x *Isolator) Prepare(ctx context.Context, r Request) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if why := x.protected(c); why != "" {
+		return nil, errors.New(why)
 	}
 	if why := refusal(r, c, owner, all); why != "" {
 		return nil, fmt.Errorf("%w: %s", ErrRefused, why)
@@ -105,6 +120,9 @@ func (x *Isolator) Execute(ctx context.Context, r Request, picture []byte) (sdk.
 	}
 	if err != nil {
 		return sdk.Effect{}, err
+	}
+	if why := x.protected(c); why != "" {
+		return failed(why), nil
 	}
 	was := State(c, owner)
 	var did error
@@ -270,17 +288,18 @@ func process(r Request, c *engine.Container) (event.Outcome, string) {
 }
 
 // look inspects a container and the owner of its network, among all containers, when
-// no call on them is under way any more.
+// no call on them is under way any more. What does not wait for each other is asked at
+// once: an answer waits for it.
 func (x *Isolator) look(ctx context.Context, id string) (c, owner *engine.Container, all []engine.Container, err error) {
 	if err := x.docker.Settle(ctx, id); err != nil {
 		return nil, nil, nil, err
 	}
+	var listing sync.WaitGroup
+	var unlisted error
+	listing.Go(func() { all, unlisted = x.docker.Containers(ctx) })
 	one, err := x.docker.Inspect(ctx, id)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	all, err = x.docker.Containers(ctx)
-	if err != nil {
+	listing.Wait()
+	if err = cmp.Or(err, unlisted); err != nil {
 		return nil, nil, nil, err
 	}
 	if i := slices.IndexFunc(all, func(o engine.Container) bool { return o.ID == one.ID }); i >= 0 {

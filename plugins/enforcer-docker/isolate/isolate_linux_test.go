@@ -37,7 +37,7 @@ func newBench(t *testing.T, flags ...string) bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.Close() })
-	return bench{t, d, e, isolate.New(e)}
+	return bench{t, d, e, isolate.New(e, nil)}
 }
 
 // sub is the bench for a part of a test.
@@ -178,7 +178,7 @@ func (b bench) until(what string, holds func() bool) {
 
 // TestPicture refuses pictures of others.
 func TestPicture(t *testing.T) {
-	x := isolate.New(nil)
+	x := isolate.New(nil, nil)
 	r := isolate.Request{Action: "pause", Container: strings.Repeat("a", 64)}
 	for name, data := range map[string]string{
 		"empty": "", "no JSON": "x", "another version": `{"version":2}`,

@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,7 +54,7 @@ func readAs(t *testing.T, reader, name string, content []byte) ([]*inventory.Pac
 // What stands deep in one another would have the parsers run out of stack, which ends
 // the process: that this test comes to its end is what it shows.
 func TestDeepNestingIsRefused(t *testing.T) {
-	const n = 8 << 20
+	const n = 7 << 20
 	for _, c := range []struct{ reader, name, content string }{
 		{"package-lock", "package-lock.json", strings.Repeat("[", n)},
 		{"package-lock", "package-lock.json", `{"lockfileVersion":1,"a":"]\"]","b":` + strings.Repeat(`["]",`, n/5)},
@@ -89,6 +90,24 @@ func TestOrdinaryFilesAreNotRefused(t *testing.T) {
 		packages, err := readAs(t, c.reader, c.name, []byte(c.content))
 		if err != nil || len(packages) != c.want {
 			t.Errorf("%s: %d packages, error %v, want %d", c.reader, len(packages), err, c.want)
+		}
+	}
+}
+
+// What a parser holds of a file is many times its size, whoever wrote it.
+func TestLargeTextsAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		reader, name, entry string
+		bytes               int
+	}{
+		{"poetry-lock", "poetry.lock", "[[package]]\n", 9 << 20},
+		{"maven-pom", "pom.xml", "<dependency/>", 9 << 20},
+		{"package-lock", "package-lock.json", "{},", 17 << 20},
+		{"yarn-lock", "yarn.lock", "a@1:\n", 17 << 20},
+	} {
+		_, err := readAs(t, c.reader, c.name, []byte(strings.Repeat(c.entry, c.bytes/len(c.entry))))
+		if large := (extract.LargeError{}); !errors.As(err, &large) || large.Limit >= large.Size {
+			t.Errorf("%s of %d bytes: error %v, want that it is too large", c.reader, c.bytes, err)
 		}
 	}
 }

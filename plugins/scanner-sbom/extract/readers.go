@@ -121,6 +121,7 @@ func Readers() ([]*Reader, error) {
 	}
 	var out []*Reader
 	var problems []error
+	gate := make(chan struct{}, 1)
 	for _, r := range all {
 		reader, err := adapt(r.Reader, r.make, r.root)
 		problems = append(problems, err)
@@ -147,6 +148,14 @@ func Readers() ([]*Reader, error) {
 				}
 				return read(ctx, in)
 			}
+		}
+		switch r.Name {
+		case "dpkg", "apk", "rpm", "pacman", "java-archive", "python-package", "go-program", "rust-program":
+			// They are read line by line, or here and there.
+		case "poetry-lock", "pdm-lock", "uv-lock", "pylock", "cargo-lock", "pnpm-lock", "pubspec-lock", "podfile-lock", "maven-pom", "gradle-verification", "nuget-config", "go-mod":
+			reader = weighed(reader, maxTree, gate)
+		default:
+			reader = weighed(reader, maxText, gate)
 		}
 		out = append(out, reader)
 	}

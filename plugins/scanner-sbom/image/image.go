@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -32,7 +33,7 @@ type Limits struct {
 func Defaults() Limits {
 	return Limits{
 		Bytes: 16 << 30, Ratio: 200, RatioFrom: 256 << 20,
-		Entries: 2_000_000, Layers: 512, Depth: 128, Document: 8 << 20,
+		Entries: 2_000_000, Layers: 512, Depth: 128, Document: 4 << 20,
 	}
 }
 
@@ -86,7 +87,7 @@ type Image struct {
 	layers []*layer // the lowest first
 	tree   *index
 
-	problems []inventory.Problem
+	problems map[inventory.Problem]struct{}
 	untold   int // problems beyond maxProblems
 }
 
@@ -128,7 +129,7 @@ func Is(path string) bool {
 // Open opens the image at path and indexes its layers. An error wraps ErrNoImage when
 // there is none, and says what is wrong when there are several to choose from.
 func Open(ctx context.Context, path string, o Options) (*Image, error) {
-	im := &Image{limits: o.Limits.complete()}
+	im := &Image{limits: o.Limits.complete(), problems: map[inventory.Problem]struct{}{}}
 	im.spool = &spool{dir: o.Dir, left: im.limits.Bytes}
 	im.tree = newIndex(im.limits.Entries)
 	if err := im.open(ctx, path, o); err != nil {
@@ -155,6 +156,9 @@ func (im *Image) open(ctx context.Context, path string, o Options) (err error) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if errors.Is(err, errSpool) {
+			return err
+		}
 		if err != nil {
 			im.fail(l.name, err)
 		}
@@ -177,9 +181,9 @@ func (im *Image) Close() error {
 	return errors.Join(err, im.spool.Close())
 }
 
-// Problems returns what of the image could not be read.
+// Problems returns what of the image could not be read, in no order.
 func (im *Image) Problems() []inventory.Problem {
-	out := slices.Clone(im.problems)
+	out := slices.Collect(maps.Keys(im.problems))
 	if im.untold > 0 {
 		out = append(out, inventory.Problem{
 			Path: ".", Code: inventory.CodeTooMany, Reason: fmt.Sprintf("%d more problems of the image are not listed", im.untold),
@@ -193,10 +197,6 @@ const maxProblems = 1000
 
 // fail notes what could not be read.
 func (im *Image) fail(name string, err error) {
-	if len(im.problems) >= maxProblems {
-		im.untold++
-		return
-	}
 	p := inventory.Problem{Path: cut(name), Code: inventory.CodeMalformed, Reason: cut(err.Error())}
 	var system *fs.PathError
 	switch {
@@ -215,7 +215,11 @@ func (im *Image) fail(name string, err error) {
 	case errors.As(err, &system):
 		p.Code, p.Reason = inventory.CodeUnreadable, system.Err.Error()
 	}
-	im.problems = append(im.problems, p)
+	if len(im.problems) >= maxProblems {
+		im.untold++
+		return
+	}
+	im.problems[p] = struct{}{}
 }
 
 // cut shortens what an image says to what can be shown.

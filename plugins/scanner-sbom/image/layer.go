@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -58,7 +59,7 @@ func decompressor(kind packing, r io.Reader) (io.Reader, func(), error) {
 // expanding reads what was compressed, keeps it in the spool, and holds it to the
 // limits.
 type expanding struct {
-	ctx    context.Context //nolint:containedctx // a Reader has no other way to end
+	live   func() error // the reason to stop
 	from   io.Reader
 	to     *spool
 	sum    hash.Hash
@@ -68,7 +69,7 @@ type expanding struct {
 }
 
 func (e *expanding) Read(b []byte) (int, error) {
-	if err := e.ctx.Err(); err != nil {
+	if err := e.live(); err != nil {
 		return 0, err
 	}
 	n, err := e.from.Read(b)
@@ -95,7 +96,7 @@ func expand(ctx context.Context, from *io.SectionReader, to *spool, l Limits) er
 		return err
 	}
 	defer done()
-	e := &expanding{ctx: ctx, from: z, to: to, sum: sha256.New(), limits: l, packed: from.Size()}
+	e := &expanding{live: ctx.Err, from: z, to: to, sum: sha256.New(), limits: l, packed: from.Size()}
 	_, err = io.Copy(io.Discard, e)
 	return err
 }
@@ -117,12 +118,16 @@ func (im *Image) read(ctx context.Context, number int32, l *layer) error {
 		return err
 	}
 	defer done()
-	e := &expanding{ctx: ctx, from: z, to: im.spool, sum: sha256.New(), limits: im.limits, packed: part.Size()}
+	e := &expanding{live: ctx.Err, from: z, to: im.spool, sum: sha256.New(), limits: im.limits, packed: part.Size()}
 	err = im.index(ctx, number, e, func() (int64, error) { return e.n, nil })
 	if err == nil {
 		_, err = io.Copy(io.Discard, e) // what follows the archive is part of the digest
 	}
-	l.data = im.spool.section(start)
+	data, broken := im.spool.section(start)
+	if broken != nil {
+		return broken
+	}
+	l.data = data
 	if err != nil {
 		return err
 	}
@@ -227,8 +232,9 @@ func (im *Image) entry(h *tar.Header, start int64) (*entry, error) {
 		return nil, errOutside
 	}
 	name := path.Clean("/" + h.Name)[1:]
-	if strings.Count(name, "/") > im.limits.Depth {
-		return nil, errDeep
+	if folders := im.folders(name, h.Typeflag == tar.TypeDir); folders != "" {
+		im.fail(folders, errDeep)
+		return nil, nil
 	}
 	dir, base := path.Split(name)
 	dir = strings.TrimSuffix(dir, "/")
@@ -243,12 +249,13 @@ func (im *Image) entry(h *tar.Header, start int64) (*entry, error) {
 		}
 		return nil, im.tree.hide(dir, hidden)
 	}
-	n := node{kind: other, mode: h.FileInfo().Mode()}
+	n := node{kind: other, mode: fs.FileMode(h.Mode) & fs.ModePerm} //nolint:gosec // the mask leaves nothing of what is lost
 	switch h.Typeflag {
 	case tar.TypeDir:
-		n.kind = dirKind
+		n.kind, n.mode = dirKind, n.mode|fs.ModeDir
 	case tar.TypeSymlink:
 		n.kind, n.link, n.size = linkKind, h.Linkname, int64(len(h.Linkname))
+		n.mode |= fs.ModeSymlink
 	case tar.TypeLink:
 		n.kind, n.link = hardKind, path.Clean("/" + h.Linkname)[1:]
 	case tar.TypeReg:
@@ -258,8 +265,27 @@ func (im *Image) entry(h *tar.Header, start int64) (*entry, error) {
 		}
 	case tar.TypeGNUSparse:
 		return nil, errSparse
+	default:
+		n.mode |= fs.ModeIrregular
 	}
 	return &entry{name, n}, nil
+}
+
+// folders returns the first folder on the way to name that is too deep, "" for none.
+func (im *Image) folders(name string, folder bool) string {
+	if folder {
+		name += "/"
+	}
+	depth := 0
+	for i := range len(name) {
+		if name[i] != '/' {
+			continue
+		}
+		if depth++; depth > im.limits.Depth {
+			return name[:i]
+		}
+	}
+	return ""
 }
 
 const (

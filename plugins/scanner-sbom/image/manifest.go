@@ -91,14 +91,28 @@ func (im *Image) fromSaved() error {
 		return err
 	}
 	im.Digest = digest
-	if len(c.RootFS.DiffIDs) != len(of.Layers) {
-		im.fail(of.Config, fmt.Errorf("it has the digests of %d layers, and there are %d", len(c.RootFS.DiffIDs), len(of.Layers)))
-		c.RootFS.DiffIDs = make([]string, len(of.Layers))
-	}
+	contents := im.contents(c, of.Config, len(of.Layers))
 	for i, name := range of.Layers {
-		im.layers = append(im.layers, &layer{name: name, diffID: c.RootFS.DiffIDs[i]})
+		im.layers = append(im.layers, &layer{name: name, diffID: contents[i]})
 	}
 	return nil
+}
+
+// contents are the digests of the layers without compression, "" where the image
+// does not say.
+func (im *Image) contents(c configuration, name string, layers int) []string {
+	ids := c.RootFS.DiffIDs
+	if len(ids) != layers {
+		im.fail(name, fmt.Errorf("it has the digests of %d layers, and there are %d", len(ids), layers))
+		return make([]string, layers)
+	}
+	for i := range ids {
+		if _, err := blob(ids[i]); err != nil {
+			im.fail(name, fmt.Errorf("layer %d: %w", i+1, err))
+			ids[i] = ""
+		}
+	}
+	return ids
 }
 
 func (im *Image) fromLayout(o Options) error {
@@ -106,7 +120,7 @@ func (im *Image) fromLayout(o Options) error {
 	if _, err := document(im.src, indexFile, im.limits.Document, &top); err != nil {
 		return err
 	}
-	found := candidates{}
+	found := candidates{images: map[string]*candidate{}, seen: map[string]bool{}}
 	if err := im.collect(top, nil, nil, 0, found); err != nil {
 		return err
 	}
@@ -122,16 +136,13 @@ func (im *Image) fromLayout(o Options) error {
 	for _, key := range []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"} {
 		im.Name = cmp.Or(im.Name, cut(chosen.annotations[key]))
 	}
-	if len(c.RootFS.DiffIDs) != len(m.Layers) {
-		im.fail("blobs/"+m.Config.Digest, fmt.Errorf("it has the digests of %d layers, and there are %d", len(c.RootFS.DiffIDs), len(m.Layers)))
-		c.RootFS.DiffIDs = make([]string, len(m.Layers))
-	}
+	contents := im.contents(c, "blobs/"+m.Config.Digest, len(m.Layers))
 	for i, d := range m.Layers {
 		name, err := blob(d.Digest)
 		if err != nil {
 			return fmt.Errorf("layer %d: %w", i+1, err)
 		}
-		im.layers = append(im.layers, &layer{name: name, digest: d.Digest, diffID: c.RootFS.DiffIDs[i]})
+		im.layers = append(im.layers, &layer{name: name, digest: d.Digest, diffID: contents[i]})
 	}
 	return nil
 }
@@ -157,8 +168,11 @@ type candidate struct {
 	annotations map[string]string
 }
 
-// candidates are the images by digest.
-type candidates map[string]*candidate
+// candidates are the images of a layout by digest, and what was looked at for them.
+type candidates struct {
+	images map[string]*candidate
+	seen   map[string]bool
+}
 
 // What a layout may hold of images, and of indexes in one another.
 const (
@@ -173,10 +187,10 @@ func (im *Image) collect(of manifest, on *platform, annotations map[string]strin
 		return fmt.Errorf("more than %d indexes of images in one another", maxIndexes)
 	}
 	for _, d := range of.Manifests {
-		if len(found) >= maxManifests {
+		if len(found.seen) >= maxManifests {
 			return fmt.Errorf("more than %d images", maxManifests)
 		}
-		if found[d.Digest] != nil || (d.Platform != nil && d.Platform.OS == "unknown") {
+		if found.seen[d.Digest] || (d.Platform != nil && d.Platform.OS == "unknown") {
 			continue // attestations about an image are said to run on unknown/unknown
 		}
 		name, err := blob(d.Digest)
@@ -186,6 +200,7 @@ func (im *Image) collect(of manifest, on *platform, annotations map[string]strin
 		if !im.src.has(name) {
 			continue
 		}
+		found.seen[d.Digest] = true
 		var m manifest
 		if err := im.blob(d.Digest, &m); err != nil {
 			return err
@@ -203,7 +218,7 @@ func (im *Image) collect(of manifest, on *platform, annotations map[string]strin
 				return err
 			}
 		case m.Config != nil:
-			found[d.Digest] = &candidate{digest: d.Digest, manifest: m, platform: where, annotations: words}
+			found.images[d.Digest] = &candidate{digest: d.Digest, manifest: m, platform: where, annotations: words}
 		default:
 			return fmt.Errorf("%s: it is neither an index nor a manifest", name)
 		}
@@ -213,9 +228,9 @@ func (im *Image) collect(of manifest, on *platform, annotations map[string]strin
 
 // choose returns the one image that there is, or the one for the platform.
 func (c candidates) choose(goos, arch string) (*candidate, error) {
-	list := make([]*candidate, 0, len(c))
-	for _, digest := range slices.Sorted(maps.Keys(c)) {
-		list = append(list, c[digest])
+	list := make([]*candidate, 0, len(c.images))
+	for _, digest := range slices.Sorted(maps.Keys(c.images)) {
+		list = append(list, c.images[digest])
 	}
 	want := platform{OS: goos, Arch: arch}
 	if len(list) > 1 {

@@ -51,8 +51,8 @@ func openSource(ctx context.Context, name string, s *spool, l Limits) (source, e
 
 // folder is an OCI layout on disk.
 type folder struct {
-	root *os.Root
-	view tree.View
+	root   *os.Root
+	view   tree.View
 	opened []io.Closer
 }
 
@@ -106,7 +106,10 @@ func (a *archive) list(ctx context.Context, whole *io.SectionReader, s *spool, l
 		if err := expand(ctx, whole, s, l); err != nil {
 			return fmt.Errorf("the archive: %w", err)
 		}
-		whole = s.section(start)
+		var err error
+		if whole, err = s.section(start); err != nil {
+			return err
+		}
 	}
 	r := tar.NewReader(whole)
 	for n := 0; ; n++ {

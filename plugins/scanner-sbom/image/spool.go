@@ -14,8 +14,14 @@ type spool struct {
 	f    *os.File
 	name string // to be removed; "" when it is already
 	size int64
-	left int64 // of the bytes that an image may have
+	// waiting are the last of the bytes, which are not written yet: headers come in
+	// small pieces.
+	waiting []byte
+	left    int64 // of the bytes that an image may have
 }
+
+// errSpool is in errors about the temporary file, which are none of the image's.
+var errSpool = errors.New("write the layers to a temporary file")
 
 // Write appends to the file.
 func (s *spool) Write(b []byte) (int, error) {
@@ -24,15 +30,31 @@ func (s *spool) Write(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n, err := s.f.WriteAt(b, s.size)
-	s.size += int64(n)
-	return n, err
+	s.size += int64(len(b))
+	s.waiting = append(s.waiting, b...)
+	const enough = 256 << 10
+	if len(s.waiting) < enough {
+		return len(b), nil
+	}
+	return len(b), s.flush()
+}
+
+func (s *spool) flush() error {
+	_, err := s.f.WriteAt(s.waiting, s.size-int64(len(s.waiting)))
+	s.waiting = s.waiting[:0]
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	return nil
 }
 
 func (s *spool) create() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
 	f, err := os.CreateTemp(s.dir, "image-*.tmp")
 	if err != nil {
-		return fmt.Errorf("create the temporary file for the layers: %w", err)
+		return fmt.Errorf("%w: %w", errSpool, err)
 	}
 	s.f, s.name = f, f.Name()
 	if runtime.GOOS == "windows" {
@@ -52,11 +74,14 @@ func (s *spool) take(n int64) error {
 }
 
 // section is the part of the file from start to its end.
-func (s *spool) section(start int64) *io.SectionReader {
+func (s *spool) section(start int64) (*io.SectionReader, error) {
 	if s.f == nil {
-		return io.NewSectionReader(s, 0, 0)
+		return io.NewSectionReader(s, 0, 0), nil
 	}
-	return io.NewSectionReader(s.f, start, s.size-start)
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	return io.NewSectionReader(s.f, start, s.size-start), nil
 }
 
 // ReadAt is that of a file in which nothing was written.

@@ -127,8 +127,7 @@ func (t *index) add(name string, is node) error {
 	if name == "" {
 		return nil // the root, which is there
 	}
-	wanted := is.kind == hardKind
-	if wanted {
+	if is.kind == hardKind {
 		if to, ok := t.target(is.link); ok {
 			is = to
 		}
@@ -162,8 +161,10 @@ func (t *index) add(name string, is node) error {
 	default:
 		return t.conceal(name, is)
 	}
-	if err := t.spend(is.link); err != nil {
-		return err
+	if is.link != "" {
+		if err := t.spend(is.link); err != nil {
+			return err
+		}
 	}
 	n.become(is, t.layer)
 	if is.kind == hardKind {

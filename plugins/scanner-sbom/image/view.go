@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -23,7 +24,10 @@ type File struct {
 
 // Layer is the digest of the layer that brought the file, as it is without
 // compression, which is the one that docker shows.
-func (f *File) Layer() string { return f.im.layers[f.node.layer].diffID }
+func (f *File) Layer() string {
+	l := f.im.layers[f.node.layer]
+	return cmp.Or(l.diffID, l.digest)
+}
 
 // Info returns what the layer says about the file.
 func (f *File) Info() (fs.FileInfo, error) { return info{path.Base(f.Path), f.node}, nil }

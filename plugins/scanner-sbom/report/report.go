@@ -16,7 +16,12 @@ import (
 
 // Report is about one target. Its lists are never nil, so that JSON has arrays.
 type Report struct {
-	Target   string               `json:"target"`
+	Target string `json:"target"`
+	// Kind is what the target is, in the words of package document; Name and Version are
+	// its own: of an image the tag and the digest.
+	Kind     string               `json:"kind,omitempty"`
+	Name     string               `json:"name,omitempty"`
+	Version  string               `json:"version,omitempty"`
 	Packages []*inventory.Package `json:"packages"`
 	Findings []*match.Finding     `json:"findings"`
 	// Ecosystems say how far the packages of each were checked.

@@ -74,9 +74,9 @@ type Config struct {
 
 // Stats says what a scan came to.
 type Stats struct {
-	Folders  int64 `json:"folders"`
-	Files    int64 `json:"files"`
-	Read     int64 `json:"read"`
+	Folders int64 `json:"folders"`
+	Files   int64 `json:"files"`
+	Read    int64 `json:"read"`
 	// Recalled files were read by an earlier scan, and are neither in Read nor in Bytes.
 	Recalled int64 `json:"recalled,omitempty"`
 	Bytes    int64 `json:"bytes"`
@@ -245,7 +245,8 @@ func (s *scanner) open(ctx context.Context, file, layer string, f entry, readers
 // reader is left behind, and its result is thrown away; there are few of these at
 // a time.
 func (s *scanner) within(ctx context.Context, in extract.Input, layer string, note *Reading, readers []*extract.Reader, closeFile func()) (late bool) {
-	ctx, cancel := context.WithTimeout(ctx, s.Limits.FileTime)
+	all := ctx
+	ctx, cancel := context.WithTimeout(all, s.Limits.FileTime)
 	done := make(chan struct{})
 	go func() {
 		defer cancel()
@@ -269,8 +270,8 @@ func (s *scanner) within(ctx context.Context, in extract.Input, layer string, no
 	}
 	select {
 	case s.slots <- struct{}{}:
-	case <-done: // more than these hold the scan up
-		return true
+	case <-done: // more than these hold the scan up, and one that was in time is no late one
+		return errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 	case <-all.Done():
 		return false
 	}
@@ -368,7 +369,7 @@ func problem(file string, err error) inventory.Problem {
 	switch {
 	case errors.As(err, &crash):
 		p.Code = inventory.CodeCrashed
-	case errors.As(err, &large):
+	case errors.As(err, &large), errors.As(err, new(extract.LargeError)):
 		p.Code = inventory.CodeTooLarge
 	case errors.As(err, &late):
 		p.Code = inventory.CodeTimeout

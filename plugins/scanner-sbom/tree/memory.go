@@ -47,23 +47,25 @@ func (l *Listing) count(n int) {
 
 // passOver passes a folder over that holds nothing of interest, as the memory knows:
 // then it need not even be opened.
-func (w *walk) passOver(at waiting) (done bool, err error) {
+func (w *walk) passOver(parent *folder, path, name string) bool {
 	if w.Memory == nil {
-		return false, nil
+		return false
 	}
-	info, err := at.parent.root.Lstat(at.name)
+	info, err := parent.root.Lstat(name)
 	if err != nil || !info.IsDir() {
-		return false, nil //nolint:nilerr // opening it tells why
+		return false // opening it tells why
 	}
-	l, ok := w.Memory.Folder(at.path, info)
+	l, ok := w.Memory.Folder(path, info)
 	if !ok || len(l.Folders) > 0 || len(l.Files) > 0 {
-		return false, nil
+		return false
 	}
 	atomic.AddInt64(&w.stats.Folders, 1)
 	if !w.count(l.Entries) {
-		return true, w.stop()
+		if err := w.stop(); err != nil {
+			w.Fail(path, err)
+		}
 	}
-	return true, nil
+	return true
 }
 
 // remembered visits a folder by what the memory knows of it, or lists it.

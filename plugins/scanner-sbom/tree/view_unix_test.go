@@ -30,7 +30,7 @@ func TestViewOpensFilesAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	view := tree.NewView(root)
 	for name, opens := range map[string]bool{"pipe": false, "os-release": false, "outside": false, "circle": false, "file": true} {
 		f, err := view.Open(name)

@@ -200,9 +200,6 @@ func (w *walk) work() {
 
 // read visits the files of one folder and has its folders wait.
 func (w *walk) read(at waiting) error {
-	if done, err := w.passOver(at); done || err != nil {
-		return err
-	}
 	root, err := at.parent.root.OpenRoot(at.name)
 	if err != nil {
 		return err
@@ -274,6 +271,7 @@ func (w *walk) descend(at waiting, d *folder, name string, below *[]waiting) {
 	case w.Skip != nil && w.Skip(path, name):
 	case w.Limits.Depth > 0 && at.depth+1 > w.Limits.Depth:
 		w.Fail(path, ErrDepth)
+	case w.passOver(d, path, name):
 	default:
 		d.refs.Add(1)
 		*below = append(*below, waiting{parent: d, path: path, name: name, depth: at.depth + 1})

@@ -79,8 +79,7 @@ func (s *Store) refresh() {
 	}
 	if s.current != nil {
 		s.current.old = true
-		// Nobody can be told: what is left of it was only read.
-		s.refused = s.current.drop()
+		_ = s.current.drop() // it was only read
 	}
 	s.current, s.info, s.refused = &held{db: db}, info, nil
 }

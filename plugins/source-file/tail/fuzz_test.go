@@ -3,6 +3,7 @@ package tail
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,25 @@ func TestPositionRoundTrip(t *testing.T) {
 	}
 	if len(p.buf) > 4<<10 {
 		t.Errorf("position of %d bytes, at most 4 KiB are allowed", len(p.buf))
+	}
+}
+
+// TestPositionOutOfRange: a damaged checkpoint is refused; one that claimed events
+// which no region has would have as many passed over.
+func TestPositionOutOfRange(t *testing.T) {
+	for name, m := range map[string]mark{
+		"offset":  {offset: -1},
+		"head":    {headLen: headLimit + 1},
+		"lead":    {leadLen: leadLimit + 1, offset: 1 << 10},
+		"before":  {leadLen: 5, offset: 4},
+		"until":   {until: maxRegion + 1},
+		"emitted": {emitted: mostEmitted + 1},
+	} {
+		var p position
+		p.set([]*segment{{mark: m}})
+		if got, err := decodePosition(p.buf); !errors.Is(err, errPosition) {
+			t.Errorf("%s: got %+v, %v, want %v", name, got, err, errPosition)
+		}
 	}
 }
 

@@ -22,8 +22,10 @@ const (
 	// oldMarkSize is the size of a mark in the version before.
 	oldMarkSize = 48
 	markSize    = 54
-	// maxRegion bounds the bytes of a region, and the events of one.
-	maxRegion = 1 << 17
+	// maxRegion bounds the bytes of a region. mostEmitted bounds the events of one: its
+	// last line may end as many as are unfinished, and its cut as many again.
+	maxRegion   = 1 << 17
+	mostEmitted = maxEvents + 2*maxUnfinished
 
 	flagSkipping = 1 << 0
 )
@@ -126,7 +128,7 @@ func decodePosition(b []byte) ([]mark, error) {
 		if b[0] != withoutEvents {
 			m.emitted, m.until = le.Uint16(r[48:]), le.Uint32(r[50:])
 		}
-		if m.until > maxRegion || m.offset < 0 || m.headLen > headLimit || m.leadLen > leadLimit ||
+		if m.until > maxRegion || m.emitted > mostEmitted || m.offset < 0 || m.headLen > headLimit || m.leadLen > leadLimit ||
 			int64(m.leadLen) > m.offset || r[47]&^flagSkipping != 0 {
 			return nil, fmt.Errorf("%w: file %d out of range", errPosition, i)
 		}

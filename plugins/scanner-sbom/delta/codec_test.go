@@ -1,0 +1,123 @@
+package delta
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
+)
+
+// fill gives every field of a value another content.
+func fill(t *testing.T, v reflect.Value, name string) {
+	t.Helper()
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("of " + name)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int:
+		v.SetInt(int64(300 + len(name)))
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(t, v.Index(0), name+"0")
+		fill(t, v.Index(1), name+"1")
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(t, v.Field(i), name+"."+v.Type().Field(i).Name)
+		}
+	default:
+		t.Fatalf("%s is a %s: the encoding does not know it", name, v.Kind())
+	}
+}
+
+// All that a package has is kept, also what somebody adds to the type.
+func TestFound(t *testing.T) {
+	var p inventory.Package
+	fill(t, reflect.ValueOf(&p).Elem(), "p")
+	want := []scan.Found{
+		{Packages: []*inventory.Package{&p, {}, {Licenses: []string{}, Locations: []inventory.Location{}}}},
+		{Packages: []*inventory.Package{}, Problem: inventory.Problem{Path: "a", Code: inventory.CodeMalformed, Reason: "b"}},
+	}
+	text := encodeFound(want)
+	got, err := decodeFound(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for n := range text {
+		if _, err := decodeFound(text[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes are read", n, len(text))
+		}
+	}
+}
+
+// example is what is known of a target.
+func example() *known {
+	k := newKnown()
+	k.addFolder("", &folder{state{1, 2, kindFolder | 0o755, 4096, -5, 6}, tree.Listing{Entries: 3, Folders: []string{"a"}, Files: []string{"f", "g"}}})
+	k.addFolder("a", &folder{at: state{device: 1 << 63, inode: 1<<64 - 1}})
+	k.addFile("f", &file{at: state{size: 1 << 40, changed: 1 << 62}, digest: "digest", found: encodeFound(nil), looks: []look{
+		{path: "etc", kind: isFolder}, {path: "etc/x", kind: absent}, {path: "etc/y", kind: exact, at: state{inode: 7}},
+	}})
+	return k
+}
+
+func TestKnown(t *testing.T) {
+	want := example()
+	got, err := decodeKnown(encodeKnown(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(known{}, folder{}, file{}, look{}, state{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A change a moment before a file was read may be followed by one at what is the same
+// time to the file system.
+func TestSettled(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
+	for name, test := range map[string]struct {
+		changed time.Time
+		want    bool
+	}{
+		"at once":                 {at, false},
+		"within a tick":           {at.Add(-10 * time.Millisecond), false},
+		"earlier":                 {at.Add(-60 * time.Millisecond), true},
+		"of whole seconds":        {at.Truncate(time.Second).Add(-time.Second), false},
+		"of whole seconds, early": {at.Truncate(time.Second).Add(-2 * time.Second), true},
+		"in the future":           {at.Add(time.Hour), false},
+	} {
+		if got := (state{changed: test.changed.UnixNano()}).settled(at); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// Bytes that nobody wrote are an error, and what they say is bounded by their number.
+func FuzzKnown(f *testing.F) {
+	f.Add(encodeKnown(example()))
+	f.Add(encodeKnown(newKnown()))
+	f.Add("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+	f.Fuzz(func(t *testing.T, in string) {
+		_, _ = decodeFound(in)
+		k, err := decodeKnown(in)
+		if err != nil {
+			return
+		}
+		again, err := decodeKnown(encodeKnown(k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(k.files, again.files, cmp.AllowUnexported(file{}, look{}, state{})); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

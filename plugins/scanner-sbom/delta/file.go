@@ -1,0 +1,121 @@
+package delta
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The file: magic, which has the version of the form; the CRC-32C of all that follows;
+// then for each target its key, when it was used, and what is known of it.
+const (
+	name  = "scans.delta"
+	magic = "ironpost scans 1\n"
+	// maxFile is more than is ever written.
+	maxFile = 2 * (maxBytes + entryBytes*maxEntries)
+)
+
+// saved is a target to be written.
+type saved struct {
+	key    key
+	target target
+}
+
+// load reads the file; what is missing, damaged or of another version is empty.
+func load(dir string) map[key]*target {
+	f, err := os.Open(filepath.Join(dir, name))
+	if err != nil {
+		return map[key]*target{}
+	}
+	defer func() { _ = f.Close() }() // it was read only
+	info, err := f.Stat()
+	if err != nil || info.Size() > maxFile {
+		return map[key]*target{}
+	}
+	var b strings.Builder
+	b.Grow(int(info.Size()))
+	if _, err := io.Copy(&b, io.LimitReader(f, maxFile)); err != nil {
+		return map[key]*target{}
+	}
+	targets, err := parse(b.String())
+	if err != nil {
+		return map[key]*target{}
+	}
+	return targets
+}
+
+// parse reads the file's content, and leaves what is known encoded.
+func parse(in string) (map[key]*target, error) {
+	rest, ok := strings.CutPrefix(in, magic)
+	if !ok || len(rest) < 4 {
+		return nil, errForm
+	}
+	sum := binary.LittleEndian.Uint32([]byte(rest[:4]))
+	r := reader{in: rest[4:]}
+	if checksum(r.in) != sum {
+		return nil, errForm
+	}
+	out := map[key]*target{}
+	for range r.count() {
+		name := r.text()
+		t := &target{used: time.Unix(0, r.signed()), encoded: r.text()}
+		if r.bad || len(name) != len(key{}) {
+			return nil, errForm
+		}
+		out[key([]byte(name))] = t
+	}
+	if r.bad || r.in != "" {
+		return nil, errForm
+	}
+	return out, nil
+}
+
+func checksum(s string) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	sum := uint32(0)
+	for len(s) > 0 {
+		n := min(len(s), 64<<10)
+		sum = crc32.Update(sum, table, []byte(s[:n]))
+		s = s[n:]
+	}
+	return sum
+}
+
+// save writes the file beside the one that there is, and renames it. It is not synced:
+// after a crash the checksum tells.
+func save(dir string, list []saved) (err error) {
+	w := writer{out: append([]byte(magic), 0, 0, 0, 0)}
+	w.number(uint64(len(list)))
+	for _, s := range list {
+		w.text(string(s.key[:]))
+		w.signed(s.target.used.UnixNano())
+		if s.target.known != nil {
+			w.text(encodeKnown(s.target.known))
+		} else {
+			w.text(s.target.encoded)
+		}
+	}
+	body := w.out[len(magic)+4:]
+	binary.LittleEndian.PutUint32(w.out[len(magic):], crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, name+".new-*") // for its owner alone: it says what folders hold
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(w.out)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package delta
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+)
+
+// Memory is what is known of the folders that were scanned. It is safe for concurrent
+// use.
+type Memory struct {
+	dir string
+
+	saving sync.Mutex // one Save at a time
+
+	mu      sync.Mutex
+	loaded  bool
+	unsaved bool
+	targets map[key]*target
+}
+
+// key names a target, and the way in which it is scanned.
+type key [sha256.Size]byte
+
+// target is a folder that was scanned.
+type target struct {
+	used time.Time
+	// known is nil as long as nobody asked for what is encoded.
+	known   *known
+	encoded string
+}
+
+// Open returns the memory that is kept in a folder. The file is read when it is first
+// needed; that it cannot be read is no error, since a scan then reads everything.
+func Open(dir string) *Memory { return &Memory{dir: dir} }
+
+// Scan makes the inventory of the tree below root, as [scan.Dir] does, and reads what
+// changed since the last time: in the Stats, Read and Bytes are about that, and Recalled
+// is the number of files that were not read. The target is the folder's path; scans of
+// one target with other limits, readers or folders to skip have memories of their own.
+// The memory changes in this process; [Memory.Save] keeps it.
+func (m *Memory) Scan(ctx context.Context, root *os.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error) {
+	k := keyOf(root.Name(), c)
+	s := newSession(root, m.recall(k))
+	c.Memory = s
+	v, stats, err := scan.Dir(ctx, root, c)
+	if err == nil && s.complete() {
+		m.learn(k, s.next)
+	}
+	return v, stats, err
+}
+
+// keyOf returns the key of a target. Another build of the program may have other readers,
+// and another user may read other files.
+func keyOf(path string, c scan.Config) key {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %d %+v %q %s", path, os.Getuid(), c.Limits, c.Skip, program())
+	for _, r := range c.Readers {
+		fmt.Fprintf(h, " %q", r.Name)
+	}
+	return key(h.Sum(nil))
+}
+
+// program tells builds of this program apart.
+func program() string {
+	out := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		out = info.Main.Version + info.Main.Sum
+	}
+	if path, err := os.Executable(); err == nil {
+		if info, err := os.Stat(path); err == nil {
+			out += fmt.Sprint(" ", info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return out
+}
+
+// recall returns what is known of a target.
+func (m *Memory) recall(k key) *known {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.loaded {
+		m.loaded = true
+		m.targets = load(m.dir)
+	}
+	t, ok := m.targets[k]
+	if !ok {
+		return newKnown()
+	}
+	t.used = time.Now()
+	if t.known == nil {
+		known, err := decodeKnown(t.encoded)
+		if err != nil {
+			delete(m.targets, k)
+			return newKnown()
+		}
+		t.known = known
+	}
+	return t.known
+}
+
+// maxTargets bounds the targets that are remembered; the one that was scanned least
+// recently is forgotten.
+const maxTargets = 64
+
+func (m *Memory) learn(k key, now *known) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.targets[k] = &target{used: time.Now(), known: now}
+	m.unsaved = true
+	total := 0
+	for _, old := range m.recent() {
+		t := m.targets[old]
+		if t.known != nil {
+			total += t.known.bytes + entryBytes*t.known.entries
+		} else {
+			total += len(t.encoded)
+		}
+		if old != k && (total > maxFile/2 || len(m.targets) > maxTargets) {
+			delete(m.targets, old)
+		}
+	}
+}
+
+// recent returns the targets, the one that was used last first.
+func (m *Memory) recent() []key {
+	var out []key
+	for k := range m.targets {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b key) int { return m.targets[b].used.Compare(m.targets[a].used) })
+	return out
+}
+
+// Save writes what was learned since the last time, if anything, in place of the file.
+func (m *Memory) Save() error {
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.mu.Lock()
+	if !m.unsaved {
+		m.mu.Unlock()
+		return nil
+	}
+	m.unsaved = false
+	list := make([]saved, 0, len(m.targets))
+	for _, k := range m.recent() {
+		list = append(list, saved{k, *m.targets[k]})
+	}
+	m.mu.Unlock()
+	err := save(m.dir, list)
+	if err != nil {
+		m.mu.Lock()
+		m.unsaved = true
+		m.mu.Unlock()
+		return fmt.Errorf("keep what the scan found: %w", err)
+	}
+	return nil
+}
