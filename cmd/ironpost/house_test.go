@@ -47,7 +47,7 @@ var testOnly = map[string]string{
 	"host/nettest":                   "network namespaces, veth pairs and bounded floods",
 	"plugins/internal/corpus":        "the files of the public log collections",
 
-	"plugins/enforcer-docker/enginetest": "a dockerd of the test's own, in a namespace",
+	"plugins/internal/enginetest": "a dockerd of the test's own, in a namespace",
 }
 
 // standardOnly are layers whose product code imports nothing but the standard

@@ -47,7 +47,8 @@ With --sbom the document is written instead: CycloneDX (1.6) or SPDX (2.3) in JS
 --against only the differences from another target are told: an image of last week,
 an SBOM that was kept.`,
 		Example: `  ironpost scan .
-  ironpost scan / --fail-on high
+  ironpost scan /usr --fail-on high
+  mount --bind / /mnt && ironpost scan /mnt     # the whole machine
   ironpost scan /srv/app --sbom cyclonedx > app.cdx.json
   ironpost scan /srv/app --against app.cdx.json
   docker save acme/app:1 > app.tar && ironpost scan app.tar
@@ -113,6 +114,9 @@ func (s *ScanConfig) place() error {
 		absolute, err := filepath.Abs(*target)
 		if err != nil {
 			return err
+		}
+		if absolute == "/" {
+			return invalid("scan /: no plugin is granted the root of this machine, with the files of its kernel and of other plugins; run: mount --bind / /mnt && ironpost scan /mnt")
 		}
 		*target = absolute
 		s.Paths = append(s.Paths, absolute)

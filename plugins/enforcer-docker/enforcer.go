@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,11 +57,6 @@ func newEnforcer(cfg *config) *enforcer {
 	return e
 }
 
-// procs is how many processors the Go scheduler is given at least. With the one that
-// plugins get, all else here stands still while a goroutine waits for the disk, until
-// the runtime notices, which takes it up to 10 ms (runtime/proc.go, sysmon).
-const procs = 4
-
 // setup takes the configuration, which is in place now, and begins to watch Docker.
 func (e *enforcer) setup(ctx context.Context, env sdk.Env) error {
 	if err := e.cfg.validate(); err != nil {
@@ -79,7 +73,6 @@ func (e *enforcer) setup(ctx context.Context, env sdk.Env) error {
 	if err != nil {
 		return err
 	}
-	runtime.GOMAXPROCS(max(procs, runtime.GOMAXPROCS(0)))
 	if env.Logger != nil {
 		e.log = env.Logger
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -85,13 +86,13 @@ func (j *judgement) add(bundle string, data []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		j.rules = append(j.rules[:len(j.rules):len(j.rules)], rules...)
+		j.rules = append(slices.Clip(j.rules), rules...)
 		return len(rules), nil
 	}
 	d, err := vex.Read(data)
 	if err != nil {
 		return 0, err
 	}
-	j.documents = append(j.documents[:len(j.documents):len(j.documents)], d)
+	j.documents = append(slices.Clip(j.documents), d)
 	return 1, nil
 }

@@ -38,8 +38,15 @@ func (in *intent) covers(o *intent) bool {
 	return len(asked) > 0 && !slices.ContainsFunc(asked, func(n string) bool { return !slices.Contains(mine, n) })
 }
 
+// overlaps reports whether two isolations have a network in common.
+func (in *intent) overlaps(o *intent) bool {
+	mine, theirs := in.networks(), o.networks()
+	return len(mine) == 0 || len(theirs) == 0 || slices.ContainsFunc(mine, func(n string) bool { return slices.Contains(theirs, n) })
+}
+
 // coveredBy returns the intent that covers what an enforcer proposes, nil when there
-// is none. While the same is being released it is refused: the state that is to be
+// is none. One that waits for more operators than the new one needs covers nothing: a
+// mild alert must not keep a severe one from being answered. While the same is being released it is refused: the state that is to be
 // restored is half restored then. What an operator orders is left to the enforcer to
 // judge. g.mu is held.
 func (g *Guard) coveredBy(in *intent) (by *intent, no *refusal) {
@@ -48,6 +55,7 @@ func (g *Guard) coveredBy(in *intent) (by *intent, no *refusal) {
 		case in.Actor != "" || !o.alike(in):
 		case o.State == Releasing || o.EndsAs != "":
 			return nil, refusing(CodeAlready, "The same, %s, is being released.", o.ID)
+		case o.State == Planned && o.Approvals > in.Approvals:
 		case by == nil && o.covers(in):
 			by = o
 		}
@@ -56,10 +64,22 @@ func (g *Guard) coveredBy(in *intent) (by *intent, no *refusal) {
 }
 
 // cover records that what an intent asks for is in effect already, or about to be,
-// by another one. The end of that one is not put off.
+// by another one. The end of that one is put off only when the new one asks for the
+// very same for longer than that one did: so an answer of a minute takes no place of
+// one of a day, and an alert that comes again and again puts nothing off.
 func (g *Guard) cover(ctx context.Context, in, by *intent, mode config.Mode) error {
 	outcome := pb.Outcome_OUTCOME_PLANNED
 	g.mu.Lock()
+	if in.TTL > by.TTL && in.covers(by) && in.Approvals <= by.Approvals {
+		by.TTL = in.TTL
+		if by.State != Planned {
+			by.Stamp = g.Clock.Stamp(in.TTL)
+		}
+		if err := g.table.Put(key(by.Enforcer, by.ID), *by); err != nil {
+			g.mu.Unlock()
+			return err
+		}
+	}
 	in.Note = fmt.Sprintf("The same waits already: %s, decided %s.", by.ID, by.Created.Format(time.RFC3339))
 	if by.State == Applied || by.State == Partial {
 		outcome = pb.Outcome_OUTCOME_APPLIED
@@ -85,8 +105,8 @@ func (g *Guard) cover(ctx context.Context, in, by *intent, mode config.Mode) err
 	return g.keep(in)
 }
 
-// held reports whether the end of an intent waits for a wider one of the same verb
-// that was carried out after it: what each restores is what was there when it began,
+// held reports whether the end of an intent waits for one of the same verb, about the
+// same network, that was carried out after it: what each restores is what was there when it began,
 // so that they end in the reverse order. g.mu is held.
 func (g *Guard) held(in *intent, mode config.Mode, left time.Duration) bool {
 	under := func(s State) bool { return slices.Contains([]State{Applied, Partial, Unknown, Releasing}, s) }
@@ -95,7 +115,7 @@ func (g *Guard) held(in *intent, mode config.Mode, left time.Duration) bool {
 		return false
 	}
 	for _, o := range g.intents {
-		if o.Order > in.Order && o.alike(in) && !o.endless() && (under(o.State) || o.State == Executing) {
+		if o.Order > in.Order && o.alike(in) && o.overlaps(in) && !o.endless() && (under(o.State) || o.State == Executing) {
 			return true
 		}
 	}

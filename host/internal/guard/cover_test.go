@@ -126,7 +126,7 @@ func TestWider(t *testing.T) {
 			}
 			propose("narrow", test.narrow, "front")
 			w.until("intent-of-narrow", Applied)
-			propose("same", "600", "front") // no more than that
+			propose("same", test.narrow, "front") // no more than that
 			w.until("intent-of-same", Done)
 			propose("wide", test.wide)
 			w.until("intent-of-wide", Applied)
@@ -180,6 +180,92 @@ func TestWider(t *testing.T) {
 				t.Errorf("in the end it is on %q, want what it was on", got)
 			}
 		})
+	}
+}
+
+// TestLonger: a policy that asks for the same for longer has it last longer, once; one
+// that comes again puts nothing off, nor does one that has to be approved.
+func TestLonger(t *testing.T) {
+	w := newWorld(t)
+	w.guard.Alert = func(string) (Alert, bool) {
+		return Alert{Containers: []string{"c"}, Provenance: pb.Provenance_PROVENANCE_HOST}, true
+	}
+	w.run()
+	propose := func(id, ttl string, more ...string) {
+		a := isolate(id)
+		a.Target, a.Details[0].Value = "c", ttl
+		for i := 0; i+1 < len(more); i += 2 {
+			a.Details = append(a.Details, &pb.Field{Key: more[i], Value: more[i+1]})
+		}
+		w.decide(a)
+	}
+	propose("minute", "60")
+	w.until("intent-of-minute", Applied)
+	w.hand.pass(30 * time.Second)
+	propose("again", "60")
+	w.until("intent-of-again", Done)
+	if left := w.left("intent-of-minute"); left != 30*time.Second {
+		t.Errorf("after the same again it lasts for %v, want 30s", left)
+	}
+	propose("approved", "7200", "approvals", "1")
+	w.until("intent-of-approved", Done)
+	if left := w.left("intent-of-minute"); left != 30*time.Second {
+		t.Errorf("after one that nobody approved it lasts for %v, want 30s", left)
+	}
+	propose("hour", "3600")
+	w.until("intent-of-hour", Done)
+	w.hand.pass(100 * time.Second)
+	w.guard.nudge()
+	if left := w.left("intent-of-minute"); left != 3500*time.Second || w.state("intent-of-minute") != Applied {
+		t.Errorf("after one of an hour it is %s for %v, want 58m20s", w.state("intent-of-minute"), left)
+	}
+	w.hand.pass(time.Hour)
+	w.guard.nudge()
+	w.until("intent-of-minute", Expired)
+}
+
+// TestWaitingCoversNothing: an answer that waits for operators keeps none from being
+// carried out that needs fewer.
+func TestWaitingCoversNothing(t *testing.T) {
+	w := newWorld(t)
+	w.guard.Alert = func(string) (Alert, bool) {
+		return Alert{Containers: []string{"c"}, Provenance: pb.Provenance_PROVENANCE_HOST}, true
+	}
+	w.run()
+	for _, id := range []string{"mild", "severe"} {
+		a := isolate(id)
+		if id == "mild" {
+			a = isolate(id, "approvals", "2")
+		}
+		a.Target = "c"
+		w.decide(a)
+	}
+	w.until("intent-of-mild", Planned)
+	w.until("intent-of-severe", Applied)
+}
+
+// TestApart: isolations from networks that have nothing to do with each other end each
+// at its own time.
+func TestApart(t *testing.T) {
+	w := newWorld(t)
+	e := &attached{engine: w.engine, on: map[string]bool{"front": true, "back": true}, looked: map[string]int{}}
+	w.guard.Enforcer = func(string) Enforcer { return e }
+	w.guard.Alert = func(string) (Alert, bool) {
+		return Alert{Containers: []string{"c"}, Provenance: pb.Provenance_PROVENANCE_HOST}, true
+	}
+	w.run()
+	for network, ttl := range map[string]string{"front": "60", "back": "7200"} {
+		a := isolate(network)
+		a.Target, a.Details[0].Value = "c", ttl
+		a.Details = append(a.Details, &pb.Field{Key: detailNetwork, Value: network})
+		w.decide(a)
+		w.until("intent-of-"+network, Applied)
+	}
+	w.hand.pass(100 * time.Second)
+	w.guard.nudge()
+	w.until("intent-of-front", Expired)
+	if got := e.networks(); got != "front" {
+		t.Errorf("it is on %q, want front", got)
 	}
 }
 
@@ -261,4 +347,11 @@ func (w *world) counted(what string) uint64 {
 	w.guard.mu.Lock()
 	defer w.guard.mu.Unlock()
 	return w.guard.counts[what]
+}
+
+// left is how long an intent lasts.
+func (w *world) left(id string) time.Duration {
+	w.guard.mu.Lock()
+	defer w.guard.mu.Unlock()
+	return w.guard.left(w.guard.intents[key(name, id)].Stamp)
 }

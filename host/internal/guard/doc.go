@@ -23,7 +23,9 @@
 // twice.
 //
 // Intents about one target are carried out one at a time, in the order in which
-// they were proposed; evidence comes before what it is about is cut off.
+// they were proposed; evidence comes before what it is about is cut off. While the end
+// of evidence is being told and kept, what comes after it is prepared already, which
+// changes nothing, and is announced after that.
 //
 // # Checks
 //

@@ -101,8 +101,9 @@ type Guard struct {
 
 	mu       sync.Mutex
 	intents  map[string]*intent
-	busy     map[string]*intent // targets that a worker is at, and for what
-	working  map[string]int     // workers by enforcer
+	busy     map[string]*intent       // targets that a worker is at, and for what
+	working  map[string]int           // workers by enforcer
+	telling  map[string]chan struct{} // by target: closed when what came before is told and kept
 	order    uint64
 	off      *off // nil while the guard is enabled
 	breaker  breaker.Breaker
@@ -140,7 +141,7 @@ func New(c Config) (*Guard, error) {
 		}
 	}
 	g := &Guard{
-		Config: c, wake: make(chan struct{}, 1), busy: make(map[string]*intent), working: make(map[string]int), counts: make(map[string]uint64),
+		Config: c, wake: make(chan struct{}, 1), busy: make(map[string]*intent), working: make(map[string]int), telling: make(map[string]chan struct{}), counts: make(map[string]uint64),
 	}
 	if g.table, err = state.NewTable[intent](c.Store, "intents"); err != nil {
 		return nil, fmt.Errorf("open the intents: %w", err)
@@ -235,24 +236,21 @@ func (g *Guard) dispatch(ctx context.Context, running *sync.WaitGroup) time.Dura
 	}
 	wait := expiry.TickInterval
 	mode := g.Mode()
-	taken, behind := make(map[string]bool, len(g.busy)), make(map[string]bool)
+	taken := make(map[string]bool, len(g.busy))
 	for target := range g.busy {
 		taken[target] = true
 	}
 	var ready []*intent
 	steps := make(map[*intent]step)
 	for _, in := range g.open() {
-		if taken[in.Target] || in.concluding || behind[in.Target] && in.State == Approved {
+		if taken[in.Target] || in.concluding {
 			continue
 		}
 		do, left := g.due(in, mode, now)
 		if do == nil {
 			wait = min(wait, left)
-			switch { // what comes after it waits for it
-			case in.State == Approved && in.endless():
-				behind[in.Target] = true // unless it has begun
-			case in.State == Unknown || in.State == Approved:
-				taken[in.Target] = true
+			if in.State == Unknown || in.State == Approved {
+				taken[in.Target] = true // what comes after it waits for it
 			}
 			continue
 		}

@@ -87,7 +87,7 @@ type intent struct {
 	failures int           // tries of the call at hand
 	due      time.Duration // when it is to be looked at again, since boot
 	reported bool          // something happened to the target since it was last inspected
-	// concluding: it is done, and is being told; what comes after does not wait.
+	// concluding: it is done, which is being told; what comes after prepares meanwhile.
 	concluding bool
 }
 

@@ -61,8 +61,8 @@ func (g *Guard) again(in *intent, why error) {
 
 // conclude records what became of an intent, and then puts it into the state. A host
 // that is killed in between finds it in the state before, and does both again: what
-// became of an intent is told at least once. What had no effect on its target keeps
-// nothing waiting meanwhile: what comes after it is told after it.
+// became of an intent is told at least once. Of what had no effect on its target, what
+// comes after prepares meanwhile; nothing is done before it is told and kept.
 func (g *Guard) conclude(ctx context.Context, in *intent, s State, outcome pb.Outcome, reason string, change func(*intent)) {
 	g.mu.Lock()
 	after := *in
@@ -85,16 +85,37 @@ func (g *Guard) conclude(ctx context.Context, in *intent, s State, outcome pb.Ou
 	g.enter(in, s, func() { change(in) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	in.concluding = false
+	if in.concluding {
+		in.concluding = false
+		close(g.telling[in.Target])
+		delete(g.telling, in.Target)
+	}
 }
 
-// proceed has what comes after an intent on the same target begin.
+// proceed has what comes after an intent on the same target prepare, up to settled.
 func (g *Guard) proceed(in *intent) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	in.concluding = true
+	in.concluding, g.telling[in.Target] = true, make(chan struct{})
 	g.leave(in)
 	g.nudge()
+}
+
+// settled returns true when what came before on a target is told and kept, false when
+// ctx is done first.
+func (g *Guard) settled(ctx context.Context, in *intent) bool {
+	g.mu.Lock()
+	told := g.telling[in.Target]
+	g.mu.Unlock()
+	if told == nil {
+		return true
+	}
+	select {
+	case <-told:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // fail ends an intent that has no effect.
@@ -126,6 +147,8 @@ func (g *Guard) begin(ctx context.Context, in *intent) {
 	case reply.Outcome == pb.Outcome_OUTCOME_REFUSED:
 		reason := action.Cut(reply.Reason, action.MaxReason)
 		g.conclude(ctx, in, Refused, pb.Outcome_OUTCOME_REFUSED, reason, func(in *intent) { in.Note, in.After = reason, []detail{{"code", CodeEnforcer}} })
+		return
+	case !g.settled(ctx, in):
 		return
 	case g.disabled() != nil:
 		g.refuseDisabled(ctx, in)

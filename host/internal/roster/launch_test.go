@@ -44,6 +44,18 @@ func TestReadableGrantsTheDirectoryOfAFile(t *testing.T) {
 	}
 }
 
+func TestExactGrantsWhatIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "app.cdx.json")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := exact([]string{file, dir + "/x[1]/", file, "relative", "/"})
+	if diff := cmp.Diff([]string{file, dir + "/x[1]"}, got); diff != "" {
+		t.Errorf("exact (-want +got):\n%s", diff)
+	}
+}
+
 func TestWritable(t *testing.T) {
 	dir := t.TempDir()
 	made, err := writable(filepath.Join(dir, "out", "alerts.ndjson"), 0)

@@ -45,6 +45,9 @@ func (r *Roster) spec(ctx context.Context, p *plugin, section map[string]any) (l
 		return s, err
 	}
 	s.ReadPaths = readable(granted.GetRead())
+	if slices.Contains(p.desc.GetKinds(), scanner) {
+		s.ReadPaths = exact(granted.GetRead())
+	}
 	s.ReadCapability = len(s.ReadPaths) > 0 && os.Geteuid() == 0
 	for _, w := range granted.GetWrite() {
 		dir, err := writable(w, uid)
@@ -86,6 +89,21 @@ func resolve(permissions []string, section map[string]any) []string {
 					out = append(out, s)
 				}
 			}
+		}
+	}
+	return out
+}
+
+// scanner is the kind of plugin that reads what a person names, once.
+const scanner = "scanner"
+
+// exact returns the paths that are granted as they are: what is scanned is neither
+// rotated nor a pattern, and a document in somebody's home is not the home.
+func exact(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if clean := filepath.Clean(p); filepath.IsAbs(p) && clean != "/" && !slices.Contains(out, clean) {
+			out = append(out, clean)
 		}
 	}
 	return out

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
-	"github.com/ironpost/ironpost/plugins/enforcer-docker/enginetest"
+	"github.com/ironpost/ironpost/plugins/internal/enginetest"
 )
 
 // TestSkipped has a real dockerd skip a reader that does not read, and expects that

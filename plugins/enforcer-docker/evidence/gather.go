@@ -32,12 +32,12 @@ func (i *incident) cut(name, why string) {
 	i.CutBecause[name] = why
 }
 
-// gather asks Docker for everything, at once, and gives each file to keep as soon as it
-// is there, one at a time. What is missing or cut off it says in i. It returns how many
-// files there were.
-func (s *Store) gather(ctx context.Context, docker *engine.Engine, id string, i *incident, keep func(name string, data []byte)) (files int) {
+// gather asks Docker for everything, at once, and returns what it got. What is missing
+// or cut off it says in i.
+func (s *Store) gather(ctx context.Context, docker *engine.Engine, id string, i *incident) map[string][]byte {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	files := map[string][]byte{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	put := func(name string, data []byte, err error) {
@@ -51,8 +51,7 @@ func (s *Store) gather(ctx context.Context, docker *engine.Engine, id string, i 
 			data = data[:MaxFile]
 			i.cut(name, fmt.Sprintf("there are more than %d bytes", MaxFile))
 		}
-		files++
-		keep(name, data)
+		files[name] = data
 	}
 	get := func(name string, from func() ([]byte, error)) {
 		all.Go(func() {

@@ -198,8 +198,13 @@ func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.A
 		sums[name] = hex.EncodeToString(sum[:])
 		writing.begin(filepath.Join(dir, name), data)
 	}
-	if files = s.gather(ctx, docker, intent.Target, i, add); files == 0 {
+	// Written while Docker is still asked, they would keep the answers waiting.
+	got := s.gather(ctx, docker, intent.Target, i)
+	if len(got) == 0 {
 		return 0, nil
+	}
+	for name, data := range got {
+		add(name, data)
 	}
 	if wantsExport(intent) {
 		sum, err := s.export(ctx, docker, intent.Target, dir, i)
@@ -222,7 +227,7 @@ func (s *Store) fill(ctx context.Context, docker *engine.Engine, intent *event.A
 		fmt.Fprintf(&lines, "%s  %s\n", sums[name], name)
 	}
 	writing.begin(filepath.Join(dir, manifest), lines.Bytes())
-	return files, writing.wait(dir)
+	return len(got), writing.wait(dir)
 }
 
 // keep puts an incident into its place, whole, and removes the oldest past the bounds.

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
-	"github.com/ironpost/ironpost/plugins/enforcer-docker/enginetest"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/isolate"
+	"github.com/ironpost/ironpost/plugins/internal/enginetest"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )

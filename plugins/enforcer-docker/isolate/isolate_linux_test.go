@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/engine"
-	"github.com/ironpost/ironpost/plugins/enforcer-docker/enginetest"
 	"github.com/ironpost/ironpost/plugins/enforcer-docker/isolate"
+	"github.com/ironpost/ironpost/plugins/internal/enginetest"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )

@@ -1,6 +1,8 @@
 package delta
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -120,4 +122,33 @@ func FuzzKnown(f *testing.F) {
 			t.Error(diff)
 		}
 	})
+}
+
+// What a process that was killed left is removed, and what one is writing now stays.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for file, age := range map[string]time.Duration{name + ".new-1": 2 * time.Hour, name + ".new-2": 0, "other.new-3": 2 * time.Hour} {
+		path := filepath.Join(dir, file)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-age)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := save(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		got = append(got, e.Name())
+	}
+	if diff := cmp.Diff([]string{"other.new-3", name, name + ".new-2"}, got); diff != "" {
+		t.Error(diff)
+	}
 }

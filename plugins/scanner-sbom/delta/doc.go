@@ -9,7 +9,9 @@
 // change of an inode (ctime), which no program sets: what changed a moment before it
 // was read is therefore read again, as it may change again at what the file system
 // takes for the same time; and file systems whose times say less (those of networks,
-// FAT, FUSE, /proc) are not remembered at all.
+// FAT, FUSE, /proc) are not remembered at all. What a program writes through a mapping of
+// a file changes its times when the page is first written to, not each time, and may
+// stay unseen until the file changes again.
 //
 // The memory is one file, which can be removed at any time: without it, or with one
 // that is damaged or of another version of the program, a scan reads everything.

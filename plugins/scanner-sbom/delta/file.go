@@ -105,6 +105,7 @@ func save(dir string, list []saved) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	sweep(dir)
 	f, err := os.CreateTemp(dir, name+".new-*") // for its owner alone: it says what folders hold
 	if err != nil {
 		return err
@@ -118,4 +119,14 @@ func save(dir string, list []saved) (err error) {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// sweep removes what a process that was killed left unfinished.
+func sweep(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, name+".new-*")) // only a bad pattern is an error
+	for _, path := range left {
+		if info, err := os.Lstat(path); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(path) // the next one tries again
+		}
+	}
 }

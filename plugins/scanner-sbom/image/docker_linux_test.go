@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ironpost/ironpost/plugins/enforcer-docker/enginetest"
+	"github.com/ironpost/ironpost/plugins/internal/enginetest"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
 )
 
