@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"path"
 	"strings"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/nesting"
 )
 
 // File is one file of a source. One of Record, Exploited, Likelihoods and Problem is
@@ -62,7 +64,7 @@ func (f *File) json(data []byte, limits Limits) error {
 	if len(data) == 0 || data[0] != '{' {
 		return fail(CodeNotRecord, "JSON that is no object")
 	}
-	if tooDeep(data, limits.Depth) {
+	if nesting.JSON(data, limits.Depth) > 0 {
 		return fail(CodeTooDeep, "more than %d levels", limits.Depth)
 	}
 	w, err := decode(data)
@@ -91,26 +93,4 @@ func (r *Record) encode() ([]byte, error) {
 		return nil, malformed(err)
 	}
 	return raw, nil
-}
-
-// tooDeep reports whether JSON nests deeper than most.
-func tooDeep(data []byte, most int) bool {
-	level := 0
-	for i := 0; i < len(data); i++ {
-		switch data[i] {
-		case '"':
-			for i++; i < len(data) && data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			if level++; level > most {
-				return true
-			}
-		case '}', ']':
-			level--
-		}
-	}
-	return false
 }

@@ -210,29 +210,6 @@ func (d *reading) located(p *inventory.Package, by string) {
 	}
 }
 
-// jsonDepth returns where the text goes deeper than allowed, counted from 1, or 0.
-// It looks at brackets outside of strings alone, and so does not tell whether it is JSON.
-func jsonDepth(content []byte, limit int) int64 {
-	depth := 0
-	for i := 0; i < len(content); i++ {
-		switch content[i] {
-		case '{', '[':
-			if depth++; depth > limit {
-				return int64(i) + 1
-			}
-		case '}', ']':
-			depth--
-		case '"':
-			for i++; i < len(content) && content[i] != '"'; i++ {
-				if content[i] == '\\' {
-					i++
-				}
-			}
-		}
-	}
-	return 0
-}
-
 // valid is s as UTF-8: decoders of JSON and XML see to that, that of tag-value does not.
 func valid(s string) string {
 	return strings.ToValidUTF8(s, "\ufffd")

@@ -15,6 +15,7 @@ import (
 	"github.com/CycloneDX/cyclonedx-go"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/nesting"
 )
 
 // cycloneDX reads a document of CycloneDX. With an error it tells where in the content
@@ -115,8 +116,8 @@ func eachComponent(components *[]cyclonedx.Component, walk func(*cyclonedx.Compo
 }
 
 func (d *reading) bomJSON(bom *cyclonedx.BOM) (int64, error) {
-	if at := jsonDepth(d.content, d.limits.Depth); at > 0 {
-		return at, fmt.Errorf("%w (%d)", ErrTooDeep, d.limits.Depth)
+	if at := nesting.JSON(d.content, d.limits.Depth); at > 0 {
+		return int64(at), fmt.Errorf("%w (%d)", ErrTooDeep, d.limits.Depth)
 	}
 	err := guarded(func() error {
 		return cyclonedx.NewBOMDecoder(bytes.NewReader(d.content), cyclonedx.BOMFileFormatJSON).Decode(bom)

@@ -14,6 +14,7 @@ import (
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/nesting"
 )
 
 // note is what Ironpost writes into annotations, of packages, of the target, and of the
@@ -77,8 +78,8 @@ func (d *reading) spdx() (int64, error) {
 // spdxJSON decodes into the library's types of the document's version, and those into
 // the newest.
 func (d *reading) spdxJSON(doc *library.Document) (int64, error) {
-	if at := jsonDepth(d.content, d.limits.Depth); at > 0 {
-		return at, fmt.Errorf("%w (%d)", ErrTooDeep, d.limits.Depth)
+	if at := nesting.JSON(d.content, d.limits.Depth); at > 0 {
+		return int64(at), fmt.Errorf("%w (%d)", ErrTooDeep, d.limits.Depth)
 	}
 	var head struct {
 		Version string `json:"spdxVersion"`

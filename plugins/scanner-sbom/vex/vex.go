@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/nesting"
 )
 
 // Status is what a statement says of a product.
@@ -71,7 +73,7 @@ func Read(data []byte) (*Document, error) {
 	if len(data) > maxBytes {
 		return nil, fmt.Errorf("read VEX: %d bytes, at most %d", len(data), maxBytes)
 	}
-	if tooDeep(data) {
+	if nesting.JSON(data, maxDepth) > 0 {
 		return nil, fmt.Errorf("read VEX: more than %d levels", maxDepth)
 	}
 	var kind struct {
@@ -143,28 +145,6 @@ func moment(text string) time.Time {
 		return time.Time{}
 	}
 	return t.UTC()
-}
-
-// tooDeep reports whether JSON nests deeper than any document has to.
-func tooDeep(data []byte) bool {
-	level := 0
-	for i := 0; i < len(data); i++ {
-		switch data[i] {
-		case '"':
-			for i++; i < len(data) && data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			if level++; level > maxDepth {
-				return true
-			}
-		case '}', ']':
-			level--
-		}
-	}
-	return false
 }
 
 // clip bounds texts that are shown.

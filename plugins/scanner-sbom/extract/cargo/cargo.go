@@ -3,11 +3,12 @@ package cargo
 import (
 	"strings"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/purl"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 )
 
-// purl is what package URLs of crates begin with.
-const purl = "pkg:cargo/"
+// prefix is what package URLs of crates begin with.
+const prefix = "pkg:cargo/"
 
 // ecosystem is the OSV schema's name.
 const ecosystem = "crates.io"
@@ -65,10 +66,10 @@ func texts(crates []crate) (refs, hashes []string) {
 	ends := make([]int, 0, 2*len(crates))
 	for i := range crates {
 		c := &crates[i]
-		buf = append(buf, purl...)
-		buf = appendEscaped(buf, c.name)
+		buf = append(buf, prefix...)
+		buf = purl.AppendEscaped(buf, c.name)
 		buf = append(buf, '@')
-		buf = appendEscaped(buf, c.version)
+		buf = purl.AppendEscaped(buf, c.version)
 		ends = append(ends, len(buf))
 		buf = append(buf, "sha256:"...)
 		buf = append(buf, c.checksum...)
@@ -232,20 +233,4 @@ func quoted(s string) (string, bool) {
 	}
 	s = s[1 : len(s)-1]
 	return s, strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0
-}
-
-// appendEscaped appends s, with what a package URL needs written as %XX. Versions of
-// crates have "+" before their build.
-func appendEscaped(dst []byte, s string) []byte {
-	const hex = "0123456789ABCDEF"
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~', c == ':':
-			dst = append(dst, c)
-		default:
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return dst
 }

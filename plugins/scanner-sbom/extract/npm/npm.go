@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/purl"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 )
 
@@ -104,34 +105,16 @@ func Parse(text string) (packages []*inventory.Package, ok bool, err error) {
 
 // Ref returns the package URL of a package.
 func Ref(name, version string) string {
-	var b strings.Builder
-	b.WriteString("pkg:npm/")
+	b := append(make([]byte, 0, len("pkg:npm/%40@")+len(name)+len(version)), "pkg:npm/"...)
 	if scope, rest, ok := strings.Cut(name, "/"); ok && len(scope) > 1 && scope[0] == '@' && rest != "" && !strings.Contains(rest, "/") {
-		escape(&b, scope)
-		b.WriteByte('/')
+		b = append(purl.AppendEscaped(b, scope), '/')
 		name = rest
 	}
-	escape(&b, name)
+	b = purl.AppendEscaped(b, name)
 	if version != "" {
-		b.WriteByte('@')
-		escape(&b, version)
+		b = purl.AppendEscaped(append(b, '@'), version)
 	}
-	return b.String()
-}
-
-// escape writes what a package URL needs written as %XX.
-func escape(b *strings.Builder, s string) {
-	const digits = "0123456789ABCDEF"
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~:", c) >= 0:
-			b.WriteByte(c)
-		default:
-			b.WriteByte('%')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
-		}
-	}
+	return string(b)
 }
 
 // nameOf returns the name of the package in a folder: its last element, with the
