@@ -220,6 +220,9 @@ func (d *daemon) Tail(ctx context.Context, kinds []pb.Kind, emit func(*pb.Frame)
 	if wants(pb.Kind_KIND_ALERT) || wants(pb.Kind_KIND_ACTION) {
 		running.Go(func() { d.pipeline.FollowJournal(ctx, wants, emit) })
 	}
+	if wants(pb.Kind_KIND_INVENTORY) {
+		running.Go(func() { d.pipeline.FollowInventory(ctx, emit) })
+	}
 	<-ctx.Done()
 	return nil
 }

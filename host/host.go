@@ -64,6 +64,7 @@ type daemon struct {
 	journal    *state.Journal
 	pool       *pb.Pool
 	alerts     *alertBook
+	inventory  *inventoryBook
 	residents  *resident.Finder
 	responder  *respond.Responder
 	guard      *guard.Guard
@@ -192,6 +193,9 @@ func (d *daemon) openState(s config.Host) (err error) {
 		}
 	})
 	d.alerts.journal = d.journal
+	if err := d.openInventory(); err != nil {
+		return err
+	}
 	d.responder, err = respond.New(respond.Config{
 		Logger: d.log.Named("respond"), Journal: d.journal, Store: d.store, History: history, Policy: policy(s), Finder: rail.System(),
 	})
@@ -204,6 +208,21 @@ func (d *daemon) openState(s config.Host) (err error) {
 	return d.openAudit(s)
 }
 
+// openInventory opens the journal of inventory.
+func (d *daemon) openInventory() (err error) {
+	d.inventory = newInventoryBook()
+	d.inventory.journal, err = state.OpenJournal(filepath.Join(d.dataDir, "inventory"), inventoryBytes, d.inventory.visit)
+	if err != nil {
+		return err
+	}
+	d.later(func() {
+		if err := d.inventory.journal.Close(); err != nil {
+			d.log.Error("the journal of inventory was not closed cleanly", "error", err)
+		}
+	})
+	return nil
+}
+
 // policy is what the responder takes from the configuration.
 func policy(s config.Host) respond.Policy {
 	return respond.Policy{Mode: s.General.Mode, Respond: s.Respond, Pass: s.EBPF.Allow}
@@ -211,9 +230,9 @@ func policy(s config.Host) respond.Policy {
 
 func (d *daemon) openResponder(s config.Host) error {
 	d.pipeline = pipeline.New(pipeline.Config{
-		HostID: d.hostID, Logger: d.log, Pool: d.pool, Store: d.store, Journal: d.journal,
+		HostID: d.hostID, Logger: d.log, Pool: d.pool, Store: d.store, Journal: d.journal, Inventory: d.inventory.journal,
 		Quarantine: d.keepPoison,
-		Alert:      d.alerts.Take, Decide: d.decide, AskEnforcers: d.responder.AskEnforcers,
+		Alert:      d.alerts.Take, Record: d.inventory.Record, Decide: d.decide, AskEnforcers: d.responder.AskEnforcers,
 		Credits: s.Bus.Credits, RetainedBytes: s.Bus.RetainedBytes, Routes: s.LogPipeline.Routes,
 		BatchRecords: s.LogPipeline.BatchSize, BatchBytes: s.Bus.BatchBytes, FlushInterval: s.LogPipeline.FlushInterval,
 		BatchEvents: s.Bus.BatchEvents,

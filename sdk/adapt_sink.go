@@ -146,6 +146,10 @@ func batchOf(r Record) (*pb.Batch, error) {
 		b.Kind = pb.Kind_KIND_ACTION
 		origin(r.Action.Stream, r.Action.Sequence)
 		payload = record.AppendAction(nil, r.Action, r.Action.Sequence)
+	case r.Inventory != nil:
+		b.Kind = pb.Kind_KIND_INVENTORY
+		origin(r.Inventory.Stream, r.Inventory.Sequence)
+		payload = record.AppendInventory(nil, r.Inventory, r.Inventory.Sequence)
 	default:
 		return nil, errNoRecord
 	}

@@ -56,6 +56,11 @@ func ActionBatch(stream *event.Stream, events ...*event.ActionEvent) Batch {
 	return makeBatch(event.KindAction, stream, events, func(e *event.ActionEvent) uint64 { return e.Sequence }, record.AppendAction)
 }
 
+// InventoryBatch makes a batch of inventory, for tests of plugins.
+func InventoryBatch(stream *event.Stream, events ...*event.InventoryEvent) Batch {
+	return makeBatch(event.KindInventory, stream, events, func(e *event.InventoryEvent) uint64 { return e.Sequence }, record.AppendInventory)
+}
+
 func makeBatch[E any](kind event.Kind, stream *event.Stream, events []E, sequence func(E) uint64, encode func([]byte, E, uint64) []byte) Batch {
 	b := Batch{Kind: kind, Stream: stream, Count: len(events)}
 	for i, e := range events {
@@ -190,6 +195,19 @@ func (r records) actions(b Batch) iter.Seq[*event.ActionEvent] {
 				return true
 			}
 			return a.Sequence < r.skip || yield(&a)
+		})
+	}
+}
+
+func (r records) inventory(b Batch) iter.Seq[*event.InventoryEvent] {
+	return func(yield func(*event.InventoryEvent) bool) {
+		r.each(b, event.KindInventory, func(body []byte) bool {
+			e := event.InventoryEvent{Stream: b.Stream}
+			if err := record.DecodeInventory(body, r.base, &e); err != nil {
+				r.count()
+				return true
+			}
+			return e.Sequence < r.skip || yield(&e)
 		})
 	}
 }

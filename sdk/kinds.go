@@ -192,7 +192,9 @@ type Record struct {
 	Packet *event.PacketEvent
 	Alert  *event.AlertEvent
 	Action *event.ActionEvent
-	State  string
+	// Inventory is what is known of a package now.
+	Inventory *event.InventoryEvent
+	State     string
 }
 
 // Scanner inspects a target and writes documents about it.
@@ -226,6 +228,36 @@ type AdvisoryKeeper interface {
 	AdvisoryStatus(ctx context.Context, out io.Writer) error
 }
 
+// Watcher is a Scanner that also looks by itself while the host runs.
+type Watcher interface {
+	// Watch is called once, when the plugin is configured, and works until ctx is
+	// done, which is its normal end. An error ends the plugin; nil says that there is
+	// nothing more to look at.
+	//
+	// What was handed over and is not durable when the plugin dies is lost: Watch
+	// begins anew and hands it over again. Alerts have stable ids, so that the host
+	// takes each once, and inventory replaces itself.
+	Watch(ctx context.Context, out Findings) error
+}
+
+// Findings takes what a Watcher finds. It is safe for concurrent use. What is handed
+// over is copied, and leaves for the host at once when the link is idle, else within
+// milliseconds.
+type Findings interface {
+	// Raise hands an alert over; it waits while the host is behind. RuleID and Title
+	// are needed. The SDK completes ID (AlertID of RuleID, Group and no event, where
+	// it is empty), Time, ObservedTime, Detector and Provenance. The same finding must
+	// have the same ID whenever it is raised.
+	Raise(ctx context.Context, alert *event.AlertEvent) error
+	// Record hands over what is known of one package; it waits while the host is
+	// behind. Target and PURL are needed; of what is Removed, a Target alone says that
+	// all of it is gone. The SDK completes ID and Time, and leaves out findings,
+	// locations and licenses of a record over event.MaxRecord, which Omitted counts.
+	Record(ctx context.Context, e *event.InventoryEvent) error
+	// Sync returns when everything handed over so far is durable in the host.
+	Sync(ctx context.Context) error
+}
+
 // Batch is what a Detector or a Sink receives: events of one kind from one
 // stream, in order.
 //
@@ -252,3 +284,6 @@ func (b Batch) Alerts() iter.Seq[*event.AlertEvent] { return b.records.alerts(b)
 
 // Actions iterates over the actions of the batch.
 func (b Batch) Actions() iter.Seq[*event.ActionEvent] { return b.records.actions(b) }
+
+// Inventory iterates over what the batch says of packages, in order.
+func (b Batch) Inventory() iter.Seq[*event.InventoryEvent] { return b.records.inventory(b) }

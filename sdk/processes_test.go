@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-plugin"
@@ -103,5 +104,89 @@ func TestDockerSocket(t *testing.T) {
 	}
 	if got := dockerSocket(); got != "" {
 		t.Errorf("without a directory: got %q, want nothing", got)
+	}
+}
+
+func TestMapped(t *testing.T) {
+	var env Env
+	base := pb.NewPluginClient(connect(t, Plugin{Setup: func(_ context.Context, e Env) error { env = e; return nil }}))
+	if _, err := base.Configure(t.Context(), &pb.ConfigureRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, hostGone := context.WithCancel(t.Context())
+	stream, err := base.HostServices(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lib := &pb.MappedFile{Path: []byte("/lib/c.so"), Device: 2, Inode: 3}
+	pages := map[uint32]*pb.HostReply{ // by the last id that the plugin has
+		0: {
+			Mapped: []*pb.MappedProcess{{
+				Process:        &pb.Process{Pid: 4, Name: []byte("a"), Container: strings.Repeat("c", 64), Delegate: "1000"},
+				MountNamespace: 9, Root: []byte("/r"), OtherRoot: true, Files: []uint32{1, 0}, Program: true,
+			}},
+			Files: []*pb.MappedFile{lib, {Path: []byte("/\xff"), Deleted: true, Memory: true}},
+			More:  true,
+		},
+		4: {Mapped: []*pb.MappedProcess{{Process: &pb.Process{Pid: 7}, Files: []uint32{0}, More: true, Unseen: true}}, Files: []*pb.MappedFile{lib}},
+		8: {Mapped: []*pb.MappedProcess{{Files: []uint32{1}}}, Files: []*pb.MappedFile{lib}},
+	}
+	hostDone := make(chan struct{})
+	go func() {
+		defer close(hostDone)
+		for {
+			c, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			at := c.GetMapped().GetAfter()
+			if len(c.GetMapped().GetPids()) > 0 { // a host that is out of order
+				at = 8
+			}
+			r := pages[at]
+			r.Id = c.Id
+			if stream.Send(r) != nil {
+				return
+			}
+		}
+	}()
+	got, err := env.Processes.Mapped(t.Context())
+	file := &MappedFile{Path: "/lib/c.so", Device: 2, Inode: 3}
+	want := []MappedProcess{
+		{
+			Process:        Process{PID: 4, Name: "a", Container: strings.Repeat("c", 64), Delegate: "1000"},
+			MountNamespace: 9, Root: "/r", OtherRoot: true, HasProgram: true,
+			Files: []*MappedFile{{Path: "/\xff", Deleted: true, Memory: true}, file},
+		},
+		{Process: Process{PID: 7}, Files: []*MappedFile{file}, More: true, Unseen: true},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("all: %v (-want +got):\n%s", err, diff)
+	}
+	if len(got) == 2 && got[0].Files[1] != got[1].Files[0] {
+		t.Error("the library of both processes is held twice")
+	}
+	if _, err := env.Processes.Mapped(t.Context(), 5); err == nil || !strings.Contains(err.Error(), "file 1 of 1") {
+		t.Errorf("a file that was not told: got %v, want an error", err)
+	}
+	if _, err := env.Processes.Mapped(t.Context(), 0); err == nil {
+		t.Error("id 0: got no error")
+	}
+	hostGone()
+	<-hostDone
+}
+
+func TestStarted(t *testing.T) {
+	since, ok := sinceBoot()
+	if !ok {
+		t.Skip("needs Linux")
+	}
+	now := time.Now()
+	got, ok := Process{StartedTicks: uint64(since/(10*time.Millisecond)) - 100}.Started() // a second ago
+	if d := now.Sub(got); !ok || d < 900*time.Millisecond || d > 30*time.Second {
+		t.Errorf("got %v ago, %v, want about 1 s", d, ok)
+	}
+	if _, ok := (Process{StartedTicks: 1 << 63}).Started(); ok {
+		t.Error("a start in ages: got a time, want none")
 	}
 }

@@ -32,6 +32,8 @@ func kindByName(name string) (ironpostv1.Kind, bool) {
 		return ironpostv1.Kind_KIND_ALERT, true
 	case "action":
 		return ironpostv1.Kind_KIND_ACTION, true
+	case "inventory":
+		return ironpostv1.Kind_KIND_INVENTORY, true
 	}
 	return 0, false
 }
@@ -54,7 +56,7 @@ tail: when the reader is too slow events are left out, and stderr says how many.
 			for _, name := range kinds {
 				k, ok := kindByName(name)
 				if !ok {
-					return usage(cmd, "--kind %s: there is no such kind; allowed are log, packet, alert, action", name)
+					return usage(cmd, "--kind %s: there is no such kind; allowed are log, packet, alert, action, inventory", name)
 				}
 				req.Kinds = append(req.Kinds, k)
 			}
@@ -63,7 +65,7 @@ tail: when the reader is too slow events are left out, and stderr says how many.
 			})
 		},
 	}
-	cmd.Flags().StringSliceVar(&kinds, "kind", nil, "kinds to show: log, packet, alert, action (default: all)")
+	cmd.Flags().StringSliceVar(&kinds, "kind", nil, "kinds to show: log, packet, alert, action, inventory (default: all but inventory)")
 	cmd.Flags().Uint64VarP(&limit, "limit", "n", 0, "stop after this many events (default: never)")
 	return cmd
 }

@@ -41,7 +41,7 @@ func TestVerbs(t *testing.T) {
 		"plugin list", "plugin info", "plugin enable", "plugin disable", "plugin reload",
 		"plugin install", "plugin remove", "plugin describe", "plugin verify",
 		"rules list", "rules validate", "rules test", "rules explain", "rules coverage",
-		"rules except add", "rules except list", "rules except edit", "rules except remove", "events tail", "alerts list", "alerts show", "alerts ack", "alerts close", "actions list",
+		"rules except add", "rules except list", "rules except edit", "rules except remove", "events tail", "alerts list", "alerts show", "alerts ack", "alerts close", "actions list", "inventory list",
 		"block add", "block remove", "block list", "block import", "block rule add", "block rule list", "block rule remove", "allow add", "allow remove", "allow list", "allow check",
 		"guard plan", "guard isolate", "guard release", "guard approve", "guard history", "guard evidence", "guard disable", "guard enable",
 		"scan", "vulndb import", "vulndb status", "audit verify",

@@ -79,7 +79,7 @@ socket, or work without it (doctor, setup, replay, parse, scan, rules, config va
 	flags.StringVarP(&c.output, "output", "o", "table", "form of the output: table or json")
 	root.AddCommand(
 		c.runCmd(), c.statusCmd(), c.topCmd(), c.doctorCmd(), c.setupCmd(), c.pluginCmd(), c.rulesCmd(), c.replayCmd(), c.parseCmd(),
-		c.eventsCmd(), c.alertsCmd(), c.actionsCmd(), c.blockCmd(), c.allowCmd(), c.modeCmd(), c.scanCmd(), c.vulndbCmd(), c.quarantineCmd(), c.guardCmd(), c.auditCmd(), c.ebpfCmd(), c.configCmd(),
+		c.eventsCmd(), c.alertsCmd(), c.actionsCmd(), c.inventoryCmd(), c.blockCmd(), c.allowCmd(), c.modeCmd(), c.scanCmd(), c.vulndbCmd(), c.quarantineCmd(), c.guardCmd(), c.auditCmd(), c.ebpfCmd(), c.configCmd(),
 		c.versionCmd(), c.completionCmd(),
 	)
 	root.SetHelpCommand(helpCmd(root))

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,11 +78,15 @@ an SBOM that was kept.`,
 			config.Sources, config.Stderr = c.sources(), c.stderr
 			line := c.progress()
 			config.Progress = line.show
+			collectAsUsual()
 			if config.Document != "" {
 				config.Stdout = c.stdout
 				err := c.app.Scan(cmd.Context(), config)
 				line.end()
 				return scanned(args[0], err)
+			}
+			if c.json() && failOn == "" {
+				return scanned(args[0], c.scanJSON(cmd.Context(), config, line))
 			}
 			var out bytes.Buffer
 			config.Stdout = &out
@@ -99,6 +104,21 @@ an SBOM that was kept.`,
 	cmd.Flags().BoolVar(&packages, "packages", false, "list every package, not only how many there are")
 	c.pluginDirFlag(cmd)
 	return cmd
+}
+
+// scanJSON writes the scanner's report as it comes: that of a large tree is large.
+func (c *cli) scanJSON(ctx context.Context, config ScanConfig, line *progressLine) error {
+	report := view.NewIndenter(c.stdout)
+	config.Stdout = report
+	err := c.app.Scan(ctx, config)
+	line.end()
+	if err != nil {
+		return err
+	}
+	if err := report.Close(); err != nil {
+		return fmt.Errorf("write the scanner's report: %w", err)
+	}
+	return nil
 }
 
 // place turns targets that are paths into absolute ones, which the scanner may

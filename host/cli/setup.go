@@ -18,6 +18,7 @@ type findings struct {
 	Files         []foundFile      `json:"files"`
 	Docker        bool             `json:"docker"`
 	Interfaces    []foundInterface `json:"interfaces"`
+	Packages      []string         `json:"packages"`
 	NotWatched    []string         `json:"not_watched"`
 	Configuration string           `json:"configuration"`
 	// Written is the file that was written, "" for none.
@@ -115,7 +116,7 @@ func (c *cli) showSetup(f setup.Findings, configuration []byte, path string) err
 
 func findingsOf(f setup.Findings, configuration []byte, path string) findings {
 	out := findings{
-		Journal: f.Journal, Docker: f.Docker, NotWatched: append([]string{}, f.NotWatched...),
+		Journal: f.Journal, Docker: f.Docker, NotWatched: append([]string{}, f.NotWatched...), Packages: append([]string{}, f.Packages...),
 		Files: []foundFile{}, Interfaces: []foundInterface{}, Configuration: string(configuration), Written: path,
 	}
 	for _, log := range f.Files {

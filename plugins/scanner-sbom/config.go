@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
@@ -15,8 +17,15 @@ import (
 type config struct {
 	Paths       []string `config:"paths" help:"folders and files that may be scanned; ironpost scan has those that it is given in their place"`
 	Skip        []string `config:"skip" help:"names of folders, or paths relative to the target, that are passed over"`
+	Host        []string `config:"host" help:"folders of this machine whose packages are watched while the host runs, as /usr,/opt,/var/lib/dpkg,/var/lib/rpm,/lib/apk; empty watches none"`
+	Containers  bool     `config:"containers" help:"watch the containers of the local Docker while the host runs"`
+	Images      bool     `config:"images" help:"keep the inventory of its images too"`
 	DatabaseDir string   `config:"database_dir" help:"where advisories are kept; data:scanner-sbom is the plugin's own below the host's data directory"`
 	Remember    bool     `config:"remember" help:"keep what a scan of a folder found in database_dir, and read only what changed the next time"`
+
+	Rescan        time.Duration `config:"rescan" min:"1m" max:"168h" help:"how often everything that is watched is looked at again; what did not change is not read"`
+	Observe       time.Duration `config:"observe" min:"1s" max:"1h" help:"how often it is looked at which packages processes use"`
+	AlertSeverity string        `config:"alert_severity" oneof:"low,medium,high,critical" help:"the least severity of a vulnerability that raises an alert; all are kept as inventory"`
 
 	Ignore   []string      `config:"ignore" help:"files and folders of rules in YAML that say which findings to ignore, why, and until when"`
 	VEX      []string      `config:"vex" help:"files and folders of VEX documents (OpenVEX, CycloneDX, CSAF) that say which packages are not affected"`
@@ -35,7 +44,8 @@ type config struct {
 func defaults() config {
 	l := scan.Defaults()
 	return config{
-		Skip: []string{".git"}, DatabaseDir: "data:scanner-sbom", Remember: true,
+		Skip: []string{".git"}, DatabaseDir: "data:scanner-sbom", Remember: true, Containers: true, Images: true,
+		Rescan: 15 * time.Minute, Observe: 10 * time.Second, AlertSeverity: "medium",
 		MaxAge: 7 * 24 * time.Hour, MaxQuiet: 90 * 24 * time.Hour,
 		FileBytes: sdk.Size(l.FileBytes), FileTime: l.FileTime, Files: int(l.Files), Depth: l.Depth, Packages: l.Packages,
 		ImageBytes: sdk.Size(image.Defaults().Bytes),
@@ -47,10 +57,15 @@ func (c *config) validate() error {
 	if !filepath.IsAbs(c.DatabaseDir) {
 		return fmt.Errorf("database_dir = %q: write the absolute path", c.DatabaseDir)
 	}
-	for _, p := range c.Paths {
-		if !filepath.IsAbs(p) {
-			return fmt.Errorf("paths: %q: write the absolute path", p)
+	for key, list := range map[string][]string{"paths": c.Paths, "host": c.Host} {
+		for _, p := range list {
+			if !filepath.IsAbs(p) {
+				return fmt.Errorf("%s: %q: write the absolute path", key, p)
+			}
 		}
+	}
+	if slices.Contains(c.Host, "/") {
+		return errors.New("host: no plugin is granted the root of this machine; name folders, as /usr and /var/lib/dpkg")
 	}
 	return nil
 }

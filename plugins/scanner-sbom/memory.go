@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"os"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 )
 
 // memory scans folders, and remembers them if it may.
@@ -20,7 +20,7 @@ func newMemory(c *config) memory {
 }
 
 // scan makes the inventory of a folder; of one that is remembered it reads what changed.
-func (m memory) scan(ctx context.Context, root *os.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error) {
+func (m memory) scan(ctx context.Context, root tree.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error) {
 	if m.scans == nil {
 		return scan.Dir(ctx, root, c)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/report"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/vex"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/vulndb"
 	"github.com/ironpost/ironpost/sdk"
@@ -57,6 +58,16 @@ type found struct {
 	packages []*inventory.Package
 	problems []inventory.Problem
 	stats    scan.Stats
+	// files is the tree, nil of a document; close closes it.
+	files fs.FS
+	close func()
+}
+
+// done closes what was opened.
+func (f *found) done() {
+	if f.close != nil {
+		f.close()
+	}
 }
 
 // Scan implements sdk.Scanner.
@@ -66,11 +77,15 @@ func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) 
 	if err != nil {
 		return "", err
 	}
+	defer now.done()
 	if req.Document != "" && req.Document != "report" {
 		return s.write(now, req.Document, out)
 	}
 	result, notes, err := s.match(ctx, now.packages)
 	if err != nil {
+		return "", err
+	}
+	if err := s.observe(ctx, now, result, req.Progress); err != nil {
 		return "", err
 	}
 	r := report.Report{
@@ -82,6 +97,7 @@ func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) 
 		if err != nil {
 			return "", fmt.Errorf("the other target: %w", err)
 		}
+		defer before.done()
 		old, _, err := s.match(ctx, before.packages)
 		if err != nil {
 			return "", err
@@ -185,13 +201,13 @@ func (s *scanner) walk(ctx context.Context, target string, progress func(string)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = root.Close() }() // it was read only
 	v, stats, err := s.memory.scan(ctx, root, s.how(progress))
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, root.Close())
 	}
 	return &found{
 		target: document.Target{Name: filepath.Base(target), Kind: document.Directory}, packages: v.Packages(), problems: v.Problems(), stats: stats,
+		files: tree.NewView(root), close: func() { _ = root.Close() }, // it was read only
 	}, nil
 }
 
@@ -219,14 +235,14 @@ func (s *scanner) unpack(ctx context.Context, target string, progress func(strin
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = im.Close() }() // it was read only
 	v, stats, err := scan.Image(ctx, im, s.how(progress))
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, im.Close())
 	}
 	return &found{
 		target:   document.Target{Name: cmp.Or(im.Name, filepath.Base(target)), Kind: document.Image, Version: im.Digest},
 		packages: v.Packages(), problems: v.Problems(), stats: stats,
+		files: im.View(), close: func() { _ = im.Close() }, // it was read only
 	}, nil
 }
 

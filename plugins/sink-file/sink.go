@@ -15,7 +15,7 @@ import (
 // config is the section [sink_file].
 type config struct {
 	Path     string   `config:"path" help:"file to write; its directory must exist; empty: nothing is written"`
-	Kinds    []string `config:"kinds" oneof:"alert,action,log,packet" help:"kinds of event to write"`
+	Kinds    []string `config:"kinds" oneof:"alert,action,inventory,log,packet" help:"kinds of event to write"`
 	MaxBytes sdk.Size `config:"max_bytes" min:"0" help:"size past which the file is renamed to path.1 and a new one begun; 0: no limit"`
 	Keep     int      `config:"keep" min:"0" max:"1000" help:"renamed files to keep"`
 	Fsync    bool     `config:"fsync" help:"wait for the disk before events count as written"`
@@ -25,7 +25,7 @@ func defaults() config {
 	return config{Kinds: []string{"alert", "action"}, MaxBytes: 100 << 20, Keep: 5, Fsync: true}
 }
 
-var kinds = [...]event.Kind{event.KindAlert, event.KindAction, event.KindLog, event.KindPacket}
+var kinds = [...]event.Kind{event.KindAlert, event.KindAction, event.KindInventory, event.KindLog, event.KindPacket}
 
 // sink writes into a rotate.File; with no path it discards.
 type sink struct {
@@ -48,7 +48,7 @@ func (s *sink) setup(_ context.Context, env sdk.Env) error {
 	for _, name := range s.cfg.Kinds {
 		i := slices.IndexFunc(kinds[:], func(k event.Kind) bool { return k.String() == name })
 		if i < 0 {
-			return fmt.Errorf("kinds: %q: want alert, action, log or packet", name)
+			return fmt.Errorf("kinds: %q: want alert, action, inventory, log or packet", name)
 		}
 		s.kinds = append(s.kinds, kinds[i])
 	}
@@ -98,6 +98,9 @@ func (s *sink) Write(_ context.Context, batch sdk.Batch) error {
 	}
 	for e := range batch.Actions() {
 		s.lines = ndjson.AppendAction(s.lines, e)
+	}
+	for e := range batch.Inventory() {
+		s.lines = ndjson.AppendInventory(s.lines, e)
 	}
 	for e := range batch.Logs() {
 		s.lines = ndjson.AppendLog(s.lines, e)

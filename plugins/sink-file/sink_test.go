@@ -87,7 +87,7 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		change func(*config)
 		want   string
 	}{
-		{func(c *config) { c.Kinds = []string{"raw"} }, `kinds: "raw": want alert, action, log or packet`},
+		{func(c *config) { c.Kinds = []string{"raw"} }, `kinds: "raw": want alert, action, inventory, log or packet`},
 		{func(c *config) { c.Path = "events.ndjson" }, `path = "events.ndjson": write the absolute path`},
 	} {
 		cfg := defaults()

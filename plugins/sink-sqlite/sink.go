@@ -67,9 +67,9 @@ func (s *sink) health(context.Context) error {
 	return nil
 }
 
-// Consumes asks for alerts and actions, and for all else when it is kept.
+// Consumes asks for alerts, actions and inventory, and for all else when it is kept.
 func (s *sink) Consumes() []event.Kind {
-	kinds := []event.Kind{event.KindAlert, event.KindAction}
+	kinds := []event.Kind{event.KindAlert, event.KindAction, event.KindInventory}
 	if s.cfg.KeepEvents {
 		kinds = append(kinds, event.KindLog, event.KindPacket)
 	}
@@ -87,6 +87,9 @@ func (s *sink) Write(ctx context.Context, batch sdk.Batch) error {
 	}
 	for e := range batch.Actions() {
 		to.PutAction(e)
+	}
+	for e := range batch.Inventory() {
+		to.PutInventory(e)
 	}
 	if !s.cfg.KeepEvents {
 		return nil
@@ -118,6 +121,7 @@ func (s *sink) Sync(ctx context.Context) error {
 		{"dropped_max_bytes", now.Dropped, s.counted.Dropped},
 		{"corrupt_databases", now.Corrupt, s.counted.Corrupt},
 		{"deleted_days", now.Deleted, s.counted.Deleted},
+		{"forgotten_packages", now.Forgotten, s.counted.Forgotten},
 	} {
 		if c.now > c.before {
 			s.count(c.name, c.now-c.before)

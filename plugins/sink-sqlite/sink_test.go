@@ -90,7 +90,7 @@ func TestKeepEvents(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if diff := cmp.Diff([]event.Kind{event.KindAlert, event.KindAction, event.KindLog, event.KindPacket}, s.Consumes()); diff != "" {
+	if diff := cmp.Diff([]event.Kind{event.KindAlert, event.KindAction, event.KindInventory, event.KindLog, event.KindPacket}, s.Consumes()); diff != "" {
 		t.Errorf("consumes (-want +got):\n%s", diff)
 	}
 	stream := &event.Stream{ID: 1, Name: "x"}

@@ -1,5 +1,5 @@
-// Package event holds the five events that flow through Ironpost: RawLog,
-// LogEvent, PacketEvent, AlertEvent and ActionEvent.
+// Package event holds the six events that flow through Ironpost: RawLog,
+// LogEvent, PacketEvent, AlertEvent, ActionEvent and InventoryEvent.
 //
 // # Identity
 //

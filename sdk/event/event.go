@@ -25,7 +25,7 @@ const (
 // Kind says what the records of a batch are.
 type Kind uint8
 
-// The kinds of event. Inventory and CoverageGap are reserved on the wire.
+// The kinds of event. CoverageGap is reserved on the wire.
 const (
 	KindUnknown     Kind = 0
 	KindRaw         Kind = 1

@@ -81,7 +81,11 @@ func (it *item) replayable() bool {
 	if it.entry != nil {
 		return len(it.entry.checkpoint) > 0
 	}
-	return it.frame.Kind == pb.Kind_KIND_ALERT || it.frame.Kind == pb.Kind_KIND_ACTION
+	switch it.frame.Kind {
+	case pb.Kind_KIND_ALERT, pb.Kind_KIND_ACTION, pb.Kind_KIND_INVENTORY:
+		return true
+	}
+	return false
 }
 
 // NewQueue returns an empty queue.

@@ -149,7 +149,8 @@ const minID = 8
 // checkQuery also fills in the limit.
 func checkQuery(req *ironpostv1.QueryRequest) error {
 	switch req.GetKind() {
-	case ironpostv1.Kind_KIND_LOG, ironpostv1.Kind_KIND_PACKET, ironpostv1.Kind_KIND_ALERT, ironpostv1.Kind_KIND_ACTION:
+	case ironpostv1.Kind_KIND_LOG, ironpostv1.Kind_KIND_PACKET, ironpostv1.Kind_KIND_ALERT, ironpostv1.Kind_KIND_ACTION,
+		ironpostv1.Kind_KIND_INVENTORY:
 	default:
 		return fmt.Errorf("%w: events of kind %v are not stored", ErrInvalid, req.GetKind())
 	}

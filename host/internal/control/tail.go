@@ -113,6 +113,11 @@ func tailKinds() []ironpostv1.Kind {
 	}
 }
 
+// isJournaled reports whether events of a kind wait where they are for who reads them.
+func isJournaled(k ironpostv1.Kind) bool {
+	return k == ironpostv1.Kind_KIND_ALERT || k == ironpostv1.Kind_KIND_ACTION || k == ironpostv1.Kind_KIND_INVENTORY
+}
+
 // TailEvents streams events until the caller goes or the server stops.
 func (h *handlers) TailEvents(req *ironpostv1.TailRequest, stream grpc.ServerStreamingServer[ironpostv1.Batch]) error {
 	if h.Events == nil {
@@ -146,7 +151,7 @@ func (h *handlers) TailEvents(req *ironpostv1.TailRequest, stream grpc.ServerStr
 	go func() {
 		defer close(done)
 		tailErr = h.Events.Tail(ctx, kinds, func(f *ironpostv1.Frame) {
-			if f.Kind == ironpostv1.Kind_KIND_ALERT || f.Kind == ironpostv1.Kind_KIND_ACTION {
+			if isJournaled(f.Kind) {
 				q.room(ctx, f)
 			}
 			s.dropped.Add(q.put(f))

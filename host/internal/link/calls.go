@@ -29,7 +29,7 @@ type messages struct {
 }
 
 // Open opens the event stream of a kind ("source", "parser", "detector",
-// "enforcer", "sink"). It lives until ctx is done or the plugin ends it. plain says
+// "enforcer", "sink", "scanner"). It lives until ctx is done or the plugin ends it. plain says
 // that the plugin serves the plain form.
 func (c *Conn) Open(ctx context.Context, kind string, plain bool) (Stream, error) {
 	method, ok := map[string]string{
@@ -38,6 +38,7 @@ func (c *Conn) Open(ctx context.Context, kind string, plain bool) (Stream, error
 		"detector": pb.Detector_Detect_FullMethodName,
 		"enforcer": pb.Enforcer_Decide_FullMethodName,
 		"sink":     pb.Sink_Write_FullMethodName,
+		"scanner":  pb.Scanner_Watch_FullMethodName,
 	}[kind]
 	if !ok {
 		return nil, fmt.Errorf("a %s has no event stream", kind)

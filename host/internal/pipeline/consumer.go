@@ -185,28 +185,36 @@ func (l *consumerLink) alerts(f *pb.Frame, o bus.Origin) error {
 	if err := proto.Unmarshal(f.Payload(), &batch); err != nil {
 		return fmt.Errorf("%w: alerts: %w", bus.ErrProtocol, err)
 	}
-	now := uint64(time.Now().UnixNano())
 	for _, a := range batch.Alerts {
-		a.Offset = 0
-		a.Detector = l.member.desc.Name
-		a.Provenance = max(a.Provenance, o.Header.Provenance)
-		a.ObservedTime = now
-		if reason := unfitAlert(a); reason != "" {
-			l.member.pipeline.Stats.Drop("alert", reason, 1)
-			continue
-		}
-		index, err := l.member.pipeline.config.Alert(a)
+		index, err := l.member.raise(a, o.Header.Provenance)
 		if err != nil {
-			return keepError(err)
+			return err
 		}
 		l.alert = max(l.alert, index)
-		l.member.Alerts.Add(1)
 	}
 	if l.unflushed += f.Size(); l.unflushed < maxUnflushed {
 		return nil
 	}
 	l.unflushed = 0
 	return l.safe(l.alert)
+}
+
+// raise takes an alert of the plugin's over, and returns its index in the journal; 0
+// for one that is left out. It can be trusted no further than provenance.
+func (m *Member) raise(a *pb.AlertEvent, provenance pb.Provenance) (index uint64, err error) {
+	a.Offset = 0
+	a.Detector = m.desc.Name
+	a.Provenance = max(a.Provenance, provenance)
+	a.ObservedTime = uint64(time.Now().UnixNano())
+	if reason := unfitAlert(a); reason != "" {
+		m.pipeline.Stats.Drop("alert", reason, 1)
+		return 0, nil
+	}
+	if index, err = m.pipeline.config.Alert(a); err != nil {
+		return 0, keepError(err)
+	}
+	m.Alerts.Add(1)
+	return index, nil
 }
 
 // maxEvent bounds an event that is journaled, in bytes: it has to fit into a

@@ -5,7 +5,9 @@
 //	packets ----------------------+--> sink                   ^           |
 //	                                                          +--actions--+
 //
-// Logs and packets go through topics; alerts and actions through the journal,
+//	scanner --alert--> journal, --inventory--> a journal of its own --> sink
+//
+// Logs and packets go through topics; alerts, actions and inventory through journals,
 // which every consumer of them follows at its own pace and from its own
 // position, so that one that is down loses nothing.
 //

@@ -6,19 +6,11 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/ironpost/ironpost/host/internal/bus"
 	"github.com/ironpost/ironpost/host/internal/state"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
-	"github.com/ironpost/ironpost/sdk/event"
 )
-
-// JournalStream is the id of the stream of alerts and actions; the sequence is
-// the journal's index.
-func JournalStream() uint64 { return event.StreamID(HostPlugin, journalName) }
-
-const journalName = "journal"
 
 // feedBatch is how many journal entries travel together.
 const feedBatch = 64
@@ -26,11 +18,11 @@ const feedBatch = 64
 // feedStart is the journal's index at which a consumer begins: where it came to;
 // a new sink at the oldest entry, any other kind at the end, so that nobody acts
 // on old alerts. What is journaled after it returned is the consumer's.
-func (m *Member) feedStart(kind string, q *bus.Queue) uint64 {
-	from := q.Position(JournalStream())
+func (m *Member) feedStart(kind string, q *bus.Queue, t tape) uint64 {
+	from := q.Position(t.stream)
 	if from == 0 && kind != "sink" {
-		from = max(m.pipeline.config.Journal.Next(), 1)
-		m.keepStart(kind, from)
+		from = max(t.journal.Next(), 1)
+		m.keepStart(kind, t.stream, from)
 	}
 	return max(from, 1)
 }
@@ -38,12 +30,12 @@ func (m *Member) feedStart(kind string, q *bus.Queue) uint64 {
 // keepStart stores where a consumer begins that has not come anywhere. Otherwise a
 // host that is killed while its enforcer decides about the first alert ever would
 // begin behind that.
-func (m *Member) keepStart(kind string, from uint64) {
+func (m *Member) keepStart(kind string, stream, from uint64) {
 	store := m.pipeline.config.Store
 	if store == nil {
 		return
 	}
-	store.Durable(m.consumer(kind), []state.Position{{Stream: JournalStream(), Next: from}}, nil)
+	store.Durable(m.consumer(kind), []state.Position{{Stream: stream, Next: from}}, nil)
 	if kind != "enforcer" {
 		return // it is stored with what comes next
 	}
@@ -52,28 +44,24 @@ func (m *Member) keepStart(kind string, from uint64) {
 	}
 }
 
-// feed follows the journal from an index into a consumer's queue until ctx is
+// feed follows a journal from an index into a consumer's queue until ctx is
 // done.
-func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, from uint64) {
+func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, t tape, from uint64) {
 	p := m.pipeline
-	origin, err := proto.Marshal(&pb.Origin{Name: journalName, Plugin: HostPlugin})
-	if err != nil {
-		return // a constant message
-	}
 	lost := func(reason string, n uint64) {
 		m.Dropped.Add(n)
 		m.Gaps.add(reason, n)
 		p.Stats.Drop(kind, reason, n)
 	}
 	for {
-		entries, err := p.config.Journal.Read(ctx, from, min(feedBatch, max(p.config.BatchEvents, 1)))
+		entries, err := t.journal.Read(ctx, from, min(feedBatch, max(p.config.BatchEvents, 1)))
 		if ctx.Err() != nil {
 			return
 		}
 		if errors.Is(err, state.ErrGone) && len(entries) > 0 {
 			lost("journal_expired", entries[0].Index-from)
 		} else if err != nil {
-			m.log.Error("cannot follow the journal, trying again", "error", err)
+			m.log.Error("cannot follow the journal, trying again", "journal", t.name, "error", err)
 			select {
 			case <-time.After(time.Second):
 			case <-ctx.Done():
@@ -83,19 +71,29 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, from uint6
 		}
 		for len(entries) > 0 {
 			n := together(entries)
-			wanted := m.wants(kind, pb.Kind(entries[0].Kind)) && (kind != "enforcer" || p.config.AskEnforcers())
+			wanted := m.wants(kind, pb.Kind(entries[0].Kind))
+			if !wanted && kind != "enforcer" {
+				// Its configuration may say otherwise, which is known when it is served.
+				select {
+				case <-m.configured:
+				case <-ctx.Done():
+					return
+				}
+				wanted = m.wants(kind, pb.Kind(entries[0].Kind))
+			}
+			wanted = wanted && (kind != "enforcer" || p.config.AskEnforcers())
 			if wanted && len(entries[0].Data) > maxEvent { // no link could carry it
 				lost("too_large", 1)
 				wanted = false
 			}
 			if wanted {
-				f := frameOf(entries[:n], origin)
+				f := t.frame(entries[:n])
 				if err := q.Push(ctx, f, entries[n-1].Index+1, nil, true); err != nil {
 					return // ended, or closed
 				}
-			} else if q.Advance(JournalStream(), entries[n-1].Index+1) && p.config.Store != nil {
+			} else if q.Advance(t.stream, entries[n-1].Index+1) && p.config.Store != nil {
 				// Passed over for good: not to be acted on after a restart.
-				p.config.Store.Durable(m.consumer(kind), []state.Position{{Stream: JournalStream(), Next: entries[n-1].Index + 1}}, nil)
+				p.config.Store.Durable(m.consumer(kind), []state.Position{{Stream: t.stream, Next: entries[n-1].Index + 1}}, nil)
 			}
 			from = entries[n-1].Index + 1
 			entries = entries[n:]
@@ -119,8 +117,8 @@ func together(entries []state.Entry) int {
 // entryBytes is at least what surrounds an entry in a batch: tag, length, offset.
 const entryBytes = 16
 
-// frameOf puts entries of one kind, with consecutive indices, into a frame.
-func frameOf(entries []state.Entry, origin []byte) *pb.Frame {
+// frame puts entries of one kind, with consecutive indices, into a frame.
+func (t *tape) frame(entries []state.Entry) *pb.Frame {
 	kind := pb.Kind(entries[0].Kind)
 	var payload []byte
 	for i, e := range entries {
@@ -133,22 +131,28 @@ func frameOf(entries []state.Entry, origin []byte) *pb.Frame {
 		payload = protowire.AppendBytes(payload, record)
 	}
 	return pb.NewFrame(pb.Header{
-		Stream: JournalStream(), FirstSequence: entries[0].Index, Kind: kind, Count: uint32(len(entries)),
-		Provenance: pb.Provenance_PROVENANCE_HOST, ObservedTime: time.Now().UnixNano(), Origin: origin,
+		Stream: t.stream, FirstSequence: entries[0].Index, Kind: kind, Count: uint32(len(entries)),
+		Provenance: pb.Provenance_PROVENANCE_HOST, ObservedTime: time.Now().UnixNano(), Origin: t.origin,
 	}, &payload, nil)
 }
 
-// FollowJournal calls emit with what is journaled from now on until ctx is done.
-// emit may take its time: the journal keeps what comes meanwhile. When it had to
+// FollowJournal calls emit with the alerts and actions that are journaled from now on
+// until ctx is done. emit may take its time: the journal keeps what comes meanwhile. When it had to
 // give something up nevertheless, a frame without records says how many entries.
 func (p *Pipeline) FollowJournal(ctx context.Context, wants func(pb.Kind) bool, emit func(*pb.Frame)) {
-	origin, err := proto.Marshal(&pb.Origin{Name: journalName, Plugin: HostPlugin})
-	if err != nil {
-		return // a constant message
-	}
-	from := p.config.Journal.Next()
+	follow(ctx, newTape(p.config.Journal, journalName), wants, emit)
+}
+
+// FollowInventory is FollowJournal for inventory.
+func (p *Pipeline) FollowInventory(ctx context.Context, emit func(*pb.Frame)) {
+	all := func(pb.Kind) bool { return true }
+	follow(ctx, newTape(p.config.Inventory, inventoryName), all, emit)
+}
+
+func follow(ctx context.Context, t tape, wants func(pb.Kind) bool, emit func(*pb.Frame)) {
+	from := t.journal.Next()
 	for {
-		entries, err := p.config.Journal.Read(ctx, from, 1)
+		entries, err := t.journal.Read(ctx, from, 1)
 		if err != nil && !errors.Is(err, state.ErrGone) || len(entries) == 0 {
 			return
 		}
@@ -156,7 +160,7 @@ func (p *Pipeline) FollowJournal(ctx context.Context, wants func(pb.Kind) bool, 
 			emit(&pb.Frame{Header: pb.Header{Control: &pb.LinkControl{Counts: []*pb.Count{{Name: "slow_reader", Value: gone}}}}})
 		}
 		if wants(pb.Kind(entries[0].Kind)) {
-			emit(frameOf(entries[:1], origin))
+			emit(t.frame(entries[:1]))
 		}
 		from = entries[0].Index + 1
 	}

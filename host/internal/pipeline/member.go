@@ -21,12 +21,16 @@ type Member struct {
 	desc     *pb.Description
 	log      hclog.Logger
 
-	consumes atomic.Pointer[[]pb.Kind]
-	sources  *bus.Sources          // of a source
-	batches  uint64                // taken from a source over all of its links
-	queues   map[string]*bus.Queue // by kind, of the consuming kinds
-	cancel   context.CancelFunc    // ends what follows the journal
-	feeders  sync.WaitGroup
+	consumes   atomic.Pointer[[]pb.Kind]
+	configured chan struct{} // closed when consumes is what the configuration wants
+	once       sync.Once
+	sources    *bus.Sources          // of a source
+	batches    uint64                // taken from a source over all of its links
+	watches    bool                  // it is a scanner, which may look by itself
+	found      atomic.Uint64         // alerts and inventory of a scanner that were new
+	queues     map[string]*bus.Queue // by kind, of the consuming kinds
+	cancel     context.CancelFunc    // ends what follows the journal
+	feeders    sync.WaitGroup
 
 	// up is false while the plugin's absence should hold nobody up: it is
 	// disabled, or its circuit is open.
@@ -44,7 +48,7 @@ type Member struct {
 	sending  hold
 	search   searching
 
-	Events  atomic.Uint64 // records sent to it, or received from a source
+	Events  atomic.Uint64 // records sent to it, or received from a source or a scanner
 	Bytes   atomic.Uint64 // of their payload
 	Alerts  atomic.Uint64 // alerts that it raised
 	Dropped atomic.Uint64 // records it missed
@@ -61,13 +65,13 @@ func (m *Member) consumerQueue(kind string) (*bus.Queue, error) {
 			return nil, fmt.Errorf("plugin %s: %w", m.desc.Name, err)
 		}
 	}
-	if j := p.config.Journal; j != nil {
+	for _, t := range p.config.tapes() {
 		// A journal that was lost, or is older than the positions, begins its
 		// indices anew from there: what it gets is new to everybody.
-		if next := j.Next(); positions[JournalStream()] > next {
-			m.log.Warn("the journal is older than what was read of it; reading goes on at its end", "kind", kind,
-				"position", positions[JournalStream()], "next", next)
-			positions[JournalStream()] = next
+		if next := t.journal.Next(); positions[t.stream] > next {
+			m.log.Warn("the journal is older than what was read of it; reading goes on at its end", "journal", t.name, "kind", kind,
+				"position", positions[t.stream], "next", next)
+			positions[t.stream] = next
 		}
 	}
 	return bus.NewQueue(p.queueConfig(m.desc.Name, positions)), nil
@@ -85,9 +89,12 @@ func (p *Pipeline) queueConfig(name string, positions map[uint64]uint64) bus.Que
 // subscribe connects a consumer to what it wants.
 func (m *Member) subscribe(ctx context.Context, kind string, q *bus.Queue) {
 	m.connect(kind, q)
-	if m.pipeline.config.Journal != nil {
-		from := m.feedStart(kind, q)
-		m.feeders.Go(func() { m.feed(ctx, kind, q, from) })
+	for _, t := range m.pipeline.config.tapes() {
+		if kind == "enforcer" && t.name != journalName {
+			continue // it gets alerts alone
+		}
+		from := m.feedStart(kind, q, t)
+		m.feeders.Go(func() { m.feed(ctx, kind, q, t, from) })
 	}
 }
 
@@ -228,6 +235,7 @@ func (m *Member) Work() uint64 {
 	if m.sources != nil {
 		n = m.Events.Load()
 	}
+	n += m.found.Load()
 	for _, q := range m.queues {
 		n += q.Done() + q.Steps()
 	}

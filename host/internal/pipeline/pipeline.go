@@ -21,6 +21,10 @@ const HostPlugin = "host"
 // when nothing is left to wait for.
 type AlertFunc func(a *pb.AlertEvent) (index uint64, err error)
 
+// RecordFunc takes over what a scanner says of a package, and returns the index of
+// its entry in Config.Inventory; 0 when nothing is left to wait for.
+type RecordFunc func(e *pb.InventoryEvent) (index uint64, err error)
+
 // DecideFunc receives an action that an enforcer proposes.
 type DecideFunc func(ctx context.Context, enforcer string, a *pb.ActionEvent) error
 
@@ -33,8 +37,13 @@ type Config struct {
 	Store *state.Store
 	// Journal is followed by the consumers of alerts and actions; nil offline.
 	Journal *state.Journal
-	// Alert is called by one goroutine for each detector.
+	// Inventory is followed by the consumers of inventory; nil offline, where no
+	// scanner looks by itself.
+	Inventory *state.Journal
+	// Alert is called by one goroutine for each detector and scanner, Record by one
+	// for each scanner.
 	Alert  AlertFunc
+	Record RecordFunc
 	Decide DecideFunc
 	// Quarantine keeps poison records; nil leaves them out without a trace but
 	// their count.
@@ -118,7 +127,7 @@ func (p *Pipeline) Add(desc *pb.Description) (*Member, error) {
 		return nil, fmt.Errorf("plugin %s has its place already", desc.Name)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Member{pipeline: p, desc: desc, log: p.log.Named(desc.Name), queues: make(map[string]*bus.Queue), cancel: cancel}
+	m := &Member{pipeline: p, desc: desc, log: p.log.Named(desc.Name), queues: make(map[string]*bus.Queue), cancel: cancel, configured: make(chan struct{})}
 	m.consumes.Store(&desc.Consumes)
 	if m.Gaps = p.gaps[desc.Name]; m.Gaps == nil {
 		if len(p.gaps) >= maxStats {
@@ -152,6 +161,8 @@ func (m *Member) join(ctx context.Context, kind string) error {
 				p.config.Store.Checkpoint(m.desc.Name, c.Stream, c.Next, c.Checkpoint)
 			}
 		})
+	case "scanner":
+		m.watches = p.config.Record != nil
 	case "parser":
 		if other := p.parsers[m.desc.Format]; other != nil {
 			return fmt.Errorf("plugin %s parses format %q, which plugin %s parses already", m.desc.Name, m.desc.Format, other.desc.Name)

@@ -20,11 +20,13 @@ type opener func(ctx context.Context, kind string) (link.Stream, error)
 // the plugin ends or breaks the protocol.
 func (m *Member) Serve(ctx context.Context, conn *link.Conn) error {
 	return m.serve(ctx, func(ctx context.Context, kind string) (link.Stream, error) {
-		return conn.Open(ctx, kind, m.desc.Frames)
+		// What a scanner finds is little, and gRPC says whether it looks at all.
+		return conn.Open(ctx, kind, m.desc.Frames && kind != "scanner")
 	})
 }
 
 func (m *Member) serve(ctx context.Context, open opener) error {
+	m.once.Do(func() { close(m.configured) })
 	m.sending.reset()
 	m.serving.Store(true)
 	m.downSince.Store(0)
@@ -37,13 +39,16 @@ func (m *Member) serve(ctx context.Context, open opener) error {
 			q.Rewind()
 		}
 	}()
-	if m.sources == nil && len(m.queues) == 0 { // a kind without event streams
+	if m.sources == nil && !m.watches && len(m.queues) == 0 { // a kind without event streams
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	if m.sources != nil {
 		g.Go(func() error { return m.serveSource(ctx, open) })
+	}
+	if m.watches {
+		g.Go(func() error { return m.serveWatch(ctx, open) })
 	}
 	for kind, q := range m.queues {
 		g.Go(func() error { return m.serveConsumer(ctx, open, kind, q) })

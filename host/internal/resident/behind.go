@@ -247,7 +247,7 @@ func (w *work) describe(pid int) (p Process, started uint64, ok bool) {
 	if b, err = w.read(file(pid, "cgroup"), maxSmall); err != nil {
 		return Process{}, 0, false
 	}
-	p.Container = parseCgroup(b)
+	p.Container = ContainerIn(b)
 	if link, err := w.f.root.ReadLink(file(pid, "exe")); err == nil { // the kernel's own have none
 		p.Executable = printable(link)
 	}

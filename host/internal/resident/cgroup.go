@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// parseCgroup returns the container in /proc/PID/cgroup, lines of hierarchy,
+// ContainerIn returns the container in /proc/PID/cgroup, lines of hierarchy,
 // controllers and path. Engines write the id, 64 hexadecimal digits, as the whole
 // name of a group or at its end:
 //
@@ -21,7 +21,7 @@ import (
 // group of a container that has root of its own over its groups (LXC,
 // systemd-nspawn, machines of systemd) that root may choose any name, and what looks
 // like an id there is none.
-func parseCgroup(b []byte) Container {
+func ContainerIn(b []byte) Container {
 	var found Container
 	for line := range bytes.Lines(b) {
 		_, rest, ok := strings.Cut(strings.TrimRight(string(line), "\n"), ":")
@@ -110,7 +110,7 @@ func Own() Container {
 	if err != nil {
 		return Container{}
 	}
-	c := parseCgroup(b)
+	c := ContainerIn(b)
 	if _, err := os.Stat("/.dockerenv"); c.ID == "" && err == nil {
 		if name, err := os.Hostname(); err == nil && len(name) == shortID && strings.Trim(name, "0123456789abcdef") == "" {
 			c.ID = name

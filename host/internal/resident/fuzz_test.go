@@ -11,7 +11,7 @@ func FuzzCgroup(f *testing.F) {
 	f.Add([]byte("0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + idA + ".scope/container\n"))
 	f.Add([]byte("0::/a:b:cri-containerd:" + idB + "\n2:x\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if c := parseCgroup(b); c.ID != "" && (!isID(c.ID) || !bytes.Contains(b, []byte(c.ID))) || c.ID == "" && c.Delegate != "" {
+		if c := ContainerIn(b); c.ID != "" && (!isID(c.ID) || !bytes.Contains(b, []byte(c.ID))) || c.ID == "" && c.Delegate != "" {
 			t.Errorf("got %+v", c)
 		}
 	})

@@ -51,7 +51,7 @@ func TestParseCgroup(t *testing.T) {
 		{"nothing", "", Container{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := parseCgroup([]byte(tt.in)); got != tt.want {
+			if got := ContainerIn([]byte(tt.in)); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})

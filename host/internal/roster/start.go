@@ -62,7 +62,13 @@ func (r *Roster) mayRun(p *plugin) bool {
 func (r *Roster) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Plugins.StartTimeout)
 	defer cancel()
-	_ = r.wait(ctx, func(p *plugin) bool { return rank(p) > 0 }) // the supervisors tell
+	_ = r.wait(ctx, func(p *plugin) bool { return !begins(p) }) // the supervisors tell
+}
+
+// begins reports whether events begin at the plugin: it waits until the others can
+// take them.
+func begins(p *plugin) bool {
+	return slices.ContainsFunc(p.desc.GetKinds(), func(k string) bool { return k == "source" || k == "scanner" })
 }
 
 // rank orders plugins by how early in the flow they stand.
@@ -120,7 +126,7 @@ func (r *Roster) run(ctx context.Context, p *plugin) {
 		Serve: func(ctx context.Context, c *link.Conn) error {
 			l := fresh.get(c)
 			defer fresh.drop(c)
-			if rank(l.plugin) == 0 {
+			if begins(l.plugin) {
 				select {
 				case <-r.open:
 				case <-ctx.Done():
@@ -238,7 +244,7 @@ func (r *Roster) lock(name string) (unlock func()) {
 	return l.Unlock
 }
 
-// Stop ends everything in the order of the flow: sources first, so that what
+// Stop ends everything in the order of the flow: sources and scanners first, so that what
 // they delivered reaches the end. ctx bounds the wait for that. Nothing is
 // started any more.
 func (r *Roster) Stop(ctx context.Context) error {
@@ -247,7 +253,7 @@ func (r *Roster) Stop(ctx context.Context) error {
 	running := slices.Collect(maps.Values(r.running))
 	supervisors := make([]*supervise.Supervisor, 0, len(running))
 	for _, p := range running {
-		if slices.Contains(p.desc.Kinds, "source") {
+		if begins(p) {
 			supervisors = append(supervisors, p.supervisor)
 		}
 	}

@@ -6,6 +6,9 @@
 // table admits; nothing else is run. Output is read on demand, so a plugin that
 // does not read holds its command up and nothing more.
 //
-// Of a process the host tells its id, parent, user, name, program, control group
-// and start; never its arguments or environment, which may hold secrets.
+// Of a process the host tells its id, parent, user, name, program, control group,
+// container and start, its root directory and mount namespace, and which programs,
+// libraries and archives it has loaded; never its arguments, its environment or its
+// memory, which may hold secrets. To find out what it has loaded waits for no file
+// system of the process.
 package service

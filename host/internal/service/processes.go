@@ -2,8 +2,6 @@ package service
 
 import (
 	"errors"
-	"fmt"
-	"slices"
 
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -22,22 +20,12 @@ const (
 var errNoProcess = errors.New("no such process")
 
 func (s *Session) processes(ask *pb.ListProcesses) (*pb.HostReply, error) {
-	if !slices.Contains(s.granted.Services, processService) {
-		return nil, fmt.Errorf("service %q was not granted", processService)
+	pids, err := s.asked(ask.Pids)
+	if err != nil {
+		return nil, err
 	}
-	if len(ask.Pids) > maxProcessIDs {
-		return nil, fmt.Errorf("%d process ids, at most %d are looked at", len(ask.Pids), maxProcessIDs)
-	}
-	pids := slices.Clone(ask.Pids)
-	if len(pids) == 0 {
-		var err error
-		if pids, err = processIDs(); err != nil {
-			return nil, err
-		}
-	}
-	slices.Sort(pids)
-	reply := new(pb.HostReply)
-	for _, pid := range slices.Compact(pids) {
+	reply, l := new(pb.HostReply), &looker{buf: make([]byte, 64<<10)}
+	for _, pid := range pids {
 		if pid <= ask.After {
 			continue
 		}
@@ -45,7 +33,7 @@ func (s *Session) processes(ask *pb.ListProcesses) (*pb.HostReply, error) {
 			reply.More = true
 			break
 		}
-		p, err := lookAt(pid)
+		p, err := l.lookAt(pid)
 		if errors.Is(err, errNoProcess) {
 			continue
 		}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ironpost/ironpost/host/internal/resident"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
@@ -34,16 +34,26 @@ func processIDs() ([]uint32, error) {
 }
 
 // lookAt reads what there is to tell of one process, or returns errNoProcess.
-func lookAt(pid uint32) (*pb.Process, error) {
-	dir := filepath.Join("/proc", strconv.FormatUint(uint64(pid), 10))
-	read := func(name string) ([]byte, error) {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
-			return nil, errNoProcess
-		}
-		return data, err
+func (l *looker) lookAt(pid uint32) (*pb.Process, error) {
+	o, err := l.open(pid)
+	if err != nil {
+		return nil, err
 	}
-	stat, err := read("stat")
+	defer o.close()
+	p, err := o.process(pid)
+	if err != nil {
+		return nil, err
+	}
+	// A kernel thread has none, and that of another user needs rights.
+	if exe, err := o.link("exe"); err == nil {
+		p.Executable = bytes.Clone(exe)
+	}
+	return p, nil
+}
+
+// process reads what it is, all but its program.
+func (o *opened) process(pid uint32) (*pb.Process, error) {
+	stat, err := o.read("stat")
 	if err != nil {
 		return nil, err
 	}
@@ -52,21 +62,41 @@ func lookAt(pid uint32) (*pb.Process, error) {
 		return nil, fmt.Errorf("process %d: %w", pid, err)
 	}
 	p.Pid = pid
-	status, err := read("status")
+	status, err := o.read("status")
 	if err != nil {
 		return nil, err
 	}
 	p.Uid = effectiveUser(status)
-	group, err := read("cgroup")
+	group, err := o.read("cgroup")
 	if err != nil {
 		return nil, err
 	}
 	p.ControlGroup = controlGroup(group)
-	// A kernel thread has none, and that of another user needs rights.
-	if exe, err := os.Readlink(filepath.Join(dir, "exe")); err == nil {
-		p.Executable = []byte(exe)
-	}
+	in := resident.ContainerIn(group)
+	p.Container, p.Delegate = in.ID, in.Delegate
 	return p, nil
+}
+
+// read returns a short file, in the looker's buffer.
+func (o *opened) read(name string) ([]byte, error) {
+	fd, err := unix.Openat(o.fd, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, ended(err)
+	}
+	defer func() { _ = unix.Close(fd) }() // it was read only
+	for n := 0; n < len(o.buf); {
+		got, err := unix.Read(fd, o.buf[n:])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return nil, ended(err)
+		case got == 0:
+			return o.buf[:n], nil
+		}
+		n += got
+	}
+	return o.buf, nil
 }
 
 // parseStat reads /proc/PID/stat (proc_pid_stat(5)). The name in it is the

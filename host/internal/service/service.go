@@ -97,6 +97,7 @@ type Session struct {
 	log     hclog.Logger
 	stream  grpc.BidiStreamingClient[pb.HostReply, pb.HostCall]
 	sendMu  sync.Mutex
+	mapping sync.Mutex // held while it is found out what processes have loaded
 
 	mu      sync.Mutex
 	next    uint64
@@ -183,6 +184,13 @@ func (s *Session) handle(ctx context.Context, call *pb.HostCall) *pb.HostReply {
 		reply, err := s.processes(c.Processes)
 		if err != nil {
 			s.log.Warn("the processes were not listed", "error", err)
+			return &pb.HostReply{Error: err.Error()}
+		}
+		return reply
+	case *pb.HostCall_Mapped:
+		reply, err := s.mapped(c.Mapped)
+		if err != nil {
+			s.log.Warn("what processes have loaded was not told", "error", err)
 			return &pb.HostReply{Error: err.Error()}
 		}
 		return reply

@@ -319,6 +319,14 @@ func (j *Journal) Next() uint64 {
 	return j.next
 }
 
+// First returns the index of the oldest entry that is kept, or of the next one when
+// there is none.
+func (j *Journal) First() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.first
+}
+
 // Wait returns when the entry with this index, and all before it, are on disk;
 // with an error when they cannot be, or ctx is done first.
 func (j *Journal) Wait(ctx context.Context, index uint64) error {

@@ -2,8 +2,8 @@
 //
 // # Events
 //
-// AppendLog, AppendPacket, AppendAlert and AppendAction write one event as one
-// JSON object without a line ending, and AppendBatch a whole batch as NDJSON,
+// AppendLog, AppendPacket, AppendAlert, AppendAction and AppendInventory write one
+// event as one JSON object without a line ending, and AppendBatch a whole batch as NDJSON,
 // one event a line. They take the events in their wire form together with the
 // Context that the batch's header gives to all of its records. The fields of
 // an event are always present, in one order; times are RFC 3339 in UTC, "" when

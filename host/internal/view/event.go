@@ -39,7 +39,7 @@ func (c *Context) id(offset uint32, own *ironpostv1.EventID) event.ID {
 }
 
 // AppendBatch appends every record of a batch that has a view (logs, packets,
-// alerts, actions), each followed by a line feed.
+// alerts, actions, inventory), each followed by a line feed.
 func AppendBatch(dst []byte, hostID string, b *ironpostv1.Batch) []byte {
 	c := ContextOf(hostID, b)
 	for _, e := range b.GetLogs() {
@@ -53,6 +53,9 @@ func AppendBatch(dst []byte, hostID string, b *ironpostv1.Batch) []byte {
 	}
 	for _, e := range b.GetActions() {
 		dst = append(AppendAction(dst, e), '\n')
+	}
+	for _, e := range b.GetInventory() {
+		dst = append(AppendInventory(dst, e), '\n')
 	}
 	return dst
 }

@@ -233,7 +233,7 @@ func (s *search) pid(ctx context.Context, value string) error {
 	if len(found) != 1 {
 		return nil // it ended
 	}
-	if at, ok := started(found[0].StartedTicks); ok && !s.alert.Time.IsZero() && at.After(s.alert.Time.Add(younger)) {
+	if at, ok := found[0].Started(); ok && !s.alert.Time.IsZero() && at.After(s.alert.Time.Add(younger)) {
 		return nil // another one has its number by now
 	}
 	for _, id := range anywhere.FindAllString(found[0].ControlGroup, maxHints) {

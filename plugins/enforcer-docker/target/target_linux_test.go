@@ -24,7 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // machine lists processes as the host does. groups are control groups that others
 // claim to be in.
-type machine struct{ groups map[int]string }
+type machine struct {
+	sdk.Processes // nothing else of it is called
+	groups        map[int]string
+}
 
 func (m machine) List(_ context.Context, pids ...int) ([]sdk.Process, error) {
 	var out []sdk.Process
@@ -92,7 +95,7 @@ func TestAlert(t *testing.T) {
 	host := func(entities ...event.Field) *event.AlertEvent { return of(event.ProvenanceHost, entities...) }
 	with := func(a *event.AlertEvent, change func(*event.AlertEvent)) *event.AlertEvent { change(a); return a }
 	resolver := func(change func(*target.Resolver)) *target.Resolver {
-		r := &target.Resolver{Docker: e, Processes: machine{map[int]string{os.Getpid(): "/docker/" + web}}}
+		r := &target.Resolver{Docker: e, Processes: machine{groups: map[int]string{os.Getpid(): "/docker/" + web}}}
 		if change != nil {
 			change(r)
 		}

@@ -97,6 +97,25 @@ func (d *Docker) Wait(id, condition string) {
 	}
 }
 
+// Import makes an image of one layer of a tar archive, and returns its id.
+func (d *Docker) Import(repo, tag string, archive io.Reader) string {
+	d.t.Helper()
+	if err := d.call(nil, http.MethodPost, "/images/create?fromSrc=-&repo="+repo+"&tag="+tag, archive, "application/x-tar"); err != nil {
+		d.t.Fatal(err)
+	}
+	var made struct{ ID string }
+	d.Call(&made, http.MethodGet, "/images/"+repo+":"+tag+"/json", "")
+	return made.ID
+}
+
+// Copy unpacks a tar archive into a container.
+func (d *Docker) Copy(id, folder string, archive io.Reader) {
+	d.t.Helper()
+	if err := d.call(nil, http.MethodPut, "/containers/"+id+"/archive?path="+folder, archive, "application/x-tar"); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // Inspect returns what Docker shows of a container.
 func (d *Docker) Inspect(id string) map[string]any {
 	d.t.Helper()

@@ -91,6 +91,13 @@ func (f *Front) Calls() []string {
 	return out
 }
 
+// Forget forgets the calls that came so far.
+func (f *Front) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.calls)
+}
+
 func (f *Front) note(call string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

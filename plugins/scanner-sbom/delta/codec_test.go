@@ -45,8 +45,8 @@ func TestFound(t *testing.T) {
 		{Packages: []*inventory.Package{&p, {}, {Licenses: []string{}, Locations: []inventory.Location{}}}},
 		{Packages: []*inventory.Package{}, Problem: inventory.Problem{Path: "a", Code: inventory.CodeMalformed, Reason: "b"}},
 	}
-	text := encodeFound(want)
-	got, err := decodeFound(text)
+	text := EncodeFound(want)
+	got, err := DecodeFound(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestFound(t *testing.T) {
 		t.Error(diff)
 	}
 	for n := range text {
-		if _, err := decodeFound(text[:n]); err == nil {
+		if _, err := DecodeFound(text[:n]); err == nil {
 			t.Errorf("the first %d of %d bytes are read", n, len(text))
 		}
 	}
@@ -65,7 +65,7 @@ func example() *known {
 	k := newKnown()
 	k.addFolder("", &folder{state{1, 2, kindFolder | 0o755, 4096, -5, 6}, tree.Listing{Entries: 3, Folders: []string{"a"}, Files: []string{"f", "g"}}})
 	k.addFolder("a", &folder{at: state{device: 1 << 63, inode: 1<<64 - 1}})
-	k.addFile("f", &file{at: state{size: 1 << 40, changed: 1 << 62}, digest: "digest", found: encodeFound(nil), looks: []look{
+	k.addFile("f", &file{at: state{size: 1 << 40, changed: 1 << 62}, digest: "digest", found: EncodeFound(nil), looks: []look{
 		{path: "etc", kind: isFolder}, {path: "etc/x", kind: absent}, {path: "etc/y", kind: exact, at: state{inode: 7}},
 	}})
 	return k
@@ -109,7 +109,7 @@ func FuzzKnown(f *testing.F) {
 	f.Add(encodeKnown(newKnown()))
 	f.Add("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
 	f.Fuzz(func(t *testing.T, in string) {
-		_, _ = decodeFound(in)
+		_, _ = DecodeFound(in)
 		k, err := decodeKnown(in)
 		if err != nil {
 			return

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/packed"
 )
 
 // The file: magic, which has the version of the form; the CRC-32C of all that follows;
@@ -53,24 +55,24 @@ func load(dir string) map[key]*target {
 func parse(in string) (map[key]*target, error) {
 	rest, ok := strings.CutPrefix(in, magic)
 	if !ok || len(rest) < 4 {
-		return nil, errForm
+		return nil, packed.ErrForm
 	}
 	sum := binary.LittleEndian.Uint32([]byte(rest[:4]))
-	r := reader{in: rest[4:]}
-	if checksum(r.in) != sum {
-		return nil, errForm
+	r := from(rest[4:])
+	if checksum(r.In) != sum {
+		return nil, packed.ErrForm
 	}
 	out := map[key]*target{}
-	for range r.count() {
-		name := r.text()
-		t := &target{used: time.Unix(0, r.signed()), encoded: r.text()}
-		if r.bad || len(name) != len(key{}) {
-			return nil, errForm
+	for range r.Count() {
+		name := r.Text()
+		t := &target{used: time.Unix(0, r.Signed()), encoded: r.Text()}
+		if r.Bad || len(name) != len(key{}) {
+			return nil, packed.ErrForm
 		}
 		out[key([]byte(name))] = t
 	}
-	if r.bad || r.in != "" {
-		return nil, errForm
+	if r.Bad || r.In != "" {
+		return nil, packed.ErrForm
 	}
 	return out, nil
 }
@@ -89,19 +91,19 @@ func checksum(s string) uint32 {
 // save writes the file beside the one that there is, and renames it. It is not synced:
 // after a crash the checksum tells.
 func save(dir string, list []saved) (err error) {
-	w := writer{out: append([]byte(magic), 0, 0, 0, 0)}
-	w.number(uint64(len(list)))
+	w := writer{packed.Writer{Out: append([]byte(magic), 0, 0, 0, 0)}}
+	w.Number(uint64(len(list)))
 	for _, s := range list {
-		w.text(string(s.key[:]))
-		w.signed(s.target.used.UnixNano())
+		w.Text(string(s.key[:]))
+		w.Signed(s.target.used.UnixNano())
 		if s.target.known != nil {
-			w.text(encodeKnown(s.target.known))
+			w.Text(encodeKnown(s.target.known))
 		} else {
-			w.text(s.target.encoded)
+			w.Text(s.target.encoded)
 		}
 	}
-	body := w.out[len(magic)+4:]
-	binary.LittleEndian.PutUint32(w.out[len(magic):], crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	body := w.Out[len(magic)+4:]
+	binary.LittleEndian.PutUint32(w.Out[len(magic):], crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func save(dir string, list []saved) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(w.out)
+	_, err = f.Write(w.Out)
 	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), filepath.Join(dir, name))

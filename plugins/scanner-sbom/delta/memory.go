@@ -12,6 +12,7 @@ import (
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 )
 
 // Memory is what is known of the folders that were scanned. It is safe for concurrent
@@ -47,7 +48,7 @@ func Open(dir string) *Memory { return &Memory{dir: dir} }
 // is the number of files that were not read. The target is the folder's path; scans of
 // one target with other limits, readers or folders to skip have memories of their own.
 // The memory changes in this process; [Memory.Save] keeps it.
-func (m *Memory) Scan(ctx context.Context, root *os.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error) {
+func (m *Memory) Scan(ctx context.Context, root tree.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error) {
 	k := keyOf(root.Name(), c)
 	s := newSession(root, m.recall(k))
 	c.Memory = s
@@ -57,6 +58,10 @@ func (m *Memory) Scan(ctx context.Context, root *os.Root, c scan.Config) (*inven
 	}
 	return v, stats, err
 }
+
+// Key tells targets apart, and the ways in which one is scanned: as the memory of folders
+// does, for others who remember what scans found.
+func Key(target string, c scan.Config) [sha256.Size]byte { return keyOf(target, c) }
 
 // keyOf returns the key of a target. Another build of the program may have other readers,
 // and another user may read other files.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +15,7 @@ import (
 
 // session is one scan of a target: it implements [scan.Memory].
 type session struct {
-	root *os.Root
+	root tree.Root
 	old  *known
 	// anew is set when something was learned.
 	anew atomic.Bool
@@ -36,7 +35,7 @@ type now struct {
 	sure bool
 }
 
-func newSession(root *os.Root, old *known) *session {
+func newSession(root tree.Root, old *known) *session {
 	return &session{root: root, old: old, next: newKnown(), devices: map[uint64]bool{}, seen: map[string]now{}}
 }
 
@@ -78,7 +77,7 @@ func (s *session) Recall(path string, info fs.FileInfo) ([]scan.Found, bool) {
 	if at, ok := stateOf(info); !ok || at != f.at || !s.unchanged(f.looks) {
 		return nil, false
 	}
-	found, err := decodeFound(f.found)
+	found, err := DecodeFound(f.found)
 	if err != nil {
 		return nil, false
 	}
@@ -107,7 +106,7 @@ func (s *session) Same(path string, r *scan.Reading, body io.Reader) ([]scan.Fou
 	if !ok || f.digest != string(r.Digest) || f.at.size != at.size || f.at.mode != at.mode || !s.unchanged(f.looks) {
 		return nil, false
 	}
-	found, err := decodeFound(f.found)
+	found, err := DecodeFound(f.found)
 	if err != nil {
 		return nil, false
 	}
@@ -140,7 +139,7 @@ func (s *session) Keep(path string, r *scan.Reading) {
 	} else if after, ok := stateOf(info); !ok || after != at {
 		return
 	}
-	f := &file{at: at, digest: string(r.Digest), looks: looks, found: encodeFound(r.Found)}
+	f := &file{at: at, digest: string(r.Digest), looks: looks, found: EncodeFound(r.Found)}
 	s.anew.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -159,12 +159,28 @@ var distributionIDs = map[string]string{
 	"Wolfi": "wolfi", "Chainguard": "chainguard", "Azure Linux": "azurelinux", "Photon OS": "photon",
 }
 
-// ordered returns the packages in the order of their Refs, each Ref once, with
-// relations sorted, within the document, and said once.
+// ordered returns the packages in the order of their Refs, each Ref once, with hashes and
+// licences sorted and said once. Relations are for the graph to sort.
 func ordered(packages []*inventory.Package) []*inventory.Package {
+	for _, p := range packages {
+		if !rising(p.Licenses) || !rising(p.Hashes) {
+			return merge(packages)
+		}
+	}
 	if inOrder(packages) {
 		return packages
 	}
+	// Lockfiles are sorted by name, which is nearly the order of Refs.
+	sorted := slices.Clone(packages)
+	slices.SortStableFunc(sorted, func(a, b *inventory.Package) int { return strings.Compare(a.Ref(), b.Ref()) })
+	if inOrder(sorted) {
+		return sorted
+	}
+	return merge(packages) // several have one Ref
+}
+
+// merge makes one package of those that have one Ref.
+func merge(packages []*inventory.Package) []*inventory.Package {
 	merged := inventory.New()
 	for _, p := range packages {
 		own := *p
@@ -177,11 +193,12 @@ func ordered(packages []*inventory.Package) []*inventory.Package {
 	return merged.Packages()
 }
 
+// inOrder is true when each Ref is greater than the one before.
 func inOrder(packages []*inventory.Package) bool {
 	last := ""
 	for i, p := range packages {
 		ref := p.Ref()
-		if i > 0 && ref <= last || !rising(p.Licenses) || !rising(p.Hashes) || !rising(p.DependsOn) {
+		if i > 0 && ref <= last {
 			return false
 		}
 		last = ref

@@ -4,12 +4,13 @@ import (
 	"crypto/sha1" //nolint:gosec // UUID version 5 is made with SHA-1: RFC 9562, section 5.5.
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 )
 
 // graph is the packages of a document with what depends on what, by number: relations
-// to themselves and to what the document does not hold are left out.
+// to themselves and to what the document does not hold are left out, each is there once.
 type graph struct {
 	packages []*inventory.Package
 	refs     []string
@@ -32,10 +33,16 @@ func newGraph(packages []*inventory.Package) *graph {
 		g.index[g.refs[i]] = int32(i) //nolint:gosec // no inventory has 2^31 packages
 	}
 	for i, p := range packages {
+		from := len(g.edges)
 		for _, to := range p.DependsOn {
 			if j, ok := g.index[to]; ok && int(j) != i {
 				g.edges = append(g.edges, j)
 			}
+		}
+		// The numbers are in the order of the Refs.
+		if own := g.edges[from:]; len(own) > 1 {
+			slices.Sort(own)
+			g.edges = g.edges[:from+len(slices.Compact(own))]
 		}
 		g.ends[i] = int32(len(g.edges)) //nolint:gosec // nor as many relations
 	}

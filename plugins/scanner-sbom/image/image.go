@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 )
@@ -80,12 +81,18 @@ type Image struct {
 	// Digest is that of the manifest, or, of an archive that has none, of the
 	// configuration, which docker calls the image's ID.
 	Digest string
+	// OS and Arch are what the image runs on, in Go's words; "" when it does not say.
+	OS, Arch string
 
 	limits Limits
 	src    source
 	spool  *spool
 	layers []*layer // the lowest first
 	tree   *index
+	// mu guards the tree of a container, of which names are looked at while it is used,
+	// and its spool.
+	mu    sync.Mutex
+	fetch Fetch // nil: it is no container
 
 	problems map[inventory.Problem]struct{}
 	untold   int // problems beyond maxProblems
@@ -129,19 +136,57 @@ func Is(path string) bool {
 // Open opens the image at path and indexes its layers. An error wraps ErrNoImage when
 // there is none, and says what is wrong when there are several to choose from.
 func Open(ctx context.Context, path string, o Options) (*Image, error) {
-	im := &Image{limits: o.Limits.complete(), problems: map[inventory.Problem]struct{}{}}
-	im.spool = &spool{dir: o.Dir, left: im.limits.Bytes}
-	im.tree = newIndex(im.limits.Entries)
-	if err := im.open(ctx, path, o); err != nil {
+	im := New(o)
+	var err error
+	if im.src, err = openSource(ctx, path, im.spool, im.limits); err == nil {
+		err = im.open(ctx, o)
+	}
+	if err != nil {
 		return nil, errors.Join(err, im.Close())
 	}
 	return im, nil
 }
 
-func (im *Image) open(ctx context.Context, path string, o Options) (err error) {
-	if im.src, err = openSource(ctx, path, im.spool, im.limits); err != nil {
+// New returns an image without files, for those of a container that is read as a whole.
+func New(o Options) *Image {
+	im := &Image{limits: o.Limits.complete(), problems: map[inventory.Problem]struct{}{}}
+	im.spool = &spool{dir: o.Dir, left: im.limits.Bytes}
+	im.tree = newIndex(im.limits.Entries)
+	return im
+}
+
+// Receive opens the image in an archive that comes from a stream, which is written to the
+// temporary file first: there may be as many bytes of it as of all layers.
+func Receive(ctx context.Context, from io.Reader, o Options) (*Image, error) {
+	im := New(o)
+	a := &archive{parts: map[string]*io.SectionReader{}, links: map[string]string{}}
+	im.src = a
+	err := im.receive(ctx, from, a)
+	if err == nil {
+		err = im.open(ctx, o)
+	}
+	if err != nil {
+		return nil, errors.Join(err, im.Close())
+	}
+	return im, nil
+}
+
+func (im *Image) receive(ctx context.Context, from io.Reader, a *archive) error {
+	n, err := io.Copy(im.spool, io.LimitReader(from, im.limits.Bytes+1))
+	if err != nil {
 		return err
 	}
+	if n > im.limits.Bytes {
+		return errBytes
+	}
+	whole, err := im.spool.section(0)
+	if err != nil {
+		return err
+	}
+	return a.list(ctx, whole, im.spool, im.limits)
+}
+
+func (im *Image) open(ctx context.Context, o Options) error {
 	if err := im.describe(o); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type manifest struct {
 
 // configuration is the part of an image's configuration that is read.
 type configuration struct {
+	platform
 	RootFS struct {
 		DiffIDs []string `json:"diff_ids"`
 	} `json:"rootfs"`
@@ -90,7 +91,7 @@ func (im *Image) fromSaved() error {
 	if err != nil {
 		return err
 	}
-	im.Digest = digest
+	im.Digest, im.OS, im.Arch = digest, cut(c.OS), cut(c.Arch)
 	contents := im.contents(c, of.Config, len(of.Layers))
 	for i, name := range of.Layers {
 		im.layers = append(im.layers, &layer{name: name, diffID: contents[i]})
@@ -132,7 +133,7 @@ func (im *Image) fromLayout(o Options) error {
 	if err := im.blob(m.Config.Digest, &c); err != nil {
 		return err
 	}
-	im.Digest = chosen.digest
+	im.Digest, im.OS, im.Arch = chosen.digest, cut(c.OS), cut(c.Arch)
 	for _, key := range []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"} {
 		im.Name = cmp.Or(im.Name, cut(chosen.annotations[key]))
 	}

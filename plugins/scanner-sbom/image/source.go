@@ -169,7 +169,12 @@ func (a *archive) has(name string) bool {
 	return err == nil
 }
 
-func (a *archive) Close() error { return a.file.Close() }
+func (a *archive) Close() error {
+	if a.file == nil {
+		return nil // it lies in the spool
+	}
+	return a.file.Close()
+}
 
 // looksLikeArchive says whether what r begins with is a tar archive, or compressed.
 func looksLikeArchive(r *io.SectionReader) bool {

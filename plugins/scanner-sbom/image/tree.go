@@ -17,6 +17,8 @@ const (
 	linkKind             // a symbolic link
 	hardKind             // a hard link whose file was not seen yet
 	other                // devices and the like
+	unknown              // a name of a container that is looked at when it is asked for
+	kinds
 )
 
 // node is a name in the merged tree.
@@ -31,6 +33,7 @@ type node struct {
 	// lies in it.
 	hide, seal int32
 	kind       kind
+	spooled    bool // the content lies in the spool, not in the layer
 }
 
 // index is the tree of all layers. They are added from the top down.

@@ -92,6 +92,7 @@ const (
 	CodeExpands    = "expands"    // an archive holds more than it may
 	CodeOutside    = "outside"    // a link or a name leads out of the tree
 	CodeIncomplete = "incomplete" // only a part could be understood
+	CodeMounted    = "mounted"    // another file system lies there, which is not looked at
 )
 
 // Inventory is what a tree holds. It is not safe for concurrent use.

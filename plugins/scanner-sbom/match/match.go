@@ -10,6 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/advisory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/symbol"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/version"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/vulndb"
 )
@@ -66,12 +67,17 @@ type Finding struct {
 	// "unmaintained", "unsound".
 	Malicious bool   `json:"malicious,omitempty"`
 	Notice    string `json:"notice,omitempty"`
-	// Symbols says that advisories name what is vulnerable: see [Symbols].
-	Symbols    bool                 `json:"symbols,omitempty"`
-	Exploited  *advisory.Exploited  `json:"exploited,omitempty"`
-	Likelihood *advisory.Likelihood `json:"likelihood,omitempty"`
-	Modified   time.Time            `json:"modified,omitzero"`
-	Sources    []string             `json:"sources,omitempty"`
+	// Symbolic says that advisories name the functions that are vulnerable: see the function [Symbols].
+	// SymbolState is what [Observe] found of them in programs, Symbols those that a program has,
+	// SymbolReason why the state is unknown. "" is a state of what was not looked at.
+	Symbolic     bool                 `json:"symbolic,omitempty"`
+	SymbolState  symbol.State         `json:"symbol_state,omitempty"`
+	Symbols      []string             `json:"symbols,omitempty"`
+	SymbolReason string               `json:"symbol_reason,omitempty"`
+	Exploited    *advisory.Exploited  `json:"exploited,omitempty"`
+	Likelihood   *advisory.Likelihood `json:"likelihood,omitempty"`
+	Modified     time.Time            `json:"modified,omitzero"`
+	Sources      []string             `json:"sources,omitempty"`
 	// Suppressed is why it does not count, nil when it does.
 	Suppressed *Suppressed `json:"suppressed,omitempty"`
 }
@@ -141,6 +147,10 @@ type matcher struct {
 	names  []lookup
 	hits   []hit
 	room   vulndb.Room
+
+	// Findings and lists of texts are parts of larger allocations.
+	findings []Finding
+	texts    []string
 
 	// Memory of merge that is used again.
 	sets  []int

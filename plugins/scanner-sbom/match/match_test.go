@@ -380,7 +380,7 @@ func TestSymbols(t *testing.T) {
 	db := database(t, now, strings.Replace(record("GO-1", "Go", "example.invalid/m", "introduced 0", ""),
 		`"package":`, `"ecosystem_specific":{"imports":[{"path":"example.invalid/m/x","symbols":["Parse","T.Read"]}]},"package":`, 1))
 	f := run(t, db, match.Options{}, pkg("Go", "example.invalid/m", "1.0.0")).Findings
-	if len(f) != 1 || !f[0].Symbols {
+	if len(f) != 1 || !f[0].Symbolic {
 		t.Fatalf("got %v, want one finding with symbols", f)
 	}
 	got, err := match.Symbols(db, f[0])

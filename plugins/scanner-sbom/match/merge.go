@@ -84,7 +84,8 @@ func names(id string, h *vulndb.Head) iter.Seq[string] {
 // finding describes one flaw, from hits with the most specific first.
 func (m *matcher) finding(p *inventory.Package, all []*hit, approximate bool) (*Finding, error) {
 	h := all[0]
-	f := &Finding{
+	f := m.newFinding()
+	*f = Finding{
 		Package: p, Ref: p.Ref(), Name: h.lookup.name, Version: h.lookup.version,
 		Range: describe(&h.verdict), Fixed: slices.Compact(h.verdict.fixed), Release: h.affected.Release,
 		Approximate: approximate && h.affected.Release != "", Modified: h.head.Modified,
@@ -92,7 +93,7 @@ func (m *matcher) finding(p *inventory.Package, all []*hit, approximate bool) (*
 		Notice: h.head.Notice,
 	}
 	known := m.known[:0]
-	f.Advisories = make([]string, 0, len(all))
+	f.Advisories = m.list(len(all))
 	for _, h := range all {
 		if n := len(f.Advisories); n == 0 || f.Advisories[n-1] != h.entry.ID {
 			f.Advisories = append(f.Advisories, h.entry.ID)
@@ -104,7 +105,10 @@ func (m *matcher) finding(p *inventory.Package, all []*hit, approximate bool) (*
 		}
 		f.Summary = cmp.Or(f.Summary, h.head.Summary)
 		f.Malicious = f.Malicious || h.head.Malicious
-		f.Symbols = f.Symbols || h.head.Symbols
+		f.Symbolic = f.Symbolic || h.head.Symbols
+		if f.Sources == nil {
+			f.Sources = m.list(len(all))
+		}
 		if !slices.Contains(f.Sources, h.head.Source) {
 			f.Sources = append(f.Sources, h.head.Source)
 		}
@@ -127,7 +131,7 @@ func (m *matcher) finding(p *inventory.Package, all []*hit, approximate bool) (*
 		}
 	}
 	if others > 0 {
-		f.Aliases = make([]string, 0, others)
+		f.Aliases = m.list(others)
 		for _, id := range known {
 			if id != f.ID && !slices.Contains(f.Advisories, id) {
 				f.Aliases = append(f.Aliases, id)
@@ -137,6 +141,25 @@ func (m *matcher) finding(p *inventory.Package, all []*hit, approximate bool) (*
 	}
 	f.Disputed = disputed(h, known)
 	return f, m.exploitation(f, known)
+}
+
+// newFinding returns a zero Finding. Those of one run lie together, in twice as many each time.
+func (m *matcher) newFinding() *Finding {
+	if len(m.findings) == cap(m.findings) {
+		m.findings = make([]Finding, 0, min(max(4, 2*cap(m.findings)), 64))
+	}
+	m.findings = m.findings[:len(m.findings)+1]
+	return &m.findings[len(m.findings)-1]
+}
+
+// list returns an empty list that has room for n texts.
+func (m *matcher) list(n int) []string {
+	if cap(m.texts)-len(m.texts) < n {
+		m.texts = make([]string, 0, max(n, min(max(16, 2*cap(m.texts)), 256)))
+	}
+	from := len(m.texts)
+	m.texts = m.texts[:from+n]
+	return m.texts[from : from : from+n]
 }
 
 // title is the lowest CVE, or else the most specific advisory.

@@ -29,6 +29,17 @@ type Memory interface {
 	Keep(file string, r *Reading)
 }
 
+// Kept knows what an earlier scan of an image found in its files. Its methods are called
+// concurrently.
+type Kept interface {
+	// Recall returns what the readers of a file found, for each reader one Found, which
+	// is the caller's.
+	Recall(file string) ([]Found, bool)
+	// Keep takes over what the readers found in a file. One that was not read as it should
+	// be, as it took too long, is not told.
+	Keep(file string, r *Reading)
+}
+
 // Found is what one reader found in a file, before it has a place in an inventory.
 type Found struct {
 	Packages []*inventory.Package
@@ -106,14 +117,14 @@ func (s *scanner) recall(file string, f entry, readers []*extract.Reader) bool {
 		return false
 	}
 	found, ok := s.Memory.Recall(file, info)
-	return ok && s.replay(file, found, readers)
+	return ok && s.replay(file, "", found, readers)
 }
 
 // same takes what the memory knows of a file whose content did not change. Where it
 // does not, the file is ready to be read, and its readers are traced.
 func (s *scanner) same(in *extract.Input, note *Reading, readers []*extract.Reader) bool {
 	found, ok := s.Memory.Same(in.Path, note, in.Body)
-	if ok && s.replay(in.Path, found, readers) {
+	if ok && s.replay(in.Path, "", found, readers) {
 		return true
 	}
 	if _, err := in.Body.Seek(0, io.SeekStart); err != nil {
@@ -124,12 +135,12 @@ func (s *scanner) same(in *extract.Input, note *Reading, readers []*extract.Read
 }
 
 // replay takes what readers found at another time.
-func (s *scanner) replay(file string, found []Found, readers []*extract.Reader) bool {
+func (s *scanner) replay(file, layer string, found []Found, readers []*extract.Reader) bool {
 	if len(found) != len(readers) {
 		return false
 	}
 	for i, f := range found {
-		s.take(file, "", readers[i], f.Packages)
+		s.take(file, layer, readers[i], f.Packages)
 		if f.Problem.Code != "" {
 			s.note(f.Problem)
 		}

@@ -2,4 +2,8 @@
 
 package tree
 
+import "io/fs"
+
 const nonblock = 0
+
+func unnumbered(fs.FileInfo) bool { return false }

@@ -39,6 +39,10 @@ func (t *Trace) Looks() (looks []Look, all bool) {
 	return t.looks, !t.unsure
 }
 
+// Note notes a name that a View was asked for, and the error that it answered with. t may
+// be nil.
+func (t *Trace) Note(l Look, err error) { t.note(l, err) }
+
 // note notes a name. t may be nil.
 func (t *Trace) note(l Look, err error) {
 	if t == nil {
@@ -78,14 +82,18 @@ func (t *Trace) opened(name string, f *os.File, err error) {
 	}
 }
 
-// Traced returns v with what is looked up in it noted by t. A View that is not one
-// of [NewView] cannot be traced, and t is told that it does not know all.
+// Traced returns v with what is looked up in it noted by t. A View that has no method of
+// this name cannot be traced, and t is told that it does not know all.
 func Traced(v View, t *Trace) View {
-	own, ok := v.(view)
-	if !ok {
-		t.refused()
-		return v
+	if own, ok := v.(interface{ Traced(t *Trace) View }); ok {
+		return own.Traced(t)
 	}
-	own.trace = t
-	return own
+	t.refused()
+	return v
+}
+
+// Traced is what [Traced] asks of a View.
+func (v view) Traced(t *Trace) View {
+	v.trace = t
+	return v
 }

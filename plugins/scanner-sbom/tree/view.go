@@ -30,11 +30,11 @@ type Content interface {
 }
 
 // NewView returns the view of root, which has to stay open.
-func NewView(root *os.Root) View { return view{root: root} }
+func NewView(root Root) View { return view{root: root} }
 
 // view is a View of a folder.
 type view struct {
-	root *os.Root
+	root Root
 	// at is where root lies in the tree that trace is about.
 	at    string
 	trace *Trace

@@ -30,6 +30,9 @@ type Config struct {
 	// Visit is called for each file that is no folder and no link, concurrently, with
 	// up to Workers calls at once. f is valid until it returns.
 	Visit func(f *File)
+	// Special, if any, is called for each pipe, socket and device, concurrently; true has
+	// a Memory not know the folder, so that the next walk comes upon it as well.
+	Special func(path string) bool
 	// Fail is called, concurrently, for what could not be walked.
 	Fail func(path string, err error)
 	// Memory, if any, knows what folders held.
@@ -121,7 +124,7 @@ type walk struct {
 }
 
 // Walk visits the files below root, in no order. It ends early when ctx does.
-func Walk(ctx context.Context, root *os.Root, c Config) (Stats, error) {
+func Walk(ctx context.Context, root Root, c Config) (Stats, error) {
 	w := &walk{Config: c}
 	w.more = sync.NewCond(&w.mu)
 	stop := context.AfterFunc(ctx, func() {
@@ -131,13 +134,11 @@ func Walk(ctx context.Context, root *os.Root, c Config) (Stats, error) {
 		w.more.Broadcast()
 	})
 	defer stop()
-	top, err := root.OpenRoot(".")
+	top, err := tops(root)
 	if err != nil {
 		return Stats{}, err
 	}
-	d := &folder{root: top}
-	d.refs.Store(1)
-	w.push([]waiting{{parent: d, name: ".", depth: 0}})
+	w.push(top)
 	var workers sync.WaitGroup
 	for range max(1, c.Workers) {
 		workers.Go(w.work)
@@ -233,6 +234,7 @@ func (w *walk) list(at waiting, d *folder, below *[]waiting, l *Listing) (whole 
 	}
 	defer func() { _ = list.Close() }() // it was read only
 	atomic.AddInt64(&w.stats.Folders, 1)
+	special := false
 	for {
 		entries, err := list.ReadDir(entriesAtOnce)
 		for _, e := range entries {
@@ -247,16 +249,29 @@ func (w *walk) list(at waiting, d *folder, below *[]waiting, l *Listing) (whole 
 				f := &File{Path: join(at.path, e.Name()), Name: e.Name(), folder: d}
 				w.Visit(f)
 				l.file(f)
+			case e.Type()&fs.ModeSymlink != 0 || w.Special == nil || deletion(d, e):
+			case w.Special(join(at.path, e.Name())):
+				special = true
 			}
 		}
 		l.count(len(entries))
 		switch {
 		case errors.Is(err, io.EOF):
-			return true, nil
+			return !special, nil
 		case err != nil:
 			return false, err
 		}
 	}
+}
+
+// deletion says whether a device stands for a file that a layer deletes, which is how
+// overlayfs keeps that.
+func deletion(d *folder, e fs.DirEntry) bool {
+	if e.Type()&fs.ModeCharDevice == 0 {
+		return false
+	}
+	info, err := d.root.Lstat(e.Name())
+	return err == nil && unnumbered(info)
 }
 
 // count counts entries; false is that there are too many.

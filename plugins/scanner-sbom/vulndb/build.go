@@ -112,6 +112,9 @@ func (b *builder) add(r *advisory.Record, raw []byte, source int, sum uint64) er
 	for _, alias := range r.Aliases {
 		b.ids = append(b.ids, row{hash(alias), place})
 	}
+	for _, from := range r.Upstream {
+		b.ids = append(b.ids, row{hash(from), place})
+	}
 	if !r.Withdrawn.IsZero() {
 		return nil
 	}

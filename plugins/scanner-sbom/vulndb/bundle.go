@@ -74,9 +74,9 @@ type InstallOptions struct {
 // which wraps [ErrUnsigned], [ErrDamaged] or [ErrOlder]. Signatures have to be of the
 // prehashed form, the default of minisign since 0.10.
 func Install(ctx context.Context, path string, bundle io.Reader, signature []byte, keys Keys, o InstallOptions) (Bundle, error) {
-	unlock, err := lock(path + ".lock")
+	unlock, err := exclusive(ctx, path)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("lock the vulnerability database: %w", err)
+		return Bundle{}, err
 	}
 	defer unlock()
 	var b Bundle

@@ -199,6 +199,19 @@ func (db *DB) group(n int) (decoder, error) {
 
 // readGroup reads the nth group from the file.
 func (db *DB) readGroup(n int) (string, error) {
+	at, err := db.extent(n)
+	if err != nil {
+		return "", err
+	}
+	raw, err := at.read(db.file, maxGroup, "a group")
+	if err != nil {
+		return "", err
+	}
+	return groupText(raw)
+}
+
+// extent tells where the nth group is.
+func (db *DB) extent(n int) (extent, error) {
 	at := extent{Offset: db.footer.Groups.Offset + int64(db.offsets[n])*unit}
 	end := db.footer.Groups.Offset + db.footer.Groups.Length
 	if n+1 < len(db.offsets) {
@@ -206,14 +219,15 @@ func (db *DB) readGroup(n int) (string, error) {
 	}
 	at.Length = end - at.Offset
 	if at.Length < 8 || end > db.footer.Groups.Offset+db.footer.Groups.Length {
-		return "", damaged("a group of %d bytes", at.Length)
+		return at, damaged("a group of %d bytes", at.Length)
 	}
-	raw, err := at.read(db.file, maxGroup, "a group")
-	if err != nil {
-		return "", err
-	}
+	return at, nil
+}
+
+// groupText checks what was read of a group, and takes off checksum and padding.
+func groupText(raw []byte) (string, error) {
 	length := binary.LittleEndian.Uint32(raw[4:])
-	if int64(length) > at.Length-8 || binary.LittleEndian.Uint32(raw) != crc32.Checksum(raw[4:8+length], castagnoli) {
+	if int64(length) > int64(len(raw))-8 || binary.LittleEndian.Uint32(raw) != crc32.Checksum(raw[4:8+length], castagnoli) {
 		return "", damaged("a group does not fit its checksum")
 	}
 	return string(raw[8 : 8+length]), nil

@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/advisory"
 )
 
 // Name is a package, its ecosystem without release, its name in normal form.
@@ -12,95 +16,228 @@ type Name struct {
 	Name      string `json:"name"`
 }
 
-// Diff returns the packages about which two databases do not say the same, in the
-// order of the index. It reads what differs, and the checksums of the rest; before may be nil.
-// Only findings about these packages can have changed.
+// Diff returns the packages about which two databases do not say the same, each once, in the
+// order of the index; then those of which a flaw came into the catalogue of exploited ones, left
+// it, or has another entry there. Estimates (EPSS) are not compared: they change every day for
+// all. It reads the groups of both, one after another; before may be nil. Only findings about these
+// packages can have changed.
 func Diff(before, after *DB) ([]Name, error) {
-	var out []Name
-	note := func(db *DB, n int) error {
-		g, err := db.group(n)
-		if err != nil {
-			return fmt.Errorf("compare databases: %w", err)
-		}
-		name := Name{g.text(), g.text()}
-		if len(out) == 0 || out[len(out)-1] != name {
-			out = append(out, name)
-		}
-		return nil
+	d := differ{before: groups{db: before}, after: groups{db: after}, seen: map[Name]bool{}}
+	if before == nil {
+		d.before.db = &DB{}
 	}
+	n := min(len(d.before.db.sources), len(after.sources))
+	d.numbered = slices.Equal(d.before.db.sources[:n], after.sources[:n])
+	if err := d.run(); err != nil {
+		return nil, fmt.Errorf("compare databases: %w", err)
+	}
+	if err := d.exploited(); err != nil {
+		return nil, fmt.Errorf("compare the catalogues of exploited vulnerabilities: %w", err)
+	}
+	return d.names, nil
+}
+
+// differ is one run of Diff.
+type differ struct {
+	before, after groups
+	// numbered says that sources of both have the same numbers, but for further ones.
+	numbered bool
+	names    []Name
+	seen     map[Name]bool
+}
+
+func (d *differ) run() error {
+	old, now := d.before.db.keys, d.after.db.keys
 	i, j := 0, 0
-	for {
-		var err error
+	for i < len(old) || j < len(now) {
 		switch {
-		case j == len(after.keys) && (before == nil || i == len(before.keys)):
-			return out, nil
-		case before == nil || i == len(before.keys) || j < len(after.keys) && after.keys[j] < before.keys[i]:
-			err = note(after, j)
+		case i == len(old) || j < len(now) && now[j] < old[i]:
+			if err := d.note(&d.after, j, j+1); err != nil {
+				return err
+			}
 			j++
-		case j == len(after.keys) || before.keys[i] < after.keys[j]:
-			err = note(before, i)
+		case j == len(now) || old[i] < now[j]:
+			if err := d.note(&d.before, i, i+1); err != nil {
+				return err
+			}
 			i++
 		default:
 			// One hash may be of several packages: all that have it are compared together.
-			key := after.keys[j]
-			i0, j0 := i, j
-			for i < len(before.keys) && before.keys[i] == key {
+			i0, j0, key := i, j, now[j]
+			for i < len(old) && old[i] == key {
 				i++
 			}
-			for j < len(after.keys) && after.keys[j] == key {
+			for j < len(now) && now[j] == key {
 				j++
 			}
-			var same bool
-			if same, err = equal(before, i0, i, after, j0, j); err != nil || same {
-				break
+			same, err := d.same(i0, i, j0, j)
+			if err != nil {
+				return err
 			}
-			for n := i0; n < i && err == nil; n++ {
-				err = note(before, n)
+			if same {
+				continue
 			}
-			for n := j0; n < j && err == nil; n++ {
-				err = note(after, n)
+			if err := d.note(&d.before, i0, i); err != nil {
+				return err
+			}
+			if err := d.note(&d.after, j0, j); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+// note adds the names of groups.
+func (d *differ) note(side *groups, from, to int) error {
+	for n := from; n < to; n++ {
+		g, err := side.decoder(n)
 		if err != nil {
-			return nil, err
+			return err
 		}
+		d.add(Name{g.text(), g.text()})
+	}
+	return nil
+}
+
+func (d *differ) add(n Name) {
+	if !d.seen[n] {
+		d.seen[n] = true
+		d.names = append(d.names, n)
 	}
 }
 
-// equal compares runs of groups by their content; sources may have other numbers.
-func equal(before *DB, i, iend int, after *DB, j, jend int) (bool, error) {
+// same compares runs of groups by their content. Most have the same bytes; sources may have other
+// numbers.
+func (d *differ) same(i, iend, j, jend int) (bool, error) {
 	if iend-i != jend-j {
 		return false, nil
 	}
 	for ; i < iend; i, j = i+1, j+1 {
-		a, err := before.digest(i)
+		a, err := d.before.raw(i)
 		if err != nil {
 			return false, err
 		}
-		b, err := after.digest(j)
+		b, err := d.after.raw(j)
 		if err != nil {
 			return false, err
 		}
-		if !bytes.Equal(a, b) {
+		if d.numbered && bytes.Equal(a, b) {
+			continue
+		}
+		x, err := d.before.digest(i)
+		if err != nil {
+			return false, err
+		}
+		y, err := d.after.digest(j)
+		if err != nil {
+			return false, err
+		}
+		if !bytes.Equal(x, y) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
+// exploited adds the packages whose flaws are in one catalogue alone, or are told
+// otherwise.
+func (d *differ) exploited() error {
+	old, now := d.before.db.kev, d.after.db.kev
+	changed := map[string]bool{}
+	for cve, e := range now {
+		if was, ok := old[cve]; !ok || was != e {
+			changed[cve] = true
+		}
+	}
+	for cve := range old {
+		if _, ok := now[cve]; !ok {
+			changed[cve] = true
+		}
+	}
+	for _, cve := range slices.Sorted(maps.Keys(changed)) {
+		// Of a record that is not in the new database, the package is known already.
+		all, err := d.after.db.called(cve)
+		if err != nil {
+			return err
+		}
+		for _, r := range all {
+			for i := range r.Affected {
+				if p := &r.Affected[i].Package; p.Name != "" {
+					base, _ := Split(p.Ecosystem)
+					d.add(Name{base, Normal(base, p.Name)})
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// groups reads groups one after another, many at a time.
+type groups struct {
+	db     *DB
+	window []byte
+	at     int64 // of the window, in the file
+}
+
+// windowBytes is what is read at a time.
+const windowBytes = 1 << 20
+
+// raw returns the nth group with its checksum, until the next call. Calls for one that lies
+// before the last read anew.
+func (g *groups) raw(n int) ([]byte, error) {
+	e, err := g.db.extent(n)
+	if err != nil {
+		return nil, err
+	}
+	if e.Offset < g.at || e.Offset+e.Length > g.at+int64(len(g.window)) {
+		end := g.db.footer.Groups.Offset + g.db.footer.Groups.Length
+		window := extent{e.Offset, max(e.Length, min(windowBytes, end-e.Offset))}
+		if window.Length > maxGroup {
+			return nil, damaged("a group of %d bytes", window.Length)
+		}
+		g.window = slices.Grow(g.window[:0], int(window.Length))[:window.Length]
+		if _, err := g.db.file.ReadAt(g.window, window.Offset); err != nil {
+			g.window = g.window[:0]
+			return nil, fmt.Errorf("read groups: %w", err)
+		}
+		g.at = e.Offset
+	}
+	return g.window[e.Offset-g.at:][:e.Length], nil
+}
+
+func (g *groups) decoder(n int) (decoder, error) {
+	raw, err := g.raw(n)
+	if err != nil {
+		return decoder{}, err
+	}
+	text, err := groupText(raw)
+	return decoder{rest: text}, err
+}
+
 // digest is what tells a group from another: its name and the hashes of its records.
-func (db *DB) digest(n int) ([]byte, error) {
-	g, err := db.group(n)
+func (g *groups) digest(n int) ([]byte, error) {
+	d, err := g.decoder(n)
 	if err != nil {
-		return nil, fmt.Errorf("compare databases: %w", err)
+		return nil, err
 	}
-	out := append([]byte(g.text()+"\n"), g.text()+"\n"...)
-	entries, err := db.entries(&g, &Room{})
+	out := append([]byte(d.text()+"\n"), d.text()+"\n"...)
+	entries, err := g.db.entries(&d, &Room{})
 	if err != nil {
-		return nil, fmt.Errorf("compare databases: %w", err)
+		return nil, err
 	}
-	for _, e := range entries {
-		out = binary.LittleEndian.AppendUint64(append(out, e.ID...), e.Head().Hash)
+	for i := range entries {
+		head := entries[i].Head()
+		out = append(append(append(out, entries[i].ID...), '\n'), head.Source...)
+		out = binary.LittleEndian.AppendUint64(append(out, '\n'), head.Hash)
 	}
 	return out, nil
+}
+
+// called returns the whole records that have an id as their own, as an alias, or as what
+// they were made from.
+func (db *DB) called(id string) ([]*advisory.Record, error) {
+	return db.find(id, func(r *advisory.Record) bool {
+		return r.ID == id || slices.Contains(r.Aliases, id) || slices.Contains(r.Upstream, id)
+	})
 }

@@ -85,9 +85,9 @@ const maxProblems = 10000
 // taken for a mistake rather than for the end of all vulnerabilities. Two imports into
 // one file at a time wait for each other.
 func Import(ctx context.Context, path string, sources []Source, o Options) (Report, error) {
-	unlock, err := lock(path + ".lock")
+	unlock, err := exclusive(ctx, path)
 	if err != nil {
-		return Report{}, fmt.Errorf("lock the vulnerability database: %w", err)
+		return Report{}, err
 	}
 	defer unlock()
 	old, err := Open(path)
@@ -110,12 +110,15 @@ func Import(ctx context.Context, path string, sources []Source, o Options) (Repo
 	}
 	var report Report
 	err = replace(path, func(out *os.File) error {
-		spool, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".spool-*")
+		spool, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+spoolSuffix+"*")
 		if err != nil {
 			return fmt.Errorf("make room for entries: %w", err)
 		}
-		defer os.Remove(spool.Name()) //nolint:errcheck // a file of ours that nobody knows
+		defer os.Remove(spool.Name()) //nolint:errcheck // gone already where that is possible
 		defer spool.Close()
+		if err := unnamed(spool); err != nil {
+			return fmt.Errorf("make room for entries: %w", err)
+		}
 		report, err = im.run(ctx, out, spool)
 		return err
 	})
@@ -129,6 +132,7 @@ type importer struct {
 	sources []Source     // new, at the same place in metas
 	metas   []SourceMeta // of the new file: first the new sources, then those that are kept
 	renamed map[uint64]int
+	numbers []int               // of each of metas, in the new file: sources keep their order, so that groups keep their bytes
 	before  []map[uint64]uint64 // of each new source: id to hash, in the old file
 	build   *builder
 }
@@ -154,6 +158,7 @@ func (im *importer) plan(sources []Source) error {
 	for i := range im.before {
 		im.before[i] = map[uint64]uint64{}
 	}
+	defer im.number()
 	if im.old == nil {
 		return nil
 	}
@@ -171,10 +176,38 @@ func (im *importer) plan(sources []Source) error {
 	return nil
 }
 
+// number gives sources that there were already the numbers in their order, and then the new ones.
+func (im *importer) number() {
+	im.numbers = make([]int, len(im.metas))
+	for i := range im.numbers {
+		im.numbers[i] = -1
+	}
+	next := 0
+	for _, old := range slices.Sorted(maps.Keys(im.renamed)) {
+		im.numbers[im.renamed[old]] = next
+		next++
+	}
+	for i, n := range im.numbers {
+		if n < 0 {
+			im.numbers[i] = next
+			next++
+		}
+	}
+}
+
+// numbered returns the metas in the order of their numbers.
+func (im *importer) numbered() []SourceMeta {
+	out := make([]SourceMeta, len(im.metas))
+	for i, n := range im.numbers {
+		out[n] = im.metas[i]
+	}
+	return out
+}
+
 func (im *importer) run(ctx context.Context, out, spool *os.File) (Report, error) {
 	names := make([]string, len(im.metas))
-	for i := range im.metas {
-		names[i] = im.metas[i].Name
+	for i, m := range im.numbered() {
+		names[i] = m.Name
 	}
 	var err error
 	if im.build, err = newBuilder(out, spool, names); err != nil {
@@ -192,7 +225,7 @@ func (im *importer) run(ctx context.Context, out, spool *os.File) (Report, error
 		}
 		report.Sources = append(report.Sources, r)
 	}
-	if err := im.build.finish(im.metas, im.options.Now); err != nil {
+	if err := im.build.finish(im.numbered(), im.options.Now); err != nil {
 		return Report{}, err
 	}
 	report.Records, report.Names, report.Bytes = im.build.footer.Records, im.build.footer.Keys, im.build.w.offset
@@ -210,7 +243,7 @@ func (im *importer) keep(ctx context.Context) error {
 		if _, err := fmt.Sscanf(f.Name, "%d-%x.json", &source, &sum); err != nil || f.Record == nil {
 			return damaged("a record cannot be read: %v", f.Problem)
 		}
-		return im.build.add(f.Record, f.Raw, source, sum)
+		return im.build.add(f.Record, f.Raw, im.numbers[source], sum)
 	})
 	if err != nil {
 		return err
@@ -350,7 +383,7 @@ func (im *importer) record(n int, report *SourceReport, id uint64, f advisory.Fi
 	case !slices.ContainsFunc(f.Record.Affected, func(a advisory.Affected) bool { return a.Package.Name != "" }):
 		report.Unmatchable++
 	}
-	return im.build.add(f.Record, f.Raw, n, sum)
+	return im.build.add(f.Record, f.Raw, im.numbers[n], sum)
 }
 
 // CodeRepeated is the problem of a second record of one id in a source.

@@ -17,7 +17,11 @@ func Normal(base, name string) string {
 	case "PyPI":
 		return pep503(name)
 	case "crates.io":
-		return strings.ReplaceAll(lower(name), "_", "-")
+		for i := range len(name) {
+			if c := name[i]; c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80 {
+				return strings.ReplaceAll(lower(name), "_", "-")
+			}
+		}
 	case "NuGet", "Packagist", "Hex", "Pub", "GitHub Actions", "VSCode":
 		return lower(name)
 	case "SwiftURL":

@@ -12,6 +12,11 @@ import (
 // Find returns the whole records that have an id as their own or as an alias, in the
 // order of their ids; nil when there are none.
 func (db *DB) Find(id string) ([]*advisory.Record, error) {
+	return db.find(id, func(r *advisory.Record) bool { return r.ID == id || slices.Contains(r.Aliases, id) })
+}
+
+// find returns the records that lie under an id, and fit.
+func (db *DB) find(id string, fits func(*advisory.Record) bool) ([]*advisory.Record, error) {
 	places, err := db.footer.IDs.find(db.file, hash(id), nil)
 	if err != nil {
 		return nil, fmt.Errorf("look up %.80q: %w", id, err)
@@ -27,7 +32,7 @@ func (db *DB) Find(id string) ([]*advisory.Record, error) {
 		if err != nil {
 			return nil, damaged("a record: %v", err)
 		}
-		if r.ID == id || slices.Contains(r.Aliases, id) {
+		if fits(r) {
 			out = append(out, r)
 		}
 	}

@@ -117,6 +117,8 @@ var scanners = map[event.Kind]func(*sql.Rows) (found, int, error){
 	event.KindAction: scanAction,
 	event.KindLog:    scanLog,
 	event.KindPacket: scanPacket,
+
+	event.KindInventory: scanInventory,
 }
 
 const (

@@ -17,6 +17,7 @@ type row struct {
 	table    table
 	args     []any
 	entities []event.Field // of an alert
+	names    []string      // of the advisories of a package
 	time     int64         // of an alert
 	bytes    int           // about what it takes in memory
 }
@@ -139,18 +140,23 @@ func (d *database) write(ctx context.Context, rows []row) error {
 
 func (d *database) add(ctx context.Context, r *row) error {
 	result, err := d.insert[r.table].ExecContext(ctx, r.args...)
-	if err != nil || len(r.entities) == 0 {
+	if err != nil || len(r.entities)+len(r.names) == 0 {
 		return err
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return err // known already
 	}
-	alert, err := result.LastInsertId()
+	seq, err := result.LastInsertId()
 	if err != nil {
 		return err
 	}
+	for _, name := range r.names {
+		if _, err := d.insert[tableAdvisories].ExecContext(ctx, name, seq); err != nil {
+			return err
+		}
+	}
 	for _, e := range r.entities {
-		if _, err := d.insert[tableEntities].ExecContext(ctx, e.Key, e.Value, r.time, alert); err != nil {
+		if _, err := d.insert[tableEntities].ExecContext(ctx, e.Key, e.Value, r.time, seq); err != nil {
 			return err
 		}
 	}

@@ -9,10 +9,13 @@
 // when it is older than Config.Retention, or the oldest when all together
 // exceed Config.MaxBytes.
 //
+// inventory.db holds what is known of packages now: the newest event of each, and
+// nothing of those that are gone. It is begun with the first of them.
+//
 // # Safety
 //
 // Put collects in memory, Sync writes everything collected in one transaction a
-// file. When Sync returns nil, alerts and actions are on the disk
+// file. When Sync returns nil, alerts, actions and inventory are on the disk
 // (synchronous=FULL); events survive the death of the process, and of the
 // machine but for the last moments (synchronous=NORMAL). When it returns an
 // error nothing of a failed transaction is there, what was collected is kept,
@@ -20,7 +23,8 @@
 // batch is put, writes them when there are many.
 //
 // Putting the same event twice keeps the first: alerts are one by id, actions by
-// id, outcome and time, log events and packet summaries by stream and sequence.
+// id, outcome and time, log events and packet summaries by stream and sequence. Of
+// inventory the last counts.
 //
 // # Faults
 //

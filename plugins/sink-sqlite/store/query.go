@@ -31,7 +31,10 @@ var states = [...]string{"open", "acknowledged", "closed"}
 // detector, group and trace_id, has the value itself; an action by alert_id,
 // enforcer, action, target, outcome, mode, trace_id or a detail; a log event
 // and a packet summary by what LogEvent.Get knows, or interface, src_ip,
-// dst_ip, dst_port and scope.
+// dst_ip, dst_port and scope; a package by package, which is its name, version,
+// ecosystem, purl, in_use (true or false), cve (any name of an advisory) and target: the
+// target itself, what people call it, or the beginning of a container's id. What is
+// answered of packages is what is known now.
 func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) bool) error {
 	select {
 	case s.queries <- struct{}{}:
@@ -82,6 +85,9 @@ func (s *Store) cursors(ctx context.Context, q sdk.Query) ([]*cursor, error) {
 		return nil, err
 	}
 	names := []string{alertsName}
+	if q.Kind == event.KindInventory {
+		names[0] = inventoryName
+	}
 	if q.Kind == event.KindLog || q.Kind == event.KindPacket {
 		if names, err = s.dayFiles(); err != nil {
 			return nil, err
@@ -129,6 +135,8 @@ func selection(q sdk.Query) (*selected, error) {
 		s.columns, s.from = logColumns, "logs t LEFT JOIN streams s ON s.id = t.stream"
 	case event.KindPacket:
 		s.columns, s.from = packetColumns, "packets t LEFT JOIN streams s ON s.id = t.stream"
+	case event.KindInventory:
+		s.columns, s.from = inventoryColumns, "packages t"
 	default:
 		return nil, fmt.Errorf("%w: kind %v is not stored", ErrQuery, q.Kind)
 	}
@@ -137,14 +145,16 @@ func selection(q sdk.Query) (*selected, error) {
 			return nil, err
 		}
 	}
-	s.fields(q)
+	if err := s.fields(q); err != nil {
+		return nil, err
+	}
 	if q.Since != 0 {
 		s.and(s.time+" >= ?", q.Since)
 	}
 	if q.Until != 0 {
 		s.and(s.time+" <= ?", q.Until)
 	}
-	if q.MinSeverity > 0 && (q.Kind == event.KindAlert || q.Kind == event.KindLog) {
+	if q.MinSeverity > 0 && (q.Kind == event.KindAlert || q.Kind == event.KindLog || q.Kind == event.KindInventory) {
 		s.and("t.severity >= ?", int64(q.MinSeverity))
 	}
 	if q.State != "" && q.Kind == event.KindAlert {
@@ -163,7 +173,7 @@ func (s *selected) id(id string) error {
 		return fmt.Errorf("%w: id %q: want at least its first %d characters", ErrQuery, id, MinPrefix)
 	}
 	s.time = "+t.time"
-	if s.kind == event.KindAlert || s.kind == event.KindAction {
+	if s.kind == event.KindAlert || s.kind == event.KindAction || s.kind == event.KindInventory {
 		s.and("t.id >= ? AND t.id < ?", id, id+"\U0010ffff")
 		return nil
 	}
@@ -192,15 +202,22 @@ var columnOf = map[event.Kind]map[string]string{
 		"mode": "t.mode", "trace_id": "t.trace_id",
 	},
 	event.KindLog: {"host": "t.host", "process": "t.process", "message": "t.message"},
+	event.KindInventory: {
+		"id": "t.id", "package": "t.name", "version": "t.version", "ecosystem": "t.ecosystem", "purl": "t.purl",
+	},
 }
 
 // fields selects by fields, as far as the database can; matches does the rest.
-func (s *selected) fields(q sdk.Query) {
+func (s *selected) fields(q sdk.Query) error {
 	for _, f := range q.Equal {
 		column := columnOf[q.Kind][f.Key]
 		switch {
 		case column != "":
 			s.and(column+" = ?", f.Value)
+		case q.Kind == event.KindInventory:
+			if err := s.inventory(f); err != nil {
+				return err
+			}
 		case q.Kind != event.KindAlert:
 		case s.from == "alerts t":
 			// The key of this table is in the order of time.
@@ -213,12 +230,13 @@ func (s *selected) fields(q sdk.Query) {
 			s.and("EXISTS (SELECT 1 FROM entities x WHERE x.key = ? AND x.value = ? AND x.time = t.time AND x.alert = t.seq)", f.Key, f.Value)
 		}
 	}
+	return nil
 }
 
 // matches compares the fields that the database did not.
 func matches(q sdk.Query, r sdk.Record) bool {
 	for _, f := range q.Equal {
-		if columnOf[q.Kind][f.Key] != "" || q.Kind == event.KindAlert {
+		if columnOf[q.Kind][f.Key] != "" || q.Kind == event.KindAlert || q.Kind == event.KindInventory {
 			continue
 		}
 		if value, ok := valueOf(r, f.Key); !ok || value != f.Value {

@@ -56,6 +56,9 @@ func (s *Store) sweep(ctx context.Context) error {
 		s.stats.Deleted++
 	}
 	s.full = s.cfg.MaxBytes > 0 && total > s.cfg.MaxBytes
+	if err := s.boundInventory(ctx); err != nil {
+		return err
+	}
 	if s.cfg.AlertRetention <= 0 || s.alerts == nil {
 		return nil
 	}

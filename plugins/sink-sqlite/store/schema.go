@@ -22,7 +22,11 @@ const (
 	tableLogs
 	tablePackets
 	tableEntities
-	tables int = iota
+	tablePackages
+	tableAdvisories
+	tableGone           // packages by id, which are deleted
+	tableTargetGone     // all of a target
+	tables          int = iota
 )
 
 var alertSchema = schema{

@@ -49,17 +49,20 @@ type Store struct {
 	cfg     Config
 	queries chan struct{} // one token for each query that runs
 
-	mu      sync.Mutex
-	closed  bool
-	alerts  *database
-	days    []*day // the one used last comes first
-	waiting map[string]*batch
-	bytes   int // about what the waiting rows take
-	stats   Stats
-	failed  error     // why the last write did not work
-	full    bool      // the file of the day alone exceeds MaxBytes
-	swept   time.Time // when retention was looked at last
-	written int64     // bytes of events since then
+	mu     sync.Mutex
+	closed bool
+	alerts *database
+	// inventory is nil until something is put into it.
+	inventory    *database
+	maxInventory int64
+	days         []*day // the one used last comes first
+	waiting      map[string]*batch
+	bytes        int // about what the waiting rows take
+	stats        Stats
+	failed       error     // why the last write did not work
+	full         bool      // the file of the day alone exceeds MaxBytes
+	swept        time.Time // when retention was looked at last
+	written      int64     // bytes of events since then
 }
 
 // day is a file of events that is written.
@@ -86,6 +89,8 @@ type Stats struct {
 	Corrupt uint64
 	// Deleted counts files of days that were deleted.
 	Deleted uint64
+	// Forgotten counts packages that there was no room for.
+	Forgotten uint64
 	// Errors counts writes that did not work.
 	Errors uint64
 }
@@ -102,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		}
 		return nil, fmt.Errorf("make the directory of the store: %w", err)
 	}
-	s := &Store{cfg: cfg, queries: make(chan struct{}, 2), waiting: make(map[string]*batch)}
+	s := &Store{cfg: cfg, queries: make(chan struct{}, 2), waiting: make(map[string]*batch), maxInventory: maxInventory}
 	var err error
 	if s.alerts, err = s.openFile(ctx, alertsName, alertSchema); err != nil {
 		return nil, err
@@ -164,7 +169,7 @@ func (s *Store) flush(ctx context.Context) error {
 		}
 		s.stats.Written += uint64(len(b.rows))
 		s.bytes -= b.bytes
-		if name != alertsName {
+		if name != alertsName && name != inventoryName {
 			s.written += int64(b.bytes)
 		}
 		delete(s.waiting, name)
@@ -204,6 +209,13 @@ func (s *Store) writeOnce(ctx context.Context, name string, b *batch) error {
 			s.alerts = d
 		}
 		return s.alerts.write(ctx, b.rows)
+	}
+	if name == inventoryName {
+		d, err := s.inventoryFile(ctx)
+		if err != nil {
+			return err
+		}
+		return d.write(ctx, b.rows)
 	}
 	d, err := s.day(ctx, name)
 	if err != nil {
@@ -258,6 +270,13 @@ func (s *Store) closeFile(name string) {
 		}
 		return
 	}
+	if name == inventoryName {
+		if s.inventory != nil {
+			_ = s.inventory.close()
+			s.inventory = nil
+		}
+		return
+	}
 	for i, d := range s.days {
 		if d.name == name {
 			_ = d.close()
@@ -309,9 +328,12 @@ func (s *Store) Close() error {
 	if s.alerts != nil {
 		errs = append(errs, s.alerts.close())
 	}
+	if s.inventory != nil {
+		errs = append(errs, s.inventory.close())
+	}
 	for _, d := range s.days {
 		errs = append(errs, d.close())
 	}
-	s.alerts, s.days = nil, nil
+	s.alerts, s.inventory, s.days = nil, nil, nil
 	return errors.Join(append(errs, err)...)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/internal/docker"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -53,10 +54,10 @@ func (e *events) run(ctx context.Context) error {
 		if len(e.seen) > 0 {
 			since -= int64(disorder)
 		}
-		err := e.api.events(ctx, since, func() {
+		err := e.api.Events(ctx, since, func() {
 			begun = true
 			e.changed("")
-		}, func(text []byte, ev *engineEvent) error {
+		}, func(text []byte, ev *docker.Event) error {
 			h := fnv.New64a()
 			_, _ = h.Write(text) // it never fails
 			sum := h.Sum64()
@@ -116,12 +117,12 @@ func (e *events) open(ctx context.Context) error {
 }
 
 // take emits an event and tells the watcher of it.
-func (e *events) take(ctx context.Context, sum uint64, ev *engineEvent) error {
+func (e *events) take(ctx context.Context, sum uint64, ev *docker.Event) error {
 	if len(e.seen) == maxEvents {
 		e.seen = slices.Delete(e.seen, 0, 1)
 	}
 	e.seen = append(e.seen, sum)
-	e.newest = max(e.newest, ev.at())
+	e.newest = max(e.newest, ev.At())
 	if e.stream != nil {
 		var members []byte
 		if ev.Type == "container" {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ironpost/ironpost/plugins/internal/docker"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -106,7 +107,7 @@ func FuzzRecord(f *testing.F) {
 		if r.Cut != cut || r.ID != id("a") {
 			t.Errorf("got %+v, cut %v", r, cut)
 		}
-		e := &engineEvent{Type: name, Action: image}
+		e := &docker.Event{Type: name, Action: image}
 		e.Actor.ID, e.Actor.Attributes = value, map[string]string{key: value}
 		if got := appendEvent(nil, e, members); !json.Valid(got) {
 			t.Errorf("an event that is not JSON: %q", got)

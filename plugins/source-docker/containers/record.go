@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ironpost/ironpost/plugins/internal/docker"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -141,10 +142,10 @@ var plain = func() (p [256]bool) {
 }()
 
 // appendEvent appends the record of an event.
-func appendEvent(b []byte, e *engineEvent, members []byte) []byte {
+func appendEvent(b []byte, e *docker.Event, members []byte) []byte {
 	b = append(append(b, '{'), members...)
 	b = append(b, `"time":"`...)
-	b = time.Unix(0, e.at()).UTC().AppendFormat(b, stampForm)
+	b = time.Unix(0, e.At()).UTC().AppendFormat(b, stampForm)
 	b = append(b, `",`...)
 	about := e.Actor.Attributes["name"]
 	if about == "" {

@@ -2,13 +2,12 @@ package containers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ironpost/ironpost/plugins/internal/docker"
 )
 
 const (
@@ -42,13 +41,8 @@ type settings struct {
 func (a *api) inspect(ctx context.Context, id string) (*settings, error) {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	body, err := a.get(ctx, "/containers/"+url.PathEscape(id)+"/json", nil)
-	if err != nil {
-		return nil, fmt.Errorf("ask for the settings of %.12s: %w", id, err)
-	}
-	defer body.Close()
 	var s settings
-	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&s); err != nil {
+	if err := a.Read(ctx, "/containers/"+id+"/json", nil, &s); err != nil {
 		return nil, fmt.Errorf("ask for the settings of %.12s: %w", id, err)
 	}
 	return &s, nil
@@ -212,7 +206,7 @@ type remembered struct {
 // of returns the members for an event about a container: of those that tell what
 // a container may do they are asked for, others have what is remembered. Without
 // an answer there are none.
-func (r *remembered) of(ctx context.Context, e *events, ev *engineEvent) []byte {
+func (r *remembered) of(ctx context.Context, e *events, ev *docker.Event) []byte {
 	id := ev.Actor.ID
 	known, ok := r.members[id]
 	if ev.Action == "destroy" {
@@ -230,7 +224,7 @@ func (r *remembered) of(ctx context.Context, e *events, ev *engineEvent) []byte 
 	default:
 		e.source.counter("settings_unknown", 1)
 		e.source.log.Debug("the settings of a container are not known", "container", id, "error", err)
-		if !notFound(err) {
+		if !docker.NotFound(err) {
 			return nil // another event may find Docker at ease
 		}
 	}

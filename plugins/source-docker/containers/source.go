@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ironpost/ironpost/plugins/internal/docker"
 	"github.com/ironpost/ironpost/sdk"
 )
 
@@ -99,7 +100,7 @@ func (s *Source) Run(ctx context.Context, out sdk.Emitter) error {
 		return nil
 	}
 	api := newAPI(s.socket)
-	defer api.close()
+	defer api.Close()
 	w := newWatcher(s, api, out)
 	group, ctx := errgroup.WithContext(ctx)
 	e := &events{source: s, api: api, out: out, changed: w.changed}
@@ -265,7 +266,7 @@ func (w *watcher) finish(end ending) error {
 	case end.err == nil:
 		// The next list says whether it runs again.
 		e.idle = !e.follower.about.Load().running()
-	case notFound(end.err):
+	case docker.NotFound(end.err):
 		e.follower.close()
 		delete(w.known, end.id)
 		return nil

@@ -31,7 +31,7 @@ const (
 	Kind_KIND_PACKET       Kind = 3
 	Kind_KIND_ALERT        Kind = 4
 	Kind_KIND_ACTION       Kind = 5
-	Kind_KIND_INVENTORY    Kind = 6 // reserved for later use
+	Kind_KIND_INVENTORY    Kind = 6
 	Kind_KIND_COVERAGE_GAP Kind = 7 // reserved for later use
 )
 
@@ -415,8 +415,10 @@ type Batch struct {
 	Packets []*PacketEvent `protobuf:"bytes,19,rep,name=packets,proto3" json:"packets,omitempty"`
 	Alerts  []*AlertEvent  `protobuf:"bytes,20,rep,name=alerts,proto3" json:"alerts,omitempty"`
 	Actions []*ActionEvent `protobuf:"bytes,21,rep,name=actions,proto3" json:"actions,omitempty"`
+	// Inside payload it stands with the other lists.
+	Inventory []*InventoryEvent `protobuf:"bytes,23,rep,name=inventory,proto3" json:"inventory,omitempty"`
 	// On event streams: the encoding of a Batch of which only the lists above are
-	// read, at most 1 MiB. It is the last field. The host passes it on unseen, so
+	// read, at most 1 MiB. It is the last field there. The host passes it on unseen, so
 	// who reads it holds to count: what is there beyond it does not count.
 	Payload       []byte `protobuf:"bytes,22,opt,name=payload,proto3" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -596,6 +598,13 @@ func (x *Batch) GetAlerts() []*AlertEvent {
 func (x *Batch) GetActions() []*ActionEvent {
 	if x != nil {
 		return x.Actions
+	}
+	return nil
+}
+
+func (x *Batch) GetInventory() []*InventoryEvent {
+	if x != nil {
+		return x.Inventory
 	}
 	return nil
 }
@@ -1950,11 +1959,305 @@ func (x *ActionEvent) GetDetails() []*Field {
 	return nil
 }
 
+// InventoryEvent is what is known of one package of one target. One with the same
+// id takes the place of an earlier one.
+type InventoryEvent struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Offset uint32                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	// 128 bits of SHA-256(target, 0, purl), in hexadecimal.
+	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Time uint64 `protobuf:"fixed64,3,opt,name=time,proto3" json:"time,omitempty"`
+	// "host", "container:" and 64 hexadecimal digits, or "image:" and a digest.
+	Target     string   `protobuf:"bytes,4,opt,name=target,proto3" json:"target,omitempty"`
+	TargetName string   `protobuf:"bytes,5,opt,name=target_name,json=targetName,proto3" json:"target_name,omitempty"`
+	Image      string   `protobuf:"bytes,6,opt,name=image,proto3" json:"image,omitempty"`
+	Name       string   `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	Version    string   `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	Ecosystem  string   `protobuf:"bytes,9,opt,name=ecosystem,proto3" json:"ecosystem,omitempty"`
+	Purl       string   `protobuf:"bytes,10,opt,name=purl,proto3" json:"purl,omitempty"`
+	Arch       string   `protobuf:"bytes,11,opt,name=arch,proto3" json:"arch,omitempty"`
+	State      string   `protobuf:"bytes,12,opt,name=state,proto3" json:"state,omitempty"`
+	Licenses   []string `protobuf:"bytes,13,rep,name=licenses,proto3" json:"licenses,omitempty"`
+	Locations  []string `protobuf:"bytes,14,rep,name=locations,proto3" json:"locations,omitempty"`
+	// A process of the target executes or maps a file of the package.
+	InUse bool `protobuf:"varint,15,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"`
+	// The package is not there any more; id alone counts. Without a purl the target
+	// is gone, and all that was in it.
+	Removed  bool       `protobuf:"varint,16,opt,name=removed,proto3" json:"removed,omitempty"`
+	Findings []*Finding `protobuf:"bytes,17,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Findings, locations and licenses that were left out, so that the record is at
+	// most 64 KiB.
+	Omitted       uint32 `protobuf:"varint,18,opt,name=omitted,proto3" json:"omitted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InventoryEvent) Reset() {
+	*x = InventoryEvent{}
+	mi := &file_ironpost_v1_event_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InventoryEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InventoryEvent) ProtoMessage() {}
+
+func (x *InventoryEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_event_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InventoryEvent.ProtoReflect.Descriptor instead.
+func (*InventoryEvent) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *InventoryEvent) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *InventoryEvent) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetTime() uint64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *InventoryEvent) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetTargetName() string {
+	if x != nil {
+		return x.TargetName
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetEcosystem() string {
+	if x != nil {
+		return x.Ecosystem
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetPurl() string {
+	if x != nil {
+		return x.Purl
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetArch() string {
+	if x != nil {
+		return x.Arch
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *InventoryEvent) GetLicenses() []string {
+	if x != nil {
+		return x.Licenses
+	}
+	return nil
+}
+
+func (x *InventoryEvent) GetLocations() []string {
+	if x != nil {
+		return x.Locations
+	}
+	return nil
+}
+
+func (x *InventoryEvent) GetInUse() bool {
+	if x != nil {
+		return x.InUse
+	}
+	return false
+}
+
+func (x *InventoryEvent) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
+func (x *InventoryEvent) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *InventoryEvent) GetOmitted() uint32 {
+	if x != nil {
+		return x.Omitted
+	}
+	return 0
+}
+
+// Finding is one advisory that holds for a package.
+type Finding struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Aliases  []string               `protobuf:"bytes,2,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	Severity Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=ironpost.v1.Severity" json:"severity,omitempty"`
+	// Of CVSS, 0 to 10.
+	Score float64 `protobuf:"fixed64,4,opt,name=score,proto3" json:"score,omitempty"`
+	Fixed string  `protobuf:"bytes,5,opt,name=fixed,proto3" json:"fixed,omitempty"`
+	// Known to be exploited.
+	Kev bool `protobuf:"varint,6,opt,name=kev,proto3" json:"kev,omitempty"`
+	// Probability of being exploited, 0 to 1.
+	Epss float64 `protobuf:"fixed64,7,opt,name=epss,proto3" json:"epss,omitempty"`
+	// In the words of VEX, "" when nobody said anything.
+	Status        string `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_ironpost_v1_event_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_event_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Finding) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Finding) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *Finding) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *Finding) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Finding) GetFixed() string {
+	if x != nil {
+		return x.Fixed
+	}
+	return ""
+}
+
+func (x *Finding) GetKev() bool {
+	if x != nil {
+		return x.Kev
+	}
+	return false
+}
+
+func (x *Finding) GetEpss() float64 {
+	if x != nil {
+		return x.Epss
+	}
+	return 0
+}
+
+func (x *Finding) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
 var File_ironpost_v1_event_proto protoreflect.FileDescriptor
 
 const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17ironpost/v1/event.proto\x12\vironpost.v1\"\xa2\x06\n" +
+	"\x17ironpost/v1/event.proto\x12\vironpost.v1\"\xdd\x06\n" +
 	"\x05Batch\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12%\n" +
 	"\x0efirst_sequence\x18\x02 \x01(\x06R\rfirstSequence\x12%\n" +
@@ -1982,7 +2285,8 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\x04logs\x18\x12 \x03(\v2\x15.ironpost.v1.LogEventR\x04logs\x122\n" +
 	"\apackets\x18\x13 \x03(\v2\x18.ironpost.v1.PacketEventR\apackets\x12/\n" +
 	"\x06alerts\x18\x14 \x03(\v2\x17.ironpost.v1.AlertEventR\x06alerts\x122\n" +
-	"\aactions\x18\x15 \x03(\v2\x18.ironpost.v1.ActionEventR\aactions\x12\x18\n" +
+	"\aactions\x18\x15 \x03(\v2\x18.ironpost.v1.ActionEventR\aactions\x129\n" +
+	"\tinventory\x18\x17 \x03(\v2\x1b.ironpost.v1.InventoryEventR\tinventory\x12\x18\n" +
 	"\apayload\x18\x16 \x01(\fR\apayload\"}\n" +
 	"\x06Origin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -2119,7 +2423,37 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	" \x01(\tR\x04mode\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x12\x18\n" +
 	"\aexpires\x18\f \x01(\x06R\aexpires\x12,\n" +
-	"\adetails\x18\r \x03(\v2\x12.ironpost.v1.FieldR\adetails*\x95\x01\n" +
+	"\adetails\x18\r \x03(\v2\x12.ironpost.v1.FieldR\adetails\"\xdc\x03\n" +
+	"\x0eInventoryEvent\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x06R\x04time\x12\x16\n" +
+	"\x06target\x18\x04 \x01(\tR\x06target\x12\x1f\n" +
+	"\vtarget_name\x18\x05 \x01(\tR\n" +
+	"targetName\x12\x14\n" +
+	"\x05image\x18\x06 \x01(\tR\x05image\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\b \x01(\tR\aversion\x12\x1c\n" +
+	"\tecosystem\x18\t \x01(\tR\tecosystem\x12\x12\n" +
+	"\x04purl\x18\n" +
+	" \x01(\tR\x04purl\x12\x12\n" +
+	"\x04arch\x18\v \x01(\tR\x04arch\x12\x14\n" +
+	"\x05state\x18\f \x01(\tR\x05state\x12\x1a\n" +
+	"\blicenses\x18\r \x03(\tR\blicenses\x12\x1c\n" +
+	"\tlocations\x18\x0e \x03(\tR\tlocations\x12\x15\n" +
+	"\x06in_use\x18\x0f \x01(\bR\x05inUse\x12\x18\n" +
+	"\aremoved\x18\x10 \x01(\bR\aremoved\x120\n" +
+	"\bfindings\x18\x11 \x03(\v2\x14.ironpost.v1.FindingR\bfindings\x12\x18\n" +
+	"\aomitted\x18\x12 \x01(\rR\aomitted\"\xd0\x01\n" +
+	"\aFinding\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aaliases\x18\x02 \x03(\tR\aaliases\x121\n" +
+	"\bseverity\x18\x03 \x01(\x0e2\x15.ironpost.v1.SeverityR\bseverity\x12\x14\n" +
+	"\x05score\x18\x04 \x01(\x01R\x05score\x12\x14\n" +
+	"\x05fixed\x18\x05 \x01(\tR\x05fixed\x12\x10\n" +
+	"\x03kev\x18\x06 \x01(\bR\x03kev\x12\x12\n" +
+	"\x04epss\x18\a \x01(\x01R\x04epss\x12\x16\n" +
+	"\x06status\x18\b \x01(\tR\x06status*\x95\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bKIND_RAW\x10\x01\x12\f\n" +
@@ -2174,27 +2508,29 @@ func file_ironpost_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_ironpost_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_ironpost_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_ironpost_v1_event_proto_goTypes = []any{
-	(Kind)(0),           // 0: ironpost.v1.Kind
-	(Provenance)(0),     // 1: ironpost.v1.Provenance
-	(Severity)(0),       // 2: ironpost.v1.Severity
-	(PacketScope)(0),    // 3: ironpost.v1.PacketScope
-	(Evidence)(0),       // 4: ironpost.v1.Evidence
-	(Outcome)(0),        // 5: ironpost.v1.Outcome
-	(*Batch)(nil),       // 6: ironpost.v1.Batch
-	(*Origin)(nil),      // 7: ironpost.v1.Origin
-	(*Ack)(nil),         // 8: ironpost.v1.Ack
-	(*StateEntry)(nil),  // 9: ironpost.v1.StateEntry
-	(*LinkControl)(nil), // 10: ironpost.v1.LinkControl
-	(*Position)(nil),    // 11: ironpost.v1.Position
-	(*Count)(nil),       // 12: ironpost.v1.Count
-	(*Field)(nil),       // 13: ironpost.v1.Field
-	(*EventID)(nil),     // 14: ironpost.v1.EventID
-	(*LogEvent)(nil),    // 15: ironpost.v1.LogEvent
-	(*PacketEvent)(nil), // 16: ironpost.v1.PacketEvent
-	(*AlertEvent)(nil),  // 17: ironpost.v1.AlertEvent
-	(*ActionEvent)(nil), // 18: ironpost.v1.ActionEvent
+	(Kind)(0),              // 0: ironpost.v1.Kind
+	(Provenance)(0),        // 1: ironpost.v1.Provenance
+	(Severity)(0),          // 2: ironpost.v1.Severity
+	(PacketScope)(0),       // 3: ironpost.v1.PacketScope
+	(Evidence)(0),          // 4: ironpost.v1.Evidence
+	(Outcome)(0),           // 5: ironpost.v1.Outcome
+	(*Batch)(nil),          // 6: ironpost.v1.Batch
+	(*Origin)(nil),         // 7: ironpost.v1.Origin
+	(*Ack)(nil),            // 8: ironpost.v1.Ack
+	(*StateEntry)(nil),     // 9: ironpost.v1.StateEntry
+	(*LinkControl)(nil),    // 10: ironpost.v1.LinkControl
+	(*Position)(nil),       // 11: ironpost.v1.Position
+	(*Count)(nil),          // 12: ironpost.v1.Count
+	(*Field)(nil),          // 13: ironpost.v1.Field
+	(*EventID)(nil),        // 14: ironpost.v1.EventID
+	(*LogEvent)(nil),       // 15: ironpost.v1.LogEvent
+	(*PacketEvent)(nil),    // 16: ironpost.v1.PacketEvent
+	(*AlertEvent)(nil),     // 17: ironpost.v1.AlertEvent
+	(*ActionEvent)(nil),    // 18: ironpost.v1.ActionEvent
+	(*InventoryEvent)(nil), // 19: ironpost.v1.InventoryEvent
+	(*Finding)(nil),        // 20: ironpost.v1.Finding
 }
 var file_ironpost_v1_event_proto_depIdxs = []int32{
 	0,  // 0: ironpost.v1.Batch.kind:type_name -> ironpost.v1.Kind
@@ -2206,30 +2542,33 @@ var file_ironpost_v1_event_proto_depIdxs = []int32{
 	16, // 6: ironpost.v1.Batch.packets:type_name -> ironpost.v1.PacketEvent
 	17, // 7: ironpost.v1.Batch.alerts:type_name -> ironpost.v1.AlertEvent
 	18, // 8: ironpost.v1.Batch.actions:type_name -> ironpost.v1.ActionEvent
-	9,  // 9: ironpost.v1.Ack.changes:type_name -> ironpost.v1.StateEntry
-	11, // 10: ironpost.v1.LinkControl.positions:type_name -> ironpost.v1.Position
-	9,  // 11: ironpost.v1.LinkControl.state:type_name -> ironpost.v1.StateEntry
-	12, // 12: ironpost.v1.LinkControl.counts:type_name -> ironpost.v1.Count
-	2,  // 13: ironpost.v1.LogEvent.severity:type_name -> ironpost.v1.Severity
-	13, // 14: ironpost.v1.LogEvent.fields:type_name -> ironpost.v1.Field
-	14, // 15: ironpost.v1.LogEvent.id:type_name -> ironpost.v1.EventID
-	3,  // 16: ironpost.v1.PacketEvent.scope:type_name -> ironpost.v1.PacketScope
-	14, // 17: ironpost.v1.PacketEvent.id:type_name -> ironpost.v1.EventID
-	2,  // 18: ironpost.v1.AlertEvent.severity:type_name -> ironpost.v1.Severity
-	13, // 19: ironpost.v1.AlertEvent.entities:type_name -> ironpost.v1.Field
-	13, // 20: ironpost.v1.AlertEvent.details:type_name -> ironpost.v1.Field
-	14, // 21: ironpost.v1.AlertEvent.causes:type_name -> ironpost.v1.EventID
-	15, // 22: ironpost.v1.AlertEvent.logs:type_name -> ironpost.v1.LogEvent
-	16, // 23: ironpost.v1.AlertEvent.packets:type_name -> ironpost.v1.PacketEvent
-	4,  // 24: ironpost.v1.AlertEvent.evidence:type_name -> ironpost.v1.Evidence
-	1,  // 25: ironpost.v1.AlertEvent.provenance:type_name -> ironpost.v1.Provenance
-	5,  // 26: ironpost.v1.ActionEvent.outcome:type_name -> ironpost.v1.Outcome
-	13, // 27: ironpost.v1.ActionEvent.details:type_name -> ironpost.v1.Field
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	19, // 9: ironpost.v1.Batch.inventory:type_name -> ironpost.v1.InventoryEvent
+	9,  // 10: ironpost.v1.Ack.changes:type_name -> ironpost.v1.StateEntry
+	11, // 11: ironpost.v1.LinkControl.positions:type_name -> ironpost.v1.Position
+	9,  // 12: ironpost.v1.LinkControl.state:type_name -> ironpost.v1.StateEntry
+	12, // 13: ironpost.v1.LinkControl.counts:type_name -> ironpost.v1.Count
+	2,  // 14: ironpost.v1.LogEvent.severity:type_name -> ironpost.v1.Severity
+	13, // 15: ironpost.v1.LogEvent.fields:type_name -> ironpost.v1.Field
+	14, // 16: ironpost.v1.LogEvent.id:type_name -> ironpost.v1.EventID
+	3,  // 17: ironpost.v1.PacketEvent.scope:type_name -> ironpost.v1.PacketScope
+	14, // 18: ironpost.v1.PacketEvent.id:type_name -> ironpost.v1.EventID
+	2,  // 19: ironpost.v1.AlertEvent.severity:type_name -> ironpost.v1.Severity
+	13, // 20: ironpost.v1.AlertEvent.entities:type_name -> ironpost.v1.Field
+	13, // 21: ironpost.v1.AlertEvent.details:type_name -> ironpost.v1.Field
+	14, // 22: ironpost.v1.AlertEvent.causes:type_name -> ironpost.v1.EventID
+	15, // 23: ironpost.v1.AlertEvent.logs:type_name -> ironpost.v1.LogEvent
+	16, // 24: ironpost.v1.AlertEvent.packets:type_name -> ironpost.v1.PacketEvent
+	4,  // 25: ironpost.v1.AlertEvent.evidence:type_name -> ironpost.v1.Evidence
+	1,  // 26: ironpost.v1.AlertEvent.provenance:type_name -> ironpost.v1.Provenance
+	5,  // 27: ironpost.v1.ActionEvent.outcome:type_name -> ironpost.v1.Outcome
+	13, // 28: ironpost.v1.ActionEvent.details:type_name -> ironpost.v1.Field
+	20, // 29: ironpost.v1.InventoryEvent.findings:type_name -> ironpost.v1.Finding
+	2,  // 30: ironpost.v1.Finding.severity:type_name -> ironpost.v1.Severity
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_event_proto_init() }
@@ -2243,7 +2582,7 @@ func file_ironpost_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_event_proto_rawDesc), len(file_ironpost_v1_event_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -369,7 +369,7 @@ func TestRecordsRefuses(t *testing.T) {
 		"records of another kind":            {Kind_KIND_LOG, plain(&Batch{Raw: [][]byte{{1}}})},
 		"records of two kinds":               {Kind_KIND_RAW, plain(&Batch{Raw: [][]byte{{1}}, Logs: []*LogEvent{{}}})},
 		"names among raw records":            {Kind_KIND_RAW, plain(&Batch{Names: []string{"n"}, Raw: [][]byte{{1}}})},
-		"records of a kind that has none":    {Kind_KIND_INVENTORY, plain(&Batch{Raw: [][]byte{{1}}})},
+		"records of a kind that has none":    {Kind_KIND_COVERAGE_GAP, plain(&Batch{Raw: [][]byte{{1}}})},
 		"records of no kind":                 {Kind_KIND_UNSPECIFIED, []byte{0x82, 0x00, 1, 1, 1}},
 		"a header field":                     {Kind_KIND_RAW, plain(&Batch{Provenance: Provenance_PROVENANCE_HOST})},
 		"a record longer than the rest":      {Kind_KIND_RAW, []byte{0x8a, 0x01, 5, 'a'}},

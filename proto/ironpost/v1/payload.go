@@ -119,12 +119,13 @@ func consume(b []byte) (tag protowire.Number, body []byte, n int, err error) {
 
 // The field numbers of Batch inside a payload.
 const (
-	TagNames  = 16
-	TagRaw    = 17
-	TagLog    = 18
-	TagPacket = 19
-	TagAlert  = 20
-	TagAction = 21
+	TagNames     = 16
+	TagRaw       = 17
+	TagLog       = 18
+	TagPacket    = 19
+	TagAlert     = 20
+	TagAction    = 21
+	TagInventory = 23
 )
 
 // PayloadTag returns the field number that holds records of a kind in Batch, 0
@@ -141,6 +142,8 @@ func PayloadTag(kind Kind) protowire.Number {
 		return TagAlert
 	case Kind_KIND_ACTION:
 		return TagAction
+	case Kind_KIND_INVENTORY:
+		return TagInventory
 	}
 	return 0
 }
@@ -185,6 +188,8 @@ func (b *Batch) Unpack() error {
 		b.Alerts, n = records.Alerts, len(records.Alerts)
 	case Kind_KIND_ACTION:
 		b.Actions, n = records.Actions, len(records.Actions)
+	case Kind_KIND_INVENTORY:
+		b.Inventory, n = records.Inventory, len(records.Inventory)
 	}
 	b.Count = uint32(n)
 	return b.resolve()

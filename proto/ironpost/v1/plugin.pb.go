@@ -516,7 +516,7 @@ type Permissions struct {
 	// True when the plugin starts processes of its own.
 	Processes bool `protobuf:"varint,8,opt,name=processes,proto3" json:"processes,omitempty"`
 	// Services of the host, by name: "processes" is to look at the processes of
-	// the machine.
+	// the machine, and at what they have loaded.
 	Services      []string `protobuf:"bytes,9,rep,name=services,proto3" json:"services,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3796,6 +3796,7 @@ type HostCall struct {
 	//	*HostCall_Stop
 	//	*HostCall_Processes
 	//	*HostCall_Targets
+	//	*HostCall_Mapped
 	Call          isHostCall_Call `protobuf_oneof:"call"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3890,6 +3891,15 @@ func (x *HostCall) GetTargets() *ReportTargets {
 	return nil
 }
 
+func (x *HostCall) GetMapped() *ListMapped {
+	if x != nil {
+		if x, ok := x.Call.(*HostCall_Mapped); ok {
+			return x.Mapped
+		}
+	}
+	return nil
+}
+
 type isHostCall_Call interface {
 	isHostCall_Call()
 }
@@ -3914,6 +3924,10 @@ type HostCall_Targets struct {
 	Targets *ReportTargets `protobuf:"bytes,6,opt,name=targets,proto3,oneof"`
 }
 
+type HostCall_Mapped struct {
+	Mapped *ListMapped `protobuf:"bytes,7,opt,name=mapped,proto3,oneof"`
+}
+
 func (*HostCall_Run) isHostCall_Call() {}
 
 func (*HostCall_Read) isHostCall_Call() {}
@@ -3923,6 +3937,8 @@ func (*HostCall_Stop) isHostCall_Call() {}
 func (*HostCall_Processes) isHostCall_Call() {}
 
 func (*HostCall_Targets) isHostCall_Call() {}
+
+func (*HostCall_Mapped) isHostCall_Call() {}
 
 // ReportTargets tells the host that something happened to targets of intents of
 // this enforcer; the host inspects those that are in effect.
@@ -4045,7 +4061,13 @@ type Process struct {
 	ControlGroup []byte `protobuf:"bytes,6,opt,name=control_group,json=controlGroup,proto3" json:"control_group,omitempty"`
 	// When it was started, in clock ticks of 10 ms since boot: with pid it names
 	// the process for good.
-	StartedTicks  uint64 `protobuf:"varint,7,opt,name=started_ticks,json=startedTicks,proto3" json:"started_ticks,omitempty"`
+	StartedTicks uint64 `protobuf:"varint,7,opt,name=started_ticks,json=startedTicks,proto3" json:"started_ticks,omitempty"`
+	// The id of the container that it runs in, 64 hexadecimal digits, as the control
+	// groups tell; empty outside of containers.
+	Container string `protobuf:"bytes,8,opt,name=container,proto3" json:"container,omitempty"`
+	// The user who may make such a control group up himself; empty where only root
+	// can.
+	Delegate      string `protobuf:"bytes,9,opt,name=delegate,proto3" json:"delegate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4129,6 +4151,269 @@ func (x *Process) GetStartedTicks() uint64 {
 	return 0
 }
 
+func (x *Process) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *Process) GetDelegate() string {
+	if x != nil {
+		return x.Delegate
+	}
+	return ""
+}
+
+// ListMapped asks for the programs and libraries that processes have loaded, in the
+// order of the processes' ids. Those that have loaded nothing, as kernel threads,
+// are left out. One reply holds a bounded number, as for ListProcesses.
+type ListMapped struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only these, when set: at most 256, those that exist.
+	Pids []uint32 `protobuf:"varint,1,rep,packed,name=pids,proto3" json:"pids,omitempty"`
+	// Only processes with a greater id.
+	After         uint32 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMapped) Reset() {
+	*x = ListMapped{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMapped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMapped) ProtoMessage() {}
+
+func (x *ListMapped) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMapped.ProtoReflect.Descriptor instead.
+func (*ListMapped) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListMapped) GetPids() []uint32 {
+	if x != nil {
+		return x.Pids
+	}
+	return nil
+}
+
+func (x *ListMapped) GetAfter() uint32 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// MappedProcess is a process with what it has loaded.
+type MappedProcess struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Process *Process               `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`
+	// The number of its mount namespace (/proc/PID/ns/mnt); 0 when it could not be
+	// read.
+	MountNamespace uint64 `protobuf:"varint,2,opt,name=mount_namespace,json=mountNamespace,proto3" json:"mount_namespace,omitempty"`
+	// Its root directory, as the kernel writes it.
+	Root []byte `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"`
+	// True when that is another directory than the host's.
+	OtherRoot bool `protobuf:"varint,4,opt,name=other_root,json=otherRoot,proto3" json:"other_root,omitempty"`
+	// Indices into the files of the reply, each once. With program, the first is what
+	// the process executes.
+	Files   []uint32 `protobuf:"varint,5,rep,packed,name=files,proto3" json:"files,omitempty"`
+	Program bool     `protobuf:"varint,8,opt,name=program,proto3" json:"program,omitempty"`
+	// True when there are more files than are told.
+	More bool `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`
+	// True when the host may not look into the process.
+	Unseen        bool `protobuf:"varint,7,opt,name=unseen,proto3" json:"unseen,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappedProcess) Reset() {
+	*x = MappedProcess{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappedProcess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappedProcess) ProtoMessage() {}
+
+func (x *MappedProcess) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappedProcess.ProtoReflect.Descriptor instead.
+func (*MappedProcess) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *MappedProcess) GetProcess() *Process {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+func (x *MappedProcess) GetMountNamespace() uint64 {
+	if x != nil {
+		return x.MountNamespace
+	}
+	return 0
+}
+
+func (x *MappedProcess) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *MappedProcess) GetOtherRoot() bool {
+	if x != nil {
+		return x.OtherRoot
+	}
+	return false
+}
+
+func (x *MappedProcess) GetFiles() []uint32 {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *MappedProcess) GetProgram() bool {
+	if x != nil {
+		return x.Program
+	}
+	return false
+}
+
+func (x *MappedProcess) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *MappedProcess) GetUnseen() bool {
+	if x != nil {
+		return x.Unseen
+	}
+	return false
+}
+
+// MappedFile is a file that a process executes, has mapped to execute, or, of
+// archives that interpreters run, has open.
+type MappedFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the kernel writes it, from the root of the mount namespace, without what it
+	// adds to deleted files. It may hold any byte but NUL.
+	Path []byte `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// The number of the device, as stat(2) has it, and of the inode.
+	Device uint64 `protobuf:"varint,2,opt,name=device,proto3" json:"device,omitempty"`
+	Inode  uint64 `protobuf:"varint,3,opt,name=inode,proto3" json:"inode,omitempty"`
+	// True when the name is gone or leads to another file by now.
+	Deleted bool `protobuf:"varint,4,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// True when it never was in a folder: memfd_create(2), shared memory.
+	Memory        bool `protobuf:"varint,5,opt,name=memory,proto3" json:"memory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MappedFile) Reset() {
+	*x = MappedFile{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MappedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MappedFile) ProtoMessage() {}
+
+func (x *MappedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MappedFile.ProtoReflect.Descriptor instead.
+func (*MappedFile) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *MappedFile) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *MappedFile) GetDevice() uint64 {
+	if x != nil {
+		return x.Device
+	}
+	return 0
+}
+
+func (x *MappedFile) GetInode() uint64 {
+	if x != nil {
+		return x.Inode
+	}
+	return 0
+}
+
+func (x *MappedFile) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *MappedFile) GetMemory() bool {
+	if x != nil {
+		return x.Memory
+	}
+	return false
+}
+
 // RunCommand starts a command that the plugin was granted. The reply's handle
 // names it.
 type RunCommand struct {
@@ -4141,7 +4426,7 @@ type RunCommand struct {
 
 func (x *RunCommand) Reset() {
 	*x = RunCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4153,7 +4438,7 @@ func (x *RunCommand) String() string {
 func (*RunCommand) ProtoMessage() {}
 
 func (x *RunCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4166,7 +4451,7 @@ func (x *RunCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCommand.ProtoReflect.Descriptor instead.
 func (*RunCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{51}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RunCommand) GetCommand() string {
@@ -4195,7 +4480,7 @@ type ReadCommand struct {
 
 func (x *ReadCommand) Reset() {
 	*x = ReadCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4207,7 +4492,7 @@ func (x *ReadCommand) String() string {
 func (*ReadCommand) ProtoMessage() {}
 
 func (x *ReadCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4220,7 +4505,7 @@ func (x *ReadCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCommand.ProtoReflect.Descriptor instead.
 func (*ReadCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{52}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ReadCommand) GetHandle() uint64 {
@@ -4246,7 +4531,7 @@ type StopCommand struct {
 
 func (x *StopCommand) Reset() {
 	*x = StopCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4258,7 +4543,7 @@ func (x *StopCommand) String() string {
 func (*StopCommand) ProtoMessage() {}
 
 func (x *StopCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4271,7 +4556,7 @@ func (x *StopCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopCommand.ProtoReflect.Descriptor instead.
 func (*StopCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{53}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StopCommand) GetHandle() uint64 {
@@ -4282,22 +4567,25 @@ func (x *StopCommand) GetHandle() uint64 {
 }
 
 type HostReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
-	Handle        uint64                 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
-	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
-	EndOfFile     bool                   `protobuf:"varint,5,opt,name=end_of_file,json=endOfFile,proto3" json:"end_of_file,omitempty"`
-	ExitCode      int32                  `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
-	Processes     []*Process             `protobuf:"bytes,7,rep,name=processes,proto3" json:"processes,omitempty"`
-	More          bool                   `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Error     string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Handle    uint64                 `protobuf:"varint,3,opt,name=handle,proto3" json:"handle,omitempty"`
+	Data      []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	EndOfFile bool                   `protobuf:"varint,5,opt,name=end_of_file,json=endOfFile,proto3" json:"end_of_file,omitempty"`
+	ExitCode  int32                  `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	Processes []*Process             `protobuf:"bytes,7,rep,name=processes,proto3" json:"processes,omitempty"`
+	More      bool                   `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
+	Mapped    []*MappedProcess       `protobuf:"bytes,9,rep,name=mapped,proto3" json:"mapped,omitempty"`
+	// The files of mapped, each once.
+	Files         []*MappedFile `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4309,7 +4597,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4322,7 +4610,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{54}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -4379,6 +4667,20 @@ func (x *HostReply) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *HostReply) GetMapped() []*MappedProcess {
+	if x != nil {
+		return x.Mapped
+	}
+	return nil
+}
+
+func (x *HostReply) GetFiles() []*MappedFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
 }
 
 var File_ironpost_v1_plugin_proto protoreflect.FileDescriptor
@@ -4693,20 +4995,21 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\fScanResponse\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x1a\n" +
-	"\bprogress\x18\x03 \x01(\tR\bprogress\"\xa3\x02\n" +
+	"\bprogress\x18\x03 \x01(\tR\bprogress\"\xd6\x02\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x03run\x18\x02 \x01(\v2\x17.ironpost.v1.RunCommandH\x00R\x03run\x12.\n" +
 	"\x04read\x18\x03 \x01(\v2\x18.ironpost.v1.ReadCommandH\x00R\x04read\x12.\n" +
 	"\x04stop\x18\x04 \x01(\v2\x18.ironpost.v1.StopCommandH\x00R\x04stop\x12:\n" +
 	"\tprocesses\x18\x05 \x01(\v2\x1a.ironpost.v1.ListProcessesH\x00R\tprocesses\x126\n" +
-	"\atargets\x18\x06 \x01(\v2\x1a.ironpost.v1.ReportTargetsH\x00R\atargetsB\x06\n" +
+	"\atargets\x18\x06 \x01(\v2\x1a.ironpost.v1.ReportTargetsH\x00R\atargets\x121\n" +
+	"\x06mapped\x18\a \x01(\v2\x17.ironpost.v1.ListMappedH\x00R\x06mappedB\x06\n" +
 	"\x04call\")\n" +
 	"\rReportTargets\x12\x18\n" +
 	"\atargets\x18\x01 \x03(\tR\atargets\"9\n" +
 	"\rListProcesses\x12\x12\n" +
 	"\x04pids\x18\x01 \x03(\rR\x04pids\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\rR\x05after\"\xc3\x01\n" +
+	"\x05after\x18\x02 \x01(\rR\x05after\"\xfd\x01\n" +
 	"\aProcess\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\rR\x06parent\x12\x10\n" +
@@ -4716,7 +5019,30 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"executable\x18\x05 \x01(\fR\n" +
 	"executable\x12#\n" +
 	"\rcontrol_group\x18\x06 \x01(\fR\fcontrolGroup\x12#\n" +
-	"\rstarted_ticks\x18\a \x01(\x04R\fstartedTicks\":\n" +
+	"\rstarted_ticks\x18\a \x01(\x04R\fstartedTicks\x12\x1c\n" +
+	"\tcontainer\x18\b \x01(\tR\tcontainer\x12\x1a\n" +
+	"\bdelegate\x18\t \x01(\tR\bdelegate\"6\n" +
+	"\n" +
+	"ListMapped\x12\x12\n" +
+	"\x04pids\x18\x01 \x03(\rR\x04pids\x12\x14\n" +
+	"\x05after\x18\x02 \x01(\rR\x05after\"\xf7\x01\n" +
+	"\rMappedProcess\x12.\n" +
+	"\aprocess\x18\x01 \x01(\v2\x14.ironpost.v1.ProcessR\aprocess\x12'\n" +
+	"\x0fmount_namespace\x18\x02 \x01(\x04R\x0emountNamespace\x12\x12\n" +
+	"\x04root\x18\x03 \x01(\fR\x04root\x12\x1d\n" +
+	"\n" +
+	"other_root\x18\x04 \x01(\bR\totherRoot\x12\x14\n" +
+	"\x05files\x18\x05 \x03(\rR\x05files\x12\x18\n" +
+	"\aprogram\x18\b \x01(\bR\aprogram\x12\x12\n" +
+	"\x04more\x18\x06 \x01(\bR\x04more\x12\x16\n" +
+	"\x06unseen\x18\a \x01(\bR\x06unseen\"\x80\x01\n" +
+	"\n" +
+	"MappedFile\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x12\x16\n" +
+	"\x06device\x18\x02 \x01(\x04R\x06device\x12\x14\n" +
+	"\x05inode\x18\x03 \x01(\x04R\x05inode\x12\x18\n" +
+	"\adeleted\x18\x04 \x01(\bR\adeleted\x12\x16\n" +
+	"\x06memory\x18\x05 \x01(\bR\x06memory\":\n" +
 	"\n" +
 	"RunCommand\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\x12\x12\n" +
@@ -4725,7 +5051,7 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\rR\bmaxBytes\"%\n" +
 	"\vStopCommand\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\x04R\x06handle\"\xe2\x01\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\"\xc5\x02\n" +
 	"\tHostReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
@@ -4734,7 +5060,10 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\vend_of_file\x18\x05 \x01(\bR\tendOfFile\x12\x1b\n" +
 	"\texit_code\x18\x06 \x01(\x05R\bexitCode\x122\n" +
 	"\tprocesses\x18\a \x03(\v2\x14.ironpost.v1.ProcessR\tprocesses\x12\x12\n" +
-	"\x04more\x18\b \x01(\bR\x04more2\xeb\x03\n" +
+	"\x04more\x18\b \x01(\bR\x04more\x122\n" +
+	"\x06mapped\x18\t \x03(\v2\x1a.ironpost.v1.MappedProcessR\x06mapped\x12-\n" +
+	"\x05files\x18\n" +
+	" \x03(\v2\x17.ironpost.v1.MappedFileR\x05files2\xeb\x03\n" +
 	"\x06Plugin\x12B\n" +
 	"\bDescribe\x12\x1c.ironpost.v1.DescribeRequest\x1a\x18.ironpost.v1.Description\x12J\n" +
 	"\tConfigure\x12\x1d.ironpost.v1.ConfigureRequest\x1a\x1e.ironpost.v1.ConfigureResponse\x12A\n" +
@@ -4766,11 +5095,12 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x04Sink\x123\n" +
 	"\x05Write\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01\x128\n" +
 	"\x05Query\x12\x19.ironpost.v1.QueryRequest\x1a\x12.ironpost.v1.Batch0\x01\x12A\n" +
-	"\x06Update\x12\x1a.ironpost.v1.UpdateRequest\x1a\x1b.ironpost.v1.UpdateResponse2\x93\x01\n" +
+	"\x06Update\x12\x1a.ironpost.v1.UpdateRequest\x1a\x1b.ironpost.v1.UpdateResponse2\xc8\x01\n" +
 	"\aScanner\x12=\n" +
 	"\x04Scan\x12\x18.ironpost.v1.ScanRequest\x1a\x19.ironpost.v1.ScanResponse0\x01\x12I\n" +
 	"\n" +
-	"Advisories\x12\x1e.ironpost.v1.AdvisoriesRequest\x1a\x19.ironpost.v1.ScanResponse0\x01B;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
+	"Advisories\x12\x1e.ironpost.v1.AdvisoriesRequest\x1a\x19.ironpost.v1.ScanResponse0\x01\x123\n" +
+	"\x05Watch\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01B;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
 
 var (
 	file_ironpost_v1_plugin_proto_rawDescOnce sync.Once
@@ -4785,7 +5115,7 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(ConfigField_Type)(0),         // 0: ironpost.v1.ConfigField.Type
 	(HealthResponse_State)(0),     // 1: ironpost.v1.HealthResponse.State
@@ -4841,123 +5171,132 @@ var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(*ReportTargets)(nil),         // 51: ironpost.v1.ReportTargets
 	(*ListProcesses)(nil),         // 52: ironpost.v1.ListProcesses
 	(*Process)(nil),               // 53: ironpost.v1.Process
-	(*RunCommand)(nil),            // 54: ironpost.v1.RunCommand
-	(*ReadCommand)(nil),           // 55: ironpost.v1.ReadCommand
-	(*StopCommand)(nil),           // 56: ironpost.v1.StopCommand
-	(*HostReply)(nil),             // 57: ironpost.v1.HostReply
-	nil,                           // 58: ironpost.v1.WindowExplanation.GroupEntry
-	(Kind)(0),                     // 59: ironpost.v1.Kind
-	(*Count)(nil),                 // 60: ironpost.v1.Count
-	(Severity)(0),                 // 61: ironpost.v1.Severity
-	(*Batch)(nil),                 // 62: ironpost.v1.Batch
-	(*ActionEvent)(nil),           // 63: ironpost.v1.ActionEvent
-	(Outcome)(0),                  // 64: ironpost.v1.Outcome
-	(*Field)(nil),                 // 65: ironpost.v1.Field
-	(*AlertEvent)(nil),            // 66: ironpost.v1.AlertEvent
+	(*ListMapped)(nil),            // 54: ironpost.v1.ListMapped
+	(*MappedProcess)(nil),         // 55: ironpost.v1.MappedProcess
+	(*MappedFile)(nil),            // 56: ironpost.v1.MappedFile
+	(*RunCommand)(nil),            // 57: ironpost.v1.RunCommand
+	(*ReadCommand)(nil),           // 58: ironpost.v1.ReadCommand
+	(*StopCommand)(nil),           // 59: ironpost.v1.StopCommand
+	(*HostReply)(nil),             // 60: ironpost.v1.HostReply
+	nil,                           // 61: ironpost.v1.WindowExplanation.GroupEntry
+	(Kind)(0),                     // 62: ironpost.v1.Kind
+	(*Count)(nil),                 // 63: ironpost.v1.Count
+	(Severity)(0),                 // 64: ironpost.v1.Severity
+	(*Batch)(nil),                 // 65: ironpost.v1.Batch
+	(*ActionEvent)(nil),           // 66: ironpost.v1.ActionEvent
+	(Outcome)(0),                  // 67: ironpost.v1.Outcome
+	(*Field)(nil),                 // 68: ironpost.v1.Field
+	(*AlertEvent)(nil),            // 69: ironpost.v1.AlertEvent
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	5,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
 	6,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	59, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	62, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
 	7,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
 	9,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	59, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	62, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	60, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	63, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
 	19, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
 	22, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	61, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	64, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
 	17, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
 	24, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
-	62, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
+	65, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
 	26, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
 	27, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
 	28, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
-	62, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
+	65, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
 	31, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
 	33, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
 	30, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
 	32, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
 	32, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
-	58, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
+	61, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
 	35, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
 	37, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
-	61, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
-	63, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	64, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	65, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
-	66, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
+	64, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
+	66, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	67, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	68, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
+	69, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
 	42, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
 	43, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
-	63, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
-	59, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	61, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	65, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	66, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
+	62, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	64, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	68, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
 	2,  // 38: ironpost.v1.AdvisoriesRequest.action:type_name -> ironpost.v1.AdvisoriesRequest.Action
-	54, // 39: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	55, // 40: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	56, // 41: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	57, // 39: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	58, // 40: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	59, // 41: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
 	52, // 42: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
 	51, // 43: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
-	53, // 44: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
-	3,  // 45: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	8,  // 46: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	11, // 47: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	13, // 48: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	15, // 49: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	17, // 50: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	57, // 51: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	62, // 52: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	62, // 53: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	62, // 54: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	20, // 55: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	17, // 56: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	23, // 57: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
-	29, // 58: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
-	34, // 59: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
-	62, // 60: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	38, // 61: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
-	38, // 62: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	38, // 63: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	38, // 64: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	40, // 65: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
-	62, // 66: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	44, // 67: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	45, // 68: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	47, // 69: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	48, // 70: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
-	4,  // 71: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	10, // 72: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	12, // 73: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	14, // 74: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	16, // 75: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	18, // 76: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	50, // 77: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	62, // 78: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	62, // 79: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	62, // 80: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	21, // 81: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	18, // 82: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	25, // 83: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
-	30, // 84: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
-	36, // 85: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
-	62, // 86: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	39, // 87: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
-	39, // 88: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	39, // 89: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	39, // 90: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	41, // 91: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
-	62, // 92: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	62, // 93: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	46, // 94: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	49, // 95: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	49, // 96: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
-	71, // [71:97] is the sub-list for method output_type
-	45, // [45:71] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	54, // 44: ironpost.v1.HostCall.mapped:type_name -> ironpost.v1.ListMapped
+	53, // 45: ironpost.v1.MappedProcess.process:type_name -> ironpost.v1.Process
+	53, // 46: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
+	55, // 47: ironpost.v1.HostReply.mapped:type_name -> ironpost.v1.MappedProcess
+	56, // 48: ironpost.v1.HostReply.files:type_name -> ironpost.v1.MappedFile
+	3,  // 49: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	8,  // 50: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	11, // 51: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	13, // 52: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	15, // 53: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	17, // 54: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	60, // 55: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	65, // 56: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	65, // 57: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	65, // 58: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	20, // 59: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	17, // 60: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	23, // 61: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
+	29, // 62: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
+	34, // 63: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
+	65, // 64: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	38, // 65: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
+	38, // 66: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	38, // 67: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	38, // 68: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	40, // 69: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
+	65, // 70: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	44, // 71: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	45, // 72: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	47, // 73: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	48, // 74: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
+	65, // 75: ironpost.v1.Scanner.Watch:input_type -> ironpost.v1.Batch
+	4,  // 76: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	10, // 77: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	12, // 78: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	14, // 79: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	16, // 80: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	18, // 81: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	50, // 82: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	65, // 83: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	65, // 84: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	65, // 85: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	21, // 86: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	18, // 87: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	25, // 88: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
+	30, // 89: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
+	36, // 90: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
+	65, // 91: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	39, // 92: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
+	39, // 93: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	39, // 94: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	39, // 95: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	41, // 96: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
+	65, // 97: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	65, // 98: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	46, // 99: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	49, // 100: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	49, // 101: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
+	65, // 102: ironpost.v1.Scanner.Watch:output_type -> ironpost.v1.Batch
+	76, // [76:103] is the sub-list for method output_type
+	49, // [49:76] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -4981,6 +5320,7 @@ func file_ironpost_v1_plugin_proto_init() {
 		(*HostCall_Stop)(nil),
 		(*HostCall_Processes)(nil),
 		(*HostCall_Targets)(nil),
+		(*HostCall_Mapped)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4988,7 +5328,7 @@ func file_ironpost_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   56,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

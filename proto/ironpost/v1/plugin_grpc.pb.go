@@ -1351,6 +1351,7 @@ var Sink_ServiceDesc = grpc.ServiceDesc{
 const (
 	Scanner_Scan_FullMethodName       = "/ironpost.v1.Scanner/Scan"
 	Scanner_Advisories_FullMethodName = "/ironpost.v1.Scanner/Advisories"
+	Scanner_Watch_FullMethodName      = "/ironpost.v1.Scanner/Watch"
 )
 
 // ScannerClient is the client API for Scanner service.
@@ -1364,6 +1365,10 @@ type ScannerClient interface {
 	// Advisories changes or describes the scanner's own database of advisories; the
 	// document says what came of it. UNIMPLEMENTED: it has none.
 	Advisories(ctx context.Context, in *AdvisoriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanResponse], error)
+	// Watch sends what the scanner finds by itself while the host runs: batches of
+	// KIND_ALERT and KIND_INVENTORY. The host sends control data first, with ready and
+	// credits, and then acknowledgements. UNIMPLEMENTED: it does not look by itself.
+	Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Batch, Batch], error)
 }
 
 type scannerClient struct {
@@ -1412,6 +1417,19 @@ func (c *scannerClient) Advisories(ctx context.Context, in *AdvisoriesRequest, o
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Scanner_AdvisoriesClient = grpc.ServerStreamingClient[ScanResponse]
 
+func (c *scannerClient) Watch(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Batch, Batch], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Scanner_ServiceDesc.Streams[2], Scanner_Watch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[Batch, Batch]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Scanner_WatchClient = grpc.BidiStreamingClient[Batch, Batch]
+
 // ScannerServer is the server API for Scanner service.
 // All implementations must embed UnimplementedScannerServer
 // for forward compatibility.
@@ -1423,6 +1441,10 @@ type ScannerServer interface {
 	// Advisories changes or describes the scanner's own database of advisories; the
 	// document says what came of it. UNIMPLEMENTED: it has none.
 	Advisories(*AdvisoriesRequest, grpc.ServerStreamingServer[ScanResponse]) error
+	// Watch sends what the scanner finds by itself while the host runs: batches of
+	// KIND_ALERT and KIND_INVENTORY. The host sends control data first, with ready and
+	// credits, and then acknowledgements. UNIMPLEMENTED: it does not look by itself.
+	Watch(grpc.BidiStreamingServer[Batch, Batch]) error
 	mustEmbedUnimplementedScannerServer()
 }
 
@@ -1438,6 +1460,9 @@ func (UnimplementedScannerServer) Scan(*ScanRequest, grpc.ServerStreamingServer[
 }
 func (UnimplementedScannerServer) Advisories(*AdvisoriesRequest, grpc.ServerStreamingServer[ScanResponse]) error {
 	return status.Error(codes.Unimplemented, "method Advisories not implemented")
+}
+func (UnimplementedScannerServer) Watch(grpc.BidiStreamingServer[Batch, Batch]) error {
+	return status.Error(codes.Unimplemented, "method Watch not implemented")
 }
 func (UnimplementedScannerServer) mustEmbedUnimplementedScannerServer() {}
 func (UnimplementedScannerServer) testEmbeddedByValue()                 {}
@@ -1482,6 +1507,13 @@ func _Scanner_Advisories_Handler(srv interface{}, stream grpc.ServerStream) erro
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Scanner_AdvisoriesServer = grpc.ServerStreamingServer[ScanResponse]
 
+func _Scanner_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ScannerServer).Watch(&grpc.GenericServerStream[Batch, Batch]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Scanner_WatchServer = grpc.BidiStreamingServer[Batch, Batch]
+
 // Scanner_ServiceDesc is the grpc.ServiceDesc for Scanner service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1499,6 +1531,12 @@ var Scanner_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Advisories",
 			Handler:       _Scanner_Advisories_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "Watch",
+			Handler:       _Scanner_Watch_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "ironpost/v1/plugin.proto",

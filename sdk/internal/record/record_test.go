@@ -373,6 +373,8 @@ func TestHostileRecordsStaySmall(t *testing.T) {
 		"an alert of empty packets":  func() { _ = DecodeAlert(repeat(0x92, 0x01, 0), 0, new(event.AlertEvent)) },
 		"an alert of empty causes":   func() { _ = DecodeAlert(repeat(0x82, 0x01, 0), 0, new(event.AlertEvent)) },
 		"an action of empty details": func() { _ = DecodeAction(repeat(13<<3|2, 0), 0, new(event.ActionEvent)) },
+		"inventory of empty findings":  func() { _ = DecodeInventory(repeat(0x8a, 0x01, 0), 0, new(event.InventoryEvent)) },
+		"inventory of empty locations": func() { _ = DecodeInventory(repeat(14<<3|2, 0), 0, new(event.InventoryEvent)) },
 		"a packet of ports": func() {
 			_ = DecodePacket(append([]byte{0xc2, 0x01, 0xff, 0xff, 0x3f}, repeat(1)...), 0, new(event.PacketEvent))
 		},

@@ -31,6 +31,8 @@ type Findings struct {
 	Files      []LogFile
 	Docker     bool
 	Interfaces []Interface
+	// Packages are folders with installed software and the databases about it.
+	Packages []string
 	// NotWatched says what the configuration leaves out, one sentence each.
 	NotWatched []string
 }
@@ -56,6 +58,7 @@ func Discover(root string) (Findings, error) {
 		return f, err
 	}
 	f.Interfaces = interfaces
+	f.Packages = packages(root)
 	f.NotWatched = f.gaps()
 	return f, nil
 }
@@ -130,6 +133,9 @@ func (f Findings) gaps() []string {
 	default:
 		out = append(out, "packets: no interface is touched until one is named; set interface in [ebpf]")
 	}
+	if len(f.Packages) == 0 {
+		out = append(out, "packages of this machine: no database of packages was found; name folders in host of [sbom]")
+	}
 	if f.Docker {
 		out = append(out, "containers: Docker runs here; source-docker reads what they print, and nothing in this configuration isolates them")
 	}
@@ -177,6 +183,13 @@ func (f Findings) Configuration() []byte {
 		p("# Instead of the journal, with source-journald disabled above:")
 		p("# [source_file]")
 		p("# paths = %s", list(others))
+		p("")
+	}
+	if len(f.Packages) > 0 {
+		p("[sbom]")
+		p("# What is installed here is watched for known vulnerabilities, once there are advisories:")
+		p("# ironpost vulndb import PATH, or ironpost vulndb update.")
+		p("host = %s", list(f.Packages))
 		p("")
 	}
 	p("[ebpf]")

@@ -31,6 +31,7 @@ type written struct {
 	General    struct{ Mode string }
 	Plugins    struct{ Disabled []string }
 	SourceFile struct{ Paths []string } `toml:"source_file"`
+	SBOM       struct{ Host []string }
 	EBPF       struct{ Interface []string }
 }
 
@@ -83,6 +84,15 @@ func TestConfiguration(t *testing.T) {
 			},
 			gaps: []string{"commands that are run: no /var/log/audit/audit.log"},
 		},
+		{
+			name: "packages of Debian", files: []string{"var/lib/dpkg/status", "usr/bin/x", "opt/y"},
+			want: written{SBOM: struct{ Host []string }{[]string{"/usr", "/opt", "/var/lib/dpkg"}}},
+		},
+		{
+			name: "packages below /usr", files: []string{"usr/lib/sysimage/rpm/rpmdb.sqlite"},
+			want: written{SBOM: struct{ Host []string }{[]string{"/usr"}}},
+		},
+		{name: "no packages", files: []string{"usr/bin/x"}, gaps: []string{"packages of this machine: no database"}},
 		{name: "empty journal directory", files: []string{"var/log/journal/README"}, gaps: []string{"neither a journal"}},
 	}
 	for _, tt := range tests {

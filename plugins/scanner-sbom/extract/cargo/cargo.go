@@ -10,6 +10,9 @@ import (
 // prefix is what package URLs of crates begin with.
 const prefix = "pkg:cargo/"
 
+// digest is what checksums are made with.
+const digest = "sha256:"
+
 // ecosystem is the OSV schema's name.
 const ecosystem = "crates.io"
 
@@ -62,20 +65,30 @@ func Parse(text string) (packages []*inventory.Package, ok bool) {
 // there are hundreds of crates in a file, and two allocations each would be most of
 // the work.
 func texts(crates []crate) (refs, hashes []string) {
-	buf := make([]byte, 0, len(crates)*128)
-	ends := make([]int, 0, 2*len(crates))
+	size := 0
 	for i := range crates {
 		c := &crates[i]
-		buf = append(buf, prefix...)
-		buf = purl.AppendEscaped(buf, c.name)
-		buf = append(buf, '@')
-		buf = purl.AppendEscaped(buf, c.version)
-		ends = append(ends, len(buf))
-		buf = append(buf, "sha256:"...)
-		buf = append(buf, c.checksum...)
-		ends = append(ends, len(buf))
+		size += len(prefix) + len(c.name) + len("@") + len(c.version) + len(digest) + len(c.checksum)
 	}
-	text, at := string(buf), 0
+	var all strings.Builder
+	all.Grow(size) // more only where something is escaped
+	ends := make([]int, 0, 2*len(crates))
+	var scratch []byte
+	for i := range crates {
+		c := &crates[i]
+		scratch = append(scratch[:0], prefix...)
+		scratch = purl.AppendEscaped(scratch, c.name)
+		scratch = append(scratch, '@')
+		scratch = purl.AppendEscaped(scratch, c.version)
+		all.Write(scratch)
+		ends = append(ends, all.Len())
+		if c.checksum != "" {
+			all.WriteString(digest)
+			all.WriteString(c.checksum)
+		}
+		ends = append(ends, all.Len())
+	}
+	text, at := all.String(), 0
 	out := make([]string, 2*len(crates))
 	for i := range crates {
 		out[i] = text[at:ends[2*i]]
@@ -107,9 +120,12 @@ func newNames(crates []crate) names {
 // find returns the crate that a dependency means, written as "name",
 // "name version" or "name version (source)", as much as tells them apart.
 func (n names) find(need string) int {
-	name, rest, _ := strings.Cut(need, " ")
-	version, source, _ := strings.Cut(rest, " ")
-	source = strings.TrimSuffix(strings.TrimPrefix(source, "("), ")")
+	name, rest, more := strings.Cut(need, " ")
+	version, source := "", ""
+	if more {
+		version, source, _ = strings.Cut(rest, " ")
+		source = strings.TrimSuffix(strings.TrimPrefix(source, "("), ")")
+	}
 	at, ok := n.first[name]
 	for ; ok && at >= 0; at = n.next[at] {
 		c := &n.crates[at]
@@ -128,11 +144,18 @@ func sameSource(full, short string) bool {
 
 // read takes the file apart by lines.
 func read(text string) (crates []crate, needs []string, ok bool) {
-	crates = make([]crate, 0, strings.Count(text, "[[package]]"))
+	// What Cargo's files have for each: counting takes longer than growing now and then.
+	const perCrate, perNeed = 180, 90
+	crates = make([]crate, 0, len(text)/perCrate+1)
+	needs = make([]string, 0, len(text)/perNeed+1)
 	inPackage, inList, other := false, false, false // where the line is: other is a table of no package
 	for number := 1; text != ""; number++ {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
+		line := text
+		if end := strings.IndexByte(text, '\n'); end >= 0 {
+			line, text = text[:end], text[end+1:]
+		} else {
+			text = ""
+		}
 		line = strings.TrimSuffix(line, "\r")
 		switch {
 		case inList:
@@ -165,10 +188,15 @@ func read(text string) (crates []crate, needs []string, ok bool) {
 				inPackage = true
 			}
 		default:
-			key, value, found := strings.Cut(line, " = ")
-			if !found {
-				return nil, nil, false
+			space := strings.IndexByte(line, ' ')
+			if space < 0 || !strings.HasPrefix(line[space:], " = ") {
+				key, _, found := strings.Cut(line, " = ")
+				if !found {
+					return nil, nil, false
+				}
+				space = len(key)
 			}
+			key, value := line[:space], line[space+len(" = "):]
 			if value == "[" {
 				inList = true
 				if inPackage {

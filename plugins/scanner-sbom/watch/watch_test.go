@@ -1,0 +1,423 @@
+package watch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/advisory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/watch"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// world is a machine: what its containers hold and run.
+type world struct {
+	mu       sync.Mutex
+	packages map[string][]*inventory.Package // by target
+	runs     map[string]watch.Observed
+	changes  map[string][]watch.Change
+	added    map[string]map[string]bool
+	flaws    map[string][]*match.Finding // by name of the package
+	version  int
+	matches  int
+	looks    int
+	events   chan watch.Event
+}
+
+func newWorld() *world {
+	return &world{
+		packages: map[string][]*inventory.Package{}, runs: map[string]watch.Observed{}, changes: map[string][]watch.Change{},
+		added: map[string]map[string]bool{}, flaws: map[string][]*match.Finding{}, events: make(chan watch.Event, 64),
+	}
+}
+
+func (w *world) change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+func (w *world) Targets(context.Context) (out []watch.Target, err error) {
+	w.change(func() {
+		for id := range w.packages {
+			out = append(out, named(id))
+		}
+	})
+	return out, nil
+}
+
+func named(id string) watch.Target {
+	return watch.Target{ID: id, Name: "c-" + id[len(id)-1:], Image: "acme/app:1"}
+}
+
+func (w *world) Events(ctx context.Context, tell func(watch.Event)) error {
+	for {
+		select {
+		case e := <-w.events:
+			tell(e)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (w *world) Look(_ context.Context, t watch.Target) (h *watch.Holding, err error) {
+	w.change(func() {
+		w.looks++
+		list, ok := w.packages[t.ID]
+		if !ok {
+			err = fmt.Errorf("look: %w", watch.ErrGone)
+			return
+		}
+		h = &watch.Holding{Packages: list, Changes: w.changes[t.ID], Added: w.added[t.ID]}
+	})
+	return h, err
+}
+
+func (w *world) Observe(_ context.Context, targets []string) (map[string]watch.Observed, error) {
+	out := map[string]watch.Observed{}
+	w.change(func() {
+		for _, id := range targets {
+			out[id] = w.runs[id]
+		}
+	})
+	return out, nil
+}
+
+func (w *world) Match(_ context.Context, packages []*inventory.Package) (map[string][]*match.Finding, error) {
+	out := map[string][]*match.Finding{}
+	w.change(func() {
+		w.matches++
+		for _, p := range packages {
+			out[p.Ref()] = w.flaws[p.Name]
+		}
+	})
+	return out, nil
+}
+
+func (w *world) Advisories() (name string) {
+	w.change(func() { name = fmt.Sprint(w.version) })
+	return name
+}
+
+// host is who the watch tells.
+type host struct {
+	mu     sync.Mutex
+	alerts []*event.AlertEvent
+	events map[string]*event.InventoryEvent // what is there
+	count  int
+	synced bool
+	broken error
+}
+
+func newHost() *host { return &host{events: map[string]*event.InventoryEvent{}} }
+
+func (h *host) Raise(_ context.Context, a *event.AlertEvent) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := *a
+	h.alerts, h.synced = append(h.alerts, &c), false
+	return h.broken
+}
+
+func (h *host) Record(_ context.Context, e *event.InventoryEvent) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.count++
+	h.synced = false
+	if e.Removed {
+		delete(h.events, e.ID)
+	} else {
+		h.events[e.ID] = e.Clone()
+	}
+	return h.broken
+}
+
+func (h *host) Sync(context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.synced = true
+	return h.broken
+}
+
+// raised lists the alerts as "rule container package thing", in order of their text.
+func (h *host) raised() (out []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range h.alerts {
+		out = append(out, strings.TrimRight(fmt.Sprintf("%s %s %s %s", a.RuleID, a.Entity("container_name"), a.Entity("package"), a.Entity("vulnerability")), " "))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func pkg(name string) *inventory.Package {
+	return &inventory.Package{Name: name, Version: "1.0", PURL: "pkg:deb/debian/" + name + "@1.0", Ecosystem: "Debian:12", State: inventory.Installed}
+}
+
+func flaw(id string, level advisory.Level) *match.Finding {
+	return &match.Finding{ID: id, Severity: advisory.Rating{Level: level}, Fixed: []string{"1.1"}}
+}
+
+func exploited(f *match.Finding) *match.Finding {
+	f.Exploited = &advisory.Exploited{CVE: f.ID}
+	return f
+}
+
+// begin starts a watch of w, which is stopped by the returned function.
+func begin(t *testing.T, w *world, h *host, dir string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	watching := watch.New(watch.Config{
+		Looker: w, Out: h, Log: hclog.NewNullLogger(), Dir: dir,
+		Rescan: 15 * time.Minute, Observe: 10 * time.Second, Least: event.SeverityMedium, Workers: 2,
+	})
+	go func() { done <- watching.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the watch ended with %v", err)
+		}
+	}
+}
+
+const c = watch.ContainerPrefix
+
+// TestWhatIsTold: of ten containers with vulnerable packages one runs its package and one
+// has a flaw that is exploited. Two alerts are raised, and everything is recorded.
+func TestWhatIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newWorld(), newHost()
+		w.flaws["openssl"] = []*match.Finding{flaw("CVE-2026-1", advisory.High), flaw("CVE-2026-2", advisory.Critical), flaw("CVE-2026-3", advisory.Low)}
+		w.flaws["log4j"] = []*match.Finding{exploited(flaw("CVE-2021-44228", advisory.High))}
+		for i := range 10 {
+			w.packages[fmt.Sprintf("%s%d", c, i)] = []*inventory.Package{pkg("openssl"), pkg("bash")}
+		}
+		w.packages[c+"7"] = append(w.packages[c+"7"], pkg("log4j"))
+		w.runs[c+"3"] = watch.Observed{Uses: map[string]watch.Use{
+			pkg("openssl").PURL: {PID: 42, Process: "nginx", Path: "/usr/lib/libssl.so.3"},
+			pkg("bash").PURL:    {PID: 41, Process: "bash", Path: "/bin/bash"},
+		}}
+		stop := begin(t, w, h, t.TempDir())
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		want := []string{"exploited_package c-7 log4j CVE-2021-44228", "vulnerable_package_in_use c-3 openssl CVE-2026-2"}
+		if diff := cmp.Diff(want, h.raised()); diff != "" {
+			t.Errorf("alerts (-want +got):\n%s", diff)
+		}
+		if len(h.events) != 21 {
+			t.Errorf("%d packages were recorded, want 21", len(h.events))
+		}
+		for _, a := range h.alerts {
+			if a.RuleID != watch.RuleInUse {
+				continue
+			}
+			got := fmt.Sprintf("%v %v %s %s %s %d %v %s", a.Severity, a.Provenance, a.Peer, a.Entity("fixed_version"), a.Entity("path"), a.Count, a.Tags, a.Entity("container_id"))
+			want := "critical container container:3 1.1 /usr/lib/libssl.so.3 2 [inventory cve.2026-2 cve.2026-1] 3"
+			if got != want {
+				t.Errorf("the alert says %s, want %s", got, want)
+			}
+		}
+		e := h.events[event.InventoryID(c+"3", pkg("openssl").PURL)]
+		if e == nil || !e.InUse || len(e.Findings) != 3 || e.Findings[0].ID != "CVE-2026-1" || e.Findings[0].Fixed != "1.1" {
+			t.Errorf("of openssl in 3 there is %+v", e)
+		}
+		if e := h.events[event.InventoryID(c+"4", pkg("openssl").PURL)]; e == nil || e.InUse {
+			t.Errorf("of openssl in 4 there is %+v", e)
+		}
+		// Nothing changes, and nothing is told, for a day.
+		alerts, records := len(h.alerts), h.count
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if len(h.alerts) != alerts || h.count != records {
+			t.Errorf("a day later there are %d alerts and %d records more", len(h.alerts)-alerts, h.count-records)
+		}
+		stop()
+	})
+}
+
+// TestRestart: what was told is not told again by the next process, but what changed
+// in between is, and what is gone is taken back.
+func TestRestart(t *testing.T) {
+	dir := t.TempDir()
+	w, h := newWorld(), newHost()
+	w.flaws["openssl"] = []*match.Finding{exploited(flaw("CVE-2026-1", advisory.High))}
+	w.packages[c+"1"] = []*inventory.Package{pkg("openssl"), pkg("bash")}
+	w.packages[c+"2"] = []*inventory.Package{pkg("openssl")}
+	live := func(during func()) {
+		synctest.Test(t, func(t *testing.T) {
+			w.events = make(chan watch.Event, 64)
+			stop := begin(t, w, h, dir)
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			if during != nil {
+				during()
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+			}
+			if !h.synced {
+				t.Error("it was written down before the host had it")
+			}
+			stop()
+		})
+	}
+	live(nil)
+	if len(h.alerts) != 2 || h.count != 3 {
+		t.Fatalf("%d alerts and %d records, want 2 and 3", len(h.alerts), h.count)
+	}
+	live(nil)
+	if len(h.alerts) != 2 || h.count != 3 {
+		t.Fatalf("after a restart %d alerts and %d records, want no more than 2 and 3", len(h.alerts), h.count)
+	}
+	delete(w.packages, c+"2")
+	w.packages[c+"1"] = []*inventory.Package{pkg("openssl"), pkg("zlib")}
+	w.flaws["openssl"] = append(w.flaws["openssl"], exploited(flaw("CVE-2026-9", advisory.High)))
+	live(nil)
+	if got, want := h.raised(), []string{
+		"exploited_package c-1 openssl CVE-2026-1", "exploited_package c-1 openssl CVE-2026-9", "exploited_package c-2 openssl CVE-2026-1",
+	}; !slices.Equal(got, want) {
+		t.Errorf("alerts %q, want %q", got, want)
+	}
+	var here []string
+	for _, e := range h.events {
+		here = append(here, e.TargetName+" "+e.Name)
+	}
+	slices.Sort(here)
+	if want := []string{"c-1 openssl", "c-1 zlib"}; !slices.Equal(here, want) {
+		t.Errorf("the inventory is %q, want %q", here, want)
+	}
+}
+
+// TestEvents: a container that starts is looked at at once, and so are its processes; one
+// that ends uses nothing; one that is removed is taken back.
+func TestEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newWorld(), newHost()
+		w.flaws["openssl"] = []*match.Finding{flaw("CVE-2026-1", advisory.High)}
+		stop := begin(t, w, h, t.TempDir())
+		time.Sleep(time.Second)
+		w.change(func() { w.packages[c+"1"] = []*inventory.Package{pkg("openssl")} })
+		w.events <- watch.Event{Target: named(c + "1"), Kind: watch.Appeared}
+		time.Sleep(500 * time.Millisecond)
+		// The process takes a while to load it.
+		w.change(func() {
+			w.runs[c+"1"] = watch.Observed{Uses: map[string]watch.Use{pkg("openssl").PURL: {PID: 1, Path: "/lib/ssl"}}}
+		})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got, want := h.raised(), []string{"vulnerable_package_in_use c-1 openssl CVE-2026-1"}; !slices.Equal(got, want) {
+			t.Fatalf("alerts %q, want %q", got, want)
+		}
+		id := event.InventoryID(c+"1", pkg("openssl").PURL)
+		if !h.events[id].InUse {
+			t.Error("it is not said to be in use")
+		}
+		w.change(func() { delete(w.runs, c+"1") })
+		w.events <- watch.Event{Target: named(c + "1"), Kind: watch.Stopped}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if h.events[id].InUse {
+			t.Error("it is said to be in use in a container that does not run")
+		}
+		w.change(func() { delete(w.packages, c+"1") })
+		w.events <- watch.Event{Target: named(c + "1"), Kind: watch.Vanished}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(h.events) != 0 {
+			t.Errorf("of a container that is gone there is %v", h.events)
+		}
+		stop()
+	})
+}
+
+// TestAdvisories: new advisories give new findings without a look at any target, and a
+// finding that was suppressed raises nothing.
+func TestAdvisories(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newWorld(), newHost()
+		w.packages[c+"1"] = []*inventory.Package{pkg("openssl")}
+		w.runs[c+"1"] = watch.Observed{Uses: map[string]watch.Use{pkg("openssl").PURL: {PID: 1, Path: "/lib/ssl"}}}
+		stop := begin(t, w, h, t.TempDir())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(h.alerts) != 0 {
+			t.Fatalf("alerts %q, want none", h.raised())
+		}
+		looks := 0
+		w.change(func() {
+			hidden := exploited(flaw("CVE-2026-2", advisory.High))
+			hidden.Suppressed = &match.Suppressed{By: "vex"}
+			w.flaws["openssl"] = []*match.Finding{flaw("CVE-2026-1", advisory.Medium), hidden, flaw("CVE-2026-3", advisory.Low)}
+			w.version++
+			looks = w.looks
+		})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got, want := h.raised(), []string{"vulnerable_package_in_use c-1 openssl CVE-2026-1"}; !slices.Equal(got, want) {
+			t.Errorf("alerts %q, want %q", got, want)
+		}
+		if e := h.events[event.InventoryID(c+"1", pkg("openssl").PURL)]; len(e.Findings) != 3 || e.Findings[1].Status != "suppressed" {
+			t.Errorf("findings %+v, want all three, one of them suppressed", e.Findings)
+		}
+		w.change(func() {
+			if w.looks != looks {
+				t.Errorf("%d looks at targets, want none", w.looks-looks)
+			}
+		})
+		stop()
+	})
+}
+
+// TestStrangers: what came at run time is told once each.
+func TestStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newWorld(), newHost()
+		w.packages[c+"1"] = []*inventory.Package{pkg("bash"), pkg("nmap")}
+		w.added[c+"1"] = map[string]bool{pkg("nmap").PURL: true}
+		w.changes[c+"1"] = []watch.Change{{Path: "var/lib/dpkg/status", Package: "sudo", Text: "sudo is gone from the database, and its files are there."}}
+		many := watch.Observed{}
+		for i := range 100 {
+			many.Unowned = append(many.Unowned, watch.Use{PID: i, Process: "x", Path: fmt.Sprintf("/tmp/%03d", i)})
+		}
+		w.runs[c+"1"] = many
+		stop := begin(t, w, h, t.TempDir())
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		count := map[string]int{}
+		for _, a := range h.alerts {
+			count[a.RuleID]++
+		}
+		want := map[string]int{watch.RuleInstalled: 1, watch.RuleDatabase: 1, watch.RuleUnowned: 16}
+		if diff := cmp.Diff(want, count); diff != "" {
+			t.Errorf("alerts by rule (-want +got):\n%s", diff)
+		}
+		stop()
+	})
+}
+
+// TestHostGone: an error of the host's ends the watch.
+func TestHostGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := newWorld(), newHost()
+		h.broken = errors.New("the link is at its end")
+		w.packages[c+"1"] = []*inventory.Package{pkg("bash")}
+		err := watch.New(watch.Config{
+			Looker: w, Out: h, Log: hclog.NewNullLogger(), Dir: t.TempDir(), Rescan: time.Hour, Observe: time.Hour,
+		}).Run(context.Background())
+		if !errors.Is(err, h.broken) {
+			t.Errorf("got %v, want %v", err, h.broken)
+		}
+	})
+}

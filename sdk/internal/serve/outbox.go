@@ -1,0 +1,267 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc/mem"
+
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Outbox is the plugin's end of a link on which it alone sends records: what is put
+// in leaves at once when nothing is under way, else with what else has come by then.
+// Its methods are safe for concurrent use.
+type Outbox struct {
+	pool mem.BufferPool
+	link Stream
+	ctx  context.Context
+
+	limits  limits
+	credits chan struct{}
+	pending chan struct{} // holds a token while there may be a batch
+
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change of what follows
+	kind    pb.Kind       // of the batch
+	batch   *[]byte       // nil while there is none
+	count   int           // of its records
+	sent    uint64        // number of the last batch that left
+	durable uint64        // number up to which they are safe
+}
+
+// Watch runs the link of a plugin that reports by itself: it waits for the host, calls
+// run, and returns run's error. When run has returned without one, or was ended
+// because drain asked for it, it waits until everything is durable and then for the
+// host to end the link.
+func Watch(link Stream, pool mem.BufferPool, drain *Drainer, run func(ctx context.Context, o *Outbox) error) error {
+	defer close(drain.ended)
+	ctx, cancel := context.WithCancelCause(link.Context())
+	defer cancel(nil)
+	o := &Outbox{pool: pool, link: link, ctx: ctx, pending: make(chan struct{}, 1), changed: make(chan struct{})}
+	if err := o.start(); err != nil {
+		return err
+	}
+	// Both end with the link, which ends when the caller returns.
+	go func() { cancel(o.receive()) }()
+	sending := make(chan struct{})
+	go func() {
+		defer close(sending)
+		if err := o.send(); err != nil {
+			cancel(err)
+		}
+	}()
+	defer func() { cancel(nil); <-sending }()
+
+	runCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	ran := make(chan error, 1)
+	go func() { ran <- run(runCtx, o) }()
+	var drained chan struct{}
+	var err error
+	select {
+	case err = <-ran:
+	case drained = <-drain.asked:
+		stop()
+		err = <-ran
+	}
+	if err != nil && runCtx.Err() == nil {
+		return err
+	}
+	if o.Sync(ctx) == nil && drained != nil {
+		close(drained)
+	}
+	for {
+		select {
+		case again := <-drain.asked:
+			close(again)
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); link.Context().Err() == nil && !errors.Is(cause, io.EOF) {
+				return cause
+			}
+			return nil
+		}
+	}
+}
+
+// start waits until the host is ready.
+func (o *Outbox) start() error {
+	for {
+		var f pb.Frame
+		if err := o.link.RecvMsg(&f); err != nil {
+			return err
+		}
+		c := f.Control
+		f.Free()
+		if c == nil {
+			return errors.New("the host sent no control data first")
+		}
+		if c.Ready {
+			o.limits = newLimits(c)
+			n := int(c.Credits)
+			if n == 0 {
+				n = defaultCredits
+			}
+			o.credits = make(chan struct{}, min(n, pb.MaxCredits))
+			return nil
+		}
+	}
+}
+
+// receive handles acknowledgements until the link ends.
+func (o *Outbox) receive() error {
+	var accepted uint64
+	for {
+		var f pb.Frame
+		if err := o.link.RecvMsg(&f); err != nil {
+			return err
+		}
+		ack := f.Ack
+		f.Free()
+		if ack == nil {
+			continue
+		}
+		for ; accepted < ack.Accepted; accepted++ {
+			select {
+			case <-o.credits:
+			default:
+				return fmt.Errorf("the host accepted batch %d, which was not sent", ack.Accepted)
+			}
+		}
+		o.mu.Lock()
+		if ack.Durable > o.sent {
+			o.mu.Unlock()
+			return fmt.Errorf("the host calls batch %d durable, which was not sent", ack.Durable)
+		}
+		if ack.Durable > o.durable {
+			o.durable = ack.Durable
+			o.notify()
+		}
+		o.mu.Unlock()
+	}
+}
+
+// send sends what is put in until the link ends.
+func (o *Outbox) send() error {
+	for {
+		select {
+		case <-o.pending:
+		case <-o.ctx.Done():
+			return nil
+		}
+		select {
+		case o.credits <- struct{}{}:
+		case <-o.ctx.Done():
+			return nil
+		}
+		o.mu.Lock()
+		batch := o.batch
+		if batch == nil { // it left with an earlier token
+			o.mu.Unlock()
+			<-o.credits // what was put in is there
+			continue
+		}
+		o.sent++
+		f := pb.NewFrame(pb.Header{Kind: o.kind, Count: uint32(o.count), Number: o.sent}, batch, o.pool)
+		o.batch, o.count = nil, 0
+		o.notify()
+		o.mu.Unlock()
+		err := o.link.SendMsg(f)
+		f.Free()
+		if err != nil && !errors.Is(err, io.EOF) { // of which receiving tells the cause
+			return fmt.Errorf("send batch %d: %w", f.Number, err)
+		}
+	}
+}
+
+// notify wakes who waits; o.mu is held.
+func (o *Outbox) notify() {
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+// Append puts in one encoded record, which is copied and fits a batch. It waits while the host is behind, until ctx is done or the
+// link ends; then the record was not taken.
+func (o *Outbox) Append(ctx context.Context, kind pb.Kind, record []byte) error {
+	for {
+		if err := o.usable(ctx); err != nil {
+			return err
+		}
+		o.mu.Lock()
+		fits := o.kind == kind && o.count < o.limits.batchRecords && o.batch != nil && len(*o.batch)+len(record) <= o.limits.batchBytes
+		if o.batch == nil || fits {
+			o.add(kind, record)
+			o.mu.Unlock()
+			select {
+			case o.pending <- struct{}{}:
+			default:
+			}
+			return nil
+		}
+		changed := o.changed
+		o.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		case <-o.ctx.Done():
+		}
+	}
+}
+
+// add puts a record behind those of the batch; o.mu is held.
+func (o *Outbox) add(kind pb.Kind, record []byte) {
+	if o.batch == nil {
+		o.batch = o.pool.Get(max(len(record), firstBytes))
+		*o.batch = (*o.batch)[:0]
+		o.kind = kind
+	}
+	if need := len(*o.batch) + len(record); need > cap(*o.batch) {
+		larger := o.pool.Get(max(need, 2*cap(*o.batch)))
+		*larger = append((*larger)[:0], *o.batch...)
+		o.pool.Put(o.batch)
+		o.batch = larger
+	}
+	*o.batch = append(*o.batch, record...)
+	o.count++
+}
+
+// usable returns why nothing can be waited for any more, nil when it can.
+func (o *Outbox) usable(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if o.ctx.Err() != nil {
+		return fmt.Errorf("the link has ended: %w", context.Cause(o.ctx))
+	}
+	return nil
+}
+
+// Sync returns when everything that was put in before is durable, when ctx is done,
+// or when the link has ended.
+func (o *Outbox) Sync(ctx context.Context) error {
+	o.mu.Lock()
+	last := o.sent
+	if o.batch != nil {
+		last++
+	}
+	o.mu.Unlock()
+	for {
+		o.mu.Lock()
+		durable, changed := o.durable, o.changed
+		o.mu.Unlock()
+		if durable >= last {
+			return nil
+		}
+		if err := o.usable(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		case <-o.ctx.Done():
+		}
+	}
+}
