@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard bench-sbom guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench-pipeline: ## Measures lines from a file to alerts in SQLite beside rsyslog
 
 bench-guard: ## Measures a container's line to its isolation beside Docker's own disconnect (needs root, dockerd)
 	@.ci/bench-guard
+
+bench-sbom: ## Measures scan beside syft, trivy and osv-scanner, and holds what it finds against osv-scalibr (needs root)
+	@.ci/bench-sbom
 
 guard-kills: ## Kills plugin, host and dockerd between every two states of an answer on containers (needs root; a quarter of an hour)
 	@.ci/guard-kills

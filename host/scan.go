@@ -17,13 +17,19 @@ import (
 // ScanConfig says what to scan.
 type ScanConfig struct {
 	Sources
-	// Target is what a person named; Against, when set, what it is compared with.
+	// Target is what a person named; Against, when set, what it is compared with. Each is
+	// a path, or the name of a container or an image.
 	Target, Against string
 	// Paths are those of the two that are files or folders. The scanner may read
 	// them, and nothing else.
 	Paths []string
 	// Document is the form that is wanted, "" the scanner's own.
 	Document string
+	// Epoch is the time that the document says it was written at, as in SOURCE_DATE_EPOCH:
+	// seconds since 1970; "" is now.
+	Epoch string
+	// Platform says which of an image's is meant, as OS/ARCH; "" is that of the machine.
+	Platform string
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Progress func(text string)
@@ -33,7 +39,7 @@ type ScanConfig struct {
 // document to c.Stdout.
 func Scan(ctx context.Context, c ScanConfig) error {
 	return withScanner(ctx, c.Sources, c.Paths, c.Stderr, func(conn *link.Conn) error {
-		_, err := conn.Scan(ctx, &pb.ScanRequest{Target: c.Target, Document: c.Document, Against: c.Against}, c.Progress, c.Stdout)
+		_, err := conn.Scan(ctx, &pb.ScanRequest{Target: c.Target, Document: c.Document, Against: c.Against, Epoch: c.Epoch, Platform: c.Platform}, c.Progress, c.Stdout)
 		return err
 	})
 }

@@ -213,6 +213,12 @@ type ScanRequest struct {
 	Document string
 	// Against names another target, when only the differences from it are wanted.
 	Against string
+	// Epoch is the time that the document is to say it was written at, as in the
+	// environment variable SOURCE_DATE_EPOCH: seconds since 1970; "" is now.
+	Epoch string
+	// Platform says which of an image's is meant, as OS/ARCH or OS/ARCH/VARIANT; "" is that
+	// of the machine.
+	Platform string
 	// Progress tells the person who waits what is being done. It is safe for
 	// concurrent use.
 	Progress func(text string)
@@ -223,9 +229,38 @@ type ScanRequest struct {
 type AdvisoryKeeper interface {
 	// ImportAdvisories takes over what files and directories hold. What came from
 	// the same source before and is not in it any more goes. It is all or nothing.
-	ImportAdvisories(ctx context.Context, sources []string, progress func(text string), out io.Writer) error
-	// AdvisoryStatus says what there is, and how old it is.
+	ImportAdvisories(ctx context.Context, sources []AdvisorySource, progress func(text string), out io.Writer) error
+	// AdvisoryStatus says what there is, and how old it is. For sources that were
+	// fetched, "sources" has objects with the fields of AdvisorySource: "name", "etag"
+	// and "last_modified"; "mirrors" is what the configuration says to fetch, "wanted" of
+	// which ecosystems, "signature" the signature of the bundle that is installed.
 	AdvisoryStatus(ctx context.Context, out io.Writer) error
+}
+
+// AdvisorySource is a file or directory of advisories. The host fetches what comes from
+// elsewhere, so that the scanner needs no network.
+type AdvisorySource struct {
+	// Path is where it is; "" of one that is Unchanged.
+	Path string
+	// Name is the URL that it came from, "" of what is local.
+	Name string
+	// ETag and LastModified are what the server said of it; they are asked for by
+	// AdvisoryStatus.
+	ETag, LastModified string
+	// Unchanged says that what came from Name is current still.
+	Unchanged bool
+}
+
+// AdvisoryBundler is an AdvisoryKeeper whose database can be made in one place, signed, and
+// installed in others.
+type AdvisoryBundler interface {
+	// InstallAdvisories puts a bundle in the place of what there is, if it is signed by whom the
+	// configuration trusts, and, unless allowOlder, not older than what there is. It
+	// writes the document of AdvisoryStatus.
+	InstallAdvisories(ctx context.Context, bundle, signature string, allowOlder bool, progress func(text string), out io.Writer) error
+	// ExportAdvisories writes the database as a bundle. What was written before an
+	// error is worth nothing.
+	ExportAdvisories(ctx context.Context, out io.Writer) error
 }
 
 // Watcher is a Scanner that also looks by itself while the host runs.
@@ -241,13 +276,14 @@ type Watcher interface {
 }
 
 // Findings takes what a Watcher finds. It is safe for concurrent use. What is handed
-// over is copied, and leaves for the host at once when the link is idle, else within
-// milliseconds.
+// over is copied, and leaves for the host at once, or when the host has taken over some
+// of what is under way.
 type Findings interface {
 	// Raise hands an alert over; it waits while the host is behind. RuleID and Title
 	// are needed. The SDK completes ID (AlertID of RuleID, Group and no event, where
 	// it is empty), Time, ObservedTime, Detector and Provenance. The same finding must
-	// have the same ID whenever it is raised.
+	// have the same ID whenever it is raised. Set ProvenanceContainer for what a
+	// container could have written: the provenance is that of the host where none is set.
 	Raise(ctx context.Context, alert *event.AlertEvent) error
 	// Record hands over what is known of one package; it waits while the host is
 	// behind. Target and PURL are needed; of what is Removed, a Target alone says that

@@ -81,6 +81,8 @@ type MappedFile struct {
 	// Memory is true when the file never was in a folder: memfd_create(2), shared
 	// memory. Path is then a name that the program chose.
 	Memory bool
+	// Executed is true when it is executed or mapped to be; else it is an archive.
+	Executed bool
 }
 
 // Processes looks at the processes of the machine through the host, which
@@ -140,7 +142,7 @@ func (p processes) Mapped(ctx context.Context, pids ...int) ([]MappedProcess, er
 		}
 		files := make([]*MappedFile, 0, len(reply.Files))
 		for _, f := range reply.Files {
-			own := MappedFile{Path: string(f.Path), Device: f.Device, Inode: f.Inode, Deleted: f.Deleted, Memory: f.Memory}
+			own := MappedFile{Path: string(f.Path), Device: f.Device, Inode: f.Inode, Deleted: f.Deleted, Memory: f.Memory, Executed: f.Executed}
 			if known[own] == nil {
 				known[own] = &own
 			}

@@ -118,7 +118,7 @@ func TestMapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lib := &pb.MappedFile{Path: []byte("/lib/c.so"), Device: 2, Inode: 3}
+	lib := &pb.MappedFile{Path: []byte("/lib/c.so"), Device: 2, Inode: 3, Executed: true}
 	pages := map[uint32]*pb.HostReply{ // by the last id that the plugin has
 		0: {
 			Mapped: []*pb.MappedProcess{{
@@ -151,7 +151,7 @@ func TestMapped(t *testing.T) {
 		}
 	}()
 	got, err := env.Processes.Mapped(t.Context())
-	file := &MappedFile{Path: "/lib/c.so", Device: 2, Inode: 3}
+	file := &MappedFile{Path: "/lib/c.so", Device: 2, Inode: 3, Executed: true}
 	want := []MappedProcess{
 		{
 			Process:        Process{PID: 4, Name: "a", Container: strings.Repeat("c", 64), Delegate: "1000"},

@@ -48,6 +48,8 @@ var testOnly = map[string]string{
 	"plugins/internal/corpus":        "the files of the public log collections",
 
 	"plugins/internal/enginetest": "a dockerd of the test's own, in a namespace",
+
+	"plugins/scanner-sbom/document/documenttest": "holds documents to the published schemas",
 }
 
 // standardOnly are layers whose product code imports nothing but the standard

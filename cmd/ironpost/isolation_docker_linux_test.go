@@ -48,7 +48,8 @@ func TestDockerGrant(t *testing.T) {
 	want := []string{
 		"ping 200", "list 200", "inspect 200", "pause 204", "unpause 204", "events pause",
 		"stop 403", "exec 403", "create 403", "dots 403", "direct true",
-		"process uid=0 executable=" + exe, "processes true <nil>", "command true",
+		"process uid=0 executable=" + exe, "processes true <nil>",
+		"mapped program=" + exe + " host=true", "mapped true true <nil>", "command true",
 	}
 	for _, w := range want {
 		if info.Counters[w] != 1 {

@@ -86,6 +86,7 @@ mode: enforce
 match:
   severity: high
   rule: [vulnerable_package_in_use]
+  name: ["*"]
 actions: [net-isolate]
 ttl: 1h
 `,
@@ -94,7 +95,7 @@ ttl: 1h
 		Plugins: []string{"scanner-sbom", "enforcer-docker", "sink-sqlite"},
 		Config:  fmt.Sprintf("docker_socket = %q\n[container]\npolicies = [%q]\n", d.Socket, filepath.Join(dir, "policies")),
 	})
-	if out, err := h.CLI("vulndb", "import", filepath.Join(dir, "advisories")); err != nil {
+	if out, err := h.CLI("--config", h.ConfigFile(), "vulndb", "import", filepath.Join(dir, "advisories")); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if _, err := h.CLI("mode", "enforce"); err != nil {
@@ -132,6 +133,14 @@ ttl: 1h
 		t.Cleanup(func() { d.Call(nil, http.MethodDelete, "/containers/"+name+"?force=1", http.NoBody, "") })
 	}
 	started := time.Now()
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, args := range [][]string{{"inventory", "list"}, {"alerts", "list"}, {"plugin", "list"}, {"--config", h.ConfigFile(), "scan", "container:c2"}} {
+				out, err := h.CLI(args...)
+				t.Logf("%v: %v\n%s", args, err, out)
+			}
+		}
+	})
 	h.Wait(time.Minute, "there are two alerts", func() bool { return len(alerts()) >= 2 })
 	t.Logf("two alerts were stored %v after the tenth container was started", time.Since(started).Round(time.Millisecond))
 	h.Wait(time.Minute, "all containers are in the inventory", func() bool { return len(holdings(h, "--package", "acme")) == 12 })
@@ -198,6 +207,10 @@ ttl: 1h
 	if got := rules(); fmt.Sprint(got) != fmt.Sprint(want) || len(alerts()) != len(want) {
 		t.Errorf("alerts %v, want one of each of %v", got, want)
 	}
+
+	h.Wait(time.Minute, "of the database that was edited the rest is in the inventory", func() bool {
+		return len(holdings(h, "--package", "acme")) == 12 && len(holdings(h, "--package", "quiet")) == 11
+	})
 
 	// A restart of everything tells nothing twice; a container that is removed is gone.
 	if err := h.Stop(); err != nil {

@@ -61,6 +61,10 @@ type App struct {
 	Scan func(ctx context.Context, c ScanConfig) error
 	// Advisories imports advisories for scanners, or describes those there are.
 	Advisories func(ctx context.Context, c AdvisoriesConfig) error
+	// UpdateAdvisories fetches what changed of scanners' advisories, and imports it.
+	UpdateAdvisories func(ctx context.Context, c UpdateConfig) error
+	// ExportAdvisories writes a scanner's database to out, as a bundle to be signed.
+	ExportAdvisories func(ctx context.Context, s Sources, out, stderr io.Writer) error
 	// AuditDir returns the directory of the audit log.
 	AuditDir func(s Sources) (string, error)
 	// ControlSocket returns the socket that a configuration file names, "" when
@@ -83,6 +87,10 @@ type ScanConfig struct {
 	// Paths are those of the two that are files or folders.
 	Paths    []string
 	Document string
+	// Epoch is SOURCE_DATE_EPOCH, the time that the document is to have; "" is now.
+	Epoch string
+	// Platform says which of an image's is meant, as OS/ARCH; "" is that of the machine.
+	Platform string
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Progress func(text string)
@@ -95,6 +103,17 @@ type AdvisoriesConfig struct {
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Progress func(text string)
+}
+
+// UpdateConfig is what vulndb update was told; without From and Ecosystems the
+// scanner's configuration says.
+type UpdateConfig struct {
+	Sources
+	From, Ecosystems      []string
+	AllowOlder, AllowHTTP bool
+	Stdout                io.Writer
+	Stderr                io.Writer
+	Progress              func(text string)
 }
 
 // RunConfig is what run was told.

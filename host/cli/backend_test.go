@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -161,6 +163,9 @@ func (b *backend) Query(_ context.Context, q *ironpostv1.QueryRequest, send func
 			Target: "192.0.2.7/32", Outcome: ironpostv1.Outcome_OUTCOME_SIMULATED, Mode: "simulate", Expires: uint64(began.Add(time.Hour).UnixNano()),
 		}}})
 	}
+	if q.GetKind() == ironpostv1.Kind_KIND_INVENTORY {
+		return queryInventory(q, send)
+	}
 	for _, id := range []string{"00112233445566778899aabbccddeeff", "001122334455667788ffffffffffffff"} {
 		if !strings.HasPrefix(id, q.GetId()) {
 			continue
@@ -174,6 +179,28 @@ func (b *backend) Query(_ context.Context, q *ironpostv1.QueryRequest, send func
 		}
 	}
 	return nil
+}
+
+// queryInventory answers with two packages when it is asked for none, and else with
+// one, whose license names what was asked for.
+func queryInventory(q *ironpostv1.QueryRequest, send func(*ironpostv1.Batch) error) error {
+	id := strings.Repeat("ab", 32)
+	flawed := &ironpostv1.InventoryEvent{
+		Id: "e1", Time: uint64(began.UnixNano()), Target: "container:" + id, Name: "log4j-core", Version: "2.14.1", Ecosystem: "Maven",
+		Purl: "pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1", InUse: true, Locations: []string{"/app/" + hostile},
+		Findings: []*ironpostv1.Finding{
+			{Id: "GHSA-jfh8-c2jp-5v3q", Aliases: []string{"CVE-2021-44228"}, Severity: ironpostv1.Severity_SEVERITY_CRITICAL, Score: 10, Fixed: "2.15.0", Kev: true},
+			{Id: "CVE-2021-45105", Severity: ironpostv1.Severity_SEVERITY_MEDIUM, Fixed: "2.15.0"},
+		},
+	}
+	if len(q.GetEqual()) == 0 && q.GetMinSeverity() == 0 {
+		plain := &ironpostv1.InventoryEvent{Id: "e2", Target: "host", TargetName: "this host", Name: hostile, Version: "1"}
+		return send(&ironpostv1.Batch{Inventory: []*ironpostv1.InventoryEvent{flawed, plain}})
+	}
+	for _, f := range q.GetEqual() {
+		flawed.Licenses = append(flawed.Licenses, f.GetKey()+"="+f.GetValue())
+	}
+	return send(&ironpostv1.Batch{Inventory: []*ironpostv1.InventoryEvent{flawed}})
 }
 
 func (b *backend) UpdateAlert(_ context.Context, u *ironpostv1.UpdateRequest) (bool, error) {
@@ -341,6 +368,20 @@ func fakeApp() App {
 		Evidence:   offlineEvidence,
 		Scan:       fakeScan,
 		Advisories: fakeAdvisories,
+		UpdateAdvisories: func(ctx context.Context, c UpdateConfig) error {
+			if len(c.From) == 0 {
+				return invalid("nothing says from where")
+			}
+			err := fakeAdvisories(ctx, AdvisoriesConfig{Import: c.From, Stdout: c.Stdout})
+			if slices.Contains(c.Ecosystems, "PyPI") {
+				err = errors.New("PyPI/all.zip: the server answered 404" + hostile)
+			}
+			return err
+		},
+		ExportAdvisories: func(_ context.Context, _ Sources, out, _ io.Writer) error {
+			_, err := io.WriteString(out, "a bundle")
+			return err
+		},
 		ValidateRules: func(_ context.Context, c RulesConfig) (*ironpostv1.BundleResponse, error) {
 			resp := &ironpostv1.BundleResponse{Files: 2, Rules: 2, Loaded: 2}
 			if strings.Contains(c.Paths[0], "bad") {

@@ -54,15 +54,8 @@ func postponeCollection() {
 	}
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(firstHeap)
-	runtime.AddCleanup(new([64]byte), func(int) { collectAsUsual() }, 0)
-}
-
-// collectAsUsual ends what postponeCollection began, at once: for a verb that goes on
-// for seconds, whose memory is that of the machine's other work meanwhile.
-func collectAsUsual() {
-	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	debug.SetGCPercent(100)
-	debug.SetMemoryLimit(math.MaxInt64)
+	runtime.AddCleanup(new([64]byte), func(int) {
+		debug.SetGCPercent(100)
+		debug.SetMemoryLimit(math.MaxInt64)
+	}, 0)
 }

@@ -7,8 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,15 +39,22 @@ the distribution, lockfiles and manifests of some twenty languages, archives, an
 programs of Go and Rust. Each package is held against the advisories that
 "ironpost vulndb import" brought in. Needs no running host and no network.
 
-TARGET is a folder, a root file system, an image, or an SBOM (CycloneDX or SPDX). An image
-is what "docker save" writes, or an OCI layout, as an archive (.tar, .tar.gz, .tar.zst) or
-as a folder. No engine is needed, and nothing is unpacked.
+TARGET is a folder, a root file system, an image, an SBOM (CycloneDX or SPDX), or the name
+or id of a container or an image of the local Docker. An image that is a file is what "docker
+save" writes, or an OCI layout, as an archive (.tar, .tar.gz, .tar.zst) or as a folder; no
+engine is needed for it, and nothing is unpacked.
+
+A path that exists comes first, then a container, then an image; container:NAME and
+image:NAME say which is meant. A container is its image with what it changed itself, running
+or not; nothing is started in it. Its volumes and mounts are not looked at, and are named as
+such. An image is read once, and remembered by its id.
 
 An ecosystem of which there are no advisories is told as "unchecked": that nothing
 was found in it says nothing. A file that cannot be read, or is too large or hostile,
 is named with its reason, and all others are read.
 
-With --sbom the document is written instead: CycloneDX (1.6) or SPDX (2.3) in JSON. With
+With --sbom the document is written instead: CycloneDX (1.6) or SPDX (2.3) in JSON; the time
+in it is that of SOURCE_DATE_EPOCH where this is set, so that equal trees give equal files. With
 --against only the differences from another target are told: an image of last week,
 an SBOM that was kept.`,
 		Example: `  ironpost scan .
@@ -53,6 +63,9 @@ an SBOM that was kept.`,
   ironpost scan /srv/app --sbom cyclonedx > app.cdx.json
   ironpost scan /srv/app --against app.cdx.json
   docker save acme/app:1 > app.tar && ironpost scan app.tar
+  ironpost scan web-1                           # a container of the local Docker
+  ironpost scan image:acme/app:2 --against image:acme/app:1
+  ironpost scan layout/ --platform linux/arm64  # of an image for several
   ironpost scan app.cdx.json -o json | jq '.findings[].id'`,
 		Args: between(1, 1, "TARGET"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,14 +84,17 @@ an SBOM that was kept.`,
 			if config.Against != "" && config.Document != "" {
 				return invalid("--against tells differences, and --sbom writes the whole of TARGET; run scan twice")
 			}
+			if config.Platform != "" && !platforms.MatchString(config.Platform) {
+				return invalid("--platform %s: write OS/ARCH or OS/ARCH/VARIANT, as linux/arm64", config.Platform)
+			}
 			config.Target = args[0]
 			if err := config.place(); err != nil {
 				return err
 			}
 			config.Sources, config.Stderr = c.sources(), c.stderr
+			config.Epoch = os.Getenv("SOURCE_DATE_EPOCH")
 			line := c.progress()
 			config.Progress = line.show
-			collectAsUsual()
 			if config.Document != "" {
 				config.Stdout = c.stdout
 				err := c.app.Scan(cmd.Context(), config)
@@ -101,13 +117,21 @@ an SBOM that was kept.`,
 	cmd.Flags().StringVar(&config.Document, "sbom", "", "write an SBOM instead: "+strings.Join(documents, ", "))
 	cmd.Flags().StringVar(&config.Against, "against", "", "tell only how TARGET differs from this one")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 1 when something is found of this severity or above: "+strings.Join(severities, ", "))
+	cmd.Flags().StringVar(&config.Platform, "platform", "", "of an image for several platforms the one to read, as linux/arm64; without, this machine's")
 	cmd.Flags().BoolVar(&packages, "packages", false, "list every package, not only how many there are")
 	c.pluginDirFlag(cmd)
 	return cmd
 }
 
+// garbage is how much of it may be there for each hundred bytes in use (GOGC), while
+// a scanner is at work: the host has nothing to do meanwhile.
+const garbage = 25
+
 // scanJSON writes the scanner's report as it comes: that of a large tree is large.
 func (c *cli) scanJSON(ctx context.Context, config ScanConfig, line *progressLine) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	report := view.NewIndenter(c.stdout)
 	config.Stdout = report
 	err := c.app.Scan(ctx, config)
@@ -121,15 +145,25 @@ func (c *cli) scanJSON(ctx context.Context, config ScanConfig, line *progressLin
 	return nil
 }
 
+// What --platform takes, and what names and ids of containers and images are like, which
+// the scanner judges more closely.
+var (
+	platforms   = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$`)
+	engineNames = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.:/@+-]*$`)
+)
+
 // place turns targets that are paths into absolute ones, which the scanner may
-// read.
+// read. What is no path and looks like a name is left to the scanner, who asks Docker.
 func (s *ScanConfig) place() error {
 	for _, target := range []*string{&s.Target, &s.Against} {
 		if *target == "" {
 			continue
 		}
 		if _, err := os.Stat(*target); err != nil {
-			return invalid("%s: %w; a target is a folder, an archive of an image, or a file that is an SBOM", *target, errors.Unwrap(err))
+			if errors.Is(err, fs.ErrNotExist) && engineNames.MatchString(*target) {
+				continue
+			}
+			return invalid("%s: %w; a target is a folder, an archive of an image, a file that is an SBOM, or the name of a container or an image", *target, errors.Unwrap(err))
 		}
 		absolute, err := filepath.Abs(*target)
 		if err != nil {
@@ -153,6 +187,9 @@ func scanned(target string, err error) error {
 
 // scanReport is the part of a scanner's report that is shown to people.
 type scanReport struct {
+	Kind, Name, ID, Image string
+	Notes                 []string
+
 	Packages []struct {
 		Name, Version, Ecosystem, State string
 		Locations                       []struct{ Path string }
@@ -185,10 +222,11 @@ type scanFinding struct {
 		Level string
 		Score float64
 	}
-	Exploited  *struct{}
-	Malicious  bool
-	Notice     string
-	Suppressed *struct{ By, Reason string }
+	Exploited   *struct{}
+	Malicious   bool
+	Notice      string
+	SymbolState string `json:"symbol_state"`
+	Suppressed  *struct{ By, Reason string }
 }
 
 // rank says how bad it is in a few words.
@@ -276,10 +314,19 @@ func (c *cli) scanText(r *scanReport, packages bool) error {
 		}
 	}
 	if len(r.Findings) > 0 {
-		t := newTable("ID", "SEVERITY", "PACKAGE", "VERSION", "FIXED IN", "WHAT")
+		columns := []string{"ID", "SEVERITY", "PACKAGE", "VERSION", "FIXED IN", "WHAT"}
+		symbols := slices.ContainsFunc(r.Findings, func(f scanFinding) bool { return f.SymbolState != "" })
+		if symbols {
+			columns = slices.Insert(columns, 5, "SYMBOLS")
+		}
+		t := newTable(columns...)
 		for i := range r.Findings {
 			f := &r.Findings[i]
-			t.row(f.ID, f.rank(), f.Name, f.Version, few(f.Fixed), brief(f.Summary))
+			cells := []string{f.ID, f.rank(), f.Name, f.Version, few(f.Fixed), brief(f.Summary)}
+			if symbols {
+				cells = slices.Insert(cells, 5, strings.ReplaceAll(f.SymbolState, "_", " "))
+			}
+			t.row(cells...)
 		}
 		if err := c.printTable(t, ""); err != nil {
 			return err
@@ -307,7 +354,25 @@ func (c *cli) scanText(r *scanReport, packages bool) error {
 			return err
 		}
 	}
-	return c.line("%d packages, %d findings in %d files of %d folders", len(r.Packages), len(r.Findings), r.Stats.Files, r.Stats.Folders)
+	for _, note := range r.Notes {
+		if err := c.line("note: %s", note); err != nil {
+			return err
+		}
+	}
+	return c.line("%s%d packages, %d findings in %d files of %d folders", r.subject(), len(r.Packages), len(r.Findings), r.Stats.Files, r.Stats.Folders)
+}
+
+// subject names a container or an image of Docker's, "" for other targets.
+func (r *scanReport) subject() string {
+	const digits = 12
+	id := strings.TrimPrefix(r.ID, "sha256:")
+	switch {
+	case len(id) < digits:
+		return ""
+	case r.Image != "":
+		return fmt.Sprintf("%s %s (%s, of the image %s): ", r.Kind, r.Name, id[:digits], r.Image)
+	}
+	return fmt.Sprintf("%s %s (%s): ", r.Kind, r.Name, id[:digits])
 }
 
 // few names the first of a list.

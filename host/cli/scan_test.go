@@ -13,10 +13,20 @@ func fakeScan(_ context.Context, c ScanConfig) error {
 	switch {
 	case filepath.Base(c.Target) == "bad":
 		return errors.New("it is no folder" + hostile)
-	case len(c.Paths) == 0 || !filepath.IsAbs(c.Paths[0]) || c.Paths[0] != c.Target:
+	case len(c.Paths) == 0 && c.Target == "web:1" && c.Platform == "linux/arm64":
+		_, err := fmt.Fprint(c.Stdout, `{"target":"web:1","kind":"container","name":"web:1","id":"0123456789abcdef","image":"acme:1","notes":["web:1 is a container and an image"],
+			"packages":[{"name":"a"}],"stats":{"files":1}}`)
+		return err
+	case len(c.Paths) == 0:
+		return errors.New("there is no such path, and Docker cannot be asked")
+	case !filepath.IsAbs(c.Paths[0]) || c.Paths[0] != c.Target:
 		return fmt.Errorf("paths %q of target %q", c.Paths, c.Target)
 	case c.Document != "":
-		_, err := fmt.Fprintf(c.Stdout, "document %s of %s\n", c.Document, c.Target)
+		at := ""
+		if c.Epoch != "" {
+			at = " written at " + c.Epoch
+		}
+		_, err := fmt.Fprintf(c.Stdout, "document %s of %s%s\n", c.Document, c.Target, at)
 		return err
 	}
 	changes := `{"added":[],"removed":[],"changed":[]}`

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/ironpost/ironpost/host"
@@ -63,7 +64,7 @@ func newApp() App {
 		},
 		Scan: func(ctx context.Context, c ScanConfig) error {
 			return translate(host.Scan(ctx, host.ScanConfig{
-				Sources: host.Sources(c.Sources), Target: c.Target, Against: c.Against, Paths: c.Paths, Document: c.Document,
+				Sources: host.Sources(c.Sources), Target: c.Target, Against: c.Against, Paths: c.Paths, Document: c.Document, Epoch: c.Epoch, Platform: c.Platform,
 				Stdout: c.Stdout, Stderr: c.Stderr, Progress: c.Progress,
 			}))
 		},
@@ -71,6 +72,15 @@ func newApp() App {
 			return translate(host.Advisories(ctx, host.AdvisoriesConfig{
 				Sources: host.Sources(c.Sources), Import: c.Import, Stdout: c.Stdout, Stderr: c.Stderr, Progress: c.Progress,
 			}))
+		},
+		UpdateAdvisories: func(ctx context.Context, c UpdateConfig) error {
+			return translate(host.UpdateAdvisories(ctx, host.UpdateConfig{
+				Sources: host.Sources(c.Sources), From: c.From, Ecosystems: c.Ecosystems, AllowOlder: c.AllowOlder, AllowHTTP: c.AllowHTTP,
+				Stdout: c.Stdout, Stderr: c.Stderr, Progress: c.Progress,
+			}))
+		},
+		ExportAdvisories: func(ctx context.Context, s Sources, out, stderr io.Writer) error {
+			return translate(host.ExportAdvisories(ctx, host.Sources(s), out, stderr))
 		},
 		ValidateConfig: func(ctx context.Context, s Sources) (ConfigReport, error) {
 			file, problems, err := host.ValidateConfig(ctx, host.Sources(s))

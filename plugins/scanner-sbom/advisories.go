@@ -7,40 +7,114 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/vulndb"
+	"github.com/ironpost/ironpost/sdk"
 )
 
 // holding is what "ironpost vulndb" prints.
 type holding struct {
 	// Ecosystems say what there is of each, and how current it is.
-	Ecosystems []match.Coverage `json:"ecosystems"`
+	Ecosystems []standing `json:"ecosystems"`
 	// Sources are those of the database, or of an import.
 	Sources []vulndb.SourceReport `json:"sources"`
 	Records int                   `json:"records"`
 	Bytes   int64                 `json:"bytes,omitempty"`
+	Built   time.Time             `json:"built,omitzero"`
+	// Signature is of the bundle that is installed, Key and Comment what it says.
+	Signature string `json:"signature,omitempty"`
+	Key       string `json:"key,omitempty"`
+	Comment   string `json:"comment,omitempty"`
+	// Mirrors and Wanted are what the configuration says to fetch.
+	Mirrors []string `json:"mirrors,omitempty"`
+	Wanted  []string `json:"wanted,omitempty"`
+}
+
+// standing is the coverage of an ecosystem with what would mend it.
+type standing struct {
+	match.Coverage
+	// Mend is the command that makes it current, "" when it is.
+	Mend string `json:"mend,omitempty"`
 }
 
 func (s *scanner) databaseFile() string { return filepath.Join(s.cfg.DatabaseDir, "advisories.db") }
 
 // ImportAdvisories implements sdk.AdvisoryKeeper.
-func (s *scanner) ImportAdvisories(ctx context.Context, sources []string, progress func(string), out io.Writer) error {
+func (s *scanner) ImportAdvisories(ctx context.Context, sources []sdk.AdvisorySource, progress func(string), out io.Writer) error {
 	var list []vulndb.Source
-	for _, path := range sources {
-		if !filepath.IsAbs(path) {
-			return fmt.Errorf("import %q: want an absolute path", path)
+	var current []string
+	for _, source := range sources {
+		name := source.Name
+		switch {
+		case source.Unchanged:
+			current = append(current, name)
+			continue
+		case !filepath.IsAbs(source.Path):
+			return fmt.Errorf("import %q: want an absolute path", source.Path)
+		case name == "":
+			name = source.Path
 		}
-		list = append(list, vulndb.Source{Name: path, Path: path})
+		list = append(list, vulndb.Source{Name: name, Path: source.Path, Location: name, ETag: source.ETag, LastModified: source.LastModified})
 	}
-	r, err := vulndb.Import(ctx, s.databaseFile(), list, vulndb.Options{Progress: func(p vulndb.Progress) {
-		progress(fmt.Sprintf("%s: %d files, %d advisories", filepath.Base(p.Source), p.Files, p.Records))
-	}})
+	var r vulndb.Report
+	if len(list) > 0 {
+		var err error
+		r, err = vulndb.Import(ctx, s.databaseFile(), list, vulndb.Options{Progress: func(p vulndb.Progress) {
+			progress(fmt.Sprintf("%s: %d files, %d advisories", filepath.Base(p.Source), p.Files, p.Records))
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	if len(current) > 0 {
+		if err := vulndb.Confirm(ctx, s.databaseFile(), current, time.Now()); err != nil {
+			return err
+		}
+	}
+	return s.holding(out, r.Sources, r.Bytes)
+}
+
+// InstallAdvisories implements sdk.AdvisoryBundler.
+func (s *scanner) InstallAdvisories(ctx context.Context, bundle, signature string, allowOlder bool, progress func(string), out io.Writer) error {
+	keys, err := vulndb.ParseKeys(s.cfg.Keys)
+	if err != nil {
+		return fmt.Errorf("sbom.keys: %w", err)
+	}
+	if len(s.cfg.Keys) == 0 {
+		return errors.New("nobody is trusted to sign bundles: name the public key (the second line of minisign.pub) in sbom.keys")
+	}
+	signed, err := os.ReadFile(signature) //nolint:gosec // which the host let the plugin read
+	if err != nil {
+		return fmt.Errorf("read the signature: %w", err)
+	}
+	f, err := os.Open(bundle) //nolint:gosec // as above
+	if err != nil {
+		return fmt.Errorf("read the bundle: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was read only
+	progress("comparing the signature")
+	_, err = vulndb.Install(ctx, s.databaseFile(), f, signed, keys, vulndb.InstallOptions{AllowOlder: allowOlder})
+	switch {
+	case errors.Is(err, vulndb.ErrOlder):
+		return fmt.Errorf("%w; an old bundle may hide what was found since. If it is wanted: --allow-older", err)
+	case err != nil:
+		return err
+	}
+	return s.holding(out, nil, 0)
+}
+
+// ExportAdvisories implements sdk.AdvisoryBundler.
+func (s *scanner) ExportAdvisories(ctx context.Context, out io.Writer) error {
+	db, release, err := s.store.Acquire()
+	defer release()
 	if err != nil {
 		return err
 	}
-	return s.holding(out, r.Sources, r.Bytes)
+	return db.Export(ctx, out)
 }
 
 // AdvisoryStatus implements sdk.AdvisoryKeeper.
@@ -54,10 +128,15 @@ func (s *scanner) holding(out io.Writer, imported []vulndb.SourceReport, size in
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	h := holding{Ecosystems: []match.Coverage{}, Sources: imported, Bytes: size}
+	h := holding{Ecosystems: []standing{}, Sources: imported, Bytes: size, Mirrors: s.cfg.Mirror, Wanted: s.cfg.Ecosystems}
 	if db != nil {
-		h.Records = db.Records()
-		h.Ecosystems = match.Status(db, s.cfg.match())
+		h.Records, h.Built = db.Records(), db.Meta().Built
+		if h.Signature = vulndb.Signed(s.databaseFile()); h.Signature != "" {
+			h.Key, h.Comment = vulndb.Signer(h.Signature)
+		}
+		for _, c := range match.Status(db, s.cfg.match()) {
+			h.Ecosystems = append(h.Ecosystems, standing{c, s.mend(c.State)})
+		}
 		if imported == nil {
 			for _, source := range db.Meta().Sources {
 				h.Sources = append(h.Sources, vulndb.SourceReport{SourceMeta: source})
@@ -70,4 +149,15 @@ func (s *scanner) holding(out io.Writer, imported []vulndb.SourceReport, size in
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	return e.Encode(h)
+}
+
+// mend is the command that makes an ecosystem current.
+func (s *scanner) mend(state match.State) string {
+	switch {
+	case state == match.Checked:
+		return ""
+	case len(s.cfg.Mirror) > 0:
+		return "ironpost vulndb update"
+	}
+	return "ironpost vulndb import PATH..., or ironpost vulndb update URL"
 }

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/engine"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/vulndb"
 	"github.com/ironpost/ironpost/sdk"
 )
 
@@ -21,16 +23,21 @@ type config struct {
 	Containers  bool     `config:"containers" help:"watch the containers of the local Docker while the host runs"`
 	Images      bool     `config:"images" help:"keep the inventory of its images too"`
 	DatabaseDir string   `config:"database_dir" help:"where advisories are kept; data:scanner-sbom is the plugin's own below the host's data directory"`
-	Remember    bool     `config:"remember" help:"keep what a scan of a folder found in database_dir, and read only what changed the next time"`
+	Remember    bool     `config:"remember" help:"keep what a scan of a folder or an image found in database_dir, and read only what changed the next time"`
+
+	RememberBytes sdk.Size `config:"remember_bytes" min:"1048576" help:"bound of what is kept of Docker's images; what was used least recently goes"`
 
 	Rescan        time.Duration `config:"rescan" min:"1m" max:"168h" help:"how often everything that is watched is looked at again; what did not change is not read"`
 	Observe       time.Duration `config:"observe" min:"1s" max:"1h" help:"how often it is looked at which packages processes use"`
 	AlertSeverity string        `config:"alert_severity" oneof:"low,medium,high,critical" help:"the least severity of a vulnerability that raises an alert; all are kept as inventory"`
 
-	Ignore   []string      `config:"ignore" help:"files and folders of rules in YAML that say which findings to ignore, why, and until when"`
-	VEX      []string      `config:"vex" help:"files and folders of VEX documents (OpenVEX, CycloneDX, CSAF) that say which packages are not affected"`
-	MaxAge   time.Duration `config:"max_age" min:"1h" max:"8760h" help:"how long after its import a source of advisories counts as current"`
-	MaxQuiet time.Duration `config:"max_quiet" min:"24h" max:"87600h" help:"how long after its newest advisory a source counts as current"`
+	Ignore     []string      `config:"ignore" help:"files and folders of rules in YAML that say which findings to ignore, why, and until when"`
+	VEX        []string      `config:"vex" help:"files and folders of VEX documents (OpenVEX, CycloneDX, CSAF) that say which packages are not affected"`
+	MaxAge     time.Duration `config:"max_age" min:"1h" max:"8760h" help:"how long after its import a source of advisories counts as current"`
+	Mirror     []string      `config:"mirror" help:"what ironpost vulndb update fetches: URLs or paths of a signed bundle (.db), of a source (.zip, .json, ...), or of a mirror of OSV, which end with /"`
+	Ecosystems []string      `config:"ecosystems" help:"which ecosystems are fetched from mirrors of OSV, as it writes them: npm, PyPI, Debian"`
+	Keys       []string      `config:"keys" help:"public keys of minisign whose bundles of advisories are installed"`
+	MaxQuiet   time.Duration `config:"max_quiet" min:"24h" max:"87600h" help:"how long after its newest advisory a source counts as current"`
 
 	FileBytes  sdk.Size      `config:"file_bytes" min:"1024" help:"bound of a file that is read as a whole"`
 	FileTime   time.Duration `config:"file_time" min:"100ms" max:"1h" help:"bound of the time that one file takes"`
@@ -48,7 +55,7 @@ func defaults() config {
 		Rescan: 15 * time.Minute, Observe: 10 * time.Second, AlertSeverity: "medium",
 		MaxAge: 7 * 24 * time.Hour, MaxQuiet: 90 * 24 * time.Hour,
 		FileBytes: sdk.Size(l.FileBytes), FileTime: l.FileTime, Files: int(l.Files), Depth: l.Depth, Packages: l.Packages,
-		ImageBytes: sdk.Size(image.Defaults().Bytes),
+		ImageBytes: sdk.Size(image.Defaults().Bytes), RememberBytes: sdk.Size(engine.DefaultBytes),
 	}
 }
 
@@ -56,6 +63,9 @@ func defaults() config {
 func (c *config) validate() error {
 	if !filepath.IsAbs(c.DatabaseDir) {
 		return fmt.Errorf("database_dir = %q: write the absolute path", c.DatabaseDir)
+	}
+	if _, err := vulndb.ParseKeys(c.Keys); err != nil {
+		return fmt.Errorf("keys: %w: write the second line of minisign.pub", err)
 	}
 	for key, list := range map[string][]string{"paths": c.Paths, "host": c.Host} {
 		for _, p := range list {

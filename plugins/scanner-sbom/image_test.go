@@ -48,7 +48,7 @@ func TestFindImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	got, err := s.find(t.Context(), path, func(text string) { told = append(told, text) })
+	got, err := s.find(t.Context(), path, "", func(text string) { told = append(told, text) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/engine"
 	"github.com/ironpost/ironpost/sdk"
 )
 
@@ -20,8 +21,10 @@ func plugin(s *scanner) sdk.Plugin {
 		Section: "sbom",
 		Config:  s.cfg,
 		Permissions: sdk.Permissions{
-			Read:  []string{"config:paths"},
-			Write: []string{"config:database_dir"},
+			Read:     []string{"config:paths", "config:host"},
+			Write:    []string{"config:database_dir"},
+			Docker:   engine.Calls(),
+			Services: []string{"processes"},
 		},
 		Bundles: []sdk.Bundle{
 			{Name: ignoreBundle, ConfigKey: "ignore", Suffixes: []string{".yaml", ".yml"}},
@@ -29,6 +32,7 @@ func plugin(s *scanner) sdk.Plugin {
 		},
 		Loader:  s,
 		Setup:   s.setup,
+		Health:  s.health,
 		Scanner: s,
 	}
 }

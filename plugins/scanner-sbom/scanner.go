@@ -18,6 +18,7 @@ import (
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/delta"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/engine"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
@@ -30,23 +31,29 @@ import (
 	"github.com/ironpost/ironpost/sdk"
 )
 
-// scanner implements sdk.Scanner and sdk.AdvisoryKeeper.
+// scanner implements sdk.Scanner, sdk.AdvisoryKeeper and sdk.Watcher.
 type scanner struct {
-	cfg     *config
-	log     hclog.Logger
-	readers []*extract.Reader
-	store   *vulndb.Store
-	judge   judge
-	memory  memory
+	cfg      *config
+	log      hclog.Logger
+	readers  []*extract.Reader
+	store    *vulndb.Store
+	judge    judge
+	memory   memory
+	watching watching
+	// left are readers that scans left behind.
+	left scan.Left
 }
 
 func (s *scanner) setup(_ context.Context, env sdk.Env) (err error) {
 	if err := s.cfg.validate(); err != nil {
 		return err
 	}
-	s.log = env.Logger
+	s.log, s.watching.env = env.Logger, env
 	extract.Log(env.Logger)
 	s.store = vulndb.NewStore(s.databaseFile())
+	if err := vulndb.Sweep(ctx, s.databaseFile()); err != nil {
+		s.log.Warn("what an import left behind cannot be removed", "error", err)
+	}
 	s.memory = newMemory(s.cfg)
 	s.readers, err = extract.Readers()
 	return err
@@ -61,6 +68,9 @@ type found struct {
 	// files is the tree, nil of a document; close closes it.
 	files fs.FS
 	close func()
+	// docker is set of what Docker has, with notes for who named it.
+	docker *asked
+	notes  []string
 }
 
 // done closes what was opened.
@@ -73,27 +83,30 @@ func (f *found) done() {
 // Scan implements sdk.Scanner.
 func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) (string, error) {
 	defer s.keep() // when the answer is written
-	now, err := s.find(ctx, req.Target, req.Progress)
+	now, err := s.find(ctx, req.Target, req.Platform, req.Progress)
 	if err != nil {
 		return "", err
 	}
 	defer now.done()
 	if req.Document != "" && req.Document != "report" {
-		return s.write(now, req.Document, out)
+		return s.write(now, req, out)
 	}
 	result, notes, err := s.match(ctx, now.packages)
 	if err != nil {
 		return "", err
 	}
-	if err := s.observe(ctx, now, result, req.Progress); err != nil {
+	if err := s.observe(ctx, now, result); err != nil {
 		return "", err
 	}
 	r := report.Report{
 		Target: req.Target, Kind: string(now.target.Kind), Name: now.target.Name, Version: now.target.Version, Packages: now.packages, Findings: result.Findings, Ecosystems: result.Coverage,
 		Rules: result.Rules, VEX: notes, Skipped: result.Skipped, Problems: now.problems, Stats: now.stats,
 	}
+	if now.docker != nil {
+		r.ID, r.Image, r.ImageID, r.Notes = now.docker.id, now.docker.image, now.docker.imageID, now.notes
+	}
 	if req.Against != "" {
-		before, err := s.find(ctx, req.Against, req.Progress)
+		before, err := s.find(ctx, req.Against, req.Platform, req.Progress)
 		if err != nil {
 			return "", fmt.Errorf("the other target: %w", err)
 		}
@@ -147,12 +160,12 @@ func (s *scanner) match(ctx context.Context, packages []*inventory.Package) (*ma
 }
 
 // write writes an SBOM.
-func (s *scanner) write(f *found, form string, out io.Writer) (string, error) {
-	format, err := document.ParseFormat(form)
+func (s *scanner) write(f *found, req sdk.ScanRequest, out io.Writer) (string, error) {
+	format, err := document.ParseFormat(req.Document)
 	if err != nil {
 		return "", err
 	}
-	created, err := document.Moment("", time.Now())
+	created, err := document.Moment(req.Epoch, time.Now())
 	if err != nil {
 		return "", err
 	}
@@ -162,17 +175,21 @@ func (s *scanner) write(f *found, form string, out io.Writer) (string, error) {
 	return string(format), d.Write(out, format)
 }
 
-// find reads a target: a folder, an image, or a document that lists packages.
-func (s *scanner) find(ctx context.Context, target string, progress func(string)) (*found, error) {
+// find reads a target: a folder, an image, a document that lists packages, or what Docker
+// has of a name. platform chooses among those of an image.
+func (s *scanner) find(ctx context.Context, target, platform string, progress func(string)) (*found, error) {
+	if !filepath.IsAbs(target) && engine.IsName(target) {
+		return s.ask(ctx, target, platform, progress)
+	}
 	if !filepath.IsAbs(target) || strings.ContainsRune(target, 0) {
-		return nil, fmt.Errorf("%q is no target: want an absolute path", target)
+		return nil, fmt.Errorf("%q is no target: want an absolute path, or the name of a container or an image", target)
 	}
 	info, err := os.Stat(target)
 	switch {
 	case err != nil:
 		return nil, err
 	case image.Is(target):
-		return s.unpack(ctx, target, progress)
+		return s.unpack(ctx, target, platform, progress)
 	case info.IsDir():
 		return s.walk(ctx, target, progress)
 	case info.Mode().IsRegular():
@@ -188,7 +205,7 @@ func (s *scanner) read(path string) (*found, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was read only
-	c, err := document.Read(f, filepath.Base(path), document.Limits{Packages: s.cfg.Packages})
+	c, err := document.Read(f, filepath.Base(path), document.Limits{Bytes: int64(s.cfg.FileBytes), Packages: s.cfg.Packages})
 	if err != nil {
 		return nil, err
 	}
@@ -211,6 +228,9 @@ func (s *scanner) walk(ctx context.Context, target string, progress func(string)
 	}, nil
 }
 
+// garbage is how much of it may be there for each hundred bytes in use (GOGC).
+const garbage = 50
+
 // how says how a tree is scanned.
 func (s *scanner) how(progress func(string)) scan.Config {
 	workers := s.cfg.Workers
@@ -219,8 +239,12 @@ func (s *scanner) how(progress func(string)) scan.Config {
 	}
 	// A plugin has one processor, which is enough for those that wait for events.
 	runtime.GOMAXPROCS(max(workers, runtime.GOMAXPROCS(0)))
+	// Half as much garbage as is in use, in place of as much: what a scan holds is
+	// small beside what it passes through, so that this costs a few milliseconds.
+	debug.SetGCPercent(garbage)
 	return scan.Config{
 		Limits: s.cfg.limits(), Readers: s.readers, Skip: s.cfg.Skip, Workers: workers,
+		Left: &s.left, Broken: s.broken,
 		Progress: func(now scan.Stats) {
 			progress(fmt.Sprintf("%d files, %d packages", now.Files, now.Packages))
 		},
@@ -228,12 +252,16 @@ func (s *scanner) how(progress func(string)) scan.Config {
 }
 
 // unpack reads the image in an archive or a folder.
-func (s *scanner) unpack(ctx context.Context, target string, progress func(string)) (*found, error) {
-	o := image.Options{Dir: s.cfg.DatabaseDir, Limits: s.cfg.image()}
+func (s *scanner) unpack(ctx context.Context, target, platform string, progress func(string)) (*found, error) {
+	on := engine.ParsePlatform(platform)
+	o := image.Options{Dir: s.cfg.DatabaseDir, Limits: s.cfg.image(), OS: on.OS, Arch: on.Arch}
 	o.Progress = func(layer, layers int) { progress(fmt.Sprintf("layer %d of %d", layer, layers)) }
 	im, err := image.Open(ctx, target, o)
 	if err != nil {
 		return nil, err
+	}
+	if err := on.Fits(cmp.Or(im.Name, filepath.Base(target)), im.OS, im.Arch); err != nil {
+		return nil, errors.Join(err, im.Close())
 	}
 	v, stats, err := scan.Image(ctx, im, s.how(progress))
 	if err != nil {

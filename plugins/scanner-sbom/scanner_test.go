@@ -82,7 +82,7 @@ func TestChecked(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.json")
 	write(t, file, fmt.Sprintf(advisory, time.Now().UTC().Format(time.RFC3339)))
 	var report bytes.Buffer
-	if err := s.ImportAdvisories(t.Context(), []string{file}, func(string) {}, &report); err != nil {
+	if err := s.ImportAdvisories(t.Context(), []sdk.AdvisorySource{{Path: file}}, func(string) {}, &report); err != nil {
 		t.Fatal(err)
 	}
 	findings, states := scanned(t, s, tree)

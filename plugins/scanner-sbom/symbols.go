@@ -9,13 +9,12 @@ import (
 // observe looks whether programs of the target have the functions that advisories name as
 // vulnerable. The database may have been replaced since the match: then what it does not
 // know any more is unknown.
-func (s *scanner) observe(ctx context.Context, f *found, r *match.Result, progress func(string)) error {
+func (s *scanner) observe(ctx context.Context, f *found, r *match.Result) error {
 	db, release, _ := s.store.Acquire() // what is wrong with it was told by the match
 	defer release()
 	var open match.Opener
 	if f.files != nil {
 		open = match.OpenFrom(f.files)
 	}
-	progress("reading programs for what is vulnerable")
 	return match.Observe(ctx, db, r.Findings, open, match.Observation{})
 }

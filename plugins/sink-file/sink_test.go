@@ -65,6 +65,35 @@ func TestSinkThroughTheSDK(t *testing.T) {
 	}
 }
 
+func TestInventoryIsWrittenWhenAskedFor(t *testing.T) {
+	cfg := defaults()
+	cfg.Path, cfg.Kinds = filepath.Join(t.TempDir(), "events.ndjson"), []string{"inventory"}
+	s := &sink{cfg: &cfg}
+	if err := s.setup(t.Context(), sdk.Env{}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.file.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if diff := cmp.Diff([]event.Kind{event.KindInventory}, s.Consumes()); diff != "" {
+		t.Errorf("consumes (-want +got):\n%s", diff)
+	}
+	e := &event.InventoryEvent{ID: "p1", Target: "host", Name: "openssl"}
+	if err := s.Write(t.Context(), sdk.InventoryBatch(&event.Stream{ID: 1}, e)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(cfg.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Kind, ID, Package string }
+	if err := json.Unmarshal(text, &got); err != nil || got.Kind != "inventory" || got.ID != "p1" || got.Package != "openssl" {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
+
 func TestIdleWithoutAPath(t *testing.T) {
 	cfg := defaults()
 	s := &sink{cfg: &cfg}

@@ -263,3 +263,31 @@ func TestScannerConformance(t *testing.T) {
 		return sdk.Plugin{Name: "scanner-sample", Summary: "s", Scanner: scanner{}}
 	}), sdktest.ScannerConfig{Targets: []string{"image"}})
 }
+
+// looking is a scanner that looks by itself. Its alerts bear the ids that id makes.
+type looking struct {
+	scanner
+	id func(i int) string
+}
+
+const looked = 40
+
+func (l looking) Watch(ctx context.Context, out sdk.Findings) error {
+	for i := range looked / 2 {
+		alert := &event.AlertEvent{ID: l.id(i), RuleID: "sbom.vulnerable", Title: "Vulnerable", Group: fmt.Sprint(i)}
+		if err := out.Raise(ctx, alert); err != nil {
+			return ignoreEnd(ctx, err)
+		}
+		if err := out.Record(ctx, &event.InventoryEvent{Target: "host", PURL: fmt.Sprintf("pkg:npm/p%d@1", i)}); err != nil {
+			return ignoreEnd(ctx, err)
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func TestWatcherConformance(t *testing.T) {
+	sdktest.TestScanner(t, sdktest.Value(func() sdk.Plugin {
+		return sdk.Plugin{Name: "scanner-sample", Summary: "s", Scanner: looking{id: func(int) string { return "" }}}
+	}), sdktest.ScannerConfig{Targets: []string{"image"}, Finds: looked})
+}

@@ -131,6 +131,14 @@ func TestTheSuiteFindsFaults(t *testing.T) {
 			[]string{"scanner.targets"},
 		},
 		{
+			"a scanner whose ids are made anew",
+			func() sdk.Plugin {
+				return sdk.Plugin{Name: "faulty", Version: "1", Summary: "s", Scanner: looking{id: func(int) string { return fmt.Sprint(time.Now().UnixNano()) }}}
+			},
+			suite.Config{Scanner: suite.ScannerConfig{Targets: []string{"image"}, Finds: looked}},
+			[]string{"scanner.watch_again"},
+		},
+		{
 			"a plugin without a summary",
 			func() sdk.Plugin { return sdk.Plugin{Name: "faulty", Version: "1", Enforcer: enforcer{}} },
 			suite.Config{},

@@ -34,6 +34,7 @@ type containerState struct {
 	Status          string
 	Running, Paused bool
 	Pid             int
+	StartedAt       string
 }
 
 type hostSettings struct {
@@ -41,6 +42,7 @@ type hostSettings struct {
 	NetworkMode, PidMode, IpcMode, UTSMode, UsernsMode, CgroupnsMode string
 	CapAdd, CapDrop, SecurityOpt, DeviceCgroupRules                  []string
 	Devices                                                          []deviceMapping
+	Tmpfs                                                            map[string]string `json:",omitempty"`
 	Runtime                                                          string
 }
 

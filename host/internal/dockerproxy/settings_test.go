@@ -12,9 +12,9 @@ import (
 // inspected is the answer of GET /containers/{id}/json, shortened to what
 // matters here. The secrets stand where people put them.
 const inspected = `{"Id":"0123","Created":"2026-03-01T12:00:00Z","Path":"/app","Args":["--password","SECRET"],
-"State":{"Status":"running","Running":true,"Pid":77,"Error":"SECRET","Health":{"Log":[{"Output":"SECRET"}]}},
+"State":{"Status":"running","Running":true,"Pid":77,"StartedAt":"2026-01-02T03:04:05Z","Error":"SECRET","Health":{"Log":[{"Output":"SECRET"}]}},
 "Image":"sha256:ab","Name":"/web","ExecIDs":["SECRET"],
-"HostConfig":{"Binds":["/:/host"],"Privileged":true,"NetworkMode":"host","PidMode":"host","IpcMode":"private","CapAdd":["SYS_ADMIN"],
+"HostConfig":{"Tmpfs":{"/scratch":"size=1m"},"Binds":["/:/host"],"Privileged":true,"NetworkMode":"host","PidMode":"host","IpcMode":"private","CapAdd":["SYS_ADMIN"],
  "Devices":[{"PathOnHost":"/dev/sda","PathInContainer":"/dev/sda","CgroupPermissions":"rwm"}],"LogConfig":{"Config":{"splunk-token":"SECRET"}}},
 "Mounts":[{"Type":"bind","Source":"/var/run/docker.sock","Destination":"/s","Mode":"ro","RW":false,"Propagation":"rprivate"}],
 "Config":{"User":"1000","Image":"nginx:1","Env":["TOKEN=SECRET"],"Cmd":["SECRET"],"Entrypoint":["SECRET"],"Healthcheck":{"Test":["SECRET"]},"Labels":{"team":"blue"}}}`
@@ -44,9 +44,9 @@ func TestSettings(t *testing.T) {
 	}
 	want := containerSettings{
 		ID: "0123", Name: "/web", Created: "2026-03-01T12:00:00Z", Image: "sha256:ab",
-		State: containerState{Status: "running", Running: true, Pid: 77},
+		State: containerState{Status: "running", Running: true, Pid: 77, StartedAt: "2026-01-02T03:04:05Z"},
 		HostConfig: hostSettings{
-			Privileged: true, NetworkMode: "host", PidMode: "host", IpcMode: "private", CapAdd: []string{"SYS_ADMIN"},
+			Tmpfs: map[string]string{"/scratch": "size=1m"}, Privileged: true, NetworkMode: "host", PidMode: "host", IpcMode: "private", CapAdd: []string{"SYS_ADMIN"},
 			Devices: []deviceMapping{{"/dev/sda", "/dev/sda", "rwm"}},
 		},
 		Mounts: []mountPoint{{Type: "bind", Source: "/var/run/docker.sock", Destination: "/s", Mode: "ro", Propagation: "rprivate"}},

@@ -222,8 +222,12 @@ func TestAHostileScannerIsCutOff(t *testing.T) {
 			t.Errorf("the sink got %v and %v, want the good one", b, err)
 		}
 		want := []DropCount{
-			{"alert", "id_too_long", 1}, {"alert", "too_many_hops", 1},
-			{"inventory", "id_too_long", 1}, {"inventory", "no_id", 1}, {"inventory", "no_target", 1}, {"inventory", "too_large", 1},
+			{"alert", "id_too_long", 1},
+			{"alert", "too_many_hops", 1},
+			{"inventory", "id_too_long", 1},
+			{"inventory", "no_id", 1},
+			{"inventory", "no_target", 1},
+			{"inventory", "too_large", 1},
 		}
 		if d := cmp.Diff(want, w.Stats.Drops()); d != "" {
 			t.Errorf("drops (-want +got):\n%s", d)
@@ -269,7 +273,9 @@ func TestAScannerMayHaveNothingToSay(t *testing.T) {
 				t.Errorf("it is served: %v", m.Serving())
 			}
 			cancel()
-			<-ended
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with %v, want the end of its context", err)
+			}
 		})
 	}
 }
@@ -281,6 +287,7 @@ func TestConsumersWaitForTheirConfiguration(t *testing.T) {
 	w.raise("a", "b")
 	m := w.add(sink(pb.Kind_KIND_LOG))
 	w.raise("c")
+	<-time.After(20 * time.Millisecond) // it starts, and what it describes is known alone
 	m.Consume([]pb.Kind{pb.Kind_KIND_ALERT})
 	if got := titles(t, start(t, m), "sink", 3); got != "abc" {
 		t.Errorf("the sink got %q, want abc", got)

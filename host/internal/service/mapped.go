@@ -84,6 +84,8 @@ type mapping struct {
 	// span is the first and the last address, as map_files calls it.
 	span          []byte
 	device, inode uint64
+	// executed is false for archives.
+	executed bool
 	// path is as the kernel writes it there: line feeds are written as \012, and
 	// nothing else is.
 	path []byte
@@ -120,7 +122,7 @@ func parseMapping(line []byte) (m mapping, ok bool) {
 	if !okMajor || !okMinor || !okInode || inode == 0 || a > 1<<32-1 || b > 1<<32-1 {
 		return mapping{}, false
 	}
-	return mapping{span, deviceNumber(uint32(a), uint32(b)), inode, rest[at:]}, true
+	return mapping{span, deviceNumber(uint32(a), uint32(b)), inode, executed, rest[at:]}, true
 }
 
 // number reads digits, without a sign or anything else.
@@ -187,6 +189,7 @@ var escaped = []byte(`\012`) //nolint:gochecknoglobals // it is never written
 // where the path has to be taken apart by a look, else 0.
 type fileKey struct {
 	device, inode, space uint64
+	executed             bool
 	path                 string
 }
 

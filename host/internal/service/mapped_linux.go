@@ -206,19 +206,19 @@ func (o *opened) maps() error {
 
 // take notes a mapping; false is that no more are noted.
 func (o *opened) take(m mapping) bool {
-	key := fileKey{device: m.device, inode: m.inode}
+	key := fileKey{device: m.device, inode: m.inode, executed: m.executed}
 	deleted, written := bytes.HasSuffix(m.path, gone), bytes.Contains(m.path, escaped)
 	if deleted || written {
 		key.space = o.out.MountNamespace
 	}
-	i, ok := o.files.index[fileKey{key.device, key.inode, key.space, string(m.path)}]
+	i, ok := o.files.index[fileKey{key.device, key.inode, key.space, key.executed, string(m.path)}]
 	if !ok {
 		if len(m.path) > 4*maxPath {
 			o.out.More = true
 			return true
 		}
 		key.path = string(m.path)
-		f := &pb.MappedFile{Path: []byte(key.path), Device: m.device, Inode: m.inode}
+		f := &pb.MappedFile{Path: []byte(key.path), Device: m.device, Inode: m.inode, Executed: m.executed}
 		if written {
 			f.Path = o.unwritten(f.Path, string(m.span))
 		}
@@ -380,10 +380,11 @@ func (o *opened) behind(dir int, name string, path []byte) bool {
 	if unix.Statx(dir, name, unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_TYPE, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return true
 	}
-	key := fileKey{deviceNumber(st.Dev_major, st.Dev_minor), st.Ino, o.out.MountNamespace, string(path)}
+	executed := dir == o.fd // else it is a descriptor
+	key := fileKey{deviceNumber(st.Dev_major, st.Dev_minor), st.Ino, o.out.MountNamespace, executed, string(path)}
 	i, ok := o.files.index[key]
 	if !ok {
-		f := &pb.MappedFile{Path: bytes.Clone(path), Device: key.device, Inode: st.Ino}
+		f := &pb.MappedFile{Path: bytes.Clone(path), Device: key.device, Inode: st.Ino, Executed: executed}
 		if bytes.HasSuffix(path, gone) && !o.live(path, &st) {
 			f.Path, f.Deleted = bytes.TrimSuffix(f.Path, gone), true
 			f.Memory = f.Device == o.shared

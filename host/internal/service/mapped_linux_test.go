@@ -142,7 +142,7 @@ func TestMapped(t *testing.T) {
 				t.Fatalf("got %v, want its program", p)
 			}
 			f := files[0]
-			if string(f.Path) != want || f.Inode != st.Ino || f.Device != st.Dev || f.Deleted != tt.deleted || f.Memory {
+			if string(f.Path) != want || f.Inode != st.Ino || f.Device != st.Dev || f.Deleted != tt.deleted || f.Memory || !f.Executed {
 				t.Errorf("got %q, device %#x, inode %d, deleted %v, memory %v; want %q, %#x, %d, %v, false",
 					f.Path, f.Device, f.Inode, f.Deleted, f.Memory, want, st.Dev, st.Ino, tt.deleted)
 			}
@@ -234,7 +234,7 @@ func TestMappedArchives(t *testing.T) {
 	p, files := one(t, pid)
 	var got []string
 	for _, f := range files {
-		got = append(got, fmt.Sprintf("%s %v", filepath.Base(string(f.Path)), f.Deleted))
+		got = append(got, fmt.Sprintf("%s %v %v", filepath.Base(string(f.Path)), f.Deleted, f.Executed))
 		if filepath.Base(string(f.Path)) == "app.jar" {
 			if st := stat(t, filepath.Join(dir, "app.jar")); f.Inode != st.Ino || f.Device != st.Dev {
 				t.Errorf("app.jar: got device %#x, inode %d, want %#x, %d", f.Device, f.Inode, st.Dev, st.Ino)
@@ -242,7 +242,7 @@ func TestMappedArchives(t *testing.T) {
 		}
 	}
 	slices.Sort(got[1:])
-	if want := []string{"java false", "app.jar false", "gone.war true"}; !slices.Equal(got, want) || !p.Program {
+	if want := []string{"java false true", "app.jar false false", "gone.war true false"}; !slices.Equal(got, want) || !p.Program {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

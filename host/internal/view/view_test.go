@@ -88,6 +88,16 @@ func TestGolden(t *testing.T) {
 		{"alert", view.AppendAlert(nil, &context, alert)},
 		{"alert-empty", view.AppendAlert(nil, &view.Context{}, &ironpostv1.AlertEvent{})},
 		{"action", view.AppendAction(nil, action)},
+		{"inventory", view.AppendInventory(nil, &ironpostv1.InventoryEvent{
+			Offset: 3, Id: "00112233", Time: at(0), Target: "host", TargetName: "web1", Image: "sha256:00", Name: "openssl", Version: "3.0.2",
+			Ecosystem: "Debian", Purl: "pkg:deb/debian/openssl@3.0.2", Arch: "amd64", State: "half-installed",
+			Licenses: []string{"Apache-2.0"}, Locations: []string{"/var/lib/dpkg/status", "\x1b[31m"}, InUse: true, Omitted: 2,
+			Findings: []*ironpostv1.Finding{
+				{Id: "DSA-1", Aliases: []string{"CVE-2022-3602"}, Severity: ironpostv1.Severity_SEVERITY_HIGH, Score: 7.5, Fixed: "3.0.7", Kev: true, Epss: 0.97, Status: "affected"},
+				{Id: "DSA-2", Severity: 99, Score: math.NaN()},
+			},
+		})},
+		{"inventory-empty", view.AppendInventory(nil, &ironpostv1.InventoryEvent{})},
 		{"status", view.AppendMessage(nil, status)},
 		{"plugin-empty", view.AppendMessage(nil, &ironpostv1.PluginStatus{})},
 		{"plugin-info-empty", view.AppendMessage(nil, &ironpostv1.PluginInfoResponse{})},

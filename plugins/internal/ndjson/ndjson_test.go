@@ -55,6 +55,25 @@ func TestAlert(t *testing.T) {
 	}
 }
 
+func TestInventory(t *testing.T) {
+	e := &event.InventoryEvent{
+		ID: "0123", Time: at, Target: "host", Name: "openssl", Version: "3.0.2", Ecosystem: "Debian", PURL: "pkg:deb/debian/openssl@3.0.2",
+		Locations: []string{"/var/lib/dpkg/status"}, InUse: true, Omitted: 2,
+		Findings: []event.Finding{{ID: "DSA-1", Aliases: []string{"CVE-2022-3602"}, Severity: event.SeverityHigh, Score: 7.5, Fixed: "3.0.7", KEV: true, EPSS: 0.97}, {ID: "DSA-2"}},
+	}
+	want := `{"kind":"inventory","id":"0123","time":"2025-03-01T12:00:00.000005Z","target":"host","package":"openssl","version":"3.0.2",` +
+		`"ecosystem":"Debian","purl":"pkg:deb/debian/openssl@3.0.2","locations":["/var/lib/dpkg/status"],"in_use":true,"removed":false,` +
+		`"findings":[{"id":"DSA-1","aliases":["CVE-2022-3602"],"severity":"high","score":7.5,"fixed":"3.0.7","kev":true,"epss":0.97},` +
+		`{"id":"DSA-2","severity":"unknown","kev":false}],"omitted":2}` + "\n"
+	if diff := cmp.Diff(want, string(AppendInventory(nil, e))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	gone := `{"kind":"inventory","id":"77","target":"container:1","package":"","version":"","ecosystem":"","purl":"","in_use":false,"removed":true}` + "\n"
+	if diff := cmp.Diff(gone, string(AppendInventory(nil, &event.InventoryEvent{ID: "77", Target: "container:1", Removed: true}))); diff != "" {
+		t.Errorf("what is gone (-want +got):\n%s", diff)
+	}
+}
+
 func TestAction(t *testing.T) {
 	a := &event.ActionEvent{
 		ID: "77", Time: at, AlertID: "0123", Enforcer: "enforcer-xdp", Action: "block", Target: "203.0.113.9",

@@ -96,6 +96,7 @@ func (w *cycloneDX) metadata(d *Document) string {
 	w.text(`,"type":"` + d.Target.Kind.component() + `","name":`)
 	w.string(d.Target.Name)
 	w.dst = appendField(w.dst, "version", capped(d.Target.Version))
+	w.dst = appendField(w.dst, "purl", d.Target.PURL)
 	if d.Target.Kind != "" {
 		w.text(`,"properties":[`)
 		w.dst = appendProperty(w.dst, propKind, string(d.Target.Kind))

@@ -59,8 +59,10 @@ const (
 type Target struct {
 	Name string
 	Kind Kind
-	// Version is the digest of an image, or "".
+	// Version is the digest of an image, the id of a container, or "".
 	Version string
+	// PURL is the package URL of an image, "" when it has none.
+	PURL string
 	// Distribution is the operating system of the target. Without one it is taken from
 	// the ecosystems of the packages, as "Debian:12".
 	Distribution Distribution

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	spdxjson "github.com/spdx/tools-golang/json"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/documenttest"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/license"
 )
 
@@ -110,12 +111,12 @@ func TestReadLibraries(t *testing.T) {
 				if err != nil {
 					t.Errorf("write %s as %s: got %v", path, f, err)
 				}
-				validate(t, published(t, f), again)
+				documenttest.Validate(t, string(f), again)
 			}
 		}
 	}
 	t.Run("cyclonedx", func(t *testing.T) {
-		dir := moduleDir(t, cycloneDXModule)
+		dir := moduleDir(t, documenttest.CycloneDXModule)
 		for _, ending := range []string{"json", "xml"} {
 			paths, err := filepath.Glob(filepath.Join(dir, "testdata", "valid-*."+ending))
 			read(t, paths, err, 30)
@@ -132,7 +133,7 @@ func TestReadLibraries(t *testing.T) {
 // TestLicenseIDs holds what is written as an identifier to the list in the schema, and
 // that list to what is known: an identifier of it is never taken for a name.
 func TestLicenseIDs(t *testing.T) {
-	content, err := os.ReadFile(filepath.Join(moduleDir(t, cycloneDXModule), "schema", "spdx.schema.json"))
+	content, err := os.ReadFile(filepath.Join(moduleDir(t, documenttest.CycloneDXModule), "schema", "spdx.schema.json"))
 	if err != nil {
 		t.Skipf("the published list is not here: %v", err)
 	}

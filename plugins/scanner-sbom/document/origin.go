@@ -67,7 +67,7 @@ func separatorOf(ecosystem string) string {
 // distributions that do not tell theirs. A URL that cannot be read tells nothing.
 func origin(p *inventory.Package, system Distribution) {
 	u, err := packageurl.FromString(p.PURL)
-	if err != nil {
+	if err != nil || !isContent(p.PURL) { // an image has a name of its own
 		return
 	}
 	qualifiers := u.Qualifiers.Map()

@@ -1,7 +1,6 @@
 package document
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,38 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/documenttest"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 )
-
-// names fails on a name that an object has twice.
-func names(d *json.Decoder) error {
-	token, err := d.Token()
-	if err != nil {
-		return err
-	}
-	open, ok := token.(json.Delim)
-	if !ok {
-		return nil
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		if open == '{' {
-			name, err := d.Token()
-			if err != nil {
-				return err
-			}
-			if seen[name.(string)] {
-				return fmt.Errorf("an object has %q twice", name)
-			}
-			seen[name.(string)] = true
-		}
-		if err := names(d); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token()
-	return err
-}
 
 // Words of which names, versions and paths are made: those that are usual, and those
 // that break writers.
@@ -157,7 +127,6 @@ func generated(r *rand.Rand, n int) *Document {
 func TestGenerated(t *testing.T) {
 	for _, f := range Formats() {
 		t.Run(string(f), func(t *testing.T) {
-			schema := published(t, f)
 			for seed := range uint64(rounds) {
 				r := rand.New(rand.NewPCG(seed, 1))
 				d := generated(r, r.IntN(30))
@@ -165,112 +134,9 @@ func TestGenerated(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				validate(t, schema, content)
-				closed(t, f, content)
+				documenttest.Validate(t, string(f), content)
+				documenttest.Closed(t, string(f), content)
 			}
 		})
-	}
-}
-
-// closed fails the test when the document refers to what it does not have, has one
-// reference twice, or says one relation twice.
-func closed(t *testing.T, f Format, content []byte) {
-	t.Helper()
-	have, edges, used := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	add := func(set map[string]bool, what string) {
-		t.Helper()
-		if what == "" || set[what] {
-			t.Fatalf("got %q empty or twice in\n%s", what, content)
-		}
-		set[what] = true
-	}
-	if f == SPDX23 {
-		var d struct {
-			Packages      []struct{ SPDXID, LicenseDeclared string }
-			Relationships []struct{ SpdxElementID, RelatedSpdxElement, RelationshipType string }
-			Licenses      []struct{ LicenseID string } `json:"hasExtractedLicensingInfos"`
-		}
-		decode(t, content, &d)
-		have[spdxDocument] = true
-		for _, l := range d.Licenses {
-			add(have, l.LicenseID)
-		}
-		for _, p := range d.Packages {
-			add(have, p.SPDXID)
-			if strings.ContainsFunc(p.SPDXID, func(r rune) bool {
-				return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-", r)
-			}) {
-				t.Fatalf("got the identifier %q", p.SPDXID)
-			}
-			for _, word := range strings.FieldsFunc(p.LicenseDeclared, func(r rune) bool { return strings.ContainsRune(" ()", r) }) {
-				if strings.HasPrefix(word, "LicenseRef-") {
-					used[word] = true
-				}
-			}
-		}
-		for _, r := range d.Relationships {
-			used[r.SpdxElementID], used[r.RelatedSpdxElement] = true, true
-			add(edges, r.SpdxElementID+" "+r.RelationshipType+" "+r.RelatedSpdxElement)
-		}
-	} else {
-		var d struct {
-			Metadata struct {
-				Component struct {
-					Ref string `json:"bom-ref"`
-				}
-			}
-			Components []struct {
-				Ref string `json:"bom-ref"`
-			}
-			Dependencies []struct {
-				Ref       string
-				DependsOn []string
-			}
-			Compositions    []struct{ Assemblies, Dependencies []string }
-			Vulnerabilities []struct {
-				Ref     string `json:"bom-ref"`
-				Affects []struct{ Ref string }
-			}
-		}
-		decode(t, content, &d)
-		add(have, d.Metadata.Component.Ref)
-		for _, c := range d.Components {
-			add(have, c.Ref)
-		}
-		for _, n := range d.Dependencies {
-			add(edges, n.Ref)
-			used[n.Ref] = true
-			for _, to := range n.DependsOn {
-				used[to] = true
-				add(edges, n.Ref+" -> "+to)
-			}
-		}
-		for _, c := range d.Compositions {
-			for _, ref := range slices.Concat(c.Assemblies, c.Dependencies) {
-				used[ref] = true
-			}
-		}
-		for _, v := range d.Vulnerabilities {
-			add(have, v.Ref)
-			if len(v.Affects) == 0 {
-				t.Fatalf("got a vulnerability of nothing in\n%s", content)
-			}
-			for _, a := range v.Affects {
-				used[a.Ref] = true
-				add(edges, v.Ref+" affects "+a.Ref)
-			}
-		}
-	}
-	for ref := range used {
-		if !have[ref] {
-			t.Fatalf("got %q, which the document does not have, in\n%s", ref, content)
-		}
-	}
-}
-
-func decode(t *testing.T, content []byte, into any) {
-	t.Helper()
-	if err := json.Unmarshal(content, into); err != nil {
-		t.Fatalf("got %v for\n%s", err, content)
 	}
 }

@@ -64,6 +64,11 @@ func appendSPDX(dst []byte, d *Document, packages []*inventory.Package) []byte {
 	w.text(`,"SPDXID":"` + spdxTarget + `"`)
 	w.field("versionInfo", d.Target.Version)
 	w.text(`,"supplier":"NOASSERTION","downloadLocation":"NOASSERTION","filesAnalyzed":false,"licenseConcluded":"NOASSERTION","licenseDeclared":"NOASSERTION","copyrightText":"NOASSERTION","primaryPackagePurpose":"` + d.Target.Kind.purpose() + `"`)
+	if d.Target.PURL != "" {
+		w.text(`,"externalRefs":[{"referenceCategory":"PACKAGE-MANAGER","referenceType":"purl","referenceLocator":`)
+		w.string(d.Target.PURL)
+		w.text(`}]`)
+	}
 	w.extra = append(appendString(append(w.extra[:0], `{"kind":`...), string(d.Target.Kind)), '}')
 	w.annotate()
 	w.text("}")

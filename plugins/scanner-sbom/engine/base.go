@@ -106,7 +106,7 @@ func (e *Engine) open(ctx context.Context, img *Image, how Options) (*opened, er
 
 // keyOf tells images and ways to scan them apart.
 func (e *Engine) keyOf(id string, how Options) key {
-	return key(delta.Key(fmt.Sprintf("image %q %q %+v", id, how.Platform, e.Config.Image), how.Scan))
+	return key(delta.Key(fmt.Sprintf("image %q %q %+v", id, how.Platform, e.config.Image), how.Scan))
 }
 
 // alone waits until nobody else reads the image.
@@ -132,7 +132,7 @@ func (e *Engine) alone(k string) (release func()) {
 
 // recall returns an image that was read before.
 func (e *Engine) recall(k key, how Options) (*opened, error) {
-	if e.Forget {
+	if e.config.Forget {
 		return nil, fs.ErrNotExist
 	}
 	f, head, size, err := e.stored.open(k)
@@ -169,7 +169,7 @@ func (e *Engine) decode(k key, f *os.File, head string, size int64, how Options)
 
 func (e *Engine) options(how Options) image.Options {
 	on := ParsePlatform(how.Platform)
-	return image.Options{Dir: e.Dir, Limits: e.Config.Image, OS: on.OS, Arch: on.Arch}
+	return image.Options{Dir: e.config.Dir, Limits: e.config.Image, OS: on.OS, Arch: on.Arch}
 }
 
 // hold makes the inventory of an image that was read before.
@@ -208,11 +208,11 @@ func (e *Engine) fresh(ctx context.Context, k key, img *Image, how Options) (*ba
 	b := newBase(k, v, stats)
 	// What may be read another time is tried again then.
 	whole := !slices.ContainsFunc(b.problems, func(p inventory.Problem) bool {
-		return p.Code == inventory.CodeTimeout || p.Code == inventory.CodeCrashed || p.Code == inventory.CodeUnreadable
+		return p.Code == inventory.CodeTimeout || p.Code == inventory.CodeCrashed
 	})
-	next, err := e.remember(k, archive, learned.learned, whole && !e.Forget, how)
+	next, err := e.remember(k, archive, learned.learned, whole && !e.config.Forget, how)
 	if err != nil {
-		e.Log.Warn("what an image holds is not remembered, and it is read again the next time", "image", img.Name(), "error", err)
+		e.config.Log.Warn("what an image holds is not remembered, and it is read again the next time", "image", img.Name(), "error", err)
 		o.known = learned.learned
 		return b, o, nil
 	}

@@ -17,11 +17,8 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
 )
 
-// Bounds of the list of a container's changes. Beyond them its files are read as a whole.
-const (
-	maxChanges     = 300_000
-	maxChangeBytes = 64 << 20
-)
+// maxChangeBytes bounds the list of a container's changes as well.
+const maxChangeBytes = 64 << 20
 
 // errManyChanges says that there are more changes than are listed.
 var errManyChanges = errors.New("the container changed more files than are listed")
@@ -33,6 +30,7 @@ type listing struct {
 	sum [sha256.Size]byte
 	// wanted are the paths that a reader may want, if a file lies there.
 	wanted []string
+	most   int
 	// nameless says that one of these has a name that Docker cannot tell, as it is not UTF-8.
 	nameless bool
 }
@@ -46,7 +44,7 @@ func (e *Engine) changes(ctx context.Context, c *Container, route *extract.Route
 	}
 	defer func() { _ = s.Close() }() // it was read only
 	limited := &io.LimitedReader{R: s, N: maxChangeBytes}
-	out := &listing{}
+	out := &listing{most: e.config.Changes}
 	err = out.read(json.NewDecoder(bufio.NewReaderSize(limited, 64<<10)), route)
 	if errors.Is(err, errManyChanges) || (err != nil && limited.N <= 0) {
 		return nil, errManyChanges
@@ -93,7 +91,7 @@ func (l *listing) read(d *json.Decoder, route *extract.Route) error {
 		if err := d.Decode(&one); err != nil {
 			return err
 		}
-		if len(l.changes) == maxChanges {
+		if len(l.changes) == l.most {
 			return errManyChanges
 		}
 		change := image.Change{Path: relative(one.Path), Gone: one.Kind == removed}

@@ -1,8 +1,6 @@
 package engine_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,57 +12,16 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashicorp/go-hclog"
-	"go.uber.org/goleak"
 
 	"github.com/ironpost/ironpost/plugins/internal/enginetest"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/engine"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 )
 
-func TestMain(m *testing.M) {
-	extract.Log(hclog.NewNullLogger())
-	goleak.VerifyTestMain(m)
-}
-
-// file is a file of a test's image; mode 0 is that of a text.
-type file struct {
-	name, text string
-	mode       int64
-}
-
-// packed writes a tar archive.
-func packed(t testing.TB, files ...file) *bytes.Buffer {
-	t.Helper()
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, f := range files {
-		h := &tar.Header{Name: f.name, Mode: 0o644, Size: int64(len(f.text))}
-		if f.mode != 0 {
-			h.Mode = f.mode
-		}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, f.text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return &out
-}
-
 func dpkg(name, version string) string {
 	return fmt.Sprintf("Package: %s\nStatus: install ok installed\nArchitecture: amd64\nVersion: %s\n\n", name, version)
-}
-
-func crate(name, version string) string {
-	return fmt.Sprintf("version = 4\n\n[[package]]\nname = %q\nversion = %q\n", name, version)
 }
 
 const apkDatabase = "C:Q1eVpkasfqZAukAXFYbgwt4xAMZWU=\nP:musl\nV:1.2.4-r2\nA:x86_64\no:musl\nL:MIT\n\n"
@@ -114,32 +71,6 @@ func (b *bench) read() []string {
 	})
 }
 
-// purls are the packages, without where they are.
-func purls(list []*inventory.Package) []string {
-	out := []string{}
-	for _, p := range list {
-		out = append(out, p.Ref())
-	}
-	return out
-}
-
-// added and removed are what a container has otherwise than its image.
-func differs(r *engine.Result) (added, removed []string) {
-	now := purls(r.Packages)
-	before := purls(r.FromImage)
-	for _, p := range now {
-		if !slices.Contains(before, p) {
-			added = append(added, p)
-		}
-	}
-	for _, p := range before {
-		if !slices.Contains(now, p) {
-			removed = append(removed, p)
-		}
-	}
-	return added, removed
-}
-
 func TestDocker(t *testing.T) {
 	d := enginetest.Start(t)
 	readers, err := extract.Readers()
@@ -168,6 +99,7 @@ func TestDocker(t *testing.T) {
 	t.Run("hostile", func(t *testing.T) { testHostile(t, b) })
 	t.Run("removed", func(t *testing.T) { testRemoved(t, b) })
 	t.Run("names", func(t *testing.T) { testNames(t, b) })
+	t.Run("events", func(t *testing.T) { testEvents(t, b) })
 }
 
 // One image has one inventory: out of its archive, by its name, id and digest, and as the
@@ -181,7 +113,7 @@ func testTargets(t *testing.T, b *bench) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer im.Close()
+	defer func() { _ = im.Close() }()
 	v, _, err := scan.Image(t.Context(), im, b.how().Scan)
 	if err != nil {
 		t.Fatal(err)
@@ -193,8 +125,8 @@ func testTargets(t *testing.T, b *bench) {
 		}
 	}
 	b.front.Forget()
-	id := b.Run("same", `"Image":"acme:1","Cmd":["/busybox","sleep","3600"]`)
-	other := b.Run("twin", `"Image":"acme:1","Cmd":["/busybox","sleep","3600"]`)
+	id := d.Run("same", `"Image":"acme:1","Cmd":["/busybox","sleep","3600"]`)
+	other := d.Create("twin", `"Image":"acme:1","Cmd":["/busybox","sleep","3600"]`)
 	first := b.scan(t, e, "acme:1")
 	for _, target := range []string{"acme:1", "image:acme:1", first.Image.ID, first.Image.ID[:19], first.Image.ID[7:19], "same", "container:same", id, id[:12], "container:" + id, "twin"} {
 		r := b.scan(t, e, target)
@@ -207,7 +139,7 @@ func testTargets(t *testing.T, b *bench) {
 		switch isContainer := strings.HasSuffix(target, "same") || strings.Contains(target, id[:12]) || target == "twin"; {
 		case isContainer != (r.Container != nil):
 			t.Errorf("%s: container %v", target, r.Container)
-		case isContainer && (r.Container.ID != id && r.Container.ID != other || r.Container.PID == 0 || r.Container.Started.IsZero() || r.Container.Image != "acme:1"):
+		case isContainer && (r.Container.ID != id && r.Container.ID != other || r.Container.Running() != (r.Container.ID == id) || r.Container.Image != "acme:1"):
 			t.Errorf("%s: container %+v", target, r.Container)
 		}
 	}
@@ -240,9 +172,16 @@ func testTargets(t *testing.T, b *bench) {
 	if info, err := view.Stat("usr/bin/tool"); err != nil || info.Size() != int64(len(program(t))) {
 		t.Errorf("a program: %v, %v", info, err)
 	}
+	// Another is read out of the archive when it is asked for.
+	if tool, err := view.Open("usr/bin/tool"); err != nil {
+		t.Error(err)
+	} else if text, err := io.ReadAll(tool); err != nil || string(text) != program(t) {
+		t.Errorf("the program: %d bytes, %v", len(text), err)
+	}
 	if err := errors.Join(f.Close(), done()); err != nil {
 		t.Error(err)
 	}
+	b.front.Forget()
 	// One that is damaged is read anew.
 	kept, err := filepath.Glob(filepath.Join(b.dir, "images", "*"))
 	if err != nil || len(kept) != 1 {

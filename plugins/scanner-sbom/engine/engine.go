@@ -50,14 +50,22 @@ type Config struct {
 	Bytes  int64
 	// Image bounds an image, and the files of a container.
 	Image image.Limits
+	// Changes bounds the list of what a container changed: beyond it all its files are
+	// read. Own bounds the bytes of these, beyond the size of the image. The zero ones have
+	// the default.
+	Changes int
+	Own     int64
 	// Log may be nil.
 	Log hclog.Logger
 }
 
-// Bounds of what is remembered on disk when nobody says otherwise.
+// Bounds that hold when nobody says otherwise. Docker reads files with holes, which take no
+// room, at some 200 MB/s.
 const (
-	DefaultImages = 256
-	DefaultBytes  = 1 << 30
+	DefaultImages  = 256
+	DefaultBytes   = 1 << 30
+	DefaultChanges = 300_000
+	DefaultOwn     = 2 << 30
 )
 
 // callTimeout bounds a call whose answer is short.
@@ -65,7 +73,7 @@ const callTimeout = 30 * time.Second
 
 // Engine looks at one Docker.
 type Engine struct {
-	Config
+	config Config
 	api    *docker.Client
 	stored *store
 
@@ -80,7 +88,7 @@ type Engine struct {
 
 // Bounds of what is held in memory.
 const (
-	maxBases  = 64
+	maxBases  = 32
 	maxLooked = 512
 )
 
@@ -91,8 +99,10 @@ func New(c Config) *Engine {
 	}
 	c.Images = cmp.Or(max(c.Images, 0), DefaultImages)
 	c.Bytes = cmp.Or(max(c.Bytes, 0), DefaultBytes)
+	c.Changes = cmp.Or(max(c.Changes, 0), DefaultChanges)
+	c.Own = cmp.Or(max(c.Own, 0), DefaultOwn)
 	return &Engine{
-		Config: c, api: docker.New(c.Socket), stored: &store{dir: filepath.Join(c.Dir, "images"), images: c.Images, bytes: c.Bytes},
+		config: c, api: docker.New(c.Socket), stored: &store{dir: filepath.Join(c.Dir, "images"), images: c.Images, bytes: c.Bytes},
 		reading: map[string]*sync.Mutex{}, bases: newRecent[*base](maxBases), looked: newRecent[*look](maxLooked),
 	}
 }
@@ -110,7 +120,7 @@ func (e *Engine) Ping(ctx context.Context) error {
 
 // read makes a call whose answer is one JSON value.
 func (e *Engine) read(ctx context.Context, what, path string, query url.Values, v any) error {
-	if e.Socket == "" {
+	if e.config.Socket == "" {
 		return fmt.Errorf("%s: %w: the plugin has no permission to ask; run: ironpost plugin enable scanner-sbom", what, ErrUnreachable)
 	}
 	return wrap(what, e.api.Read(ctx, path, query, v))
@@ -210,7 +220,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 		State           struct {
 			Status    string
 			Pid       int
-			StartedAt time.Time
+			StartedAt string
 		}
 		Config struct {
 			Image  string
@@ -224,8 +234,9 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	}
 	c := Container{
 		ID: s.ID, Name: strings.TrimPrefix(s.Name, "/"), Image: s.Config.Image, ImageID: s.Image, Labels: s.Config.Labels,
-		State: s.State.Status, PID: s.State.Pid, Started: s.State.StartedAt,
+		State: s.State.Status, PID: s.State.Pid,
 	}
+	c.Started, _ = time.Parse(time.RFC3339Nano, s.State.StartedAt) // the zero one is that it is not known
 	for _, m := range s.Mounts {
 		c.Mounts = append(c.Mounts, Mount{Path: relative(m.Destination), Type: m.Type, Source: cmp.Or(m.Name, m.Source)})
 	}

@@ -31,10 +31,10 @@ func (p Platform) query() (url.Values, error) {
 	return url.Values{"platform": {string(text)}}, err
 }
 
-// fits says whether an image of this system and processor is what was asked for.
-func (p Platform) fits(name, os, arch string) error {
+// Fits says whether an image of this system and processor is what was asked for.
+func (p Platform) Fits(name, os, arch string) error {
 	if (p.OS == "" || os == "" || p.OS == os) && (p.Arch == "" || arch == "" || p.Arch == arch) {
 		return nil
 	}
-	return fmt.Errorf("read the image %s: it is for %s/%s; pull the one for %s/%s", name, os, arch, p.OS, p.Arch)
+	return fmt.Errorf("read the image %s: it is for %s/%s, and not for %s/%s", name, os, arch, p.OS, p.Arch)
 }

@@ -104,7 +104,7 @@ func (e *Engine) receive(ctx context.Context, img *Image, how Options) (*image.I
 	if err != nil {
 		return nil, wrap(what, err)
 	}
-	if err := on.fits(img.Name(), im.OS, im.Arch); err != nil {
+	if err := on.Fits(img.Name(), im.OS, im.Arch); err != nil {
 		return nil, errors.Join(err, im.Close())
 	}
 	return im, nil

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/archive"
@@ -30,16 +31,17 @@ const (
 	maxDescription = 1 << 20
 )
 
-// errBomb is told of an archive that is larger inside than is read.
-type errBomb string
+// ExpandsError is of a file that is larger inside than is read.
+type ExpandsError string
 
-func (e errBomb) Error() string { return "it holds " + string(e) }
+func (e ExpandsError) Error() string { return "it holds " + string(e) }
 
-// sound has the Reader r read archives only that are within the bounds.
-func sound(r *Reader) *Reader {
+// sound has the Reader r read archives only that are within the bounds. The names, in
+// lower case, are those of the files in them that it reads.
+func sound(r *Reader, names ...string) *Reader {
 	read := r.Read
 	r.Read = func(ctx context.Context, in Input) ([]*inventory.Package, error) {
-		b := budget{nested: maxNestedBytes, list: maxListBytes, describing: maxDescribing}
+		b := budget{names: names, nested: maxNestedBytes, list: maxListBytes, describing: maxDescribing}
 		if err := b.check(ctx, in.Body, in.Info.Size(), 0, 1); err != nil {
 			return nil, err
 		}
@@ -53,6 +55,7 @@ func sound(r *Reader) *Reader {
 
 // budget is what is left for an archive.
 type budget struct {
+	names        []string
 	nested, list int64
 	describing   int
 }
@@ -61,13 +64,13 @@ type budget struct {
 // those in it. What is no archive, or damaged, is left to the reader to tell.
 func (b *budget) check(ctx context.Context, from io.ReaderAt, size, held int64, depth int) error {
 	if depth > maxNestedDepth {
-		return errBomb(fmt.Sprintf("archives in one another more than %d deep", maxNestedDepth))
+		return ExpandsError(fmt.Sprintf("archives in one another more than %d deep", maxNestedDepth))
 	}
 	listed := &listReader{from: from, left: b.list}
 	z, err := zip.NewReader(listed, size)
 	b.list = listed.left
 	if b.list < 0 {
-		return errBomb("a list of more files than are read")
+		return ExpandsError("a list of more files than are read")
 	}
 	if err != nil {
 		return nil //nolint:nilerr // the reader tells
@@ -78,13 +81,13 @@ func (b *budget) check(ctx context.Context, from io.ReaderAt, size, held int64, 
 			return context.Cause(ctx)
 		}
 		switch base := strings.ToLower(path.Base(f.Name)); {
-		case base == "manifest.mf", base == "pom.properties":
+		case slices.Contains(b.names, base):
 			if b.describing--; b.describing < 0 || f.UncompressedSize64 > maxDescription {
-				return errBomb("more, or larger, manifests than are read")
+				return ExpandsError("more, or larger, manifests than are read")
 			}
 		case archive.IsArchive(f.Name):
 			if f.UncompressedSize64 > uint64(min(b.nested, maxHeld-held)) {
-				return errBomb(fmt.Sprintf("archives of more than %d bytes in one another, or %d together", maxHeld, maxNestedBytes))
+				return ExpandsError(fmt.Sprintf("archives of more than %d bytes in one another, or %d together", maxHeld, maxNestedBytes))
 			}
 			b.nested -= int64(f.UncompressedSize64) //nolint:gosec // it is at most b.nested
 			data, err := unzip(f)

@@ -42,11 +42,11 @@ import (
 	"github.com/google/osv-scalibr/extractor/filesystem/os/apk"
 	"github.com/google/osv-scalibr/extractor/filesystem/os/dpkg"
 	"github.com/google/osv-scalibr/extractor/filesystem/os/pacman"
-	"github.com/google/osv-scalibr/extractor/filesystem/os/rpm"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/cargo"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/npm"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/nesting"
 )
 
 // maxArchive bounds archives and programs, which are read here and there.
@@ -116,7 +116,7 @@ func Readers() ([]*Reader, error) {
 		// Distributions: their databases, in this root or one below.
 		database(Reader{Name: "dpkg", Names: words("status"), Folders: words("status.d")}, dpkg.New, "var/lib/dpkg/status", "usr/lib/opkg/status", "var/lib/dpkg/status.d/"),
 		database(Reader{Name: "apk", Names: words("installed")}, apk.New, "lib/apk/db/installed", "var/lib/apk/db/installed", "usr/lib/apk/db/installed"),
-		database(Reader{Name: "rpm", Names: words("packages packages.db rpmdb.sqlite")}, rpm.New, "usr/lib/sysimage/rpm/", "var/lib/rpm/", "usr/share/rpm/"),
+		database(Reader{Name: "rpm", Names: words("packages packages.db rpmdb.sqlite")}, nil, "usr/lib/sysimage/rpm/", "var/lib/rpm/", "usr/share/rpm/"),
 		database(Reader{Name: "pacman", Names: words("desc")}, pacman.New, "var/lib/pacman/local/"),
 	}
 	var out []*Reader
@@ -127,20 +127,30 @@ func Readers() ([]*Reader, error) {
 		problems = append(problems, err)
 		switch r.Name {
 		case "poetry-lock", "pdm-lock", "uv-lock", "pylock":
-			reader = shallow(reader, nestedTOML)
-		case "java-archive", "python-package":
-			reader = sound(reader)
+			reader = shallow(reader, nesting.TOML)
+		case "java-archive":
+			reader = sound(reader, "manifest.mf", "pom.properties")
+		case "python-package":
+			reader = sound(reader, "metadata", "pkg-info")
+		case "dotnet-deps":
+			reader = shallow(wellFormed(reader), nesting.JSON[string])
 		case "rust-program":
 			reader = audited(reader)
+		case "rpm":
+			reader = rpmPackages(reader, r.root)
 		case "maven-pom", "gradle-verification", "nuget-config":
-			reader = shallow(reader, nestedXML)
+			reader = shallow(reader, nesting.XML)
+		case "dpkg":
+			reader.Read = readDpkg(r.root)
+		case "apk":
+			reader.Read = readAPK(r.root)
 		case "cargo-lock":
-			reader = first(shallow(reader, nestedTOML), func(text string) ([]*inventory.Package, bool, error) {
+			reader = first(shallow(reader, nesting.TOML), func(text string) ([]*inventory.Package, bool, error) {
 				packages, ok := cargo.Parse(text)
 				return packages, ok, nil
 			})
 		case "package-lock":
-			reader = shallow(first(reader, npm.Parse), nestedJSON)
+			reader = shallow(first(reader, npm.Parse), nesting.JSON[string])
 			read := reader.Read
 			reader.Read = func(ctx context.Context, in Input) ([]*inventory.Package, error) {
 				if shrinkwrapped(in) {
@@ -162,7 +172,8 @@ func Readers() ([]*Reader, error) {
 	return out, errors.Join(problems...)
 }
 
-// adapted is a Reader whose Read is an extractor of osv-scalibr.
+// adapted is a Reader whose Read is an extractor of osv-scalibr; without make it gets one of its
+// own.
 type adapted struct {
 	Reader
 	make maker

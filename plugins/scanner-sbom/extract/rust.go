@@ -40,7 +40,7 @@ func audited(r *Reader) *Reader {
 		if n, err := io.Copy(io.Discard, io.LimitReader(z, maxCratesUnpacked+1)); err != nil {
 			return nil, fmt.Errorf("unpack the list of crates: %w", err)
 		} else if n > maxCratesUnpacked {
-			return nil, fmt.Errorf("its list of crates has more than %d bytes", maxCratesUnpacked)
+			return nil, ExpandsError(fmt.Sprintf("a list of crates of more than %d bytes", maxCratesUnpacked))
 		}
 		return read(ctx, in)
 	}

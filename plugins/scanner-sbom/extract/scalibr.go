@@ -27,6 +27,9 @@ type maker func(*config.PluginConfig) (filesystem.Extractor, error)
 // adapt turns an extractor of osv-scalibr into a Reader. r says which files; Read
 // is set, and the root that the extractor sees is the folder that r.root leaves.
 func adapt(r Reader, create maker, root func(file string) (dir, rest string)) (*Reader, error) {
+	if create == nil {
+		return &r, nil // it is read without the library
+	}
 	ex, err := create(&config.PluginConfig{})
 	if err != nil {
 		return nil, fmt.Errorf("make the reader of %s: %w", r.Name, err)

@@ -94,6 +94,10 @@ func (im *Image) Become(changes []Change, fetch Fetch) (files, doubtful []string
 	return files, doubtful
 }
 
+// From has the content of files that was not kept fetched when it is asked for. It is
+// called before the image is used concurrently.
+func (im *Image) From(fetch Fetch) { im.fetch = fetch }
+
 // reach returns the name at a path of the container's own, new if there is none.
 func (im *Image) reach(name string) (*node, error) {
 	switch {

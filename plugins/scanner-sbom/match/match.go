@@ -122,7 +122,7 @@ const maxSkipped = 10000
 // or the context's.
 func Match(ctx context.Context, db *vulndb.DB, packages []*inventory.Package, o Options) (*Result, error) {
 	o = o.orDefault()
-	m := matcher{db: db, result: &Result{}, owner: map[string]int{}}
+	m := newMatcher(db)
 	cover := newCoverage(db, o)
 	for i, p := range packages {
 		if i%256 == 0 && ctx.Err() != nil {
@@ -159,6 +159,11 @@ type matcher struct {
 	known []string
 }
 
+// newMatcher returns a matcher with room for what a package usually has.
+func newMatcher(db *vulndb.DB) *matcher {
+	return &matcher{db: db, result: &Result{}, owner: map[string]int{}, hits: make([]hit, 0, 8), room: vulndb.NewRoom(16)}
+}
+
 // hit is an advisory that is about a version.
 type hit struct {
 	entry    *vulndb.Entry
@@ -166,6 +171,7 @@ type hit struct {
 	affected *vulndb.Affected
 	verdict  verdict
 	lookup   lookup
+	rank     int            // how specific the advisory is
 	rest     []vulndb.Entry // all about the name
 }
 
@@ -218,7 +224,7 @@ func (m *matcher) name(p *inventory.Package, base string, l lookup, own release,
 				m.result.Skipped = append(m.result.Skipped, Skipped{p.Ref(), e.ID, got.reason})
 			}
 			if got.verdict.affected {
-				m.hits = append(m.hits, hit{e, e.Head(), a, got.verdict, l, entries})
+				m.hits = append(m.hits, hit{e, e.Head(), a, got.verdict, l, specific(e.ID), entries})
 				break
 			}
 		}

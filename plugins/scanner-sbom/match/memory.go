@@ -3,6 +3,7 @@ package match
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
@@ -14,7 +15,8 @@ import (
 // package, and the findings. The zero Memory knows nothing; it is not safe for concurrent use.
 type Memory struct {
 	db    *vulndb.DB
-	known map[identity]remembered
+	known map[identity]*remembered
+	turn  int // counts matches
 }
 
 // identity is all of a package that findings depend on, but for rules.
@@ -24,8 +26,10 @@ func identify(p *inventory.Package) identity {
 	return identity{p.PURL, p.Ecosystem, p.Name, p.Version, p.SourceName, p.SourceVersion}
 }
 
-// remembered is what a package was found to have. It does not change.
+// remembered is what a package was found to have. But for the turn that saw it last, it does not
+// change.
 type remembered struct {
+	turn     int
 	findings []Finding
 	skipped  []Skipped
 }
@@ -33,12 +37,13 @@ type remembered struct {
 // Match does what the function [Match] does, with the same result.
 func (r *Memory) Match(ctx context.Context, db *vulndb.DB, packages []*inventory.Package, o Options) (*Result, error) {
 	o = o.orDefault()
-	m := matcher{db: db, result: &Result{}, owner: map[string]int{}}
+	m := newMatcher(db)
 	cover := newCoverage(db, o)
-	if r.db != db {
-		r.db, r.known = db, nil
+	if r.db != db || r.known == nil {
+		r.db, r.known = db, make(map[identity]*remembered, len(packages))
 	}
-	known := make(map[identity]remembered, len(packages))
+	r.turn++
+	seen := 0
 	for i, p := range packages {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -47,8 +52,8 @@ func (r *Memory) Match(ctx context.Context, db *vulndb.DB, packages []*inventory
 			continue
 		}
 		id := identify(p)
-		was, ok := r.known[id]
-		if ok {
+		was := r.known[id]
+		if was != nil {
 			m.recall(p, was)
 		} else {
 			findings, skipped := len(m.result.Findings), len(m.result.Skipped)
@@ -58,21 +63,27 @@ func (r *Memory) Match(ctx context.Context, db *vulndb.DB, packages []*inventory
 			if len(m.result.Skipped) == maxSkipped {
 				continue // there may be others, which would not be told later
 			}
-			was = remembered{skipped: slices.Clone(m.result.Skipped[skipped:])}
+			was = &remembered{skipped: slices.Clone(m.result.Skipped[skipped:])}
 			for _, f := range m.result.Findings[findings:] {
 				was.findings = append(was.findings, *f)
 			}
+			r.known[id] = was
 		}
-		known[id] = was
+		if was.turn != r.turn {
+			was.turn = r.turn
+			seen++
+		}
 	}
-	r.known = known
+	if seen < len(r.known) {
+		maps.DeleteFunc(r.known, func(_ identity, was *remembered) bool { return was.turn != r.turn })
+	}
 	m.result.Coverage = cover.list()
 	m.result.Rules = apply(o.Rules, m.result.Findings, o.Now)
 	return m.result, nil
 }
 
 // recall takes over what a package was found to have.
-func (m *matcher) recall(p *inventory.Package, was remembered) {
+func (m *matcher) recall(p *inventory.Package, was *remembered) {
 	for i := range was.findings {
 		f := m.newFinding()
 		*f = was.findings[i]

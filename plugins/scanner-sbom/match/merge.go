@@ -13,12 +13,11 @@ import (
 
 // merge makes one finding of the hits that are about one flaw.
 func (m *matcher) merge(p *inventory.Package, approximate bool) error {
-	slices.SortStableFunc(m.hits, func(a, b hit) int {
-		return cmp.Or(
-			cmp.Compare(specific(b.entry.ID), specific(a.entry.ID)),
-			b.head.Modified.Compare(a.head.Modified),
-			cmp.Compare(a.entry.ID, b.entry.ID))
-	})
+	if len(m.hits) > 1 {
+		slices.SortStableFunc(m.hits, func(a, b hit) int {
+			return cmp.Or(cmp.Compare(b.rank, a.rank), b.head.Modified.Compare(a.head.Modified), cmp.Compare(a.entry.ID, b.entry.ID))
+		})
+	}
 	first := len(m.result.Findings)
 	sets := m.sets[:0] // of each hit: one before it that is about the same flaw, or itself
 	root := func(i int) int {
@@ -143,10 +142,10 @@ func (m *matcher) finding(p *inventory.Package, all []*hit, approximate bool) (*
 	return f, m.exploitation(f, known)
 }
 
-// newFinding returns a zero Finding. Those of one run lie together, in twice as many each time.
+// newFinding returns a zero Finding. Those of one run lie together, up to 16.
 func (m *matcher) newFinding() *Finding {
 	if len(m.findings) == cap(m.findings) {
-		m.findings = make([]Finding, 0, min(max(4, 2*cap(m.findings)), 64))
+		m.findings = make([]Finding, 0, min(max(4, 2*cap(m.findings)), 16))
 	}
 	m.findings = m.findings[:len(m.findings)+1]
 	return &m.findings[len(m.findings)-1]

@@ -5,7 +5,7 @@ package nesting
 
 // JSON returns where the text goes deeper than most, counted from 1, or 0. It looks
 // at brackets outside of strings alone, and so does not tell whether it is JSON.
-func JSON(text []byte, most int) int {
+func JSON[T []byte | string](text T, most int) int {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -14,7 +14,7 @@ func JSON(text []byte, most int) int {
 				return i + 1
 			}
 		case '}', ']':
-			depth--
+			depth = max(0, depth-1)
 		case '"':
 			for i++; i < len(text) && text[i] != '"'; i++ {
 				if text[i] == '\\' {

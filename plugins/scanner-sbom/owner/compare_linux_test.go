@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -281,6 +282,30 @@ func TestCompareApk(t *testing.T) {
 	}
 	if changes := owner.Compare(before, read(t, dir, nil, before).Look()); len(changes) > 0 {
 		t.Errorf("moved: got %v, want nothing", changes)
+	}
+}
+
+// TestCompareWritten compares trees that know no inodes.
+func TestCompareWritten(t *testing.T) {
+	entry := func(version string) memory {
+		return memory{fstest.MapFS{
+			"lib/apk/db/installed": {Data: []byte("P:a\nV:" + version + "\nF:usr/bin\nR:a\n\n"), Mode: 0o644}, "usr/bin/a": {Mode: 0o755},
+		}}
+	}
+	image, _ := owner.Read(t.Context(), entry("1"), nil, owner.Options{})
+	for _, tt := range []struct {
+		name    string
+		written func(path string) bool
+		want    string
+	}{
+		{"not known", nil, "package_updated a 2"},
+		{"nothing", func(string) bool { return false }, "database_edited a 2"},
+		{"its file", func(path string) bool { return path == "usr/bin/a" }, "package_updated a 2"},
+	} {
+		x, _ := owner.Read(t.Context(), entry("2"), nil, owner.Options{Before: image.Look(), Written: tt.written})
+		if diff := cmp.Diff([]string{tt.want}, brief(owner.Compare(image.Look(), x.Look()))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
 	}
 }
 

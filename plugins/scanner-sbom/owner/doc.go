@@ -5,12 +5,11 @@
 //	refs, known := index.Owner("/usr/lib/x86_64-linux-gnu/libssl.so.3")
 //	changes := owner.Compare(former, index.Look())
 //
-// It knows the files of dpkg (also without dpkg, as in distroless images), opkg, apk and
-// pacman by their databases; those of Python packages by RECORD and by installed-files.txt
+// It knows the files of dpkg (also without dpkg, as in distroless images), opkg, apk, rpm
+// and pacman by their databases; those of Python packages by RECORD and by installed-files.txt
 // and top_level.txt; Node packages and gems by the folders that they lie in; and archives
 // of Java and Python and programs of Go and Rust by themselves: they own the file that
-// they were found in. Files of rpm are not known, since its database would have to be
-// copied and read as a whole; [Index.Covers] tells.
+// they were found in. [Index.Covers] tells whether a database could not be read.
 //
 // Names in databases are those before links: where /lib leads to usr/lib, a file of
 // /lib is found under /usr/lib as well, as the kernel writes it, and a file that another

@@ -13,8 +13,11 @@ type Index struct {
 	refs    []string
 	files   []entry
 	folders []entry
-	blind   []string
-	look    *Look
+	// merged are folders at the root that were taken for those of usr, as they could not be
+	// seen.
+	merged map[string]bool
+	blind  []string
+	look   *Look
 }
 
 // entry is a name that a package owns. The two halves of its hash keep it at 12 bytes.
@@ -54,6 +57,9 @@ func (x *Index) Owner(path string) (refs []string, known bool) {
 		return found
 	}
 	known = add(x.files, path)
+	if top, _, _ := strings.Cut(path, "/"); !known && x.merged[top] {
+		known = add(x.files, "usr/"+path) // it is a folder of its own, then
+	}
 	if len(x.folders) > 0 {
 		for at := strings.LastIndexByte(path, '/'); at > 0; at = strings.LastIndexByte(path[:at], '/') {
 			if add(x.folders, path[:at]) {
@@ -67,8 +73,7 @@ func (x *Index) Owner(path string) (refs []string, known bool) {
 }
 
 // Covers is false when the tree holds packages whose files are not known, which are
-// those of rpm or of a database that could not be read: then a file without an owner may
-// have one.
+// those of a database that could not be read: then a file without an owner may have one.
 func (x *Index) Covers() bool { return len(x.blind) == 0 }
 
 // Blind returns the paths of the databases because of which [Index.Covers] is false.

@@ -216,8 +216,13 @@ func (r *reader) since(d, old *Database) {
 			is.Untouched = len(was.Samples) > 0
 			for _, s := range was.Samples {
 				now := s
-				if !r.lstat(d.root, &now) || s.Inode == 0 || now.Inode != s.Inode || now.Changed != s.Changed {
+				switch {
+				case !r.lstat(d.root, &now):
 					is.Untouched = false
+				case s.Inode != 0 && now.Inode != 0:
+					is.Untouched = is.Untouched && now.Inode == s.Inode && now.Changed == s.Changed
+				default:
+					is.Untouched = is.Untouched && r.written != nil && !r.written(r.resolved(d.root+s.Path))
 				}
 			}
 		}

@@ -224,6 +224,27 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// TestMerged has a part of a machine in view: /lib is a link there that is not seen.
+func TestMerged(t *testing.T) {
+	files := map[string]string{
+		"var/lib/dpkg/status":      "Package: a\nStatus: install ok installed\nVersion: 1\n",
+		"var/lib/dpkg/info/a.list": "/lib/a.so\n/sbin/a\n",
+		"usr/lib/a.so":             "",
+	}
+	packages := []*inventory.Package{found("dpkg", "var/lib/dpkg/status", "a", "1", "")}
+	dir := t.TempDir()
+	write(t, dir, files)
+	want := map[string]string{"/usr/lib/a.so": "pkg:dpkg/a@1", "/lib/a.so": "pkg:dpkg/a@1", "/lib/b.so": "-", "/sbin/a": "pkg:dpkg/a@1", "/usr/sbin/a": "-"}
+	if diff := cmp.Diff(want, owners(read(t, dir, packages, nil), want)); diff != "" {
+		t.Errorf("without /lib (-want +got):\n%s", diff)
+	}
+	write(t, dir, map[string]string{"lib/x": ""})
+	want = map[string]string{"/usr/lib/a.so": "-", "/lib/a.so": "pkg:dpkg/a@1"}
+	if diff := cmp.Diff(want, owners(read(t, dir, packages, nil), want)); diff != "" {
+		t.Errorf("with a /lib of its own (-want +got):\n%s", diff)
+	}
+}
+
 func TestBlind(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
@@ -234,13 +255,34 @@ func TestBlind(t *testing.T) {
 	if diff := cmp.Diff([]string{"lib/apk/db/installed", "var/lib/dpkg/status.d", "var/lib/rpm/rpmdb.sqlite"}, x.Blind()); diff != "" || x.Covers() {
 		t.Errorf("blind (-want +got):\n%s", diff)
 	}
-	if len(problems) != 1 || problems[0].Path != "lib/apk/db/installed" {
-		t.Errorf("problems: got %v, want one of apk", problems)
+	if len(problems) != 2 || problems[0].Path != "lib/apk/db/installed" || problems[1].Path != "var/lib/rpm/rpmdb.sqlite" {
+		t.Errorf("problems: got %v, want one of apk and one of rpm", problems)
 	}
 	for _, path := range []string{"/bin/a", "/bin/b"} {
 		if _, known := x.Owner(path); !known {
 			t.Errorf("%s: got nobody, want what could be read", path)
 		}
+	}
+}
+
+// TestRpm reads a database of CentOS, of osv-scalibr's tests.
+func TestRpm(t *testing.T) {
+	module, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/google/osv-scalibr").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(module)), "extractor/filesystem/os/rpm/testdata/rpmdb.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const place = "usr/lib/sysimage/rpm/rpmdb.sqlite"
+	write(t, dir, map[string]string{place: string(data), "bin": "-> usr/bin", "usr/bin/x": ""})
+	bash := found("rpm", place, "bash", "5.1.8-6.el9_1", "x86_64")
+	x := read(t, dir, []*inventory.Package{bash}, nil)
+	want := map[string]string{"/usr/bin/bash": bash.PURL, "/usr/bin/alias": bash.PURL, "/usr/bin/cat": "?", "/usr/bin/none": "-"}
+	if diff := cmp.Diff(want, owners(x, want)); diff != "" || !x.Covers() {
+		t.Errorf("owners, blind for %v (-want +got):\n%s", x.Blind(), diff)
 	}
 }
 

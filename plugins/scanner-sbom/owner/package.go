@@ -32,8 +32,6 @@ func (r *reader) own(p *inventory.Package, at inventory.Location) {
 		r.gem(at.Path, ref)
 	case "pacman":
 		r.pacman(at.Path, ref)
-	case "rpm":
-		r.index.blind = append(r.index.blind, at.Path)
 	}
 }
 

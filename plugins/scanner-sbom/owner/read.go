@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -59,15 +60,19 @@ const maxProblems = 1000
 type Options struct {
 	Limits Limits
 	// Before is an earlier look at the tree, which this one is to be compared with; nil is
-	// that there was none.
+	// that there was none. For a container it may be the look at its image.
 	Before *Look
+	// Written says whether a file was written since Before, where inodes do not tell:
+	// in a container, that it has the file of its own. nil is not known.
+	Written func(path string) bool
 }
 
-// Read finds out who owns the files of the tree. packages are what its inventory holds. What
-// could not be read is among the problems, and so is that ctx ended; all else counts.
+// Read finds out who owns the files of the tree. Links and the samples of a [Look] need a view
+// that is a [tree.Links] as well. packages are what its
+// inventory holds. What could not be read is among the problems, and so is that ctx ended; all else counts.
 func Read(ctx context.Context, view tree.View, packages []*inventory.Package, o Options) (*Index, []inventory.Problem) {
 	r := &reader{
-		ctx: ctx, view: view, limits: o.Limits.complete(), before: o.Before,
+		ctx: ctx, view: view, limits: o.Limits.complete(), before: o.Before, written: o.Written,
 		index: &Index{seed: maphash.MakeSeed(), look: &Look{}}, ids: map[string]uint32{},
 		lines: bufio.NewReaderSize(nil, maxLine),
 	}
@@ -75,7 +80,12 @@ func Read(ctx context.Context, view tree.View, packages []*inventory.Package, o 
 	r.folders = map[string]string{"": ""}
 	r.sort(packages)
 	for _, root := range r.roots {
+		r.merge(root)
 		r.databases(root)
+	}
+	for _, file := range slices.Sorted(maps.Keys(r.rpms)) {
+		r.merge(r.rpms[file])
+		r.rpm(file, r.rpms[file])
 	}
 	for _, p := range packages {
 		for _, at := range p.Locations {
@@ -102,11 +112,15 @@ type reader struct {
 	links  tree.Links // nil where there are none
 	limits Limits
 	before *Look
-	index  *Index
+	// written is [Options.Written].
+	written func(path string) bool
+	index   *Index
 	// ids are the numbers of the Refs.
 	ids map[string]uint32
 	// roots are the root file systems in the tree, "" or with a slash at the end.
 	roots []string
+	// rpms are the databases of rpm, and in which root file system.
+	rpms map[string]string
 	// owners are the Refs of packages by their database, name and architecture.
 	owners map[ownerKey]string
 	// folders are where folders are, without links.
@@ -119,8 +133,8 @@ type reader struct {
 	compiled map[string][]string
 }
 
-// ownerKey names a package of a database. what is its name and architecture, or, for apk,
-// its name and version.
+// ownerKey names a package of a database. what is the architecture, or, for apk, the
+// version, or, for rpm, both.
 type ownerKey struct{ root, by, name, what string }
 
 func (r *reader) fail(at, code, reason string) {
@@ -158,7 +172,7 @@ func apkPlaces() []string {
 
 // sort finds the databases of the packages.
 func (r *reader) sort(packages []*inventory.Package) {
-	r.owners = map[ownerKey]string{}
+	r.owners, r.rpms = map[ownerKey]string{}, map[string]string{}
 	roots := map[string]bool{"": true}
 	for _, p := range packages {
 		for _, at := range p.Locations {
@@ -174,6 +188,14 @@ func (r *reader) sort(packages []*inventory.Package) {
 					r.owners[ownerKey{root, "dpkg", p.Name, what}] = p.Ref()
 					r.owners[ownerKey{root, "dpkg", p.Name, ""}] = p.Ref()
 				}
+			case "rpm":
+				root, ok := cut(path.Dir(at.Path), rpmPlaces()...)
+				if !ok {
+					r.index.blind = append(r.index.blind, at.Path)
+					continue
+				}
+				r.rpms[at.Path] = root
+				r.owners[ownerKey{root, "rpm", p.Name, p.Version + " " + p.Arch}] = p.Ref()
 			case "apk":
 				if root, ok := cut(at.Path, apkPlaces()...); ok {
 					roots[root] = true
@@ -255,6 +277,28 @@ func (r *reader) resolved(name string) string {
 		return name
 	}
 	return join(dir, name[at+1:])
+}
+
+// merge has folders that a view does not show be those of usr: of a machine only some
+// folders may be in view, without the links beside them. Should /lib be a folder of its own
+// nevertheless, the kernel writes it so, and [Index.Owner] understands.
+func (r *reader) merge(root string) {
+	for _, top := range []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"} {
+		if r.links != nil {
+			if _, err := r.links.Lstat(root + top); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
+		if info, err := r.view.Stat(root + "usr/" + top); err == nil && info.IsDir() {
+			r.folders[root+top] = root + "usr/" + top
+			if root == "" {
+				if r.index.merged == nil {
+					r.index.merged = map[string]bool{}
+				}
+				r.index.merged[top] = true
+			}
+		}
+	}
 }
 
 // real returns where a folder is.

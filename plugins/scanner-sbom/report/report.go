@@ -4,8 +4,12 @@
 package report
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"strings"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
@@ -19,9 +23,15 @@ type Report struct {
 	Target string `json:"target"`
 	// Kind is what the target is, in the words of package document; Name and Version are
 	// its own: of an image the tag and the digest.
-	Kind     string               `json:"kind,omitempty"`
-	Name     string               `json:"name,omitempty"`
-	Version  string               `json:"version,omitempty"`
+	Kind    string `json:"kind,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Version string `json:"version,omitempty"`
+	// ID is that of a container or an image of Docker's; Image and ImageID are the image that
+	// a container was made of. Notes are sentences about what was taken for the target.
+	ID       string               `json:"id,omitempty"`
+	Image    string               `json:"image,omitempty"`
+	ImageID  string               `json:"image_id,omitempty"`
+	Notes    []string             `json:"notes,omitempty"`
 	Packages []*inventory.Package `json:"packages"`
 	Findings []*match.Finding     `json:"findings"`
 	// Ecosystems say how far the packages of each were checked.
@@ -38,21 +48,52 @@ type Report struct {
 	Changes  *delta.Report `json:"changes,omitempty"`
 }
 
-// Write writes the report as JSON.
+// Write writes the report as JSON, its long lists one element at a time: as a whole,
+// the text is several times as large as what it is about.
 func (r *Report) Write(out io.Writer) error {
-	if r.Packages == nil {
-		r.Packages = []*inventory.Package{}
-	}
-	if r.Findings == nil {
-		r.Findings = []*match.Finding{}
-	}
+	short := *r
+	short.Packages, short.Findings = []*inventory.Package{}, []*match.Finding{}
 	if r.Ecosystems == nil {
-		r.Ecosystems = []match.Coverage{}
+		short.Ecosystems = []match.Coverage{}
 	}
 	if r.Problems == nil {
-		r.Problems = []inventory.Problem{}
+		short.Problems = []inventory.Problem{}
 	}
-	e := json.NewEncoder(out)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
-	return e.Encode(r)
+	if err := e.Encode(&short); err != nil {
+		return err
+	}
+	// In a string a quote has a backslash before it: these are the fields themselves.
+	head, rest, _ := strings.Cut(text.String(), `"packages":[`)
+	middle, tail, _ := strings.Cut(rest, `"findings":[`)
+	w := bufio.NewWriterSize(out, 1<<16)
+	_, err := w.WriteString(head + `"packages":[`)
+	err = errors.Join(err, list(w, r.Packages))
+	_, again := w.WriteString(middle + `"findings":[`)
+	err = errors.Join(err, again, list(w, r.Findings))
+	_, again = w.WriteString(tail)
+	return errors.Join(err, again, w.Flush())
+}
+
+// list writes the elements of a list of JSON.
+func list[T any](w *bufio.Writer, all []T) error {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	for i, one := range all {
+		text.Reset()
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		if err := e.Encode(one); err != nil {
+			return err
+		}
+		text.Truncate(text.Len() - 1) // the end of the line
+		if _, err := w.Write(text.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,6 +106,9 @@ func (s *scanner) read(ctx context.Context, in extract.Input, layer string, note
 		note.refuse()
 		return
 	}
+	if err == nil {
+		err = nameless(packages)
+	}
 	if err != nil {
 		err = errContent{r.Name, err}
 	}
@@ -115,6 +119,21 @@ func (s *scanner) read(ctx context.Context, in extract.Input, layer string, note
 	}
 }
 
+// nameless returns an error that counts the packages without a name, if there are any.
+func nameless(packages []*inventory.Package) error {
+	n := 0
+	for _, p := range packages {
+		if p.Name == "" {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return errNameless(n)
+}
+
+// take adds what a reader found to the inventory.
 func (s *scanner) take(file, layer string, r *extract.Reader, packages []*inventory.Package) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,9 +157,7 @@ func (s *scanner) take(file, layer string, r *extract.Reader, packages []*invent
 		for i := range p.Locations {
 			at := &p.Locations[i]
 			at.By, at.Layer = r.Name, layer
-			if at.Path == "" {
-				at.Path = file
-			}
+			at.Path = valid(cmp.Or(at.Path, file))
 		}
 		s.out.Add(p)
 	}

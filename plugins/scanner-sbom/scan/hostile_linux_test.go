@@ -27,6 +27,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
@@ -101,18 +102,19 @@ func (h *hostile) grow() {
 	const bad = inventory.CodeMalformed
 	// One line of a gigabyte, and one that is just within the bounds.
 	for _, name := range texts {
-		h.sparse("line/"+name, inventory.CodeTooLarge, gib)
-		h.sparse("zeros/"+name, bad, 7*mib)
-		h.put("binary/"+name, bad, noise(1, 64<<10))
+		// Each in a folder of its own: some are passed over beside others.
+		h.sparse("line/"+name+"/"+name, inventory.CodeTooLarge, gib)
+		h.sparse("zeros/"+name+"/"+name, bad, 7*mib)
+		h.put("binary/"+name+"/"+name, bad, noise(1, 64<<10))
 	}
 	// What these forms mean by a line that says nothing: it is passed over, as their own
 	// tools do, or is the text of something.
 	for _, lenient := range []string{
-		"mix.lock", "Gemfile.lock", "gradle.lockfile", "requirements.txt", "x.gemspec", "yarn.lock", "x.dist-info/METADATA", "var/lib/pacman/local/x/desc",
+		"mix.lock", "Gemfile.lock", "stack.yaml.lock", "gradle.lockfile", "requirements.txt", "x.gemspec", "yarn.lock", "x.dist-info/METADATA", "var/lib/pacman/local/x/desc",
 		"lib/apk/db/installed", "var/lib/dpkg/status",
 	} {
-		delete(h.codes, "zeros/"+lenient)
-		delete(h.codes, "binary/"+lenient)
+		delete(h.codes, "zeros/"+lenient+"/"+lenient)
+		delete(h.codes, "binary/"+lenient+"/"+lenient)
 	}
 	h.deep()
 	h.lockfiles()
@@ -125,12 +127,12 @@ func (h *hostile) grow() {
 func (h *hostile) deep() {
 	const bad, n = inventory.CodeMalformed, 1 << 20
 	for _, name := range []string{"conan.lock", "x.deps.json", "packages.lock.json", "composer.lock", "renv.lock", "Package.resolved", "package-lock.json", "npm-shrinkwrap.json", "bun.lock", "package.json", "Pipfile.lock"} {
-		h.put("lists/"+name, bad, strings.Repeat("[", 7*n))
-		h.put("objects/"+name, bad, strings.Repeat(`{"a":`, n))
-		h.put("closed/"+name, bad, strings.Repeat(`{"packages":`, n)+"1"+strings.Repeat("}", n))
+		h.put("lists/"+name+"/"+name, bad, strings.Repeat("[", 7*n))
+		h.put("objects/"+name+"/"+name, bad, strings.Repeat(`{"a":`, n))
+		h.put("closed/"+name+"/"+name, bad, strings.Repeat(`{"packages":`, n)+"1"+strings.Repeat("}", n))
 	}
 	for _, name := range []string{"Cargo.lock", "pdm.lock", "poetry.lock", "pylock.toml", "uv.lock"} {
-		h.put("lists/"+name, bad, "a = "+strings.Repeat("[", 7*n))
+		h.put("lists/"+name+"/"+name, bad, "a = "+strings.Repeat("[", 7*n))
 		h.put("tables/"+name, bad, "["+strings.Repeat("a.", n)+"a]\n")
 		h.put("types/"+name, bad, "package = 3\npackages = \"x\"\n")
 		h.put("strings/"+name, bad, "a = \"\"\"")
@@ -139,11 +141,11 @@ func (h *hostile) deep() {
 	for i := 1; i < 10; i++ {
 		laughs += fmt.Sprintf("a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9), i-1)
 	}
-	for _, name := range []string{"pnpm-lock.yaml", "pubspec.lock", "Podfile.lock", "stack.yaml.lock"} {
+	for _, name := range []string{"pnpm-lock.yaml", "pubspec.lock", "Podfile.lock"} {
 		h.put("laughs/"+name, bad, laughs+"lockfileVersion: *a9\npackages: *a9\nPODS: *a9\nsnapshots: *a9\n")
-		h.put("lists/"+name, bad, strings.Repeat("[", n))
+		h.put("lists/"+name+"/"+name, bad, strings.Repeat("[", n))
 		h.put("maps/"+name, bad, strings.Repeat("{a: ", n))
-		h.put("merge/"+name, bad, "a: &a\n  <<: *a\npackages:\n  <<: *a\n")
+		h.put("circle/"+name, bad, "a: &a [*a]\npackages: *a\nPODS: *a\nlockfileVersion: *a\n")
 	}
 	for _, name := range []string{"pom.xml", "gradle/verification-metadata.xml", "packages.config"} {
 		h.put("elements/"+name, bad, strings.Repeat("<a>", 2*n))
@@ -258,7 +260,7 @@ func (h *hostile) archives() {
 	})
 	good := zipped(h.t, func(z *zip.Writer) error { return whole(z, "a", strings.Repeat("a", 4096)) })
 	h.put("zip/cut.jar", bad, good[:len(good)/2])
-	h.put("zip/empty.jar", bad, "")
+	h.put("zip/empty.jar", "", "")
 	h.sparse("zip/zeros.jar", bad, gib)
 	h.sparse("zip/large.jar", inventory.CodeTooLarge, 100*gib)
 
@@ -348,9 +350,6 @@ func (h *hostile) nodes() {
 	delete(h.codes, deepest+"/e/"+lock)
 	h.codes[deepest+"/e"] = inventory.CodeTooDeep
 	must(os.Mkdir(h.path("folder/"+lock), 0o755))
-	if err := os.MkdirAll(h.path("folder/"+lock), 0o755); err != nil {
-		h.t.Fatal(err)
-	}
 }
 
 // good are files that must be read whatever lies beside them.
@@ -399,6 +398,10 @@ func noise(seed uint64, n int) string {
 type answer struct {
 	Packages []*inventory.Package
 	Problems []inventory.Problem
+	// Again are the problems of a second scan that remembers the first, of which it
+	// Recalled so many files.
+	Again    []string
+	Recalled int64
 	Left     int
 	Peak     int64 // KiB
 }
@@ -417,11 +420,22 @@ func child(t *testing.T, dir, to string) {
 	}
 	defer func() { _ = root.Close() }()
 	left := &scan.Left{}
-	v, _, err := scan.Dir(t.Context(), root, scan.Config{Readers: readers(t), Workers: 4, Left: left})
+	memory, c := delta.Open(filepath.Dir(to)), scan.Config{
+		Readers: readers(t), Workers: 4, Left: left,
+		Limits: scan.Limits{FileTime: 3 * time.Minute}, // on a machine that is busy
+	}
+	v, _, err := memory.Scan(t.Context(), root, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := answer{Packages: v.Packages(), Problems: v.Problems(), Left: left.Now()}
+	again, stats, err := memory.Scan(t.Context(), root, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := answer{Packages: v.Packages(), Problems: v.Problems(), Left: left.Now(), Recalled: stats.Recalled}
+	for _, p := range again.Problems() {
+		out.Again = append(out.Again, p.Path+" "+p.Code)
+	}
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		t.Fatal(err)
@@ -509,15 +523,33 @@ func TestHostileTree(t *testing.T) {
 	if got.Left != 0 {
 		t.Errorf("%d readers did not come to an end", got.Left)
 	}
+	all := slices.Clone(got.Packages)
 	good := slices.DeleteFunc(got.Packages, func(p *inventory.Package) bool {
 		return !strings.HasPrefix(p.Locations[0].Path, "good/")
 	})
 	if diff := cmp.Diff(want.Packages, good); diff != "" {
 		t.Errorf("packages of the good files (-alone +among hostile ones):\n%s", diff)
 	}
+	// No parent is asked, so that those that are in a circle do no harm.
+	hostile := map[string]bool{}
+	for _, p := range all {
+		hostile[p.Name] = true
+	}
+	for _, name := range []string{"self", "one", "two", "c0", "c499", "class", "outside"} {
+		if !hostile["hostile:"+name] {
+			t.Errorf("hostile:%s is not found", name)
+		}
+	}
+	documents(t, all, got.Problems)
 	codes := map[string]string{}
+	var first []string
 	for _, p := range got.Problems {
 		codes[p.Path] = p.Code
+		first = append(first, p.Path+" "+p.Code)
+	}
+	restless := func(p string) bool { return strings.HasPrefix(p, "restless") }
+	if diff := cmp.Diff(slices.DeleteFunc(first, restless), slices.DeleteFunc(got.Again, restless)); diff != "" || got.Recalled < 100 {
+		t.Errorf("problems when the scan is remembered, with %d files of it (-first +again):\n%s", got.Recalled, diff)
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.codes)) {
 		if codes[name] != h.codes[name] {

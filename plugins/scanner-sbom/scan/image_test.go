@@ -124,6 +124,7 @@ func TestImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	documents(t, v.Packages(), v.Problems())
 	var got []string
 	for _, p := range v.Packages() {
 		at := p.Locations[0]

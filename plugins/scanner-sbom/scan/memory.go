@@ -121,14 +121,18 @@ func (s *scanner) recall(file string, f entry, readers []*extract.Reader) bool {
 }
 
 // same takes what the memory knows of a file whose content did not change. Where it
-// does not, the file is ready to be read, and its readers are traced.
+// does not, the file is ready to be read, and its readers are traced. To look at the
+// whole content of an archive or a program costs more than to read it again: that is
+// not asked.
 func (s *scanner) same(in *extract.Input, note *Reading, readers []*extract.Reader) bool {
-	found, ok := s.Memory.Same(in.Path, note, in.Body)
-	if ok && s.replay(in.Path, "", found, readers) {
-		return true
-	}
-	if _, err := in.Body.Seek(0, io.SeekStart); err != nil {
-		note.refuse()
+	if !slices.ContainsFunc(readers, func(r *extract.Reader) bool { return r.MaxBytes > 0 }) {
+		found, ok := s.Memory.Same(in.Path, note, in.Body)
+		if ok && s.replay(in.Path, "", found, readers) {
+			return true
+		}
+		if _, err := in.Body.Seek(0, io.SeekStart); err != nil {
+			note.refuse()
+		}
 	}
 	in.View = tree.Traced(s.view, &note.Trace)
 	return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
@@ -14,7 +15,7 @@ import (
 
 // problem says in a code and in words what kept a file from being read.
 func problem(file string, err error) inventory.Problem {
-	p := inventory.Problem{Path: path.Clean(file), Code: inventory.CodeUnreadable, Reason: err.Error()}
+	p := inventory.Problem{Path: valid(path.Clean(file)), Code: inventory.CodeUnreadable, Reason: err.Error()}
 	var large errLarge
 	var late errLate
 	var gone errGivenUp
@@ -28,6 +29,10 @@ func problem(file string, err error) inventory.Problem {
 		p.Code = inventory.CodeTooLarge
 	case errors.As(err, &late), errors.As(err, &gone):
 		p.Code = inventory.CodeTimeout
+	case errors.As(err, new(extract.ExpandsError)):
+		p.Code = inventory.CodeExpands
+	case errors.As(err, new(errNameless)):
+		p.Code = inventory.CodeIncomplete
 	case errors.As(err, &content):
 		p.Code = inventory.CodeMalformed
 	case errors.Is(err, tree.ErrDepth):
@@ -41,8 +46,12 @@ func problem(file string, err error) inventory.Problem {
 	if len(p.Reason) > most {
 		p.Reason = p.Reason[:most] + "..."
 	}
+	p.Reason = valid(p.Reason)
 	return p
 }
+
+// valid makes names that a file system holds text.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // errSpecial is told of pipes, sockets and devices.
 var errSpecial = errors.New("it is neither a file nor a folder")
@@ -51,7 +60,9 @@ type (
 	errLarge   struct{ size, limit int64 }
 	errLate    struct{ after time.Duration }
 	errGivenUp struct{ reader string }
-	errContent struct {
+	// errNameless counts packages of which the file does not say what they are.
+	errNameless int
+	errContent  struct {
 		reader string
 		err    error
 	}
@@ -61,10 +72,15 @@ type (
 func (e errLarge) Error() string {
 	return fmt.Sprintf("it has %d bytes, and a file of its kind may have %d", e.size, e.limit)
 }
+
 func (e errLate) Error() string { return fmt.Sprintf("reading it took longer than %v", e.after) }
+
 func (e errGivenUp) Error() string {
 	return "it was not read: the reader " + e.reader + " does not come to an end with other files"
 }
+
+func (e errNameless) Error() string { return fmt.Sprintf("%d of its packages have no name", int(e)) }
+
 func (e errContent) Error() string { return e.reader + ": " + e.err.Error() }
 func (e errContent) Unwrap() error { return e.err }
 func (e errCrash) Error() string   { return "the reader broke off: " + e.what }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/document"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/documenttest"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
@@ -61,6 +63,24 @@ func lines(v *inventory.Inventory) (packages, problems []string) {
 	return packages, problems
 }
 
+// documents holds every document of what was found to the published schemas.
+func documents(t *testing.T, packages []*inventory.Package, problems []inventory.Problem) {
+	t.Helper()
+	for _, f := range document.Formats() {
+		t.Run(string(f), func(t *testing.T) {
+			d := document.Document{
+				Target: document.Target{Name: "tree", Kind: document.Directory}, Packages: packages, Problems: problems, ToolVersion: "1", Created: time.Unix(1, 0),
+			}
+			content, err := d.Append(nil, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documenttest.Validate(t, string(f), content)
+			documenttest.Closed(t, string(f), content)
+		})
+	}
+}
+
 const crate = "[[package]]\nname = %q\nversion = \"1.0.0\"\n"
 
 func TestDir(t *testing.T) {
@@ -100,6 +120,7 @@ func TestDir(t *testing.T) {
 	if diff := cmp.Diff([]string{"bad/Cargo.lock malformed", "bad/package-lock.json malformed"}, problems); diff != "" {
 		t.Error(diff)
 	}
+	documents(t, v.Packages(), v.Problems())
 	if stats.Packages != 6 || stats.Problems != 2 || stats.Read != 8 {
 		t.Errorf("stats %+v", stats)
 	}

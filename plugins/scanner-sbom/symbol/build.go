@@ -3,6 +3,7 @@ package symbol
 import (
 	"debug/buildinfo"
 	"io"
+	"slices"
 )
 
 // Build is what a program says of how it was built; what it does not say is "".
@@ -42,13 +43,5 @@ func (b Build) Runs(goos, goarch []string) bool {
 }
 
 func one(list []string, own string) bool {
-	if len(list) == 0 || own == "" {
-		return true
-	}
-	for _, s := range list {
-		if s == own {
-			return true
-		}
-	}
-	return false
+	return len(list) == 0 || own == "" || slices.Contains(list, own)
 }

@@ -168,16 +168,16 @@ func look(t *testing.T, f *os.File, wanted ...string) map[string][]string {
 func TestPrograms(t *testing.T) {
 	const lib, other = "example.invalid/app/lib", "example.invalid/app/other.v2"
 	want := map[string][]string{
-		lib + " T.Method":    {lib + ".(*T).Method"},
-		lib + " V.Get":       {lib + ".V.Get"},
-		lib + " Used":        {lib + ".Used"},
-		lib + " Small":       {lib + ".Small"}, // inlined
-		lib + " Map":         {lib + ".Map[go.shape.int]"},
-		lib + " Closing":     {lib + ".Closing", lib + ".Closing.func1"},
-		lib + " Box.Put":     {lib + ".(*Box[go.shape.string]).Put"},
-		other + " Dotted":    {"example.invalid/app/other%2ev2.Dotted"},
-		other + " ":          {"example.invalid/app/other%2ev2.Dotted"}, // the whole package
-		"main local":         {"main.local"},
+		lib + " T.Method": {lib + ".(*T).Method"},
+		lib + " V.Get":    {lib + ".V.Get"},
+		lib + " Used":     {lib + ".Used"},
+		lib + " Small":    {lib + ".Small"}, // inlined
+		lib + " Map":      {lib + ".Map[go.shape.int]"},
+		lib + " Closing":  {lib + ".Closing", lib + ".Closing.func1"},
+		lib + " Box.Put":  {lib + ".(*Box[go.shape.string]).Put"},
+		other + " Dotted": {"example.invalid/app/other%2ev2.Dotted"},
+		other + " ":       {"example.invalid/app/other%2ev2.Dotted"}, // the whole package
+		"main local":      {"main.local"},
 	}
 	absent := []string{
 		lib + " T.Gone", lib + " Unused", lib + " SmallUnused", lib + " Box.Take", lib + " T", lib + " Method", other + " DottedUnused",

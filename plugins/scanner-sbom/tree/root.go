@@ -118,26 +118,43 @@ func (p *Parts) at(op, name string) (*os.Root, string, error) {
 }
 
 // Lstat implements [Root]. What is above the parts is a folder, also where a link is on the
-// way to them.
+// way to them. Links and folders beside them, as /bin to usr/bin, are there too.
 func (p *Parts) Lstat(name string) (fs.FileInfo, error) {
 	root, rest, above := p.find(name)
-	if root == nil && above {
+	switch {
+	case root != nil:
+		return root.Lstat(rest)
+	case above:
 		return os.Stat(filepath.Join(p.above, filepath.FromSlash(name)))
 	}
-	root, rest, err := p.at("lstat", name)
+	info, err := p.beside("lstat", name)
 	if err != nil {
 		return nil, err
 	}
-	return root.Lstat(rest)
+	return info, nil
 }
 
 // Readlink implements [Root].
 func (p *Parts) Readlink(name string) (string, error) {
-	root, rest, err := p.at("readlink", name)
-	if err != nil {
+	if root, rest, _ := p.find(name); root != nil {
+		return root.Readlink(rest)
+	}
+	if _, err := p.beside("readlink", name); err != nil {
 		return "", err
 	}
-	return root.Readlink(rest)
+	return os.Readlink(filepath.Join(p.above, filepath.FromSlash(name)))
+}
+
+// beside looks at a link or a folder that lies in a folder above the parts. What is in the
+// folder is not there, and neither is anything else beside them.
+func (p *Parts) beside(op, name string) (fs.FileInfo, error) {
+	if _, _, above := p.find(path.Dir(path.Clean(name))); above {
+		info, err := os.Lstat(filepath.Join(p.above, filepath.FromSlash(name)))
+		if err == nil && (info.IsDir() || info.Mode()&fs.ModeSymlink != 0) {
+			return info, nil
+		}
+	}
+	return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 }
 
 // Open implements [Root].

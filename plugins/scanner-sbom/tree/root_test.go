@@ -27,7 +27,7 @@ func TestParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for link, to := range map[string]string{"lib": "usr/lib", "usr/out": "../home", "usr/bin/b": "/usr/bin/a"} {
+	for link, to := range map[string]string{"lib": "usr/lib", "bin": "usr/bin", "etc": "home", "usr/out": "../home", "usr/bin/b": "/usr/bin/a"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestParts(t *testing.T) {
 
 	view := tree.NewView(parts)
 	for name, want := range map[string]string{
-		"usr/bin/b": "usr/bin/a", "lib/apk/db": "usr/lib/apk/db", "/var/lib/dpkg/status": "var/lib/dpkg/status",
+		"usr/bin/b": "usr/bin/a", "bin/b": "usr/bin/a", "lib/apk/db": "usr/lib/apk/db", "/var/lib/dpkg/status": "var/lib/dpkg/status",
 	} {
 		data, err := fs.ReadFile(view, name)
 		if err != nil || string(data) != want {
@@ -82,7 +82,10 @@ func TestParts(t *testing.T) {
 	if info, err := view.Stat("var/lib"); err != nil || !info.IsDir() {
 		t.Errorf("var/lib: %v, %v, want a folder", info, err)
 	}
-	for _, name := range []string{"var/secret", "home/x", "usr/out/x", "etc/passwd"} {
+	if info, err := view.Stat("home"); err != nil || !info.IsDir() {
+		t.Errorf("home: %v, %v, want a folder", info, err)
+	}
+	for _, name := range []string{"var/secret", "home/x", "usr/out/x", "etc/passwd", "etc/x"} {
 		if _, err := view.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, want that there is none", name, err)
 		}

@@ -229,6 +229,9 @@ func (w *walk) read(at waiting) error {
 // list reads the names in a folder, and notes them in l; l may be nil.
 func (w *walk) list(at waiting, d *folder, below *[]waiting, l *Listing) (whole bool, err error) {
 	list, err := d.root.Open(".")
+	if err == nil {
+		list, err = names(list)
+	}
 	if err != nil {
 		return false, err
 	}

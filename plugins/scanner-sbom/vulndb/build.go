@@ -244,15 +244,8 @@ func (b *builder) end() error {
 	if len(raw) > maxFooter {
 		return fmt.Errorf("a footer of %d bytes", len(raw))
 	}
-	at, err := b.w.part(raw)
-	if err != nil {
+	if err := b.w.write(tail(raw, b.w.offset)); err != nil {
 		return fmt.Errorf("write the footer: %w", err)
-	}
-	tail := binary.LittleEndian.AppendUint64(nil, uint64(at.Offset))
-	tail = binary.LittleEndian.AppendUint32(tail, uint32(at.Length))
-	tail = binary.LittleEndian.AppendUint32(tail, crc32.Checksum(raw, castagnoli))
-	if err := b.w.write(append(tail, trailer...)); err != nil {
-		return fmt.Errorf("write the end: %w", err)
 	}
 	if err := b.w.out.Flush(); err != nil {
 		return fmt.Errorf("write the file: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -60,6 +61,8 @@ type Bundle struct {
 	Comment string    `json:"comment"`
 	Built   time.Time `json:"built"`
 	Records int       `json:"records"`
+	// Signature is the whole of what was verified.
+	Signature string `json:"signature"`
 }
 
 // InstallOptions are how to install a bundle.
@@ -96,12 +99,58 @@ func Install(ctx context.Context, path string, bundle io.Reader, signature []byt
 		if b.Key, b.Comment, err = keys.verify(digest.Sum(nil), signature); err != nil {
 			return err
 		}
-		return b.accept(ctx, path, out.Name(), o)
+		if err := b.accept(ctx, path, out.Name(), o); err != nil {
+			return err
+		}
+		return unsign(path)
 	})
 	if err != nil {
 		return Bundle{}, fmt.Errorf("install the bundle: %w", err)
 	}
-	return b, nil
+	b.Signature = string(signature)
+	return b, writeSignature(path, signature)
+}
+
+// Signed returns the signature of the bundle that is at path as it was installed, "" when there
+// is none: nobody looks whether it fits.
+func Signed(path string) string {
+	f, err := os.Open(path + SignatureSuffix)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(f, maxSignature+1))
+	if err != nil || len(text) > maxSignature {
+		return ""
+	}
+	return string(text)
+}
+
+// Signer tells who a signature says that it is by, and the comment; nobody looks whether it
+// fits anything.
+func Signer(signature string) (key, comment string) {
+	s, err := minisign.DecodeSignature(strings.ReplaceAll(strings.TrimRight(signature, "\r\n"), "\r\n", "\n"))
+	if err != nil {
+		return "", ""
+	}
+	return fmt.Sprintf("%016X", binary.LittleEndian.Uint64(s.KeyId[:])), strings.TrimPrefix(s.TrustedComment, "trusted comment: ")
+}
+
+// writeSignature keeps the signature of what was installed. Without it the same bundle is installed
+// again, which does no harm.
+func writeSignature(path string, signature []byte) error {
+	if err := os.WriteFile(path+SignatureSuffix, signature, 0o644); err != nil { //nolint:gosec // public knowledge
+		return errors.Join(fmt.Errorf("keep the signature: %w", err), unsign(path))
+	}
+	return nil
+}
+
+// unsign removes the signature of what is about to change.
+func unsign(path string) error {
+	if err := os.Remove(path + SignatureSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the old signature: %w", err)
+	}
+	return nil
 }
 
 // accept reads what was copied to its end and compares its age with that of the old.

@@ -6,9 +6,6 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -126,67 +123,3 @@ func TestInstall(t *testing.T) {
 }
 
 const magicBytes = "IPVULN\x00\x01"
-
-func TestMirror(t *testing.T) {
-	body := strings.Repeat("advisories ", 100)
-	asked := make(chan string, 100)
-	mux := http.NewServeMux()
-	mux.HandleFunc("/all.zip", func(w http.ResponseWriter, r *http.Request) {
-		asked <- r.Header.Get("If-None-Match")
-		w.Header().Set("ETag", `"v1"`)
-		if r.Header.Get("If-None-Match") == `"v1"` {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		if _, err := io.WriteString(w, body); err != nil {
-			t.Error(err)
-		}
-	})
-	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://example.invalid/x", http.StatusFound)
-	})
-	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
-	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "1000")
-		_, _ = io.WriteString(w, "short")
-	})
-	mux.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil {
-			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-				return
-			}
-		}
-	})
-	server := httptest.NewTLSServer(mux)
-	defer server.Close()
-	m := vulndb.Mirror{Client: server.Client(), MaxBytes: 1 << 20}
-	var got bytes.Buffer
-	v, err := m.Fetch(t.Context(), server.URL+"/all.zip", vulndb.Validator{}, &got)
-	if err != nil || got.String() != body || v.ETag != `"v1"` || <-asked != "" {
-		t.Fatalf("got %d bytes, %+v, %v", got.Len(), v, err)
-	}
-	got.Reset()
-	if again, err := m.Fetch(t.Context(), server.URL+"/all.zip", v, &got); !errors.Is(err, vulndb.ErrUnchanged) || again != v || got.Len() > 0 || <-asked != `"v1"` {
-		t.Errorf("again: got %d bytes, %+v, %v, want ErrUnchanged", got.Len(), again, err)
-	}
-	for path, want := range map[string]string{
-		"/none":               "404",
-		"/away":               "not encrypted",
-		"/loop":               "redirects",
-		"/cut":                "after 5 bytes",
-		"/stream":             "more than 1048576 bytes",
-		"/none?token=secret1": "404",
-	} {
-		_, err := m.Fetch(t.Context(), server.URL+path, vulndb.Validator{}, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret1") {
-			t.Errorf("%s: got %v, want %s", path, err, want)
-		}
-	}
-	for _, from := range []string{"http://example.invalid/x", "file:///etc/passwd", "x", "https://", "ftp://example.invalid/x"} {
-		if _, err := m.Fetch(t.Context(), from, vulndb.Validator{}, io.Discard); err == nil {
-			t.Errorf("%s: was fetched", from)
-		}
-	}
-	server.CloseClientConnections()
-	server.Client().CloseIdleConnections()
-}

@@ -21,6 +21,7 @@ import (
 // DB is an open database. It may be used by several goroutines.
 type DB struct {
 	file    *os.File
+	end     int64 // where the footer begins
 	footer  *footer
 	keys    []uint64
 	offsets []uint32
@@ -65,7 +66,7 @@ func open(f *os.File) (*DB, error) {
 		return nil, fmt.Errorf("not a regular file: %s", info.Mode().Type())
 	}
 	db := &DB{file: f, recent: recent{number: -1}}
-	if db.footer, err = readFooter(f, info.Size()); err != nil {
+	if db.footer, db.end, err = readFooter(f, info.Size()); err != nil {
 		return nil, err
 	}
 	if err := db.index(); err != nil {

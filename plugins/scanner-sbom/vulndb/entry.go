@@ -373,6 +373,13 @@ type Room struct {
 	events   []Event
 }
 
+// NewRoom returns a Room that has memory for some entries already.
+func NewRoom(entries int) Room {
+	return Room{
+		entries: make([]Entry, 0, entries), affected: make([]Affected, 0, 2*entries), ranges: make([]Range, 0, 2*entries), events: make([]Event, 0, 6*entries),
+	}
+}
+
 // Reset makes the room free for others.
 func (r *Room) Reset() {
 	r.entries, r.affected, r.ranges, r.events = r.entries[:0], r.affected[:0], r.ranges[:0], r.events[:0]

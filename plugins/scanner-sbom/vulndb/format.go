@@ -61,8 +61,12 @@ type Meta struct {
 type SourceMeta struct {
 	Name string `json:"name"`
 	// Location is the path or URL that it came from.
-	Location string    `json:"location"`
+	Location string `json:"location"`
+	// Imported is when it was taken over, or known to be as it was then.
 	Imported time.Time `json:"imported"`
+	// ETag and LastModified are what the server said of it.
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last_modified,omitempty"`
 	// Newest is when the newest of its records was changed, zero when none says.
 	Newest      time.Time `json:"newest,omitzero"`
 	Files       int       `json:"files"`
@@ -102,50 +106,50 @@ func unseal(data []byte, what string) ([]byte, error) {
 	return data[4:], nil
 }
 
-// readFooter finds the footer of a file of a given size.
-func readFooter(r io.ReaderAt, size int64) (*footer, error) {
+// readFooter finds the footer of a file of a given size, and where it begins.
+func readFooter(r io.ReaderAt, size int64) (*footer, int64, error) {
 	var head [8]byte
 	var tail [trailerSize]byte
 	if size < int64(len(head)+len(tail)) {
-		return nil, damaged("a file of %d bytes", size)
+		return nil, 0, damaged("a file of %d bytes", size)
 	}
 	if _, err := r.ReadAt(head[:], 0); err != nil {
-		return nil, fmt.Errorf("read the beginning: %w", err)
+		return nil, 0, fmt.Errorf("read the beginning: %w", err)
 	}
 	if string(head[:]) != magic {
 		if string(head[:6]) == magic[:6] {
-			return nil, fmt.Errorf("a vulnerability database of version %d, this program reads %d: import it again", binary.BigEndian.Uint16(head[6:]), magic[7])
+			return nil, 0, fmt.Errorf("a vulnerability database of version %d, this program reads %d: import it again", binary.BigEndian.Uint16(head[6:]), magic[7])
 		}
-		return nil, damaged("it is no vulnerability database")
+		return nil, 0, damaged("it is no vulnerability database")
 	}
 	if _, err := r.ReadAt(tail[:], size-trailerSize); err != nil {
-		return nil, fmt.Errorf("read the end: %w", err)
+		return nil, 0, fmt.Errorf("read the end: %w", err)
 	}
 	if string(tail[16:]) != trailer {
-		return nil, damaged("it was not written to its end")
+		return nil, 0, damaged("it was not written to its end")
 	}
 	at, length := int64(binary.LittleEndian.Uint64(tail[:])), int64(binary.LittleEndian.Uint32(tail[8:]))
 	if length > maxFooter || at < 8 || at != size-trailerSize-length {
-		return nil, damaged("its footer is not where it should be")
+		return nil, 0, damaged("its footer is not where it should be")
 	}
 	raw := make([]byte, length)
 	if _, err := r.ReadAt(raw, at); err != nil {
-		return nil, fmt.Errorf("read the footer: %w", err)
+		return nil, 0, fmt.Errorf("read the footer: %w", err)
 	}
 	if crc32.Checksum(raw, castagnoli) != binary.LittleEndian.Uint32(tail[12:]) {
-		return nil, damaged("its footer does not fit its checksum")
+		return nil, 0, damaged("its footer does not fit its checksum")
 	}
 	var f footer
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, damaged("its footer: %v", err)
+		return nil, 0, damaged("its footer: %v", err)
 	}
 	parts := append([]extent{f.Groups, f.Index, f.KEV, f.IDs.Extent, f.EPSS.Extent}, f.Blocks...)
 	for _, e := range parts {
 		if e.Offset < 0 || e.Length < 0 || e.Offset > at || e.Length > at-e.Offset {
-			return nil, damaged("a part of it lies outside")
+			return nil, 0, damaged("a part of it lies outside")
 		}
 	}
-	return &f, nil
+	return &f, at, nil
 }
 
 // read returns the bytes of an extent.

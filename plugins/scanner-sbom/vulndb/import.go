@@ -24,6 +24,8 @@ type Source struct {
 	Path string
 	// Location is what is shown as its origin; the path when it is empty.
 	Location string
+	// ETag and LastModified are kept for who asks the server the next time.
+	ETag, LastModified string
 }
 
 // Options are how an import is done. The zero Options are good.
@@ -119,8 +121,10 @@ func Import(ctx context.Context, path string, sources []Source, o Options) (Repo
 		if err := unnamed(spool); err != nil {
 			return fmt.Errorf("make room for entries: %w", err)
 		}
-		report, err = im.run(ctx, out, spool)
-		return err
+		if report, err = im.run(ctx, out, spool); err != nil {
+			return err
+		}
+		return unsign(path)
 	})
 	return report, err
 }
@@ -150,7 +154,9 @@ func (im *importer) plan(sources []Source) error {
 		if location == "" {
 			location = s.Path
 		}
-		im.metas = append(im.metas, SourceMeta{Name: s.Name, Location: location, Imported: im.options.Now.UTC()})
+		im.metas = append(im.metas, SourceMeta{
+			Name: s.Name, Location: location, Imported: im.options.Now.UTC(), ETag: s.ETag, LastModified: s.LastModified,
+		})
 	}
 	im.sources = sources
 	im.renamed = map[uint64]int{}

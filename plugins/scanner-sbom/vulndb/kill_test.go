@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,10 @@ func killImport(t *testing.T, path string) {
 	}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && lines.Text() != "importing" {
+	}
+	working := beside(t, path)
+	if err := vulndb.Sweep(t.Context(), path); err != nil || !slices.Equal(beside(t, path), working) {
+		t.Errorf("a start while an import is at work: %v, and of %v there is %v", err, working, beside(t, path))
 	}
 	waiting, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()

@@ -34,18 +34,26 @@ func exclusive(ctx context.Context, path string) (unlock func(), err error) {
 }
 
 // Sweep removes what an import or an installation that was killed left beside the database
-// at path. One that is at work is waited for; the next one sweeps as well.
+// at path. It does nothing while one is at work, which swept before.
 func Sweep(ctx context.Context, path string) error {
 	if left, err := remains(path); err != nil || len(left) == 0 {
 		return err
 	}
-	unlock, err := exclusive(ctx, path)
+	now, cancel := context.WithCancelCause(ctx)
+	cancel(errBusy) // the lock is tried once
+	unlock, err := exclusive(now, path)
+	if errors.Is(err, errBusy) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	unlock()
 	return nil
 }
+
+// errBusy says that the lock is held.
+var errBusy = errors.New("another import is at work")
 
 // sweep removes what has the name of a file that is being written. Who holds the lock knows
 // that nobody writes it.

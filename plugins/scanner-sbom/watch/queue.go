@@ -93,6 +93,13 @@ func (a *agenda) add(target string, now time.Time, after []time.Duration) {
 	}
 }
 
+// drop forgets what is noted of a target.
+func (a *agenda) drop(target string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.times, target)
+}
+
 // together is how far ahead an observation may be to be made with one that is due: each
 // costs a look at all processes.
 const together = 50 * time.Millisecond

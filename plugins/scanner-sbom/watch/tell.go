@@ -33,21 +33,21 @@ func (w *Watch) tell(ctx context.Context, s *state) error {
 	}
 	here := make(map[string]bool, len(s.holding.Packages))
 	for _, p := range s.holding.Packages {
-		e := s.record(p)
-		here[e.ID] = true
+		e, ref := s.record(p), p.Ref()
+		here[ref] = true
 		sum := contentOf(e)
-		if !w.told.changed(id, e.ID, sum) {
+		if !w.told.changed(id, ref, sum) {
 			continue
 		}
 		if err := w.Out.Record(ctx, e); err != nil {
 			return err
 		}
 		w.count(func(c *Counts) { c.Records++ })
-		w.told.recorded(id, e.ID, sum)
+		w.told.recorded(id, ref, sum)
 	}
-	for _, known := range w.told.known(id) {
-		if !here[known] {
-			if err := w.remove(ctx, s.target, known); err != nil {
+	for _, ref := range w.told.known(id) {
+		if !here[ref] {
+			if err := w.remove(ctx, s.target, ref); err != nil {
 				return err
 			}
 		}
@@ -55,23 +55,29 @@ func (w *Watch) tell(ctx context.Context, s *state) error {
 	return nil
 }
 
-// remove takes back what was recorded.
-func (w *Watch) remove(ctx context.Context, t Target, id string) error {
-	e := &event.InventoryEvent{ID: id, Time: time.Now(), Target: t.ID, TargetName: t.Name, Image: t.Image, Removed: true}
+// remove takes back what was recorded of a package. Without its Ref it would be the whole
+// target.
+func (w *Watch) remove(ctx context.Context, t Target, ref string) error {
+	e := &event.InventoryEvent{
+		ID: event.InventoryID(t.ID, ref), PURL: ref, Time: time.Now(), Target: t.ID, TargetName: t.Name, Image: t.Image, Removed: true,
+	}
 	if err := w.Out.Record(ctx, e); err != nil {
 		return err
 	}
 	w.count(func(c *Counts) { c.Records++ })
-	w.told.removed(t.ID, id)
+	w.told.removed(t.ID, ref)
 	return nil
 }
 
 // forget takes back all that was recorded of a target that is gone.
 func (w *Watch) forget(ctx context.Context, t Target) error {
-	for _, id := range w.told.known(t.ID) {
-		if err := w.remove(ctx, t, id); err != nil {
+	if len(w.told.known(t.ID)) > 0 {
+		// A target alone is all that it held.
+		e := &event.InventoryEvent{Time: time.Now(), Target: t.ID, TargetName: t.Name, Image: t.Image, Removed: true}
+		if err := w.Out.Record(ctx, e); err != nil {
 			return err
 		}
+		w.count(func(c *Counts) { c.Records++ })
 	}
 	w.told.forget(t.ID)
 	w.mu.Lock()

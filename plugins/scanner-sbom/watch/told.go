@@ -25,7 +25,7 @@ type told struct {
 
 // said is what was said of one target. Its fields are exported for the file.
 type said struct {
-	// Inventory has a sum of what was recorded last under each event's id.
+	// Inventory has a sum of what was recorded last of each package, by its Ref.
 	Inventory map[string]uint64
 	// Alerts are the things that alerts were about, as hashes.
 	Alerts map[string]struct{}
@@ -133,31 +133,31 @@ func (t *told) of(target string) *said {
 	return s
 }
 
-// changed says whether an event's content differs from what was recorded last.
-func (t *told) changed(target, id string, sum uint64) bool {
+// changed says whether what there is to say of a package differs from what was recorded last.
+func (t *told) changed(target, ref string, sum uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was, ok := t.of(target).Inventory[id]
+	was, ok := t.of(target).Inventory[ref]
 	return !ok || was != sum
 }
 
 // recorded notes what was recorded.
-func (t *told) recorded(target, id string, sum uint64) {
+func (t *told) recorded(target, ref string, sum uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.of(target).Inventory[id] = sum
+	t.of(target).Inventory[ref] = sum
 	t.dirty = true
 }
 
-// removed notes that an event was taken back.
-func (t *told) removed(target, id string) {
+// removed notes that it was taken back.
+func (t *told) removed(target, ref string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.of(target).Inventory, id)
+	delete(t.of(target).Inventory, ref)
 	t.dirty = true
 }
 
-// known returns the ids of the events that were recorded of a target.
+// known returns the Refs of the packages that were recorded of a target.
 func (t *told) known(target string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -206,4 +206,16 @@ func (t *told) forget(target string) {
 		delete(t.targets, target)
 		t.dirty = true
 	}
+}
+
+// stale has everything recorded again: a sink may have lost what it had.
+func (t *told) stale() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.targets {
+		for ref := range s.Inventory {
+			s.Inventory[ref] = 0
+		}
+	}
+	t.dirty = true
 }

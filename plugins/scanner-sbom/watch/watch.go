@@ -26,9 +26,9 @@ type Looker interface {
 	Targets(ctx context.Context) ([]Target, error)
 	// Events tells what happens to targets until ctx is done or the engine is gone.
 	Events(ctx context.Context, tell func(Event)) error
-	// Look finds what a target holds, and reads only what changed. The error wraps
-	// [ErrGone] when there is no such target any more.
-	Look(ctx context.Context, t Target) (*Holding, error)
+	// Look finds what a target holds, and reads only what changed; it returns the target
+	// as it is called now. The error wraps [ErrGone] when there is no such target any more.
+	Look(ctx context.Context, t Target) (Target, *Holding, error)
 	// Observe says what the processes of targets use; of a target that was not looked at
 	// it says nothing.
 	Observe(ctx context.Context, targets []string) (map[string]Observed, error)
@@ -82,10 +82,19 @@ const (
 	advisoriesEvery = 5 * time.Second
 	saveEvery       = 2 * time.Second
 	retryAfter      = 5 * time.Second
-	maxQueued       = 4096
-	maxStray        = 16 // programs that nobody brought, of a target
+	// repeatEvery is how often the whole inventory is recorded again; the host keeps nothing
+	// twice in a shorter time.
+	repeatEvery = 25 * time.Hour
+	maxQueued   = 4096
+	maxStray    = 16 // programs that nobody brought, of a target
 	// useLasts is how long a package counts as in use after it was seen last.
 	useLasts = 24 * time.Hour
+	// afterProcess is when a container is looked at in which a process was started or has ended,
+	// after the last of them.
+	afterProcess = time.Second
+	// afterStop is when one is whose processes have ended. Most are removed at once, and Docker
+	// may fail to remove one that is being read.
+	afterStop = 3 * time.Second
 )
 
 // early is when a container that began something is looked at, beside the usual times.
@@ -99,8 +108,9 @@ type Watch struct {
 	told *told
 	// due holds the targets to be looked at.
 	due *queue
-	// soon holds those whose processes are to be looked at.
-	soon *agenda
+	// soon holds those whose processes are to be looked at, later those that are to be looked
+	// at themselves.
+	soon, later *agenda
 
 	mu      sync.Mutex
 	targets map[string]*guarded
@@ -111,9 +121,10 @@ type Watch struct {
 
 // guarded is a target's state, and who works on it.
 type guarded struct {
+	// looking is held by who looks at the target, and the Mutex by who has its state.
+	looking sync.Mutex
 	sync.Mutex
 	state
-	gone bool
 }
 
 // Counts are what a watch has come to.
@@ -123,7 +134,7 @@ type Counts struct {
 
 // New returns a watch that goes on where one with the same folder stopped.
 func New(c Config) *Watch {
-	w := &Watch{Config: c, due: newQueue(maxQueued), soon: newAgenda(), targets: map[string]*guarded{}}
+	w := &Watch{Config: c, due: newQueue(maxQueued), soon: newAgenda(), later: newAgenda(), targets: map[string]*guarded{}}
 	w.Workers = cmp.Or(max(w.Workers, 0), 1)
 	var err error
 	if w.told, err = openTold(filepath.Join(c.Dir, "told.db")); err != nil {
@@ -154,6 +165,14 @@ func (w *Watch) Run(ctx context.Context) error {
 		g.Go(func() error { return w.work(ctx) })
 	}
 	g.Go(func() error { return w.soon.run(ctx, w.observe) })
+	g.Go(func() error {
+		return w.later.run(ctx, func(_ context.Context, targets []string) error {
+			for _, id := range targets {
+				w.push(Target{ID: id})
+			}
+			return nil
+		})
+	})
 	every := func(interval time.Duration, f func(context.Context) error) {
 		g.Go(func() error {
 			t := time.NewTicker(interval)
@@ -174,6 +193,10 @@ func (w *Watch) Run(ctx context.Context) error {
 	every(w.Observe, func(ctx context.Context) error { return w.observe(ctx, w.running()) })
 	every(advisoriesEvery, w.rematch)
 	every(saveEvery, w.save)
+	every(repeatEvery, func(ctx context.Context) error {
+		w.told.stale()
+		return w.rescan(ctx)
+	})
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
@@ -201,13 +224,25 @@ func (w *Watch) follow(ctx context.Context) error {
 
 // happened takes note of an event.
 func (w *Watch) happened(e Event) {
-	if e.Kind == Stopped {
+	id := e.Target.ID
+	switch e.Kind {
+	case Appeared:
+		w.push(e.Target)
+	case Executed:
+		w.soon.add(id, time.Now(), early())
+		w.later.add(id, time.Now(), []time.Duration{afterProcess})
+	case Stopped:
+		w.soon.drop(id)
 		g := w.target(e.Target)
 		g.Lock()
 		g.uses, g.unowned = nil, nil
 		g.Unlock()
+		w.later.add(id, time.Now(), []time.Duration{afterStop})
+	case Vanished:
+		w.soon.drop(id)
+		w.later.drop(id)
+		w.push(e.Target)
 	}
-	w.push(e.Target)
 }
 
 // push has a target looked at.
@@ -283,7 +318,10 @@ func (w *Watch) running() []string {
 
 // look finds what a target holds, tells of it, and then watches what it begins.
 func (w *Watch) look(ctx context.Context, t Target) error {
-	h, err := w.Looker.Look(ctx, t)
+	g := w.target(t)
+	g.looking.Lock()
+	defer g.looking.Unlock()
+	t, h, err := w.Looker.Look(ctx, t)
 	w.count(func(c *Counts) { c.Looks++ })
 	switch {
 	case ctx.Err() != nil:
@@ -300,7 +338,6 @@ func (w *Watch) look(ctx context.Context, t Target) error {
 		w.count(func(c *Counts) { c.Failed++ })
 		w.Log.Warn("packages were not held against the advisories", "target", t.ID, "error", err)
 	}
-	g := w.target(t)
 	g.Lock()
 	g.target, g.holding, g.findings = t, h, found
 	err = w.tell(ctx, &g.state)

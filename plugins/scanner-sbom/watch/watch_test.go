@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -72,7 +73,7 @@ func (w *world) Events(ctx context.Context, tell func(watch.Event)) error {
 	}
 }
 
-func (w *world) Look(_ context.Context, t watch.Target) (h *watch.Holding, err error) {
+func (w *world) Look(_ context.Context, t watch.Target) (_ watch.Target, h *watch.Holding, err error) {
 	w.change(func() {
 		w.looks++
 		list, ok := w.packages[t.ID]
@@ -82,7 +83,7 @@ func (w *world) Look(_ context.Context, t watch.Target) (h *watch.Holding, err e
 		}
 		h = &watch.Holding{Packages: list, Changes: w.changes[t.ID], Added: w.added[t.ID]}
 	})
-	return h, err
+	return named(t.ID), h, err
 }
 
 func (w *world) Observe(_ context.Context, targets []string) (map[string]watch.Observed, error) {
@@ -136,9 +137,12 @@ func (h *host) Record(_ context.Context, e *event.InventoryEvent) error {
 	defer h.mu.Unlock()
 	h.count++
 	h.synced = false
-	if e.Removed {
+	switch {
+	case e.Removed && e.ID == "":
+		maps.DeleteFunc(h.events, func(_ string, o *event.InventoryEvent) bool { return o.Target == e.Target })
+	case e.Removed:
 		delete(h.events, e.ID)
-	} else {
+	default:
 		h.events[e.ID] = e.Clone()
 	}
 	return h.broken
@@ -244,6 +248,12 @@ func TestWhatIsTold(t *testing.T) {
 		if len(h.alerts) != alerts || h.count != records {
 			t.Errorf("a day later there are %d alerts and %d records more", len(h.alerts)-alerts, h.count-records)
 		}
+		// Then the inventory alone, for a sink that lost it.
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if len(h.alerts) != alerts || h.count != records+21 {
+			t.Errorf("after more than a day there are %d alerts and %d records more, want 0 and 21", len(h.alerts)-alerts, h.count-records)
+		}
 		stop()
 	})
 }
@@ -326,7 +336,15 @@ func TestEvents(t *testing.T) {
 		}
 		w.change(func() { delete(w.runs, c+"1") })
 		w.events <- watch.Event{Target: named(c + "1"), Kind: watch.Stopped}
-		time.Sleep(time.Second)
+		before := 0
+		w.change(func() { before = w.looks })
+		time.Sleep(2 * time.Second)
+		w.change(func() {
+			if w.looks != before {
+				t.Error("it was looked at while it may be being removed")
+			}
+		})
+		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if h.events[id].InUse {
 			t.Error("it is said to be in use in a container that does not run")

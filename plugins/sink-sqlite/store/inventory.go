@@ -189,29 +189,46 @@ func (s *Store) boundInventory(ctx context.Context) error {
 			return err
 		}
 	}
+	for {
+		size, err := d.used(ctx)
+		if err != nil {
+			return fmt.Errorf("measure the inventory: %w", named(err))
+		}
+		if size <= s.maxInventory {
+			return nil
+		}
+		if err := s.forget(ctx, d); err != nil {
+			return fmt.Errorf("delete old inventory: %w", named(err))
+		}
+	}
+}
+
+// used is how much of the file is taken, in bytes.
+func (d *database) used(ctx context.Context) (int64, error) {
 	var pages, free, size int64
 	for name, into := range map[string]*int64{"page_count": &pages, "freelist_count": &free, "page_size": &size} {
 		if err := d.conn.QueryRowContext(ctx, "PRAGMA "+name).Scan(into); err != nil {
-			return fmt.Errorf("measure the inventory: %w", named(err))
+			return 0, err
 		}
 	}
-	if (pages-free)*size <= s.maxInventory {
-		return nil
-	}
-	err := d.transaction(ctx, func() error {
+	return (pages - free) * size, nil
+}
+
+// forget deletes a share of the packages.
+func (s *Store) forget(ctx context.Context, d *database) error {
+	return d.transaction(ctx, func() error {
 		result, err := d.conn.ExecContext(ctx, `DELETE FROM packages WHERE seq IN
 			(SELECT seq FROM packages ORDER BY time, seq LIMIT (SELECT count(*) / ? + 1 FROM packages))`, forgottenShare)
 		if err != nil {
 			return err
 		}
 		n, err := result.RowsAffected()
+		if err == nil && n == 0 {
+			err = errors.New("there is none, and the file is full")
+		}
 		s.stats.Forgotten += uint64(max(n, 0))
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("delete old inventory: %w", named(err))
-	}
-	return nil
 }
 
 // inventoryFile returns the open file of packages.

@@ -15,7 +15,7 @@ import (
 const (
 	// MaxLimit is the greatest number of records of one query, and the number
 	// when it sets no limit.
-	MaxLimit = 10_000
+	MaxLimit = 100_000
 	// MinPrefix is the shortest prefix of an id, in characters.
 	MinPrefix = 8
 )

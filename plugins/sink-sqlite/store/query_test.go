@@ -95,6 +95,8 @@ func FuzzQuery(f *testing.F) {
 	}
 	f.Add(uint8(4), alert(1).ID, "open", "src_ip", "203.0.113.1", int64(0), int64(0))
 	f.Add(uint8(2), logEvent(1).ID().String(), "", "user", "root", int64(1), int64(1<<62))
+	s.PutInventory(aPackage(1))
+	f.Add(uint8(6), aPackage(1).ID, "", "target", "web1", int64(0), int64(0))
 	f.Add(uint8(3), "00000000000000001", "", "dst_port", "22", int64(-1), int64(0))
 	f.Fuzz(func(t *testing.T, kind uint8, id, state, key, value string, since, until int64) {
 		q := sdk.Query{Kind: event.Kind(kind), ID: id, State: state, Since: since, Until: until, Limit: 3}

@@ -16,7 +16,7 @@ const sweepInterval = time.Minute
 const deletedRows = 1000
 
 func (s *Store) sweepWhenDue(ctx context.Context) error {
-	much := s.cfg.MaxBytes > 0 && s.written > s.cfg.MaxBytes/16
+	much := s.cfg.MaxBytes > 0 && s.written > s.cfg.MaxBytes/16 || s.heard > s.maxInventory/16
 	if now := s.cfg.Now(); !much && now.Sub(s.swept) < sweepInterval && !now.Before(s.swept) {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (s *Store) sweepWhenDue(ctx context.Context) error {
 // too much room.
 func (s *Store) sweep(ctx context.Context) error {
 	now := s.cfg.Now()
-	s.swept, s.written = now, 0
+	s.swept, s.written, s.heard = now, 0, 0
 	days, err := s.dayFiles()
 	if err != nil {
 		return err

@@ -63,6 +63,7 @@ type Store struct {
 	full         bool      // the file of the day alone exceeds MaxBytes
 	swept        time.Time // when retention was looked at last
 	written      int64     // bytes of events since then
+	heard        int64     // bytes of inventory since then
 }
 
 // day is a file of events that is written.
@@ -169,7 +170,11 @@ func (s *Store) flush(ctx context.Context) error {
 		}
 		s.stats.Written += uint64(len(b.rows))
 		s.bytes -= b.bytes
-		if name != alertsName && name != inventoryName {
+		switch name {
+		case alertsName:
+		case inventoryName:
+			s.heard += int64(b.bytes)
+		default:
 			s.written += int64(b.bytes)
 		}
 		delete(s.waiting, name)

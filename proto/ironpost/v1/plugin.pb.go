@@ -151,6 +151,11 @@ const (
 	// Takes over what the sources hold; what came from them before and is not in
 	// them any more goes.
 	AdvisoriesRequest_ACTION_IMPORT AdvisoriesRequest_Action = 2
+	// Puts a signed bundle, a database that was built elsewhere, in place of what
+	// there is. The first source is the bundle, the second its signature.
+	AdvisoriesRequest_ACTION_INSTALL AdvisoriesRequest_Action = 3
+	// The document is the database itself, a bundle that can be signed.
+	AdvisoriesRequest_ACTION_EXPORT AdvisoriesRequest_Action = 4
 )
 
 // Enum value maps for AdvisoriesRequest_Action.
@@ -159,11 +164,15 @@ var (
 		0: "ACTION_UNSPECIFIED",
 		1: "ACTION_STATUS",
 		2: "ACTION_IMPORT",
+		3: "ACTION_INSTALL",
+		4: "ACTION_EXPORT",
 	}
 	AdvisoriesRequest_Action_value = map[string]int32{
 		"ACTION_UNSPECIFIED": 0,
 		"ACTION_STATUS":      1,
 		"ACTION_IMPORT":      2,
+		"ACTION_INSTALL":     3,
+		"ACTION_EXPORT":      4,
 	}
 )
 
@@ -3616,7 +3625,13 @@ type ScanRequest struct {
 	// scanner knows. "": the scanner's own.
 	Document string `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
 	// Another target: the document tells the differences from it alone.
-	Against       string `protobuf:"bytes,3,opt,name=against,proto3" json:"against,omitempty"`
+	Against string `protobuf:"bytes,3,opt,name=against,proto3" json:"against,omitempty"`
+	// The time that the document says it was written at, as in SOURCE_DATE_EPOCH: seconds
+	// since 1970. "": now.
+	Epoch string `protobuf:"bytes,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Which of an image's platforms is meant: OS/ARCH or OS/ARCH/VARIANT. "": that of the
+	// machine.
+	Platform      string `protobuf:"bytes,5,opt,name=platform,proto3" json:"platform,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3672,11 +3687,29 @@ func (x *ScanRequest) GetAgainst() string {
 	return ""
 }
 
+func (x *ScanRequest) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *ScanRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
 type AdvisoriesRequest struct {
 	state  protoimpl.MessageState   `protogen:"open.v1"`
 	Action AdvisoriesRequest_Action `protobuf:"varint,1,opt,name=action,proto3,enum=ironpost.v1.AdvisoriesRequest_Action" json:"action,omitempty"`
 	// Files and directories, as the plugin sees them.
-	Sources       []string `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
+	Sources []string `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
+	// Where the sources were fetched from, one for each, or none: they are local.
+	Origins []*AdvisoryOrigin `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
+	// A bundle may be older than what there is.
+	AllowOlder    bool `protobuf:"varint,4,opt,name=allow_older,json=allowOlder,proto3" json:"allow_older,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3725,6 +3758,93 @@ func (x *AdvisoriesRequest) GetSources() []string {
 	return nil
 }
 
+func (x *AdvisoriesRequest) GetOrigins() []*AdvisoryOrigin {
+	if x != nil {
+		return x.Origins
+	}
+	return nil
+}
+
+func (x *AdvisoriesRequest) GetAllowOlder() bool {
+	if x != nil {
+		return x.AllowOlder
+	}
+	return false
+}
+
+// AdvisoryOrigin is where a source was fetched from.
+type AdvisoryOrigin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its URL, the name by which it is replaced the next time.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What the server said of the file, to be asked for again the next time.
+	Etag         string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	LastModified string `protobuf:"bytes,3,opt,name=last_modified,json=lastModified,proto3" json:"last_modified,omitempty"`
+	// The server says that the file is as it was: its source is "", and nothing
+	// changes but the time at which it was known to be current.
+	Unchanged     bool `protobuf:"varint,4,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdvisoryOrigin) Reset() {
+	*x = AdvisoryOrigin{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdvisoryOrigin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdvisoryOrigin) ProtoMessage() {}
+
+func (x *AdvisoryOrigin) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdvisoryOrigin.ProtoReflect.Descriptor instead.
+func (*AdvisoryOrigin) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *AdvisoryOrigin) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AdvisoryOrigin) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *AdvisoryOrigin) GetLastModified() string {
+	if x != nil {
+		return x.LastModified
+	}
+	return ""
+}
+
+func (x *AdvisoryOrigin) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
+}
+
 type ScanResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Format        string                 `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
@@ -3736,7 +3856,7 @@ type ScanResponse struct {
 
 func (x *ScanResponse) Reset() {
 	*x = ScanResponse{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3748,7 +3868,7 @@ func (x *ScanResponse) String() string {
 func (*ScanResponse) ProtoMessage() {}
 
 func (x *ScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[46]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3761,7 +3881,7 @@ func (x *ScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanResponse.ProtoReflect.Descriptor instead.
 func (*ScanResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{46}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ScanResponse) GetFormat() string {
@@ -3804,7 +3924,7 @@ type HostCall struct {
 
 func (x *HostCall) Reset() {
 	*x = HostCall{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3816,7 +3936,7 @@ func (x *HostCall) String() string {
 func (*HostCall) ProtoMessage() {}
 
 func (x *HostCall) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[47]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3829,7 +3949,7 @@ func (x *HostCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostCall.ProtoReflect.Descriptor instead.
 func (*HostCall) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{47}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HostCall) GetId() uint64 {
@@ -3952,7 +4072,7 @@ type ReportTargets struct {
 
 func (x *ReportTargets) Reset() {
 	*x = ReportTargets{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3964,7 +4084,7 @@ func (x *ReportTargets) String() string {
 func (*ReportTargets) ProtoMessage() {}
 
 func (x *ReportTargets) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[48]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3977,7 +4097,7 @@ func (x *ReportTargets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportTargets.ProtoReflect.Descriptor instead.
 func (*ReportTargets) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{48}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReportTargets) GetTargets() []string {
@@ -4002,7 +4122,7 @@ type ListProcesses struct {
 
 func (x *ListProcesses) Reset() {
 	*x = ListProcesses{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4014,7 +4134,7 @@ func (x *ListProcesses) String() string {
 func (*ListProcesses) ProtoMessage() {}
 
 func (x *ListProcesses) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[49]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4027,7 +4147,7 @@ func (x *ListProcesses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProcesses.ProtoReflect.Descriptor instead.
 func (*ListProcesses) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{49}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListProcesses) GetPids() []uint32 {
@@ -4074,7 +4194,7 @@ type Process struct {
 
 func (x *Process) Reset() {
 	*x = Process{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4086,7 +4206,7 @@ func (x *Process) String() string {
 func (*Process) ProtoMessage() {}
 
 func (x *Process) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[50]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4099,7 +4219,7 @@ func (x *Process) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Process.ProtoReflect.Descriptor instead.
 func (*Process) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{50}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Process) GetPid() uint32 {
@@ -4180,7 +4300,7 @@ type ListMapped struct {
 
 func (x *ListMapped) Reset() {
 	*x = ListMapped{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4312,7 @@ func (x *ListMapped) String() string {
 func (*ListMapped) ProtoMessage() {}
 
 func (x *ListMapped) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[51]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4325,7 @@ func (x *ListMapped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMapped.ProtoReflect.Descriptor instead.
 func (*ListMapped) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{51}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListMapped) GetPids() []uint32 {
@@ -4247,7 +4367,7 @@ type MappedProcess struct {
 
 func (x *MappedProcess) Reset() {
 	*x = MappedProcess{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4379,7 @@ func (x *MappedProcess) String() string {
 func (*MappedProcess) ProtoMessage() {}
 
 func (x *MappedProcess) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[52]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4392,7 @@ func (x *MappedProcess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappedProcess.ProtoReflect.Descriptor instead.
 func (*MappedProcess) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{52}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *MappedProcess) GetProcess() *Process {
@@ -4344,14 +4464,16 @@ type MappedFile struct {
 	// True when the name is gone or leads to another file by now.
 	Deleted bool `protobuf:"varint,4,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// True when it never was in a folder: memfd_create(2), shared memory.
-	Memory        bool `protobuf:"varint,5,opt,name=memory,proto3" json:"memory,omitempty"`
+	Memory bool `protobuf:"varint,5,opt,name=memory,proto3" json:"memory,omitempty"`
+	// True when it is executed or mapped to be; else it is an archive.
+	Executed      bool `protobuf:"varint,6,opt,name=executed,proto3" json:"executed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MappedFile) Reset() {
 	*x = MappedFile{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4363,7 +4485,7 @@ func (x *MappedFile) String() string {
 func (*MappedFile) ProtoMessage() {}
 
 func (x *MappedFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[53]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4376,7 +4498,7 @@ func (x *MappedFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MappedFile.ProtoReflect.Descriptor instead.
 func (*MappedFile) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{53}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *MappedFile) GetPath() []byte {
@@ -4414,6 +4536,13 @@ func (x *MappedFile) GetMemory() bool {
 	return false
 }
 
+func (x *MappedFile) GetExecuted() bool {
+	if x != nil {
+		return x.Executed
+	}
+	return false
+}
+
 // RunCommand starts a command that the plugin was granted. The reply's handle
 // names it.
 type RunCommand struct {
@@ -4426,7 +4555,7 @@ type RunCommand struct {
 
 func (x *RunCommand) Reset() {
 	*x = RunCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4438,7 +4567,7 @@ func (x *RunCommand) String() string {
 func (*RunCommand) ProtoMessage() {}
 
 func (x *RunCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[54]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4451,7 +4580,7 @@ func (x *RunCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunCommand.ProtoReflect.Descriptor instead.
 func (*RunCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{54}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RunCommand) GetCommand() string {
@@ -4480,7 +4609,7 @@ type ReadCommand struct {
 
 func (x *ReadCommand) Reset() {
 	*x = ReadCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[55]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4492,7 +4621,7 @@ func (x *ReadCommand) String() string {
 func (*ReadCommand) ProtoMessage() {}
 
 func (x *ReadCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[55]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4505,7 +4634,7 @@ func (x *ReadCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadCommand.ProtoReflect.Descriptor instead.
 func (*ReadCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{55}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReadCommand) GetHandle() uint64 {
@@ -4531,7 +4660,7 @@ type StopCommand struct {
 
 func (x *StopCommand) Reset() {
 	*x = StopCommand{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[56]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4543,7 +4672,7 @@ func (x *StopCommand) String() string {
 func (*StopCommand) ProtoMessage() {}
 
 func (x *StopCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[56]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4556,7 +4685,7 @@ func (x *StopCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopCommand.ProtoReflect.Descriptor instead.
 func (*StopCommand) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{56}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *StopCommand) GetHandle() uint64 {
@@ -4585,7 +4714,7 @@ type HostReply struct {
 
 func (x *HostReply) Reset() {
 	*x = HostReply{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[57]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4597,7 +4726,7 @@ func (x *HostReply) String() string {
 func (*HostReply) ProtoMessage() {}
 
 func (x *HostReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[57]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4610,7 +4739,7 @@ func (x *HostReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostReply.ProtoReflect.Descriptor instead.
 func (*HostReply) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{57}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *HostReply) GetId() uint64 {
@@ -4980,18 +5109,30 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x12\n" +
 	"\x04note\x18\x04 \x01(\tR\x04note\"&\n" +
 	"\x0eUpdateResponse\x12\x14\n" +
-	"\x05found\x18\x01 \x01(\bR\x05found\"[\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\"\x8d\x01\n" +
 	"\vScanRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\tR\bdocument\x12\x18\n" +
-	"\aagainst\x18\x03 \x01(\tR\aagainst\"\xb4\x01\n" +
+	"\aagainst\x18\x03 \x01(\tR\aagainst\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\tR\x05epoch\x12\x1a\n" +
+	"\bplatform\x18\x05 \x01(\tR\bplatform\"\xb3\x02\n" +
 	"\x11AdvisoriesRequest\x12=\n" +
 	"\x06action\x18\x01 \x01(\x0e2%.ironpost.v1.AdvisoriesRequest.ActionR\x06action\x12\x18\n" +
-	"\asources\x18\x02 \x03(\tR\asources\"F\n" +
+	"\asources\x18\x02 \x03(\tR\asources\x125\n" +
+	"\aorigins\x18\x03 \x03(\v2\x1b.ironpost.v1.AdvisoryOriginR\aorigins\x12\x1f\n" +
+	"\vallow_older\x18\x04 \x01(\bR\n" +
+	"allowOlder\"m\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rACTION_STATUS\x10\x01\x12\x11\n" +
-	"\rACTION_IMPORT\x10\x02\"^\n" +
+	"\rACTION_IMPORT\x10\x02\x12\x12\n" +
+	"\x0eACTION_INSTALL\x10\x03\x12\x11\n" +
+	"\rACTION_EXPORT\x10\x04\"{\n" +
+	"\x0eAdvisoryOrigin\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\x12#\n" +
+	"\rlast_modified\x18\x03 \x01(\tR\flastModified\x12\x1c\n" +
+	"\tunchanged\x18\x04 \x01(\bR\tunchanged\"^\n" +
 	"\fScanResponse\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x1a\n" +
@@ -5035,14 +5176,15 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x05files\x18\x05 \x03(\rR\x05files\x12\x18\n" +
 	"\aprogram\x18\b \x01(\bR\aprogram\x12\x12\n" +
 	"\x04more\x18\x06 \x01(\bR\x04more\x12\x16\n" +
-	"\x06unseen\x18\a \x01(\bR\x06unseen\"\x80\x01\n" +
+	"\x06unseen\x18\a \x01(\bR\x06unseen\"\x9c\x01\n" +
 	"\n" +
 	"MappedFile\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\x04R\x06device\x12\x14\n" +
 	"\x05inode\x18\x03 \x01(\x04R\x05inode\x12\x18\n" +
 	"\adeleted\x18\x04 \x01(\bR\adeleted\x12\x16\n" +
-	"\x06memory\x18\x05 \x01(\bR\x06memory\":\n" +
+	"\x06memory\x18\x05 \x01(\bR\x06memory\x12\x1a\n" +
+	"\bexecuted\x18\x06 \x01(\bR\bexecuted\":\n" +
 	"\n" +
 	"RunCommand\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\tR\acommand\x12\x12\n" +
@@ -5115,7 +5257,7 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(ConfigField_Type)(0),         // 0: ironpost.v1.ConfigField.Type
 	(HealthResponse_State)(0),     // 1: ironpost.v1.HealthResponse.State
@@ -5166,137 +5308,139 @@ var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(*UpdateResponse)(nil),        // 46: ironpost.v1.UpdateResponse
 	(*ScanRequest)(nil),           // 47: ironpost.v1.ScanRequest
 	(*AdvisoriesRequest)(nil),     // 48: ironpost.v1.AdvisoriesRequest
-	(*ScanResponse)(nil),          // 49: ironpost.v1.ScanResponse
-	(*HostCall)(nil),              // 50: ironpost.v1.HostCall
-	(*ReportTargets)(nil),         // 51: ironpost.v1.ReportTargets
-	(*ListProcesses)(nil),         // 52: ironpost.v1.ListProcesses
-	(*Process)(nil),               // 53: ironpost.v1.Process
-	(*ListMapped)(nil),            // 54: ironpost.v1.ListMapped
-	(*MappedProcess)(nil),         // 55: ironpost.v1.MappedProcess
-	(*MappedFile)(nil),            // 56: ironpost.v1.MappedFile
-	(*RunCommand)(nil),            // 57: ironpost.v1.RunCommand
-	(*ReadCommand)(nil),           // 58: ironpost.v1.ReadCommand
-	(*StopCommand)(nil),           // 59: ironpost.v1.StopCommand
-	(*HostReply)(nil),             // 60: ironpost.v1.HostReply
-	nil,                           // 61: ironpost.v1.WindowExplanation.GroupEntry
-	(Kind)(0),                     // 62: ironpost.v1.Kind
-	(*Count)(nil),                 // 63: ironpost.v1.Count
-	(Severity)(0),                 // 64: ironpost.v1.Severity
-	(*Batch)(nil),                 // 65: ironpost.v1.Batch
-	(*ActionEvent)(nil),           // 66: ironpost.v1.ActionEvent
-	(Outcome)(0),                  // 67: ironpost.v1.Outcome
-	(*Field)(nil),                 // 68: ironpost.v1.Field
-	(*AlertEvent)(nil),            // 69: ironpost.v1.AlertEvent
+	(*AdvisoryOrigin)(nil),        // 49: ironpost.v1.AdvisoryOrigin
+	(*ScanResponse)(nil),          // 50: ironpost.v1.ScanResponse
+	(*HostCall)(nil),              // 51: ironpost.v1.HostCall
+	(*ReportTargets)(nil),         // 52: ironpost.v1.ReportTargets
+	(*ListProcesses)(nil),         // 53: ironpost.v1.ListProcesses
+	(*Process)(nil),               // 54: ironpost.v1.Process
+	(*ListMapped)(nil),            // 55: ironpost.v1.ListMapped
+	(*MappedProcess)(nil),         // 56: ironpost.v1.MappedProcess
+	(*MappedFile)(nil),            // 57: ironpost.v1.MappedFile
+	(*RunCommand)(nil),            // 58: ironpost.v1.RunCommand
+	(*ReadCommand)(nil),           // 59: ironpost.v1.ReadCommand
+	(*StopCommand)(nil),           // 60: ironpost.v1.StopCommand
+	(*HostReply)(nil),             // 61: ironpost.v1.HostReply
+	nil,                           // 62: ironpost.v1.WindowExplanation.GroupEntry
+	(Kind)(0),                     // 63: ironpost.v1.Kind
+	(*Count)(nil),                 // 64: ironpost.v1.Count
+	(Severity)(0),                 // 65: ironpost.v1.Severity
+	(*Batch)(nil),                 // 66: ironpost.v1.Batch
+	(*ActionEvent)(nil),           // 67: ironpost.v1.ActionEvent
+	(Outcome)(0),                  // 68: ironpost.v1.Outcome
+	(*Field)(nil),                 // 69: ironpost.v1.Field
+	(*AlertEvent)(nil),            // 70: ironpost.v1.AlertEvent
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	5,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
 	6,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	62, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	63, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
 	7,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
 	9,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	62, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	63, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	63, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	64, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
 	19, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
 	22, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	64, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	65, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
 	17, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
 	24, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
-	65, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
+	66, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
 	26, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
 	27, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
 	28, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
-	65, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
+	66, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
 	31, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
 	33, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
 	30, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
 	32, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
 	32, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
-	61, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
+	62, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
 	35, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
 	37, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
-	64, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
-	66, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	67, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	68, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
-	69, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
+	65, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
+	67, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	68, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	69, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
+	70, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
 	42, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
 	43, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
-	66, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
-	62, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	64, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	68, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	67, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
+	63, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	65, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	69, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
 	2,  // 38: ironpost.v1.AdvisoriesRequest.action:type_name -> ironpost.v1.AdvisoriesRequest.Action
-	57, // 39: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	58, // 40: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	59, // 41: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
-	52, // 42: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
-	51, // 43: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
-	54, // 44: ironpost.v1.HostCall.mapped:type_name -> ironpost.v1.ListMapped
-	53, // 45: ironpost.v1.MappedProcess.process:type_name -> ironpost.v1.Process
-	53, // 46: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
-	55, // 47: ironpost.v1.HostReply.mapped:type_name -> ironpost.v1.MappedProcess
-	56, // 48: ironpost.v1.HostReply.files:type_name -> ironpost.v1.MappedFile
-	3,  // 49: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	8,  // 50: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	11, // 51: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	13, // 52: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	15, // 53: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	17, // 54: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	60, // 55: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	65, // 56: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	65, // 57: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	65, // 58: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	20, // 59: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	17, // 60: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	23, // 61: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
-	29, // 62: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
-	34, // 63: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
-	65, // 64: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	38, // 65: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
-	38, // 66: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	38, // 67: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	38, // 68: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	40, // 69: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
-	65, // 70: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	44, // 71: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	45, // 72: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	47, // 73: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	48, // 74: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
-	65, // 75: ironpost.v1.Scanner.Watch:input_type -> ironpost.v1.Batch
-	4,  // 76: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	10, // 77: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	12, // 78: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	14, // 79: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	16, // 80: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	18, // 81: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	50, // 82: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	65, // 83: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	65, // 84: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	65, // 85: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	21, // 86: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	18, // 87: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	25, // 88: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
-	30, // 89: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
-	36, // 90: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
-	65, // 91: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	39, // 92: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
-	39, // 93: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	39, // 94: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	39, // 95: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	41, // 96: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
-	65, // 97: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	65, // 98: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	46, // 99: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	49, // 100: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	49, // 101: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
-	65, // 102: ironpost.v1.Scanner.Watch:output_type -> ironpost.v1.Batch
-	76, // [76:103] is the sub-list for method output_type
-	49, // [49:76] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	49, // 39: ironpost.v1.AdvisoriesRequest.origins:type_name -> ironpost.v1.AdvisoryOrigin
+	58, // 40: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	59, // 41: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	60, // 42: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	53, // 43: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
+	52, // 44: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
+	55, // 45: ironpost.v1.HostCall.mapped:type_name -> ironpost.v1.ListMapped
+	54, // 46: ironpost.v1.MappedProcess.process:type_name -> ironpost.v1.Process
+	54, // 47: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
+	56, // 48: ironpost.v1.HostReply.mapped:type_name -> ironpost.v1.MappedProcess
+	57, // 49: ironpost.v1.HostReply.files:type_name -> ironpost.v1.MappedFile
+	3,  // 50: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	8,  // 51: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	11, // 52: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	13, // 53: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	15, // 54: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	17, // 55: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	61, // 56: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	66, // 57: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	66, // 58: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	66, // 59: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	20, // 60: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	17, // 61: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	23, // 62: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
+	29, // 63: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
+	34, // 64: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
+	66, // 65: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	38, // 66: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
+	38, // 67: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	38, // 68: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	38, // 69: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	40, // 70: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
+	66, // 71: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	44, // 72: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	45, // 73: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	47, // 74: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	48, // 75: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
+	66, // 76: ironpost.v1.Scanner.Watch:input_type -> ironpost.v1.Batch
+	4,  // 77: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	10, // 78: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	12, // 79: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	14, // 80: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	16, // 81: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	18, // 82: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	51, // 83: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	66, // 84: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	66, // 85: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	66, // 86: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	21, // 87: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	18, // 88: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	25, // 89: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
+	30, // 90: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
+	36, // 91: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
+	66, // 92: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	39, // 93: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
+	39, // 94: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	39, // 95: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	39, // 96: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	41, // 97: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
+	66, // 98: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	66, // 99: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	46, // 100: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	50, // 101: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	50, // 102: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
+	66, // 103: ironpost.v1.Scanner.Watch:output_type -> ironpost.v1.Batch
+	77, // [77:104] is the sub-list for method output_type
+	50, // [50:77] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -5314,7 +5458,7 @@ func file_ironpost_v1_plugin_proto_init() {
 		(*TestRulesResponse_Parse)(nil),
 		(*TestRulesResponse_Report)(nil),
 	}
-	file_ironpost_v1_plugin_proto_msgTypes[47].OneofWrappers = []any{
+	file_ironpost_v1_plugin_proto_msgTypes[48].OneofWrappers = []any{
 		(*HostCall_Run)(nil),
 		(*HostCall_Read)(nil),
 		(*HostCall_Stop)(nil),
@@ -5328,7 +5472,7 @@ func file_ironpost_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   59,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

@@ -366,13 +366,13 @@ func TestHostileRecordsStaySmall(t *testing.T) {
 	const size = 1 << 20
 	repeat := func(b ...byte) []byte { return bytes.Repeat(b, size/len(b)) }
 	tests := map[string]func(){
-		"a log of empty fields":      func() { _ = DecodeLog(repeat(10<<3|2, 0), 0, new(event.LogEvent)) },
-		"an alert of empty entities": func() { _ = DecodeAlert(repeat(11<<3|2, 0), 0, new(event.AlertEvent)) },
-		"an alert of empty tags":     func() { _ = DecodeAlert(repeat(13<<3|2, 0), 0, new(event.AlertEvent)) },
-		"an alert of empty logs":     func() { _ = DecodeAlert(repeat(0x8a, 0x01, 0), 0, new(event.AlertEvent)) },
-		"an alert of empty packets":  func() { _ = DecodeAlert(repeat(0x92, 0x01, 0), 0, new(event.AlertEvent)) },
-		"an alert of empty causes":   func() { _ = DecodeAlert(repeat(0x82, 0x01, 0), 0, new(event.AlertEvent)) },
-		"an action of empty details": func() { _ = DecodeAction(repeat(13<<3|2, 0), 0, new(event.ActionEvent)) },
+		"a log of empty fields":        func() { _ = DecodeLog(repeat(10<<3|2, 0), 0, new(event.LogEvent)) },
+		"an alert of empty entities":   func() { _ = DecodeAlert(repeat(11<<3|2, 0), 0, new(event.AlertEvent)) },
+		"an alert of empty tags":       func() { _ = DecodeAlert(repeat(13<<3|2, 0), 0, new(event.AlertEvent)) },
+		"an alert of empty logs":       func() { _ = DecodeAlert(repeat(0x8a, 0x01, 0), 0, new(event.AlertEvent)) },
+		"an alert of empty packets":    func() { _ = DecodeAlert(repeat(0x92, 0x01, 0), 0, new(event.AlertEvent)) },
+		"an alert of empty causes":     func() { _ = DecodeAlert(repeat(0x82, 0x01, 0), 0, new(event.AlertEvent)) },
+		"an action of empty details":   func() { _ = DecodeAction(repeat(13<<3|2, 0), 0, new(event.ActionEvent)) },
 		"inventory of empty findings":  func() { _ = DecodeInventory(repeat(0x8a, 0x01, 0), 0, new(event.InventoryEvent)) },
 		"inventory of empty locations": func() { _ = DecodeInventory(repeat(14<<3|2, 0), 0, new(event.InventoryEvent)) },
 		"a packet of ports": func() {

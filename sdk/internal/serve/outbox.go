@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/mem"
@@ -13,7 +14,8 @@ import (
 )
 
 // Outbox is the plugin's end of a link on which it alone sends records: what is put
-// in leaves at once when nothing is under way, else with what else has come by then.
+// in leaves at once when there is credit, else with what else of its kind has come by
+// then. The order of records of one kind is kept.
 // Its methods are safe for concurrent use.
 type Outbox struct {
 	pool mem.BufferPool
@@ -26,11 +28,16 @@ type Outbox struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change of what follows
-	kind    pb.Kind       // of the batch
-	batch   *[]byte       // nil while there is none
-	count   int           // of its records
+	letters []letter      // what waits, one of a kind, the oldest first
 	sent    uint64        // number of the last batch that left
 	durable uint64        // number up to which they are safe
+}
+
+// letter is a batch that has not left.
+type letter struct {
+	kind    pb.Kind
+	records *[]byte
+	count   int
 }
 
 // Watch runs the link of a plugin that reports by itself: it waits for the host, calls
@@ -158,15 +165,18 @@ func (o *Outbox) send() error {
 			return nil
 		}
 		o.mu.Lock()
-		batch := o.batch
-		if batch == nil { // it left with an earlier token
+		if len(o.letters) == 0 { // it left with an earlier token
 			o.mu.Unlock()
 			<-o.credits // what was put in is there
 			continue
 		}
+		l := o.letters[0]
+		o.letters = slices.Delete(o.letters, 0, 1)
+		if len(o.letters) > 0 {
+			o.announce()
+		}
 		o.sent++
-		f := pb.NewFrame(pb.Header{Kind: o.kind, Count: uint32(o.count), Number: o.sent}, batch, o.pool)
-		o.batch, o.count = nil, 0
+		f := pb.NewFrame(pb.Header{Kind: l.kind, Count: uint32(l.count), Number: o.sent}, l.records, o.pool)
 		o.notify()
 		o.mu.Unlock()
 		err := o.link.SendMsg(f)
@@ -191,14 +201,9 @@ func (o *Outbox) Append(ctx context.Context, kind pb.Kind, record []byte) error 
 			return err
 		}
 		o.mu.Lock()
-		fits := o.kind == kind && o.count < o.limits.batchRecords && o.batch != nil && len(*o.batch)+len(record) <= o.limits.batchBytes
-		if o.batch == nil || fits {
-			o.add(kind, record)
+		if o.add(kind, record) {
 			o.mu.Unlock()
-			select {
-			case o.pending <- struct{}{}:
-			default:
-			}
+			o.announce()
 			return nil
 		}
 		changed := o.changed
@@ -211,21 +216,38 @@ func (o *Outbox) Append(ctx context.Context, kind pb.Kind, record []byte) error 
 	}
 }
 
-// add puts a record behind those of the batch; o.mu is held.
-func (o *Outbox) add(kind pb.Kind, record []byte) {
-	if o.batch == nil {
-		o.batch = o.pool.Get(max(len(record), firstBytes))
-		*o.batch = (*o.batch)[:0]
-		o.kind = kind
+// announce tells send that there is a batch.
+func (o *Outbox) announce() {
+	select {
+	case o.pending <- struct{}{}:
+	default:
 	}
-	if need := len(*o.batch) + len(record); need > cap(*o.batch) {
-		larger := o.pool.Get(max(need, 2*cap(*o.batch)))
-		*larger = append((*larger)[:0], *o.batch...)
-		o.pool.Put(o.batch)
-		o.batch = larger
+}
+
+// add puts a record behind those of its kind; false when there is no room. o.mu is
+// held.
+func (o *Outbox) add(kind pb.Kind, record []byte) bool {
+	i := slices.IndexFunc(o.letters, func(l letter) bool { return l.kind == kind })
+	if i < 0 {
+		records := o.pool.Get(max(len(record), firstBytes))
+		*records = (*records)[:0]
+		i = len(o.letters)
+		o.letters = append(o.letters, letter{kind: kind, records: records})
 	}
-	*o.batch = append(*o.batch, record...)
-	o.count++
+	l := &o.letters[i]
+	need := len(*l.records) + len(record)
+	if l.count >= o.limits.batchRecords || l.count > 0 && need > o.limits.batchBytes {
+		return false
+	}
+	if need > cap(*l.records) {
+		larger := o.pool.Get(max(need, 2*cap(*l.records)))
+		*larger = append((*larger)[:0], *l.records...)
+		o.pool.Put(l.records)
+		l.records = larger
+	}
+	*l.records = append(*l.records, record...)
+	l.count++
+	return true
 }
 
 // usable returns why nothing can be waited for any more, nil when it can.
@@ -234,19 +256,19 @@ func (o *Outbox) usable(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if o.ctx.Err() != nil {
-		return fmt.Errorf("the link has ended: %w", context.Cause(o.ctx))
+		return fmt.Errorf("the link has ended: %w", o.cause())
 	}
 	return nil
 }
+
+// cause returns why the link ended.
+func (o *Outbox) cause() error { return context.Cause(o.ctx) }
 
 // Sync returns when everything that was put in before is durable, when ctx is done,
 // or when the link has ended.
 func (o *Outbox) Sync(ctx context.Context) error {
 	o.mu.Lock()
-	last := o.sent
-	if o.batch != nil {
-		last++
-	}
+	last := o.sent + uint64(len(o.letters))
 	o.mu.Unlock()
 	for {
 		o.mu.Lock()

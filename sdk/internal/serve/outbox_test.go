@@ -180,18 +180,22 @@ func TestOutboxWaitsWithItsContext(t *testing.T) {
 			}
 			<-time.After(time.Millisecond)
 		}
+		// The other kind has room of its own.
+		if err := o.Append(ctx, inventoryKind, encoded(inventoryKind, 5)); err != nil {
+			return err
+		}
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if err := o.Append(short, inventoryKind, encoded(inventoryKind, 5)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Append with no room: %v", err)
 		}
 		<-ctx.Done()
-		if err := o.Append(context.Background(), inventoryKind, encoded(inventoryKind, 5)); err == nil {
+		if err := o.Append(context.WithoutCancel(ctx), inventoryKind, encoded(inventoryKind, 5)); err == nil {
 			t.Error("Append after the end of the link: no error")
 		}
 		return nil
 	}
-	watch(t, &pb.LinkControl{Credits: 1}, run, func(t *testing.T, _ host, _ *Drainer, _ chan error) {
+	watch(t, &pb.LinkControl{Credits: 1, BatchRecords: 1}, run, func(t *testing.T, _ host, _ *Drainer, _ chan error) {
 		<-time.After(2 * time.Second)
 	})
 }
@@ -246,8 +250,8 @@ func TestWatchDrains(t *testing.T) {
 		go func() { drained <- d.Drain(t.Context()) }()
 		synctest.Wait()
 		select {
-		case <-drained:
-			t.Error("drained before what was sent is durable")
+		case err := <-drained:
+			t.Errorf("drained before what was sent is durable: %v", err)
 		default:
 		}
 		h.send(pb.Header{Ack: &pb.Ack{Accepted: 1, Durable: 1}})

@@ -89,6 +89,15 @@ func Actions(s *event.Stream, first uint64, events ...*event.ActionEvent) Batch 
 	})
 }
 
+// Inventory makes a batch of inventory.
+func Inventory(s *event.Stream, first uint64, events ...*event.InventoryEvent) Batch {
+	return encode(pb.Kind_KIND_INVENTORY, s, first, events, func(b []byte, e *event.InventoryEvent, i uint64) []byte {
+		c := *e
+		c.Sequence = first + i
+		return record.AppendInventory(b, &c, first)
+	})
+}
+
 func encode[E any](kind pb.Kind, s *event.Stream, first uint64, events []E, add func([]byte, E, uint64) []byte) Batch {
 	b := Batch{Stream: s, First: first, kind: kind, count: len(events)}
 	for i, e := range events {

@@ -82,6 +82,14 @@ func hostileAlerts() []*event.AlertEvent {
 	}
 }
 
+func hostilePackages() []*event.InventoryEvent {
+	return []*event.InventoryEvent{
+		{},
+		{ID: "\x00", Removed: true},
+		{ID: strings.Repeat("i", 60000), Target: "\x1b[2J", Name: "' OR 1=1 --", Findings: []event.Finding{{}, {Severity: 255, Score: -1, EPSS: 1e308}}},
+	}
+}
+
 func hostilePackets() []*event.PacketEvent {
 	return []*event.PacketEvent{{}, {Time: testTime, Scope: 255, Ports: 1<<32 - 1, Packets: 1<<64 - 1, Interval: -1}}
 }

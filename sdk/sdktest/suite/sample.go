@@ -11,8 +11,10 @@ import (
 func (h *Host) batches() []Batch {
 	logs, journal, nic := testStream("logs", "syslog"), testStream("journal", ""), testStream("eth0", "packet")
 	e, a, x := sampleLog(), sampleAlert(logs), sampleAction(logs)
+	packages := testStream("packages", "")
 	return slices.DeleteFunc([]Batch{
 		Logs(logs, 1, e, e, e), Packets(nic, 1, samplePacket()), Alerts(journal, 1, a), Actions(journal, 2, x), Logs(logs, 4, e),
+		Inventory(packages, 1, samplePackage()),
 	}, func(b Batch) bool { return !h.wants(event.Kind(b.kind)) })
 }
 
@@ -50,6 +52,13 @@ func sampleAlert(s *event.Stream) *event.AlertEvent {
 		ID: event.AlertID("r", "192.0.2.1", id), Time: testTime, ObservedTime: testTime, RuleID: "r", Title: "Brute force", Severity: event.SeverityHigh,
 		Detector: "d", Group: "192.0.2.1", Entities: []event.Field{{Key: "src_ip", Value: "192.0.2.1"}}, Count: 5, TraceID: event.Trace("host", id),
 		Causes: []event.ID{id}, Logs: []*event.LogEvent{sampleLog()}, Provenance: event.ProvenanceHost, Evidence: event.EvidenceConfirmed,
+	}
+}
+
+func samplePackage() *event.InventoryEvent {
+	return &event.InventoryEvent{
+		ID: event.InventoryID("host", "pkg:npm/p@1"), Time: testTime, Target: "host", Name: "p", Version: "1", Ecosystem: "npm", PURL: "pkg:npm/p@1",
+		Findings: []event.Finding{{ID: "GHSA-1", Aliases: []string{"CVE-2026-1"}, Severity: event.SeverityHigh, Score: 8.1, Fixed: "2"}},
 	}
 }
 

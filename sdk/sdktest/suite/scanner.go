@@ -14,10 +14,14 @@ type ScannerConfig struct {
 	Host HostConfig
 	// Targets are what it can scan.
 	Targets []string
+	// Finds is how many alerts and packages it tells by itself at least, when it
+	// looks by itself; 0 when that is not known.
+	Finds int
 }
 
 // Scanner returns the checks of a scanner: a target gives a document in a named
-// format, and what is no target gives an error and no death.
+// format, what is no target gives an error and no death, and what it finds by itself
+// comes as the host can take it.
 func Scanner(target Target, c ScannerConfig) []Check {
 	begin := func(tb TB) *Host {
 		tb.Helper()
@@ -25,7 +29,7 @@ func Scanner(target Target, c ScannerConfig) []Check {
 		h.hasKind("scanner")
 		return h
 	}
-	return []Check{
+	return append([]Check{
 		{
 			Name: "scanner.targets", Title: "scans its targets and stays responsive",
 			Wanted: "each sample target gives a document that is not empty, in a named format, while Health answers within 1 s",
@@ -58,7 +62,7 @@ func Scanner(target Target, c ScannerConfig) []Check {
 				}
 			}),
 		},
-	}
+	}, watcher(target, c)...)
 }
 
 func (h *Host) scan(target string) (format string, document []byte, err error) {

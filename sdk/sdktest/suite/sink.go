@@ -101,7 +101,7 @@ func (s *sinkSuite) survives(tb TB) {
 	h, l := s.begin(tb)
 	stream := testStream("hostile", "")
 	first := uint64(1)
-	for _, kind := range []event.Kind{event.KindLog, event.KindPacket, event.KindAlert, event.KindAction} {
+	for _, kind := range []event.Kind{event.KindLog, event.KindPacket, event.KindAlert, event.KindAction, event.KindInventory} {
 		if !h.wants(kind) {
 			continue
 		}
@@ -110,7 +110,7 @@ func (s *sinkSuite) survives(tb TB) {
 		first += uint64(b.count)
 	}
 	actions := []*event.ActionEvent{{}, {ID: "\x00", Outcome: 255, Details: hostileFields()}}
-	for _, b := range []Batch{Logs(stream, first, hostileLogs()...), Alerts(stream, first+100, hostileAlerts()...), Actions(stream, first+200, actions...)} {
+	for _, b := range []Batch{Logs(stream, first, hostileLogs()...), Alerts(stream, first+100, hostileAlerts()...), Actions(stream, first+200, actions...), Inventory(stream, first+300, hostilePackages()...)} {
 		if h.wants(event.Kind(b.kind)) {
 			l.Durable(l.Send(b))
 		}

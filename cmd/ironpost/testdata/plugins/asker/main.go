@@ -124,6 +124,18 @@ func (a *asker) processes(ctx context.Context) {
 	a.env.Counter(fmt.Sprintf("process uid=%d executable=%s", found[0].UID, found[0].Executable), 1)
 	all, err := a.env.Processes.List(ctx)
 	a.env.Counter(fmt.Sprintf("processes %v %v", len(all) > 3, err), 1)
+	mapped, err := a.env.Processes.Mapped(ctx, a.config.PID)
+	if err != nil || len(mapped) != 1 || !mapped[0].HasProgram {
+		a.env.Counter(fmt.Sprintf("mapped %d %v", len(mapped), err), 1)
+		return
+	}
+	a.env.Counter(fmt.Sprintf("mapped program=%s host=%v", mapped[0].Files[0].Path, !mapped[0].OtherRoot), 1)
+	mapped, err = a.env.Processes.Mapped(ctx)
+	own := false
+	for _, p := range mapped {
+		own = own || p.PID == a.config.PID
+	}
+	a.env.Counter(fmt.Sprintf("mapped %v %v %v", len(mapped) > 1, own, err), 1)
 	out, err := a.env.Commands.Run(ctx, "journalctl", "--version")
 	if err == nil {
 		_ = out.Close()

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/machine"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/watch"
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// watching is what the plugin does by itself while the host runs.
+type watching struct {
+	env sdk.Env
+
+	mu sync.Mutex
+	// docker is why Docker is not watched, nil when it is or need not be.
+	docker error
+}
+
+// away notes that Docker cannot be asked, and why, or nil.
+func (w *watching) away(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.docker = err
+}
+
+// Watch implements [sdk.Watcher].
+func (s *scanner) Watch(ctx context.Context, out sdk.Findings) error {
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("ask for the name of the machine: %w", err)
+	}
+	c := machine.Config{
+		Containers: s.cfg.Containers, Images: s.cfg.Images, Host: s.cfg.Host, Name: name,
+		Scan: s.how(func(string) {}), Folder: s.memory.scan,
+		Processes: s.watching.env.Processes, Log: s.log, Advisories: s.advisories, Away: s.watching.away,
+		Match: func(ctx context.Context, packages []*inventory.Package) ([]*match.Finding, error) {
+			result, _, err := s.match(ctx, packages)
+			if err != nil {
+				return nil, err
+			}
+			return result.Findings, nil
+		},
+	}
+	if s.cfg.Containers || s.cfg.Images {
+		c.Engine = s.docker()
+		defer c.Engine.Close()
+	}
+	least, _ := event.ParseSeverity(s.cfg.AlertSeverity) // the SDK has checked it
+	w := watch.New(watch.Config{
+		Looker: machine.New(c), Out: out, Log: s.log, Dir: s.cfg.DatabaseDir,
+		Rescan: s.cfg.Rescan, Observe: s.cfg.Observe, Least: least, Workers: 2,
+	})
+	stop := s.report(ctx, w)
+	defer stop()
+	defer s.keep()
+	return s.unlessStuck(ctx, w.Run)
+}
+
+// reportEvery is how often the counters are brought up to date, and what was scanned is kept.
+const reportEvery = 10 * time.Second
+
+// report keeps the counters current until it is stopped.
+func (s *scanner) report(ctx context.Context, w *watch.Watch) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		t := time.NewTicker(reportEvery)
+		defer t.Stop()
+		var before watch.Counts
+		for {
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				return
+			}
+			now := w.Counts()
+			for name, n := range map[string]uint64{
+				"looks": now.Looks - before.Looks, "looks_failed": now.Failed - before.Failed,
+				"looks_dropped": now.Dropped - before.Dropped, "observations": now.Observations - before.Observations,
+			} {
+				s.watching.env.Counter(name, n)
+			}
+			before = now
+			s.keep()
+		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
+	}
+}
+
+// advisories names what findings rest on: the database, and what the operator says.
+func (s *scanner) advisories() string {
+	info, err := os.Stat(s.databaseFile())
+	name := "none"
+	if err == nil {
+		name = fmt.Sprint(info.Size(), " ", info.ModTime().UnixNano())
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		name = err.Error()
+	}
+	return fmt.Sprintf("%s %p %s", name, s.judge.now.Load(), time.Now().UTC().Format(time.DateOnly)) // rules end on a day
+}
+
+// health says what is not watched.
+func (s *scanner) health(context.Context) error {
+	s.watching.mu.Lock()
+	defer s.watching.mu.Unlock()
+	if err := s.watching.docker; err != nil {
+		return fmt.Errorf("containers are not watched: %w; start Docker, or set containers = false and images = false in [sbom]", err)
+	}
+	return nil
+}
