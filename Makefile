@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard bench-sbom guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard bench-sbom bench-findings guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench-guard: ## Measures a container's line to its isolation beside Docker's own
 
 bench-sbom: ## Measures scan beside syft, trivy and osv-scanner, and holds what it finds against osv-scalibr (needs root)
 	@.ci/bench-sbom
+
+bench-findings: ## Measures a container's start to the alert about its vulnerable package (needs root, dockerd)
+	@.ci/bench-findings
 
 guard-kills: ## Kills plugin, host and dockerd between every two states of an answer on containers (needs root; a quarter of an hour)
 	@.ci/guard-kills

@@ -34,6 +34,7 @@ type advisoryStatus struct {
 		Imported                time.Time
 	}
 	Key, Comment string
+	Replaced     string
 	Records      int
 }
 
@@ -233,6 +234,23 @@ func TestVulndbUpdate(t *testing.T) {
 	}
 	if s, _ = vulndb(user, 0, "update", bundle, "--allow-older"); s.Records != 3 {
 		t.Errorf("an older bundle, allowed: got %d records, want 3", s.Records)
+	}
+	// A database that is damaged checks nothing, which is told; the next bundle or import mends it.
+	database := filepath.Join(dir, "user", "scanner-sbom", "advisories.db")
+	if err := os.Truncate(database, 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr = vulndb(user, 1, "status"); !strings.Contains(stderr, "nothing can be checked") {
+		t.Errorf("a damaged database: %s", stderr)
+	}
+	if s, _ = vulndb(user, 0, "update", bundle); s.Records != 3 {
+		t.Errorf("a bundle in place of what is damaged: got %d records, want 3", s.Records)
+	}
+	if err := os.Truncate(database, 100); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ = vulndb(user, 0, "import", writeFiles(t, map[string]string{"1.json": record("D-1", "npm", "four")})); s.Records != 1 || s.Replaced == "" {
+		t.Errorf("an import in place of what is damaged: got %+v", s)
 	}
 	if _, stderr = vulndb(stranger, 1, "update", bundle); !strings.Contains(stderr, "sbom.keys") {
 		t.Errorf("nobody is trusted: %s", stderr)

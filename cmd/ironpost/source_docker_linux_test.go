@@ -210,6 +210,8 @@ func TestDockerSource(t *testing.T) {
 		const most = 2 * 2048 / len("line 1\n")
 		if n := len(kept[name]); n < lines-most || n > lines {
 			t.Errorf("%.12s: dockerd kept %d of %d lines, want %d at least", name, n, lines, lines-most)
+		} else if n < lines {
+			t.Logf("%.12s: dockerd itself lost %d lines when it was stopped", name, lines-n)
 		}
 		want := make(map[string]uint64, lines)
 		for i, message := range kept[name] {

@@ -187,6 +187,8 @@ type advisoriesReport struct {
 	Records      int
 	Built        time.Time
 	Key, Comment string
+	// Damage is why nothing can be read, Replaced why other sources are gone.
+	Damage, Replaced string
 }
 
 func (c *cli) advisories(cmd *cobra.Command, paths []string) error {
@@ -217,12 +219,24 @@ func (c *cli) tellAdvisories(cmd *cobra.Command, imported bool, work func(out io
 }
 
 func (c *cli) showAdvisories(document []byte, imported bool) error {
-	if c.json() {
-		return c.document(view.Shown(bytes.TrimSpace(document)))
-	}
 	var r advisoriesReport
 	if err := json.Unmarshal(document, &r); err != nil {
 		return fmt.Errorf("read the scanner's report: %w", err)
+	}
+	var damage error
+	if r.Damage != "" {
+		damage = fmt.Errorf("nothing can be checked: %s; import all sources again, or run: ironpost vulndb update", view.Printable(r.Damage))
+	}
+	if c.json() {
+		return errors.Join(c.document(view.Shown(bytes.TrimSpace(document))), damage)
+	}
+	if damage != nil {
+		return damage
+	}
+	if r.Replaced != "" {
+		if err := c.line("what was there is replaced, so import other sources again: %s", view.Printable(r.Replaced)); err != nil {
+			return err
+		}
 	}
 	for _, source := range r.Sources {
 		if !imported {

@@ -25,6 +25,10 @@ type holding struct {
 	Records int                   `json:"records"`
 	Bytes   int64                 `json:"bytes,omitempty"`
 	Built   time.Time             `json:"built,omitzero"`
+	// Damage is why nothing can be read; Replaced is why all that other sources had brought is gone,
+	// and has to be imported again.
+	Damage   string `json:"damage,omitempty"`
+	Replaced string `json:"replaced,omitempty"`
 	// Signature is of the bundle that is installed, Key and Comment what it says.
 	Signature string `json:"signature,omitempty"`
 	Key       string `json:"key,omitempty"`
@@ -61,11 +65,19 @@ func (s *scanner) ImportAdvisories(ctx context.Context, sources []sdk.AdvisorySo
 		list = append(list, vulndb.Source{Name: name, Path: source.Path, Location: name, ETag: source.ETag, LastModified: source.LastModified})
 	}
 	var r vulndb.Report
+	replaced := ""
 	if len(list) > 0 {
-		var err error
-		r, err = vulndb.Import(ctx, s.databaseFile(), list, vulndb.Options{Progress: func(p vulndb.Progress) {
+		o := vulndb.Options{Progress: func(p vulndb.Progress) {
 			progress(fmt.Sprintf("%s: %d files, %d advisories", filepath.Base(p.Source), p.Files, p.Records))
-		}})
+		}}
+		var err error
+		r, err = vulndb.Import(ctx, s.databaseFile(), list, o)
+		if errors.Is(err, vulndb.ErrDamaged) || errors.Is(err, vulndb.ErrVersion) {
+			// Nobody can use what is there: to keep it would be to stay unchecked.
+			s.log.Warn("the advisories that were there cannot be read, and are replaced", "error", err)
+			replaced, o.Replace = err.Error(), true
+			r, err = vulndb.Import(ctx, s.databaseFile(), list, o)
+		}
 		if err != nil {
 			return err
 		}
@@ -75,7 +87,7 @@ func (s *scanner) ImportAdvisories(ctx context.Context, sources []sdk.AdvisorySo
 			return err
 		}
 	}
-	return s.holding(out, r.Sources, r.Bytes)
+	return s.holding(out, holding{Sources: r.Sources, Bytes: r.Bytes, Replaced: replaced})
 }
 
 // InstallAdvisories implements sdk.AdvisoryBundler.
@@ -104,7 +116,7 @@ func (s *scanner) InstallAdvisories(ctx context.Context, bundle, signature strin
 	case err != nil:
 		return err
 	}
-	return s.holding(out, nil, 0)
+	return s.holding(out, holding{})
 }
 
 // ExportAdvisories implements sdk.AdvisoryBundler.
@@ -119,16 +131,18 @@ func (s *scanner) ExportAdvisories(ctx context.Context, out io.Writer) error {
 
 // AdvisoryStatus implements sdk.AdvisoryKeeper.
 func (s *scanner) AdvisoryStatus(_ context.Context, out io.Writer) error {
-	return s.holding(out, nil, 0)
+	return s.holding(out, holding{})
 }
 
-func (s *scanner) holding(out io.Writer, imported []vulndb.SourceReport, size int64) error {
+// holding writes what there is, beside what is known of an import.
+func (s *scanner) holding(out io.Writer, h holding) error {
 	db, release, err := s.store.Acquire()
 	defer release()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		h.Damage = err.Error()
 	}
-	h := holding{Ecosystems: []standing{}, Sources: imported, Bytes: size, Mirrors: s.cfg.Mirror, Wanted: s.cfg.Ecosystems}
+	imported := h.Sources
+	h.Ecosystems, h.Mirrors, h.Wanted = []standing{}, s.cfg.Mirror, s.cfg.Ecosystems
 	if db != nil {
 		h.Records, h.Built = db.Records(), db.Meta().Built
 		if h.Signature = vulndb.Signed(s.databaseFile()); h.Signature != "" {

@@ -44,7 +44,7 @@ type scanner struct {
 	left scan.Left
 }
 
-func (s *scanner) setup(_ context.Context, env sdk.Env) (err error) {
+func (s *scanner) setup(ctx context.Context, env sdk.Env) (err error) {
 	if err := s.cfg.validate(); err != nil {
 		return err
 	}
@@ -228,9 +228,6 @@ func (s *scanner) walk(ctx context.Context, target string, progress func(string)
 	}, nil
 }
 
-// garbage is how much of it may be there for each hundred bytes in use (GOGC).
-const garbage = 50
-
 // how says how a tree is scanned.
 func (s *scanner) how(progress func(string)) scan.Config {
 	workers := s.cfg.Workers
@@ -239,9 +236,7 @@ func (s *scanner) how(progress func(string)) scan.Config {
 	}
 	// A plugin has one processor, which is enough for those that wait for events.
 	runtime.GOMAXPROCS(max(workers, runtime.GOMAXPROCS(0)))
-	// Half as much garbage as is in use, in place of as much: what a scan holds is
-	// small beside what it passes through, so that this costs a few milliseconds.
-	debug.SetGCPercent(garbage)
+	collectLean()
 	return scan.Config{
 		Limits: s.cfg.limits(), Readers: s.readers, Skip: s.cfg.Skip, Workers: workers,
 		Left: &s.left, Broken: s.broken,

@@ -31,7 +31,8 @@ const picked = `cpp/conanlock dart/pubspec dotnet/depsjson dotnet/packagesconfig
 	rust/cargoauditable java/archive java/gradlelockfile java/gradleverificationmetadataxml java/pomxml
 	javascript/packagelockjson javascript/yarnlock javascript/pnpmlock javascript/bunlock javascript/packagejson
 	python/pdmlock python/pipfilelock python/poetrylock python/pylock python/requirements python/uvlock python/wheelegg
-	ruby/gemfilelock ruby/gemspec os/dpkg os/apk os/rpm os/pacman`
+	dart/packageconfig dotnet/csproj dotnet/nugetcpm dotnet/paketlock dotnet/projectassetsjson go/vendormodules haskell/cabal
+	java/gradleversioncatalog julia/manifesttoml python/condameta python/setup ruby/gemfilelock ruby/gemspec os/dpkg os/apk os/rpm os/pacman`
 
 // found is a package at a place.
 type found struct {

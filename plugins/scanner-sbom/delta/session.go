@@ -134,9 +134,7 @@ func (s *session) Keep(path string, r *scan.Reading) {
 		return
 	}
 	// What was read was what the digest is of, if nothing changed meanwhile.
-	if info, err := s.root.Lstat(path); err != nil {
-		return
-	} else if after, ok := stateOf(info); !ok || after != at {
+	if after, ok := stateOf(r.After); !ok || after != at {
 		return
 	}
 	f := &file{at: at, digest: string(r.Digest), looks: looks, found: EncodeFound(r.Found)}

@@ -68,7 +68,9 @@ func (e *Engine) Events(ctx context.Context, each func(Event), away func(error))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if away != nil {
+		// Docker may refuse to tell of what it is removing: then all is compared once more.
+		_, answered := errors.AsType[*docker.StatusError](err)
+		if away != nil && (!answered || errors.Is(err, ErrUnreachable)) {
 			away(err)
 		}
 		if begun {

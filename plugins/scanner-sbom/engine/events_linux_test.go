@@ -66,6 +66,9 @@ func testEvents(t *testing.T, b *bench) {
 	var answers []string
 	go func() {
 		ended <- e.Events(ctx, l.add, func(err error) {
+			if err != nil {
+				t.Logf("away: %v", err)
+			}
 			if word := fmt.Sprint(err == nil); len(answers) == 0 || answers[len(answers)-1] != word {
 				answers = append(answers, word)
 			}
@@ -127,8 +130,9 @@ func testEvents(t *testing.T, b *bench) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
-	if diff := cmp.Diff([]string{"true", "false", "true"}, answers); diff != "" {
-		t.Errorf("whether Docker answers (-want +got):\n%s", diff)
+	// A dockerd that is ending may answer once more.
+	if n := len(answers); n < 3 || answers[0] != "true" || answers[n-1] != "true" || !slices.Contains(answers, "false") {
+		t.Errorf("whether Docker answers: %q; want that it did, did not, and does", answers)
 	}
 	if len(l.is()) != mark {
 		t.Errorf("told besides: %q", l.is()[mark:])

@@ -162,7 +162,7 @@ func (e *Engine) settle(ctx context.Context, f *fetcher, im *opened, img *Image,
 		return nil, l.sum, exported, err
 	}
 	for _, file := range doubtful {
-		if info, err := im.View().Stat(file); err != nil || !info.IsDir() {
+		if !im.IsFolder(file) {
 			own.own[file] = true
 		}
 	}

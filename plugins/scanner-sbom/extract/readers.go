@@ -7,29 +7,40 @@ import (
 	"strings"
 
 	"github.com/google/osv-scalibr/extractor/filesystem/language/cpp/conanlock"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/dart/packageconfig"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/dart/pubspec"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/dotnet/csproj"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/dotnet/depsjson"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/dotnet/nugetcpm"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/dotnet/packagesconfig"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/dotnet/packageslockjson"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/dotnet/paketlock"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/dotnet/projectassetsjson"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/elixir/mixlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/golang/gobinary"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/golang/gomod"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/golang/vendormodules"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/haskell/cabal"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/haskell/stacklock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/archive"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/gradlelockfile"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/gradleverificationmetadataxml"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/java/gradleversioncatalog"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/java/pomxml"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/bunlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/packagejson"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/packagelockjson"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/pnpmlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/javascript/yarnlock"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/julia/manifesttoml"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/php/composerlock"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/python/condameta"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/pdmlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/pipfilelock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/poetrylock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/pylock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/requirements"
+	"github.com/google/osv-scalibr/extractor/filesystem/language/python/setup"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/uvlock"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/python/wheelegg"
 	"github.com/google/osv-scalibr/extractor/filesystem/language/r/renvlock"
@@ -62,11 +73,18 @@ func Readers() ([]*Reader, error) {
 		// C and C++, Dart, .NET, Elixir, Haskell, PHP, R, Swift.
 		{Reader{Name: "conan-lock", Names: words("conan.lock"), State: locked}, conanlock.New, nil},
 		{Reader{Name: "pubspec-lock", Names: words("pubspec.lock"), State: locked}, pubspec.New, nil},
+		{Reader{Name: "dart-packages", Names: words("package_config.json"), State: installed}, packageconfig.New, nil},
 		{Reader{Name: "dotnet-deps", Suffixes: words(".deps.json"), State: installed}, depsjson.New, nil},
 		{Reader{Name: "nuget-lock", Names: words("packages.lock.json"), State: locked}, packageslockjson.New, nil},
 		{Reader{Name: "nuget-config", Names: words("packages.config"), State: declared}, packagesconfig.New, nil},
+		{Reader{Name: "nuget-assets", Names: words("project.assets.json"), State: locked}, projectassetsjson.New, nil},
+		{Reader{Name: "nuget-central", Names: words("directory.packages.props directory.build.props"), State: declared}, nugetcpm.New, nil},
+		{Reader{Name: "dotnet-project", Suffixes: words(".csproj .vbproj .fsproj"), State: declared}, csproj.New, nil},
+		{Reader{Name: "paket-lock", Names: words("paket.lock"), State: locked}, paketlock.New, nil},
 		{Reader{Name: "mix-lock", Names: words("mix.lock"), State: locked}, mixlock.New, nil},
 		{Reader{Name: "stack-lock", Names: words("stack.yaml.lock"), State: locked}, stacklock.New, nil},
+		{Reader{Name: "cabal-freeze", Names: words("cabal.project.freeze"), State: locked}, cabal.New, nil},
+		{Reader{Name: "julia-manifest", Names: words("manifest.toml"), State: locked}, manifesttoml.New, nil},
 		{Reader{Name: "composer-lock", Names: words("composer.lock"), State: locked}, composerlock.New, nil},
 		{Reader{Name: "renv-lock", Names: words("renv.lock"), State: locked}, renvlock.New, nil},
 		{Reader{Name: "swift-resolved", Names: words("package.resolved"), State: locked}, packageresolved.New, nil},
@@ -74,6 +92,10 @@ func Readers() ([]*Reader, error) {
 
 		// Go, Rust, and what their compilers leave in programs.
 		{Reader{Name: "go-mod", Names: words("go.mod"), State: locked}, gomod.New, nil},
+		{Reader{
+			Name: "go-vendor", Names: words("modules.txt"), State: locked,
+			Wants: func(file string) bool { return path.Base(path.Dir(file)) == "vendor" },
+		}, vendormodules.New, nil},
 		{Reader{Name: "cargo-lock", Names: words("cargo.lock"), State: locked}, cargolock.New, nil},
 		{Reader{Name: "go-program", Programs: true, State: built, MaxBytes: maxArchive}, gobinary.New, nil},
 		{Reader{Name: "rust-program", Programs: true, State: built, MaxBytes: maxArchive}, cargoauditable.New, nil},
@@ -81,6 +103,12 @@ func Readers() ([]*Reader, error) {
 		// Java.
 		{Reader{Name: "java-archive", Suffixes: words(".jar .war .ear .jmod .par .sar .jpi .hpi .lpkg .nar"), State: installed, MaxBytes: maxArchive}, archive.New, nil},
 		{Reader{Name: "gradle-lock", Names: words("gradle.lockfile buildscript-gradle.lockfile"), State: locked}, gradlelockfile.New, nil},
+		{Reader{
+			Name: "gradle-catalog", Suffixes: words(".versions.toml"), State: declared,
+			Wants: func(file string) bool {
+				return path.Base(file) == "libs.versions.toml" || path.Base(path.Dir(file)) == "gradle"
+			},
+		}, gradleversioncatalog.New, nil},
 		{Reader{
 			Name: "gradle-verification", Names: words("verification-metadata.xml"), State: declared,
 			Wants: func(file string) bool { return path.Base(path.Dir(file)) == "gradle" },
@@ -103,6 +131,11 @@ func Readers() ([]*Reader, error) {
 			return base == "pylock.toml" || (strings.HasPrefix(base, "pylock.") && strings.HasSuffix(base, ".toml"))
 		}}, pylock.New, nil},
 		{Reader{Name: "uv-lock", Names: words("uv.lock"), State: locked}, uvlock.New, nil},
+		{Reader{Name: "python-setup", Names: words("setup.py"), State: declared}, setup.New, nil},
+		{Reader{
+			Name: "conda", Folders: words("conda-meta"), State: installed,
+			Wants: func(file string) bool { return strings.HasSuffix(file, ".json") && inFolder(file, "envs") },
+		}, condameta.New, nil},
 		{Reader{
 			Name: "requirements", Suffixes: words(".txt"), State: declared,
 			Wants: func(file string) bool { return strings.Contains(path.Base(file), "requirements") },
@@ -126,7 +159,7 @@ func Readers() ([]*Reader, error) {
 		reader, err := adapt(r.Reader, r.make, r.root)
 		problems = append(problems, err)
 		switch r.Name {
-		case "poetry-lock", "pdm-lock", "uv-lock", "pylock":
+		case "poetry-lock", "pdm-lock", "uv-lock", "pylock", "gradle-catalog", "julia-manifest":
 			reader = shallow(reader, nesting.TOML)
 		case "java-archive":
 			reader = sound(reader, "manifest.mf", "pom.properties")
@@ -138,7 +171,7 @@ func Readers() ([]*Reader, error) {
 			reader = audited(reader)
 		case "rpm":
 			reader = rpmPackages(reader, r.root)
-		case "maven-pom", "gradle-verification", "nuget-config":
+		case "maven-pom", "gradle-verification", "nuget-config", "nuget-central", "dotnet-project":
 			reader = shallow(reader, nesting.XML)
 		case "dpkg":
 			reader.Read = readDpkg(r.root)
@@ -162,7 +195,7 @@ func Readers() ([]*Reader, error) {
 		switch r.Name {
 		case "dpkg", "apk", "rpm", "pacman", "java-archive", "python-package", "go-program", "rust-program":
 			// They are read line by line, or here and there.
-		case "poetry-lock", "pdm-lock", "uv-lock", "pylock", "cargo-lock", "pnpm-lock", "pubspec-lock", "podfile-lock", "maven-pom", "gradle-verification", "nuget-config", "go-mod":
+		case "poetry-lock", "pdm-lock", "uv-lock", "pylock", "gradle-catalog", "julia-manifest", "nuget-central", "dotnet-project", "cargo-lock", "pnpm-lock", "pubspec-lock", "podfile-lock", "maven-pom", "gradle-verification", "nuget-config", "go-mod":
 			reader = weighed(reader, maxTree, gate)
 		default:
 			reader = weighed(reader, maxText, gate)

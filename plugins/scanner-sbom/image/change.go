@@ -170,6 +170,14 @@ func (im *Image) Settle(name string) (string, error) {
 	return im.settle(name, n)
 }
 
+// IsFolder says whether a folder lies at a path, as far as that is known: no link to one.
+func (im *Image) IsFolder(name string) bool {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	n := im.tree.root.find(name)
+	return n != nil && n.kind == dirKind
+}
+
 // settle has im.mu.
 func (im *Image) settle(name string, n *node) (string, error) {
 	e, done, err := im.fetch(name)

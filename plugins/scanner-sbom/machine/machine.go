@@ -56,6 +56,8 @@ type Machine struct {
 // change.
 type sighted struct {
 	index *owner.Index
+	// former is that of the look before, of the host.
+	former *owner.Index
 	// own says of a path of a container whether the image did not bring it; nil for the host.
 	own func(path string) bool
 	// memory are folders of a container that lie in memory alone.
@@ -196,11 +198,15 @@ func sameRefs(r *engine.Result) bool {
 
 // index reads who owns the files of what was scanned.
 func (m *Machine) index(ctx context.Context, r *engine.Result, before *owner.Look) (*owner.Index, error) {
+	var written func(file string) bool
+	if r.Container != nil {
+		written = r.Own
+	}
 	view, done, err := r.View(ctx)
 	if err != nil {
 		return nil, err
 	}
-	x, problems := owner.Read(ctx, view, r.Packages, owner.Options{Before: before})
+	x, problems := owner.Read(ctx, view, r.Packages, owner.Options{Before: before, Written: written})
 	for _, p := range problems {
 		m.Log.Debug("who owns a file is not known", "path", p.Path, "code", p.Code, "reason", p.Reason)
 	}
@@ -278,7 +284,11 @@ func (m *Machine) lookAtHost(ctx context.Context) (*watch.Holding, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.seen[watch.Host] = &sighted{index: x}
+	s := &sighted{index: x}
+	if before != nil {
+		s.former = before.index
+	}
+	m.seen[watch.Host] = s
 	return h, ctx.Err()
 }
 

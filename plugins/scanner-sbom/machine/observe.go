@@ -37,7 +37,7 @@ func (m *Machine) Observe(ctx context.Context, targets []string) (map[string]wat
 	out := make(map[string]watch.Observed, len(seen))
 	for id, s := range seen {
 		container := watch.Target{ID: id}.Container()
-		r := running.Observe(running.Of(list, container), running.Target{Owners: s.index})
+		r := running.Observe(running.Of(list, container), running.Target{Owners: s.index, Former: s.former})
 		o := watch.Observed{Uses: make(map[string]watch.Use, len(r.Used)+len(r.Replaced))}
 		for ref, u := range r.Replaced {
 			o.Uses[ref] = use(&u.First)

@@ -68,7 +68,10 @@ func (s *scanner) open(ctx context.Context, file, layer string, f entry, readers
 	in := extract.Input{Path: file, Info: info, Body: body, View: s.view}
 	var note *Reading
 	if s.Memory != nil && layer == "" {
-		note = &Reading{Info: info, Before: before}
+		note = &Reading{Info: info, Before: before, look: func() (fs.FileInfo, error) { return nil, fs.ErrInvalid }}
+		if f, ok := body.(interface{ Stat() (fs.FileInfo, error) }); ok {
+			note.look = f.Stat
+		}
 		if s.same(&in, note, readers) {
 			return body.Close()
 		}

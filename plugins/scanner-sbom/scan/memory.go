@@ -52,6 +52,9 @@ type Reading struct {
 	// Info is what the system said after Before and before the file was read.
 	Info   fs.FileInfo
 	Before time.Time
+	// After is what the system said about the open file when it was read, which is
+	// not for one of an image.
+	After fs.FileInfo
 	// Digest is that of the content; the Memory decides which, and of which files.
 	Digest []byte
 	// Found has one element for each reader.
@@ -59,6 +62,7 @@ type Reading struct {
 	// Trace says what the readers looked up.
 	Trace tree.Trace
 
+	look    func() (fs.FileInfo, error) // nil: nobody asks
 	refused bool
 	whole   atomic.Bool
 }
@@ -97,9 +101,16 @@ func (r *Reading) refuse() {
 
 // end notes that all readers have read. r may be nil.
 func (r *Reading) end() {
-	if r != nil && !r.refused {
-		r.whole.Store(true)
+	if r == nil || r.refused {
+		return
 	}
+	if r.look != nil {
+		var err error
+		if r.After, err = r.look(); err != nil {
+			return
+		}
+	}
+	r.whole.Store(true)
 }
 
 // clone copies a package, which an inventory changes.

@@ -13,6 +13,9 @@ import (
 // ErrDamaged wraps what is wrong with a file that is not as it was written.
 var ErrDamaged = errors.New("the vulnerability database is damaged")
 
+// ErrVersion says that another version of the program wrote a file. It is to be made anew.
+var ErrVersion = errors.New("a vulnerability database of another version")
+
 // The file begins and ends with words of 8 bytes. The second tells the version.
 const (
 	magic   = "IPVULN\x00\x01"
@@ -118,7 +121,7 @@ func readFooter(r io.ReaderAt, size int64) (*footer, int64, error) {
 	}
 	if string(head[:]) != magic {
 		if string(head[:6]) == magic[:6] {
-			return nil, 0, fmt.Errorf("a vulnerability database of version %d, this program reads %d: import it again", binary.BigEndian.Uint16(head[6:]), magic[7])
+			return nil, 0, fmt.Errorf("%w: it is %d, this program reads %d: import it again", ErrVersion, binary.BigEndian.Uint16(head[6:]), magic[7])
 		}
 		return nil, 0, damaged("it is no vulnerability database")
 	}
