@@ -1,3 +1,5 @@
+// What `make bench-sbom` builds osv-scanner from.
+
 module github.com/ironpost/ironpost
 
 go 1.26.5

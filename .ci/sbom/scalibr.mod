@@ -1,3 +1,6 @@
+// What `make bench-sbom` builds .ci/sbom/scalibr from: osv-scalibr in the version of go.mod,
+// with the modules that its whole list of readers needs.
+
 module github.com/ironpost/ironpost
 
 go 1.26.3

@@ -1,3 +1,6 @@
+// What `make bench-sbom` builds syft from. The module proxy lacks two of the modules that
+// syft pins: the version before takes their place.
+
 module github.com/ironpost/ironpost
 
 go 1.26.8

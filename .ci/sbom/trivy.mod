@@ -1,3 +1,5 @@
+// What `make bench-sbom` builds trivy from (with GOEXPERIMENT=jsonv2).
+
 module github.com/ironpost/ironpost
 
 go 1.26

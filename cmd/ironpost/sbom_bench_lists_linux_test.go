@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -136,7 +135,7 @@ func (p scalibrPackage) reason(own map[string]bool) string {
 		return "it has no version"
 	}
 	for by := range strings.FieldsSeq(p.By) {
-		if r, ok := reasons[by]; ok && !slices.Contains(strings.Fields(p.By), "os/dpkg") {
+		if r, ok := reasons[by]; ok {
 			return r
 		}
 	}
