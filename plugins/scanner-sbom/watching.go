@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -39,10 +37,12 @@ func (s *scanner) Watch(ctx context.Context, out sdk.Findings) error {
 	if err != nil {
 		return fmt.Errorf("ask for the name of the machine: %w", err)
 	}
+	r := rematcher{scanner: s}
+	defer r.close()
 	c := machine.Config{
 		Containers: s.cfg.Containers, Images: s.cfg.Images, Host: s.cfg.Host, Name: name,
 		Scan: s.how(func(string) {}), Folder: s.memory.scan,
-		Processes: s.watching.env.Processes, Log: s.log, Advisories: s.advisories, Away: s.watching.away,
+		Processes: s.watching.env.Processes, Log: s.log, Rematch: r.rematch, Away: s.watching.away,
 		Match: func(ctx context.Context, packages []*inventory.Package) ([]*match.Finding, error) {
 			result, _, err := s.match(ctx, packages)
 			if err != nil {
@@ -98,18 +98,6 @@ func (s *scanner) report(ctx context.Context, w *watch.Watch) (stop func()) {
 		cancel()
 		done.Wait()
 	}
-}
-
-// advisories names what findings rest on: the database, and what the operator says.
-func (s *scanner) advisories() string {
-	info, err := os.Stat(s.databaseFile())
-	name := "none"
-	if err == nil {
-		name = fmt.Sprint(info.Size(), " ", info.ModTime().UnixNano())
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		name = err.Error()
-	}
-	return fmt.Sprintf("%s %p %s", name, s.judge.now.Load(), time.Now().UTC().Format(time.DateOnly)) // rules end on a day
 }
 
 // health says what is not watched.

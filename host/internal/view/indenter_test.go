@@ -65,7 +65,7 @@ func checkIndenter(t *testing.T, raw []byte, size int) {
 		err = d.Close()
 	}
 	for _, r := range out.String() {
-		if r != '\n' && (unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)) {
+		if r != '\n' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 			t.Errorf("%q: %q shows %U", raw, out.Bytes(), r)
 		}
 	}

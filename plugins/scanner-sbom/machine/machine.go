@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Config struct {
 	Away func(error)
 	// Host are folders of this machine; without any, the machine itself is not watched.
 	Host []string
+	// Root is the root of this machine, "/" when empty.
+	Root string
 	// Name is what this machine is called.
 	Name string
 	// Scan says how trees are scanned; Folder scans one, and may remember it.
@@ -35,10 +38,10 @@ type Config struct {
 	Folder func(ctx context.Context, root tree.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error)
 	// Processes looks at the machine's; nil is that nobody may.
 	Processes sdk.Processes
-	// Match and Advisories are those of [watch.Looker].
-	Match      func(ctx context.Context, packages []*inventory.Package) ([]*match.Finding, error)
-	Advisories func() string
-	Log        hclog.Logger
+	// Match returns the findings about packages; Rematch is that of [watch.Looker].
+	Match   func(ctx context.Context, packages []*inventory.Package) ([]*match.Finding, error)
+	Rematch func(ctx context.Context, packages func() []*inventory.Package) (map[*inventory.Package][]*match.Finding, bool, error)
+	Log     hclog.Logger
 }
 
 // Machine implements [watch.Looker].
@@ -259,7 +262,7 @@ func (m *Machine) lookAtHost(ctx context.Context) (*watch.Holding, error) {
 	if len(m.Host) == 0 {
 		return nil, fmt.Errorf("%w: the host is not watched", watch.ErrGone)
 	}
-	root, err := tree.OpenParts("/", m.Host)
+	root, err := tree.OpenParts(cmp.Or(m.Root, "/"), m.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -292,8 +295,10 @@ func (m *Machine) lookAtHost(ctx context.Context) (*watch.Holding, error) {
 	return h, ctx.Err()
 }
 
-// Advisories implements [watch.Looker].
-func (m *Machine) Advisories() string { return m.Config.Advisories() }
+// Rematch implements [watch.Looker].
+func (m *Machine) Rematch(ctx context.Context, packages func() []*inventory.Package) (map[*inventory.Package][]*match.Finding, bool, error) {
+	return m.Config.Rematch(ctx, packages)
+}
 
 // Match implements [watch.Looker].
 func (m *Machine) Match(ctx context.Context, packages []*inventory.Package) (map[string][]*match.Finding, error) {

@@ -207,29 +207,64 @@ func (s *state) saw(now Observed, at time.Time) (changed bool) {
 	return changed
 }
 
-// rematch finds the findings anew when the advisories, or what is said of them, changed. It reads
-// no file of a target.
+// rematch brings the findings up to date when the advisories, or what is said of them,
+// changed. It reads no file of a target.
 func (w *Watch) rematch(ctx context.Context) error {
-	now := w.Looker.Advisories()
 	w.mu.Lock()
-	same := now == w.advisories
 	all := slices.Collect(maps.Values(w.targets))
 	w.mu.Unlock()
-	if same {
+	changed, everything, err := w.Looker.Rematch(ctx, func() (packages []*inventory.Package) {
+		for _, g := range all {
+			g.Lock()
+			if g.holding != nil {
+				packages = append(packages, g.holding.Packages...)
+			}
+			g.Unlock()
+		}
+		return packages
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			w.Log.Warn("packages were not held against the new advisories; trying again", "error", err)
+		}
+		return nil
+	}
+	if len(changed) == 0 && !everything {
 		return nil
 	}
 	for _, g := range all {
 		g.Lock()
-		err := w.judge(ctx, &g.state)
+		var err error
+		if everything {
+			err = w.judge(ctx, &g.state)
+		} else if g.found(changed) {
+			err = w.tell(ctx, &g.state)
+		}
 		g.Unlock()
 		if err != nil {
 			return err
 		}
 	}
-	w.mu.Lock()
-	w.advisories = now
-	w.mu.Unlock()
 	return nil
+}
+
+// found takes over the findings about packages that the target holds, and reports whether
+// it holds one of them.
+func (s *state) found(changed map[*inventory.Package][]*match.Finding) (any bool) {
+	if s.holding == nil {
+		return false
+	}
+	now := maps.Clone(s.findings) // others may read what was returned by Match
+	for _, p := range s.holding.Packages {
+		if list, ok := changed[p]; ok {
+			if now == nil {
+				now = map[string][]*match.Finding{}
+			}
+			now[p.Ref()], any = list, true
+		}
+	}
+	s.findings = now
+	return any
 }
 
 // judge matches what a target holds again.

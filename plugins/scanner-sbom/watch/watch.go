@@ -34,8 +34,11 @@ type Looker interface {
 	Observe(ctx context.Context, targets []string) (map[string]Observed, error)
 	// Match holds packages against the advisories, and returns the findings by Ref.
 	Match(ctx context.Context, packages []*inventory.Package) (map[string][]*match.Finding, error)
-	// Advisories names what Match rests on: another name gives other findings.
-	Advisories() string
+	// Rematch says of which packages Match would find something else than when Rematch was
+	// called last, with what it finds now; all says that every package has to be matched again.
+	// packages returns those of all targets, and is called when they are needed. One
+	// goroutine calls it.
+	Rematch(ctx context.Context, packages func() []*inventory.Package) (changed map[*inventory.Package][]*match.Finding, all bool, err error)
 }
 
 // ErrGone says that a target is not there any more.
@@ -114,9 +117,7 @@ type Watch struct {
 
 	mu      sync.Mutex
 	targets map[string]*guarded
-	// advisories is what the findings rest on.
-	advisories string
-	counts     Counts
+	counts  Counts
 }
 
 // guarded is a target's state, and who works on it.
@@ -158,7 +159,9 @@ func (w *Watch) count(f func(*Counts)) {
 
 // Run watches until ctx is done. An error is of Out alone: everything else is tried again.
 func (w *Watch) Run(ctx context.Context) error {
-	w.advisories = w.Looker.Advisories()
+	if err := w.rematch(ctx); err != nil { // from here on it tells what changes
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.follow(ctx) })
 	for range w.Workers {

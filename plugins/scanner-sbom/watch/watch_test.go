@@ -30,10 +30,13 @@ type world struct {
 	changes  map[string][]watch.Change
 	added    map[string]map[string]bool
 	flaws    map[string][]*match.Finding // by name of the package
-	version  int
-	matches  int
-	looks    int
-	events   chan watch.Event
+	// version is of the advisories, known the one that was asked about last; sweeping says that
+	// it is not known what changed.
+	version, known int
+	sweeping       bool
+	matches        int
+	looks          int
+	events         chan watch.Event
 }
 
 func newWorld() *world {
@@ -107,9 +110,20 @@ func (w *world) Match(_ context.Context, packages []*inventory.Package) (map[str
 	return out, nil
 }
 
-func (w *world) Advisories() (name string) {
-	w.change(func() { name = fmt.Sprint(w.version) })
-	return name
+func (w *world) Rematch(_ context.Context, packages func() []*inventory.Package) (changed map[*inventory.Package][]*match.Finding, all bool, err error) {
+	var same bool
+	w.change(func() { same, all = w.version == w.known, w.sweeping; w.known = w.version })
+	if same {
+		return nil, false, nil
+	}
+	if all {
+		return nil, true, nil
+	}
+	changed = map[*inventory.Package][]*match.Finding{}
+	for _, p := range packages() {
+		w.change(func() { changed[p] = w.flaws[p.Name] })
+	}
+	return changed, false, nil
 }
 
 // host is who the watch tells.
@@ -363,8 +377,15 @@ func TestEvents(t *testing.T) {
 // TestAdvisories: new advisories give new findings without a look at any target, and a
 // finding that was suppressed raises nothing.
 func TestAdvisories(t *testing.T) {
+	for _, sweeping := range []bool{false, true} {
+		t.Run(fmt.Sprint("sweeping=", sweeping), func(t *testing.T) { testAdvisories(t, sweeping) })
+	}
+}
+
+func testAdvisories(t *testing.T, sweeping bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w, h := newWorld(), newHost()
+		w.sweeping = sweeping
 		w.packages[c+"1"] = []*inventory.Package{pkg("openssl")}
 		w.runs[c+"1"] = watch.Observed{Uses: map[string]watch.Use{pkg("openssl").PURL: {PID: 1, Path: "/lib/ssl"}}}
 		stop := begin(t, w, h, t.TempDir())
