@@ -41,10 +41,9 @@ func Parse(text string) (packages []*inventory.Package, ok bool) {
 		c, p := &crates[i], &all[i]
 		packages[i] = p
 		places[i].Line = c.line
-		*p = inventory.Package{
-			Name: c.name, Version: c.version, Ecosystem: ecosystem, PURL: refs[i],
-			State: inventory.Locked, Locations: places[i : i+1 : i+1],
-		}
+		// One by one: to assign a whole structure is to move it.
+		p.Name, p.Version, p.Ecosystem, p.PURL = c.name, c.version, ecosystem, refs[i]
+		p.State, p.Locations = inventory.Locked, places[i:i+1:i+1]
 		if c.checksum != "" {
 			p.Hashes = hashes[i : i+1 : i+1]
 		}
@@ -72,15 +71,20 @@ func texts(crates []crate) (refs, hashes []string) {
 	}
 	var all strings.Builder
 	all.Grow(size) // more only where something is escaped
+	add := func(part string) {
+		if purl.Plain(part) {
+			all.WriteString(part)
+			return
+		}
+		all.Write(purl.AppendEscaped(nil, part))
+	}
 	ends := make([]int, 0, 2*len(crates))
-	var scratch []byte
 	for i := range crates {
 		c := &crates[i]
-		scratch = append(scratch[:0], prefix...)
-		scratch = purl.AppendEscaped(scratch, c.name)
-		scratch = append(scratch, '@')
-		scratch = purl.AppendEscaped(scratch, c.version)
-		all.Write(scratch)
+		all.WriteString(prefix)
+		add(c.name)
+		all.WriteByte('@')
+		add(c.version)
 		ends = append(ends, all.Len())
 		if c.checksum != "" {
 			all.WriteString(digest)
@@ -120,10 +124,10 @@ func newNames(crates []crate) names {
 // find returns the crate that a dependency means, written as "name",
 // "name version" or "name version (source)", as much as tells them apart.
 func (n names) find(need string) int {
-	name, rest, more := strings.Cut(need, " ")
-	version, source := "", ""
-	if more {
-		version, source, _ = strings.Cut(rest, " ")
+	name, version, source := need, "", ""
+	if end := strings.IndexByte(need, ' '); end >= 0 { // it is not so in most
+		name = need[:end]
+		version, source, _ = strings.Cut(need[end+1:], " ")
 		source = strings.TrimSuffix(strings.TrimPrefix(source, "("), ")")
 	}
 	at, ok := n.first[name]

@@ -6,14 +6,33 @@ package purl
 // AppendEscaped appends s, with what a package URL needs written as %XX.
 func AppendEscaped(dst []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~', c == ':':
-			dst = append(dst, c)
-		default:
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
+	for s != "" {
+		n := plain(s)
+		dst, s = append(dst, s[:n]...), s[n:]
+		if s != "" {
+			dst, s = append(dst, '%', hex[s[0]>>4], hex[s[0]&15]), s[1:]
 		}
 	}
 	return dst
 }
+
+// Plain says whether s stands in a package URL as it is.
+func Plain(s string) bool { return plain(s) == len(s) }
+
+// plain is how much of the beginning of s needs no escape, which nearly always is all of it.
+func plain(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c >= 0x80 || asIs[c>>6]&(1<<(c&63)) == 0 {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// asIs has a bit for each character of ASCII that is not escaped: letters, digits and "-._~:".
+var asIs = func() (set [2]uint64) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:") {
+		set[c>>6] |= 1 << (c & 63)
+	}
+	return set
+}()
