@@ -24,12 +24,15 @@ import (
 // documents are the values of scan --sbom.
 var documents = []string{"cyclonedx", "cyclonedx-1.5", "cyclonedx-1.6", "cyclonedx-1.7", "spdx"}
 
+// statements are the values of scan --vex, with what a scanner calls the document.
+var statements = map[string]string{"openvex": "openvex", "cyclonedx": "cyclonedx-vex"}
+
 // severities are those of findings, the worst first.
 var severities = []string{"critical", "high", "medium", "low"}
 
 func (c *cli) scanCmd() *cobra.Command {
 	var config ScanConfig
-	var failOn string
+	var failOn, vex string
 	var packages bool
 	cmd := &cobra.Command{
 		Use:   "scan TARGET",
@@ -55,6 +58,8 @@ is named with its reason, and all others are read.
 
 With --sbom the document is written instead: CycloneDX (1.6) or SPDX (2.3) in JSON; the time
 in it is that of SOURCE_DATE_EPOCH where this is set, so that equal trees give equal files. With
+--vex the document says what is known of the findings: OpenVEX, or CycloneDX, where those that a
+rule or a VEX document suppressed are not affected. With
 --against only the differences from another target are told: an image of last week,
 an SBOM that was kept.`,
 		Example: `  ironpost scan .
@@ -75,14 +80,22 @@ an SBOM that was kept.`,
 			if config.Document != "" && !slices.Contains(documents, config.Document) {
 				return invalid("--sbom %s: there is no such form; there are %s", config.Document, strings.Join(documents, ", "))
 			}
+			if vex != "" {
+				if config.Document != "" {
+					return invalid("--vex and --sbom are two documents; run scan twice")
+				}
+				if config.Document = statements[vex]; config.Document == "" {
+					return invalid("--vex %s: there is no such form; there are openvex, cyclonedx", vex)
+				}
+			}
 			if failOn != "" && !slices.Contains(severities, failOn) {
 				return invalid("--fail-on %s: there is no such severity; there are %s", failOn, strings.Join(severities, ", "))
 			}
 			if failOn != "" && config.Document != "" {
-				return invalid("--fail-on looks at findings, and --sbom writes none; run scan twice")
+				return invalid("--fail-on looks at the report, and --sbom and --vex write another document; run scan twice")
 			}
 			if config.Against != "" && config.Document != "" {
-				return invalid("--against tells differences, and --sbom writes the whole of TARGET; run scan twice")
+				return invalid("--against tells differences, and --sbom and --vex write the whole of TARGET; run scan twice")
 			}
 			if config.Platform != "" && !platforms.MatchString(config.Platform) {
 				return invalid("--platform %s: write OS/ARCH or OS/ARCH/VARIANT, as linux/arm64", config.Platform)
@@ -115,6 +128,7 @@ an SBOM that was kept.`,
 		},
 	}
 	cmd.Flags().StringVar(&config.Document, "sbom", "", "write an SBOM instead: "+strings.Join(documents, ", "))
+	cmd.Flags().StringVar(&vex, "vex", "", "write what is known of the findings instead: openvex, or cyclonedx, with the packages")
 	cmd.Flags().StringVar(&config.Against, "against", "", "tell only how TARGET differs from this one")
 	cmd.Flags().StringVar(&failOn, "fail-on", "", "exit with 1 when something is found of this severity or above: "+strings.Join(severities, ", "))
 	cmd.Flags().StringVar(&config.Platform, "platform", "", "of an image for several platforms the one to read, as linux/arm64; without, this machine's")

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/cargo"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/recall"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/vulndb"
 )
@@ -208,7 +208,7 @@ func BenchmarkChangedLockfile(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = root.Close() }()
-	scans := delta.Open(b.TempDir())
+	scans := recall.Open(b.TempDir())
 	var memory match.Memory
 	turn, findings, read := 0, 0, int64(0)
 	tell := func() {

@@ -1,5 +1,28 @@
 // Command scanner-sbom is the plugin that says what software is installed, what of it
-// is known to be vulnerable, and writes both down as an SBOM.
+// is known to be vulnerable, and writes both down as an SBOM. While the host runs it
+// watches Docker and the machine, and raises alerts.
+//
+// # Where things are
+//
+// The command itself ties the packages below together: scanner.go is a scan on demand,
+// ask.go that of an image or a container of the local Docker, watching.go what goes on
+// while the host runs, rematch.go what new advisories change, and advisories.go the verbs of
+// ironpost vulndb.
+//
+//	inventory           what all others talk about: packages and problems
+//	tree, image, engine where files come from: a folder, an archive of an image, Docker
+//	scan                walks them, gives files to readers, bounds what they cost
+//	extract             the readers, with those of our own below it
+//	rpmdb               the databases of rpm
+//	nesting             how deep documents go, before a decoder is given them
+//	recall, packed      what scans found, for the next one, and the form it is kept in
+//	advisory, vulndb    what is known of vulnerabilities, and its store
+//	version, match      the order of versions; which advisories are about which packages
+//	symbol              which functions a program of Go has
+//	vex                 statements about which flaws matter
+//	document, report    SBOMs, what differs between two (document/delta), and the report
+//	owner, running      who owns a file; which packages processes use
+//	machine, watch      what this machine has now; what of it is told, and when
 package main
 
 import (

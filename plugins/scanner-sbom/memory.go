@@ -3,20 +3,20 @@ package main
 import (
 	"context"
 
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/recall"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 )
 
 // memory scans folders, and remembers them if it may.
-type memory struct{ scans *delta.Memory }
+type memory struct{ scans *recall.Memory }
 
 func newMemory(c *config) memory {
 	if !c.Remember {
 		return memory{}
 	}
-	return memory{delta.Open(c.DatabaseDir)}
+	return memory{recall.Open(c.DatabaseDir)}
 }
 
 // scan makes the inventory of a folder; of one that is remembered it reads what changed.

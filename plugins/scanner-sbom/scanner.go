@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,7 @@ func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) 
 		return "", err
 	}
 	defer now.done()
-	if req.Document != "" && req.Document != "report" {
+	if !slices.Contains([]string{"", "report", openVEX, cycloneDXVEX}, req.Document) {
 		return s.write(now, req, out)
 	}
 	result, notes, err := s.match(ctx, now.packages)
@@ -97,6 +98,9 @@ func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) 
 	}
 	if err := s.observe(ctx, now, result); err != nil {
 		return "", err
+	}
+	if req.Document == openVEX || req.Document == cycloneDXVEX {
+		return s.states(now, result, req, out)
 	}
 	r := report.Report{
 		Target: req.Target, Kind: string(now.target.Kind), Name: now.target.Name, Version: now.target.Version, Packages: now.packages, Findings: result.Findings, Ecosystems: result.Coverage,

@@ -69,7 +69,7 @@ func scanned(t *testing.T, s *scanner, tree string) (findings, states []string) 
 	return findings, states
 }
 
-const advisory = `{"schema_version": "1.6.0", "id": "CVE-2026-1", "modified": %q, "affected": [
+const record = `{"schema_version": "1.6.0", "id": "CVE-2026-1", "modified": %q, "affected": [
 	{"package": {"ecosystem": "crates.io", "name": "acme"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.0.1"}]}]}]}`
 
 // What nobody has advisories of is unchecked, what they are about is found, and a
@@ -80,7 +80,7 @@ func TestChecked(t *testing.T) {
 		t.Errorf("without advisories: %q, %q", findings, states)
 	}
 	file := filepath.Join(t.TempDir(), "a.json")
-	write(t, file, fmt.Sprintf(advisory, time.Now().UTC().Format(time.RFC3339)))
+	write(t, file, fmt.Sprintf(record, time.Now().UTC().Format(time.RFC3339)))
 	var report bytes.Buffer
 	if err := s.ImportAdvisories(t.Context(), []sdk.AdvisorySource{{Path: file}}, func(string) {}, &report); err != nil {
 		t.Fatal(err)

@@ -87,6 +87,7 @@ func (s *scanner) report(ctx context.Context, w *watch.Watch) (stop func()) {
 			for name, n := range map[string]uint64{
 				"looks": now.Looks - before.Looks, "looks_failed": now.Failed - before.Failed,
 				"looks_dropped": now.Dropped - before.Dropped, "observations": now.Observations - before.Observations,
+				"alerts_held": now.Held - before.Held,
 			} {
 				s.watching.env.Counter(name, n)
 			}

@@ -72,6 +72,7 @@ func TestHalfDone(t *testing.T) {
 				defer half.mu.Unlock()
 				return half.made == 1+maxRedone
 			})
+			w.wait("intent-of-a1", Partial, 5*time.Second) // the last try is written down after it was made
 			w.hand.pass(60 * time.Second)
 			w.guard.Changed(name, nil)
 			if got := w.state("intent-of-a1"); got != Partial {

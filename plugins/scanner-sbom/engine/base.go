@@ -12,11 +12,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/image"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/packed"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/recall"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 )
@@ -37,7 +37,7 @@ type memo struct {
 	lists []string
 	// unsure says that not all that was looked up is known.
 	unsure bool
-	found  string // in the form of package delta
+	found  string // in the form of package recall
 }
 
 // opened is an image that is at hand.
@@ -106,7 +106,7 @@ func (e *Engine) open(ctx context.Context, img *Image, how Options) (*opened, er
 
 // keyOf tells images and ways to scan them apart.
 func (e *Engine) keyOf(id string, how Options) key {
-	return key(delta.Key(fmt.Sprintf("image %q %q %+v", id, how.Platform, e.config.Image), how.Scan))
+	return key(recall.Key(fmt.Sprintf("image %q %q %+v", id, how.Platform, e.config.Image), how.Scan))
 }
 
 // alone waits until nobody else reads the image.
@@ -315,7 +315,7 @@ func (r *recaller) Recall(file string) ([]scan.Found, bool) {
 	if !ok || r.changed.since(file, &m) {
 		return nil, false
 	}
-	found, err := delta.DecodeFound(m.found)
+	found, err := recall.DecodeFound(m.found)
 	return found, err == nil
 }
 
@@ -325,7 +325,7 @@ func (r *recaller) Keep(file string, reading *scan.Reading) {
 		return
 	}
 	noted, all := reading.Trace.Looks()
-	m := memo{unsure: !all, found: delta.EncodeFound(reading.Found)}
+	m := memo{unsure: !all, found: recall.EncodeFound(reading.Found)}
 	for _, l := range noted {
 		m.look(l)
 	}

@@ -169,8 +169,10 @@ func (v *Inventory) named() []Problem {
 // to what the inventory does not hold are left out. The packages stay the
 // inventory's.
 func (v *Inventory) Packages() []*Package {
-	out := make([]*Package, 0, len(v.packages))
-	for _, ref := range slices.Sorted(maps.Keys(v.packages)) {
+	refs := slices.AppendSeq(make([]string, 0, len(v.packages)), maps.Keys(v.packages))
+	slices.Sort(refs)
+	out := make([]*Package, 0, len(refs))
+	for _, ref := range refs {
 		p := v.packages[ref]
 		slices.SortFunc(p.Locations, compareLocations)
 		p.Locations = slices.Compact(p.Locations)

@@ -40,22 +40,31 @@ func (p processes) Mapped(_ context.Context, pids ...int) (out []sdk.MappedProce
 	return out, nil
 }
 
+// installed is an entry of dpkg's database.
+func installed(name, version string) string {
+	return "Package: " + name + "\nStatus: install ok installed\nArchitecture: all\nVersion: " + version + "\n\n"
+}
+
 // TestHost: of a machine's own folders the packages are found, with those of them that are in
-// use; a program in a place of packages that none of them has is a stranger, and so is
+// use, also by a file whose name is gone, but not by one that another version has
+// replaced; a program in a place of packages that none of them has is a stranger, and so is
 // one in a folder where everybody may write.
 func TestHost(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"usr/lib/os-release":           "ID=debian\nVERSION_ID=\"12\"\n",
-		"usr/bin/tool":                 "",
-		"usr/bin/stray":                "",
-		"var/lib/dpkg/status":          "Package: tool\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\n\nPackage: idle\nStatus: install ok installed\nArchitecture: all\nVersion: 2.0\n\n",
-		"var/lib/dpkg/info/tool.list":  "/.\n/usr/bin/tool\n",
-		"var/lib/dpkg/info/idle.list":  "/.\n/usr/bin/idle\n",
-		"home/somebody/yarn.lock":      "",
-		"etc/hostname":                 "",
-		"usr/local/bin/built-by-hand":  "",
-		"usr/lib/interpreter/thing.so": "",
+		"usr/lib/os-release":              "ID=debian\nVERSION_ID=\"12\"\n",
+		"usr/bin/tool":                    "",
+		"usr/bin/stray":                   "",
+		"usr/bin/upgraded":                "",
+		"var/lib/dpkg/status":             "Package: tool\nStatus: install ok installed\nArchitecture: all\nVersion: 1.0\n\nPackage: idle\nStatus: install ok installed\nArchitecture: all\nVersion: 2.0\n\n" + installed("removed", "3.0") + installed("upgraded", "4.0"),
+		"var/lib/dpkg/info/removed.list":  "/.\n/usr/bin/removed\n",
+		"var/lib/dpkg/info/upgraded.list": "/.\n/usr/bin/upgraded\n",
+		"var/lib/dpkg/info/tool.list":     "/.\n/usr/bin/tool\n",
+		"var/lib/dpkg/info/idle.list":     "/.\n/usr/bin/idle\n",
+		"home/somebody/yarn.lock":         "",
+		"etc/hostname":                    "",
+		"usr/local/bin/built-by-hand":     "",
+		"usr/lib/interpreter/thing.so":    "",
 	} {
 		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o750); err != nil {
 			t.Fatal(err)
@@ -71,6 +80,10 @@ func TestHost(t *testing.T) {
 	program := func(pid int, path string) sdk.MappedProcess {
 		return sdk.MappedProcess{Process: sdk.Process{PID: pid, Name: filepath.Base(path)}, HasProgram: true, Files: []*sdk.MappedFile{{Path: path, Executed: true}}}
 	}
+	gone := func(p sdk.MappedProcess) sdk.MappedProcess {
+		p.Files[0].Deleted = true
+		return p
+	}
 	elsewhere := program(9, "/usr/bin/idle")
 	elsewhere.OtherRoot = true
 	m := New(Config{
@@ -78,7 +91,7 @@ func TestHost(t *testing.T) {
 		Scan: scan.Config{Readers: readers}, Folder: scan.Dir, Log: hclog.NewNullLogger(),
 		Processes: processes{
 			program(1, "/usr/bin/tool"), program(2, "/usr/bin/stray"), program(3, "/tmp/dropped"), program(4, "/usr/local/bin/built-by-hand"),
-			elsewhere,
+			gone(program(5, "/usr/bin/removed")), gone(program(6, "/usr/bin/upgraded")), gone(program(7, "/usr/bin/upgraded.dpkg-tmp")), elsewhere,
 		},
 	})
 	targets, err := m.Targets(t.Context())
@@ -93,7 +106,7 @@ func TestHost(t *testing.T) {
 	for _, p := range h.Packages {
 		found = append(found, p.Name+" "+p.Ecosystem)
 	}
-	if diff := cmp.Diff([]string{"idle Debian:12", "tool Debian:12"}, found); diff != "" || target.Name != "here" {
+	if diff := cmp.Diff([]string{"idle Debian:12", "removed Debian:12", "tool Debian:12", "upgraded Debian:12"}, found); diff != "" || target.Name != "here" {
 		t.Errorf("packages of %q (-want +got):\n%s", target.Name, diff)
 	}
 	seen, err := m.Observe(t.Context(), []string{watch.Host, watch.ContainerPrefix + "nobody"})
@@ -107,7 +120,8 @@ func TestHost(t *testing.T) {
 	for _, u := range seen[watch.Host].Unowned {
 		strange = append(strange, u.Path)
 	}
-	if diff := cmp.Diff([]string{"/usr/bin/tool"}, used); diff != "" {
+	slices.Sort(used)
+	if diff := cmp.Diff([]string{"/usr/bin/removed", "/usr/bin/tool"}, used); diff != "" {
 		t.Errorf("in use (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"/tmp/dropped", "/usr/bin/stray"}, strange); diff != "" {

@@ -1,8 +1,11 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -37,10 +40,18 @@ func (m *Machine) Observe(ctx context.Context, targets []string) (map[string]wat
 	out := make(map[string]watch.Observed, len(seen))
 	for id, s := range seen {
 		container := watch.Target{ID: id}.Container()
-		r := running.Observe(running.Of(list, container), running.Target{Owners: s.index, Former: s.former})
+		t := running.Target{Owners: s.index, Former: s.former}
+		if container == "" {
+			t.Exists = m.exists
+		}
+		r := running.Observe(running.Of(list, container), t)
 		o := watch.Observed{Uses: make(map[string]watch.Use, len(r.Used)+len(r.Replaced))}
 		for ref, u := range r.Replaced {
-			o.Uses[ref] = use(&u.First)
+			// Where another file has the name, what is loaded is of a version before, and
+			// says nothing of the one that is installed.
+			if u.First.State != running.Replaced {
+				o.Uses[ref] = use(&u.First)
+			}
 		}
 		for ref, u := range r.Used {
 			o.Uses[ref] = use(&u.First)
@@ -53,6 +64,12 @@ func (m *Machine) Observe(ctx context.Context, targets []string) (map[string]wat
 		out[id] = o
 	}
 	return out, nil
+}
+
+// exists says whether this machine has something at a path.
+func (m *Machine) exists(path string) bool {
+	_, err := os.Lstat(filepath.Join(cmp.Or(m.Root, "/"), path))
+	return err == nil
 }
 
 // mapped asks what the processes of targets have loaded; all of the machine's when it is one

@@ -17,12 +17,23 @@ const Host = ""
 // the host when its root directory is the host's, whatever container it counts to: its
 // files are the host's. One with a root directory of its own and no container is of
 // none; so are containers within containers, whose files those of the outer one are not.
+//
+// A user who was given a part of the tree of control groups may make up one that is called as a
+// container of somebody else. So processes of such users are none of a container that has others,
+// and those of two users are of none.
 func Of(processes []sdk.MappedProcess, container string) []sdk.MappedProcess {
-	var out []sdk.MappedProcess
+	var out, delegated []sdk.MappedProcess
 	for _, p := range processes {
-		if (container == Host) == !p.OtherRoot && (container == Host || p.Container == container) {
+		switch {
+		case (container == Host) != !p.OtherRoot || container != Host && p.Container != container:
+		case container != Host && p.Delegate != "":
+			delegated = append(delegated, p)
+		default:
 			out = append(out, p)
 		}
+	}
+	if len(out) == 0 && !slices.ContainsFunc(delegated, func(p sdk.MappedProcess) bool { return p.Delegate != delegated[0].Delegate }) {
+		return delegated // of an engine that runs as that user
 	}
 	return out
 }
@@ -188,7 +199,7 @@ func (o *observation) ask(f *sdk.MappedFile) *answer {
 		return &answer{state: Memory}
 	case f.Deleted:
 		a.state = Deleted
-		if o.Exists != nil && o.Exists(f.Path) {
+		if o.Exists != nil && (o.Exists(f.Path) || o.Exists(settled(f.Path))) {
 			a.state = Replaced
 		}
 	}

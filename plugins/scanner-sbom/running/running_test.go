@@ -170,3 +170,31 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	}
 }
+
+// TestOfDelegated: a user who names a control group of his own as somebody's container
+// adds nothing to it; an engine of his own has nothing else.
+func TestOfDelegated(t *testing.T) {
+	made := func(pid int, delegate string) sdk.MappedProcess {
+		p := process(pid, file("/bin/a"))
+		p.Container, p.OtherRoot, p.Delegate = "c", true, delegate
+		return p
+	}
+	for name, tc := range map[string]struct {
+		processes []sdk.MappedProcess
+		want      []int
+	}{
+		"beside the container's":  {[]sdk.MappedProcess{made(1, ""), made(2, "1000"), made(3, "")}, []int{1, 3}},
+		"an engine of the user's": {[]sdk.MappedProcess{made(1, "1000"), made(2, "1000")}, []int{1, 2}},
+		"two users":               {[]sdk.MappedProcess{made(1, "1000"), made(2, "1001")}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []int
+			for _, p := range running.Of(tc.processes, "c") {
+				got = append(got, p.PID)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("processes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

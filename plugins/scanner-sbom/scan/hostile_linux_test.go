@@ -27,9 +27,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/recall"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 )
 
@@ -420,7 +420,7 @@ func child(t *testing.T, dir, to string) {
 	}
 	defer func() { _ = root.Close() }()
 	left := &scan.Left{}
-	memory, c := delta.Open(filepath.Dir(to)), scan.Config{
+	memory, c := recall.Open(filepath.Dir(to)), scan.Config{
 		Readers: readers(t), Workers: 4, Left: left,
 		Limits: scan.Limits{FileTime: 3 * time.Minute}, // on a machine that is busy
 	}

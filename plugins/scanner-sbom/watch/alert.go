@@ -37,13 +37,13 @@ type notice struct {
 	said    []string
 }
 
-// notices returns the alerts that a target gives cause for. fresh says of a rule, a subject
+// causes returns what a target gives cause for. fresh says of a rule, a subject
 // and a thing whether it has not been told; severities below least are left out.
-func (s *state) notices(least event.Severity, fresh func(rule, subject, thing string) bool) []notice {
+func (s *state) causes(least event.Severity, fresh func(rule, subject, thing string) bool) []cause {
 	if !s.target.runs() || s.holding == nil {
 		return nil
 	}
-	var out []notice
+	var out []cause
 	for _, p := range s.holding.Packages {
 		ref := p.Ref()
 		use, used := s.uses[ref]
@@ -61,21 +61,22 @@ func (s *state) notices(least event.Severity, fresh func(rule, subject, thing st
 				}
 			}
 			if len(list) > 0 {
-				out = append(out, s.vulnerable(rule, p, use, list))
+				worst := slices.MaxFunc(list, func(a, b *match.Finding) int { return cmp.Compare(severity(a), severity(b)) })
+				out = append(out, cause{rule, severity(worst), func() notice { return s.vulnerable(rule, p, use, list) }})
 			}
 		}
 		if s.holding.Added[ref] && fresh(RuleInstalled, ref, "") && event.SeverityMedium >= least {
-			out = append(out, s.installed(p))
+			out = append(out, cause{RuleInstalled, event.SeverityMedium, func() notice { return s.installed(p) }})
 		}
 	}
 	for _, path := range sortedKeys(s.unowned) {
 		if fresh(RuleUnowned, path, "") {
-			out = append(out, s.stray(s.unowned[path]))
+			out = append(out, cause{RuleUnowned, event.SeverityHigh, func() notice { return s.stray(s.unowned[path]) }})
 		}
 	}
 	for _, c := range s.holding.Changes {
 		if fresh(RuleDatabase, c.Path, c.Package) {
-			out = append(out, s.edited(c))
+			out = append(out, cause{RuleDatabase, event.SeverityHigh, func() notice { return s.edited(c) }})
 		}
 	}
 	return out
@@ -84,7 +85,7 @@ func (s *state) notices(least event.Severity, fresh func(rule, subject, thing st
 // counts says whether a finding is one: it is neither suppressed nor a mere notice.
 func counts(f *match.Finding) bool { return f.Suppressed == nil && f.Notice == "" }
 
-// severity is the finding's own, high at least when it is exploited; one that nobody rated counts as
+// severity is the finding's own, critical when it is exploited or malicious; one that nobody rated counts as
 // medium.
 func severity(f *match.Finding) event.Severity {
 	if f.Exploited != nil || f.Malicious {

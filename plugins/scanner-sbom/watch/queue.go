@@ -71,11 +71,12 @@ func (q *queue) next(ctx context.Context) (Target, error) {
 type agenda struct {
 	mu    sync.Mutex
 	times map[string][]time.Time
+	until map[string]time.Time // when what is put off comes at the latest
 	kick  chan struct{}
 }
 
 func newAgenda() *agenda {
-	return &agenda{times: map[string][]time.Time{}, kick: make(chan struct{}, 1)}
+	return &agenda{times: map[string][]time.Time{}, until: map[string]time.Time{}, kick: make(chan struct{}, 1)}
 }
 
 // add notes that a target is to be observed so long after now; what was noted before is dropped.
@@ -93,11 +94,26 @@ func (a *agenda) add(target string, now time.Time, after []time.Duration) {
 	}
 }
 
+// putOff notes that a target is to be observed so long after now, and so puts off what was
+// noted before, but never beyond most after the first of them: who makes events without end does
+// not stay unseen.
+func (a *agenda) putOff(target string, now time.Time, after, most time.Duration) {
+	a.mu.Lock()
+	first, ok := a.until[target]
+	if !ok {
+		first = now.Add(most)
+		a.until[target] = first
+	}
+	a.mu.Unlock()
+	a.add(target, now, []time.Duration{min(after, first.Sub(now))})
+}
+
 // drop forgets what is noted of a target.
 func (a *agenda) drop(target string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.times, target)
+	delete(a.until, target)
 }
 
 // together is how far ahead an observation may be to be made with one that is due: each
@@ -118,6 +134,7 @@ func (a *agenda) take(now time.Time) (due []string, next time.Time) {
 		}
 		if len(list) == 0 {
 			delete(a.times, target)
+			delete(a.until, target)
 			continue
 		}
 		a.times[target] = list

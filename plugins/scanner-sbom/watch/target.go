@@ -80,5 +80,6 @@ type state struct {
 	holding  *Holding
 	findings map[string][]*match.Finding // by the Ref of the package
 	uses     map[string]Use
-	unowned  map[string]Use // by path
+	unowned  map[string]Use     // by path
+	budgets  map[string]*budget // by rule
 }

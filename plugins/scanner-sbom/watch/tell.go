@@ -22,14 +22,8 @@ func (w *Watch) tell(ctx context.Context, s *state) error {
 		return nil
 	}
 	id := s.target.ID
-	for _, n := range s.notices(w.Least, func(rule, subject, thing string) bool { return w.told.fresh(id, rule, subject, thing) }) {
-		if err := w.Out.Raise(ctx, n.alert); err != nil {
-			return err
-		}
-		w.count(func(c *Counts) { c.Alerts++ })
-		for _, thing := range n.said {
-			w.told.raised(id, n.alert.RuleID, n.subject, thing)
-		}
+	if err := w.raise(ctx, s); err != nil {
+		return err
 	}
 	here := make(map[string]bool, len(s.holding.Packages))
 	for _, p := range s.holding.Packages {
@@ -50,6 +44,40 @@ func (w *Watch) tell(ctx context.Context, s *state) error {
 			if err := w.remove(ctx, s.target, ref); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// raise raises the alerts that a target gives cause for and that there is room for.
+func (w *Watch) raise(ctx context.Context, s *state) error {
+	id, now := s.target.ID, time.Now()
+	send := func(a *event.AlertEvent) error {
+		if err := w.Out.Raise(ctx, a); err != nil {
+			return err
+		}
+		w.count(func(c *Counts) { c.Alerts++ })
+		return nil
+	}
+	list, held := s.affordable(s.causes(w.Least, func(rule, subject, thing string) bool { return w.told.fresh(id, rule, subject, thing) }), now)
+	for _, c := range list {
+		n := c.make()
+		if err := send(n.alert); err != nil {
+			return err
+		}
+		for _, thing := range n.said {
+			w.told.raised(id, c.rule, n.subject, thing)
+		}
+	}
+	for _, rule := range sortedKeys(held) {
+		b := s.budget(rule, now)
+		if b.told {
+			continue
+		}
+		b.told = true
+		w.count(func(c *Counts) { c.Held += uint64(len(held[rule])) })
+		if err := send(s.held(rule, held[rule], b.since)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -193,6 +221,7 @@ func (s *state) saw(now Observed, at time.Time) (changed bool) {
 			s.uses[ref] = before
 		}
 	}
+	s.room(now.Unowned)
 	for _, u := range now.Unowned {
 		if _, ok := s.unowned[u.Path]; !ok && len(s.unowned) < maxStray {
 			s.unowned[u.Path], changed = u, true
@@ -205,6 +234,19 @@ func (s *state) saw(now Observed, at time.Time) (changed bool) {
 		}
 	}
 	return changed
+}
+
+// room forgets programs that nobody brought and that do not run now, when there is no room for
+// more: those that did are not to hide the next one.
+func (s *state) room(now []Use) {
+	if len(s.unowned)+len(now) <= maxStray {
+		return
+	}
+	runs := make(map[string]bool, len(now))
+	for _, u := range now {
+		runs[u.Path] = true
+	}
+	maps.DeleteFunc(s.unowned, func(path string, _ Use) bool { return !runs[path] })
 }
 
 // rematch brings the findings up to date when the advisories, or what is said of them,
@@ -283,10 +325,14 @@ func (w *Watch) judge(ctx context.Context, s *state) error {
 
 // save writes down what was told, once the host has it for good.
 func (w *Watch) save(ctx context.Context) error {
+	if time.Now().Before(w.saveAfter) {
+		return nil
+	}
 	data, err := w.told.encode()
 	if data == nil && err == nil {
 		return nil
 	}
+	w.saveAfter = time.Now().Add(time.Duration(len(data)) * (time.Second / saveRate))
 	if err == nil {
 		if err := w.Out.Sync(ctx); err != nil {
 			return err

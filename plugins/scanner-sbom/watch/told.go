@@ -92,13 +92,15 @@ func (t *told) encode() ([]byte, error) {
 	if !t.dirty {
 		return nil, nil
 	}
-	var body bytes.Buffer
-	if err := gob.NewEncoder(&body).Encode(t.targets); err != nil {
+	var out bytes.Buffer
+	out.WriteString(toldMagic + "\x00\x00\x00\x00")
+	if err := gob.NewEncoder(&out).Encode(t.targets); err != nil {
 		return nil, err
 	}
 	t.dirty = false
-	head := binary.LittleEndian.AppendUint32([]byte(toldMagic), sumOf(body.Bytes()))
-	return append(head, body.Bytes()...), nil
+	data := out.Bytes()
+	binary.LittleEndian.PutUint32(data[len(toldMagic):], sumOf(data[len(toldMagic)+4:]))
+	return data, nil
 }
 
 // write writes the file beside the one that there is, and renames it.

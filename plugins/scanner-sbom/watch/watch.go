@@ -84,17 +84,20 @@ type Config struct {
 const (
 	advisoriesEvery = 5 * time.Second
 	saveEvery       = 2 * time.Second
+	saveRate        = 1 << 20 // bytes a second of the file, which is written as a whole
 	retryAfter      = 5 * time.Second
 	// repeatEvery is how often the whole inventory is recorded again; the host keeps nothing
 	// twice in a shorter time.
 	repeatEvery = 25 * time.Hour
 	maxQueued   = 4096
-	maxStray    = 16 // programs that nobody brought, of a target
+	maxStray    = 256 // programs that nobody brought, of a target
 	// useLasts is how long a package counts as in use after it was seen last.
 	useLasts = 24 * time.Hour
 	// afterProcess is when a container is looked at in which a process was started or has ended,
 	// after the last of them.
 	afterProcess = time.Second
+	// afterProcesses is when it is at the latest, should there be no last one.
+	afterProcesses = 10 * time.Second
 	// afterStop is when one is whose processes have ended. Most are removed at once, and Docker
 	// may fail to remove one that is being read.
 	afterStop = 3 * time.Second
@@ -118,6 +121,9 @@ type Watch struct {
 	mu      sync.Mutex
 	targets map[string]*guarded
 	counts  Counts
+
+	// saveAfter is when the file is written again at the earliest; it is of save alone.
+	saveAfter time.Time
 }
 
 // guarded is a target's state, and who works on it.
@@ -130,7 +136,7 @@ type guarded struct {
 
 // Counts are what a watch has come to.
 type Counts struct {
-	Looks, Failed, Observations, Alerts, Records, Dropped uint64
+	Looks, Failed, Observations, Alerts, Held, Records, Dropped uint64
 }
 
 // New returns a watch that goes on where one with the same folder stopped.
@@ -233,7 +239,7 @@ func (w *Watch) happened(e Event) {
 		w.push(e.Target)
 	case Executed:
 		w.soon.add(id, time.Now(), early())
-		w.later.add(id, time.Now(), []time.Duration{afterProcess})
+		w.later.putOff(id, time.Now(), afterProcess, afterProcesses)
 	case Stopped:
 		w.soon.drop(id)
 		g := w.target(e.Target)

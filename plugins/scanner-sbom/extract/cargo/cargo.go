@@ -124,10 +124,10 @@ func newNames(crates []crate) names {
 // find returns the crate that a dependency means, written as "name",
 // "name version" or "name version (source)", as much as tells them apart.
 func (n names) find(need string) int {
-	name, version, source := need, "", ""
-	if end := strings.IndexByte(need, ' '); end >= 0 { // it is not so in most
-		name = need[:end]
-		version, source, _ = strings.Cut(need[end+1:], " ")
+	name, rest, more := strings.Cut(need, " ")
+	version, source := "", ""
+	if more {
+		version, source, _ = strings.Cut(rest, " ")
 		source = strings.TrimSuffix(strings.TrimPrefix(source, "("), ")")
 	}
 	at, ok := n.first[name]

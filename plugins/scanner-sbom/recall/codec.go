@@ -1,4 +1,4 @@
-package delta
+package recall
 
 import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
@@ -60,9 +60,11 @@ func DecodeFound(in string) ([]scan.Found, error) {
 		f := &out[i]
 		list := make([]inventory.Package, r.Count())
 		f.Packages = make([]*inventory.Package, len(list))
+		// Nearly all packages have one place: those share one array.
+		single := make([]inventory.Location, len(list))
 		for j := range list {
 			f.Packages[j] = &list[j]
-			r.pkg(&list[j])
+			r.pkg(&list[j], single[j:j+1:j+1])
 			if r.Bad {
 				return nil, packed.ErrForm
 			}
@@ -75,7 +77,8 @@ func DecodeFound(in string) ([]scan.Found, error) {
 	return out, nil
 }
 
-func (r *reader) pkg(p *inventory.Package) {
+// pkg reads a package. single, of one element, takes its place if it has just one.
+func (r *reader) pkg(p *inventory.Package, single []inventory.Location) {
 	p.Name, p.Version, p.Ecosystem, p.PURL = r.Text(), r.Text(), r.Text(), r.Text()
 	p.Arch, p.SourceName, p.SourceVersion, p.State = r.Text(), r.Text(), r.Text(), inventory.State(r.Text())
 	p.Licenses, p.Hashes, p.DependsOn = r.Texts(), r.Texts(), r.Texts()
@@ -88,7 +91,9 @@ func (r *reader) pkg(p *inventory.Package) {
 		r.Fail()
 		return
 	}
-	p.Locations = make([]inventory.Location, n-1)
+	if p.Locations = single; n != 2 {
+		p.Locations = make([]inventory.Location, n-1)
+	}
 	for i := range p.Locations {
 		p.Locations[i] = inventory.Location{Path: r.Text(), Line: int(r.Signed()), By: r.Text(), Layer: r.Text()}
 	}

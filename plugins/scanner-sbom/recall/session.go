@@ -1,4 +1,4 @@
-package delta
+package recall
 
 import (
 	"crypto/sha256"
@@ -36,7 +36,9 @@ type now struct {
 }
 
 func newSession(root tree.Root, old *known) *session {
-	return &session{root: root, old: old, next: newKnown(), devices: map[uint64]bool{}, seen: map[string]now{}}
+	// Most of a target is what it was: the maps need not grow.
+	next := &known{folders: make(map[string]*folder, len(old.folders)), files: make(map[string]*file, len(old.files))}
+	return &session{root: root, old: old, next: next, devices: map[uint64]bool{}, seen: map[string]now{}}
 }
 
 // Folder implements [tree.Memory].

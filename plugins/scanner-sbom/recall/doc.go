@@ -1,4 +1,4 @@
-// Package delta remembers what scans of folders found, so that the next scan of one
+// Package recall remembers what scans of folders found, so that the next scan of one
 // reads only what changed.
 //
 // A folder whose inode and times are as they were is not listed again, and a file
@@ -15,4 +15,4 @@
 //
 // The memory is one file, which can be removed at any time: without it, or with one
 // that is damaged or of another version of the program, a scan reads everything.
-package delta
+package recall

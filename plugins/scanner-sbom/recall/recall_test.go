@@ -1,4 +1,4 @@
-package delta_test
+package recall_test
 
 import (
 	"encoding/json"
@@ -15,9 +15,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/recall"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 )
 
@@ -129,7 +129,7 @@ func tree(t testing.TB) string {
 
 // check scans with memory and without, holds the results against one another, and
 // returns the memory's figures.
-func check(t testing.TB, m *delta.Memory, dir string, c scan.Config) scan.Stats {
+func check(t testing.TB, m *recall.Memory, dir string, c scan.Config) scan.Stats {
 	t.Helper()
 	got, stats, err := m.Scan(t.Context(), open(t, dir), c)
 	if err != nil {
@@ -213,7 +213,7 @@ func TestScan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, state := tree(t), t.TempDir()
 			settle(t)
-			m := delta.Open(state)
+			m := recall.Open(state)
 			if stats := check(t, m, dir, c); stats.Read != all || stats.Recalled != 0 {
 				t.Fatalf("the first time %+v, want %d files read", stats, all)
 			}
@@ -221,7 +221,7 @@ func TestScan(t *testing.T) {
 				t.Fatal(err)
 			}
 			test.edit(t, func(name string) string { return filepath.Join(dir, name) })
-			for _, m := range []*delta.Memory{m, delta.Open(state)} {
+			for _, m := range []*recall.Memory{m, recall.Open(state)} {
 				if stats := check(t, m, dir, c); stats.Read != test.read {
 					t.Errorf("%+v, want %d files read", stats, test.read)
 				}
@@ -233,7 +233,7 @@ func TestScan(t *testing.T) {
 // A scan with other limits or readers has a memory of its own.
 func TestTargets(t *testing.T) {
 	c := scan.Config{Readers: readers(t)}
-	dir, m := tree(t), delta.Open(t.TempDir())
+	dir, m := tree(t), recall.Open(t.TempDir())
 	settle(t)
 	check(t, m, dir, c)
 	for name, other := range map[string]scan.Config{
@@ -255,7 +255,7 @@ func TestDamage(t *testing.T) {
 	c := scan.Config{Readers: readers(t)}
 	dir, state := tree(t), t.TempDir()
 	settle(t)
-	m := delta.Open(state)
+	m := recall.Open(state)
 	first := check(t, m, dir, c)
 	if err := m.Save(); err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func TestDamage(t *testing.T) {
 		damaged[at] ^= 0x10
 		for _, content := range [][]byte{damaged, whole[:at]} {
 			write(t, path, string(content))
-			_, stats, err := delta.Open(state).Scan(t.Context(), open(t, dir), c)
+			_, stats, err := recall.Open(state).Scan(t.Context(), open(t, dir), c)
 			if err != nil || stats.Recalled != 0 || stats.Packages != first.Packages {
 				t.Fatalf("damaged at %d: %+v, error %v", at, stats, err)
 			}
@@ -286,7 +286,7 @@ func TestDamage(t *testing.T) {
 // same times to the file system.
 func TestAtOnce(t *testing.T) {
 	c := scan.Config{Readers: readers(t), Workers: 1}
-	dir, m := t.TempDir(), delta.Open(t.TempDir())
+	dir, m := t.TempDir(), recall.Open(t.TempDir())
 	for turn := range 100 {
 		write(t, filepath.Join(dir, "Cargo.lock"), fmt.Sprintf(crate, fmt.Sprint("c", turn%10)))
 		v, _, err := m.Scan(t.Context(), open(t, dir), c)
@@ -307,7 +307,7 @@ func TestProperty(t *testing.T) {
 			t.Parallel()
 			e := &editor{t: t, rand: rand.New(rand.NewPCG(seed, 7)), dir: tree(t)}
 			state := t.TempDir()
-			m := delta.Open(state)
+			m := recall.Open(state)
 			var recalled int64
 			for round := range 24 {
 				if round%3 != 0 {
@@ -321,7 +321,7 @@ func TestProperty(t *testing.T) {
 					if err := m.Save(); err != nil {
 						t.Fatal(err)
 					}
-					m = delta.Open(state)
+					m = recall.Open(state)
 				}
 			}
 			if recalled == 0 {

@@ -1,4 +1,4 @@
-package delta
+package recall
 
 import (
 	"encoding/binary"

@@ -1,4 +1,4 @@
-package delta
+package recall
 
 import "github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 

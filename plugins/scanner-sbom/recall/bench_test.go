@@ -1,4 +1,4 @@
-package delta_test
+package recall_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/delta"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/recall"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 )
 
@@ -57,13 +57,13 @@ func BenchmarkScan(b *testing.B) {
 		}
 	})
 	state := b.TempDir()
-	m := delta.Open(state)
+	m := recall.Open(state)
 	if _, _, err := m.Scan(b.Context(), root, c); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
-			m = delta.Open(state)
+			m = recall.Open(state)
 			if _, stats, err := m.Scan(b.Context(), root, c); err != nil || stats.Read != 600 {
 				b.Fatal(stats, err)
 			}
@@ -99,7 +99,7 @@ func BenchmarkScan(b *testing.B) {
 	})
 	b.Run("load", func(b *testing.B) {
 		for b.Loop() {
-			if _, stats, err := delta.Open(state).Scan(b.Context(), root, c); err != nil || stats.Read > 1 {
+			if _, stats, err := recall.Open(state).Scan(b.Context(), root, c); err != nil || stats.Read > 1 {
 				b.Fatal(stats, err)
 			}
 		}
