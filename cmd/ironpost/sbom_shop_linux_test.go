@@ -110,8 +110,8 @@ ttl: 1h
 		h.Wait(time.Minute, name+" runs", func() bool { return h.Plugin(name).State == "running" })
 	}
 	// The images are known before containers start, as they are on a machine at work.
-	h.Wait(time.Minute, "the images are in the inventory", func() bool {
-		return len(holdings(h, "--package", "acme")) == 2
+	h.Wait(time.Minute, "the images are in the inventory, with what the advisories say of them", func() bool {
+		return len(holdings(h, "--cve", "CVE-2026-0001")) == 2 && len(holdings(h, "--cve", "CVE-2026-0002")) == 1
 	})
 	return &shop{d, h}
 }
