@@ -65,7 +65,6 @@ type sighted struct {
 	own func(path string) bool
 	// memory are folders of a container that lie in memory alone.
 	memory []string
-	result *engine.Result
 }
 
 // maxBases bounds the images whose owners of files are remembered.
@@ -130,7 +129,7 @@ func (m *Machine) Look(ctx context.Context, t watch.Target) (watch.Target, *watc
 	if err != nil {
 		return t, nil, err
 	}
-	h := &watch.Holding{Packages: r.Packages, Problems: r.Problems, Added: map[string]bool{}}
+	h := &watch.Holding{Packages: r.Packages, Added: map[string]bool{}}
 	if r.Container == nil {
 		return watch.Target{ID: t.ID, Name: r.Image.Name(), Image: r.Image.Name()}, h, nil
 	}
@@ -159,7 +158,7 @@ func (m *Machine) own(ctx context.Context, id string, r *engine.Result) ([]watch
 	m.mu.Lock()
 	before := m.seen[id]
 	m.mu.Unlock()
-	s := &sighted{own: r.Own, result: r}
+	s := &sighted{own: r.Own}
 	for _, mount := range r.Container.Mounts {
 		if mount.Type == "tmpfs" {
 			s.memory = append(s.memory, mount.Path)
@@ -178,12 +177,7 @@ func (m *Machine) own(ctx context.Context, id string, r *engine.Result) ([]watch
 	} else if s.index, err = m.index(ctx, r, former); err != nil {
 		return nil, err
 	}
-	var changes []watch.Change
-	for _, c := range owner.Compare(former, s.index.Look()) {
-		if c.Kind == owner.DatabaseEdited || c.Kind == owner.DatabaseRemoved {
-			changes = append(changes, watch.Change{Path: "/" + c.Database, Package: c.Package, Text: sentence(c.Text)})
-		}
-	}
+	changes := tampered(former, s.index.Look())
 	if base != nil && len(changes) == 0 && sameRefs(r) {
 		s.index = base // the containers of an image share it
 	}
@@ -246,6 +240,16 @@ func (m *Machine) base(ctx context.Context, r *engine.Result) (*owner.Index, err
 	return x, nil
 }
 
+// tampered says which databases of packages no package manager left as they are.
+func tampered(before, after *owner.Look) (out []watch.Change) {
+	for _, c := range owner.Compare(before, after) {
+		if c.Kind == owner.DatabaseEdited || c.Kind == owner.DatabaseRemoved {
+			out = append(out, watch.Change{Path: "/" + c.Database, Package: c.Package, Text: sentence(c.Text)})
+		}
+	}
+	return out
+}
+
 // sentence makes one of a text that begins small.
 func sentence(text string) string {
 	if text == "" {
@@ -271,7 +275,7 @@ func (m *Machine) lookAtHost(ctx context.Context) (*watch.Holding, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &watch.Holding{Packages: v.Packages(), Problems: v.Problems()}
+	h := &watch.Holding{Packages: v.Packages()}
 	m.mu.Lock()
 	before := m.seen[watch.Host]
 	m.mu.Unlock()
@@ -280,11 +284,7 @@ func (m *Machine) lookAtHost(ctx context.Context) (*watch.Holding, error) {
 		former = before.index.Look()
 	}
 	x, _ := owner.Read(ctx, tree.NewView(root), h.Packages, owner.Options{Before: former})
-	for _, c := range owner.Compare(former, x.Look()) {
-		if c.Kind == owner.DatabaseEdited || c.Kind == owner.DatabaseRemoved {
-			h.Changes = append(h.Changes, watch.Change{Path: "/" + c.Database, Package: c.Package, Text: sentence(c.Text)})
-		}
-	}
+	h.Changes = tampered(former, x.Look())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &sighted{index: x}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -127,11 +128,7 @@ func (p *Parts) Lstat(name string) (fs.FileInfo, error) {
 	case above:
 		return os.Stat(filepath.Join(p.above, filepath.FromSlash(name)))
 	}
-	info, err := p.beside("lstat", name)
-	if err != nil {
-		return nil, err
-	}
-	return info, nil
+	return p.beside("lstat", name)
 }
 
 // Readlink implements [Root].
@@ -192,7 +189,7 @@ func tops(root Root) ([]waiting, error) {
 	}
 	var out []waiting
 	for _, one := range list {
-		top, err := root.OpenRoot(pathOr(one.at))
+		top, err := root.OpenRoot(cmp.Or(one.at, "."))
 		if err != nil {
 			for _, w := range out {
 				w.parent.release()
@@ -204,11 +201,4 @@ func tops(root Root) ([]waiting, error) {
 		out = append(out, waiting{parent: d, path: one.at, name: ".", depth: strings.Count(one.at, "/")})
 	}
 	return out, nil
-}
-
-func pathOr(at string) string {
-	if at == "" {
-		return "."
-	}
-	return at
 }

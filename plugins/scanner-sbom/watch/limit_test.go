@@ -57,7 +57,7 @@ func TestFlood(t *testing.T) {
 			t.Errorf("in the first hour (-want +got):\n%s", diff)
 		}
 		critical := false
-		for _, a := range h.alerts {
+		for _, a := range h.now().alerts {
 			critical = critical || a.RuleID == watch.RuleInUse && a.Severity == event.SeverityCritical
 			if a.RuleID == watch.RuleHeld && (a.Count != forged-watch.MaxHourly || a.Entity("container_id") != "1") {
 				t.Errorf("the alert says that %d wait in %q, want %d in 1", a.Count, a.Entity("container_id"), forged-watch.MaxHourly)
@@ -91,11 +91,11 @@ func TestManyStrangers(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		found := false
-		for _, a := range h.alerts {
+		for _, a := range h.now().alerts {
 			found = found || a.Entity("path") == "/tmp/late"
 		}
 		if !found {
-			t.Errorf("of %d alerts none is about the program that came last", len(h.alerts))
+			t.Errorf("of %d alerts none is about the program that came last", len(h.now().alerts))
 		}
 		stop()
 	})

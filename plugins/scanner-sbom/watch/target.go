@@ -43,8 +43,6 @@ type Holding struct {
 	// Changes are what became of its databases of packages since its image, or since
 	// the look before.
 	Changes []Change
-	// Problems are what could not be read, and what was not looked at.
-	Problems []inventory.Problem
 }
 
 // Change says what happened to a database of packages.

@@ -180,6 +180,13 @@ func (h *host) raised() (out []string) {
 	return out
 }
 
+// now is what there is at this moment, which the watch goes on to change.
+func (h *host) now() host {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return host{alerts: slices.Clone(h.alerts), events: maps.Clone(h.events), count: h.count, synced: h.synced}
+}
+
 func pkg(name string) *inventory.Package {
 	return &inventory.Package{Name: name, Version: "1.0", PURL: "pkg:deb/debian/" + name + "@1.0", Ecosystem: "Debian:12", State: inventory.Installed}
 }
@@ -235,10 +242,10 @@ func TestWhatIsTold(t *testing.T) {
 		if diff := cmp.Diff(want, h.raised()); diff != "" {
 			t.Errorf("alerts (-want +got):\n%s", diff)
 		}
-		if len(h.events) != 21 {
-			t.Errorf("%d packages were recorded, want 21", len(h.events))
+		if len(h.now().events) != 21 {
+			t.Errorf("%d packages were recorded, want 21", len(h.now().events))
 		}
-		for _, a := range h.alerts {
+		for _, a := range h.now().alerts {
 			if a.RuleID != watch.RuleInUse {
 				continue
 			}
@@ -248,25 +255,25 @@ func TestWhatIsTold(t *testing.T) {
 				t.Errorf("the alert says %s, want %s", got, want)
 			}
 		}
-		e := h.events[event.InventoryID(c+"3", pkg("openssl").PURL)]
+		e := h.now().events[event.InventoryID(c+"3", pkg("openssl").PURL)]
 		if e == nil || !e.InUse || len(e.Findings) != 3 || e.Findings[0].ID != "CVE-2026-1" || e.Findings[0].Fixed != "1.1" {
 			t.Errorf("of openssl in 3 there is %+v", e)
 		}
-		if e := h.events[event.InventoryID(c+"4", pkg("openssl").PURL)]; e == nil || e.InUse {
+		if e := h.now().events[event.InventoryID(c+"4", pkg("openssl").PURL)]; e == nil || e.InUse {
 			t.Errorf("of openssl in 4 there is %+v", e)
 		}
 		// Nothing changes, and nothing is told, for a day.
-		alerts, records := len(h.alerts), h.count
+		alerts, records := len(h.now().alerts), h.now().count
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		if len(h.alerts) != alerts || h.count != records {
-			t.Errorf("a day later there are %d alerts and %d records more", len(h.alerts)-alerts, h.count-records)
+		if len(h.now().alerts) != alerts || h.now().count != records {
+			t.Errorf("a day later there are %d alerts and %d records more", len(h.now().alerts)-alerts, h.now().count-records)
 		}
 		// Then the inventory alone, for a sink that lost it.
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		if len(h.alerts) != alerts || h.count != records+21 {
-			t.Errorf("after more than a day there are %d alerts and %d records more, want 0 and 21", len(h.alerts)-alerts, h.count-records)
+		if len(h.now().alerts) != alerts || h.now().count != records+21 {
+			t.Errorf("after more than a day there are %d alerts and %d records more, want 0 and 21", len(h.now().alerts)-alerts, h.now().count-records)
 		}
 		stop()
 	})
@@ -291,19 +298,19 @@ func TestRestart(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				synctest.Wait()
 			}
-			if !h.synced {
+			if !h.now().synced {
 				t.Error("it was written down before the host had it")
 			}
 			stop()
 		})
 	}
 	live(nil)
-	if len(h.alerts) != 2 || h.count != 3 {
-		t.Fatalf("%d alerts and %d records, want 2 and 3", len(h.alerts), h.count)
+	if len(h.now().alerts) != 2 || h.now().count != 3 {
+		t.Fatalf("%d alerts and %d records, want 2 and 3", len(h.now().alerts), h.now().count)
 	}
 	live(nil)
-	if len(h.alerts) != 2 || h.count != 3 {
-		t.Fatalf("after a restart %d alerts and %d records, want no more than 2 and 3", len(h.alerts), h.count)
+	if len(h.now().alerts) != 2 || h.now().count != 3 {
+		t.Fatalf("after a restart %d alerts and %d records, want no more than 2 and 3", len(h.now().alerts), h.now().count)
 	}
 	delete(w.packages, c+"2")
 	w.packages[c+"1"] = []*inventory.Package{pkg("openssl"), pkg("zlib")}
@@ -315,7 +322,7 @@ func TestRestart(t *testing.T) {
 		t.Errorf("alerts %q, want %q", got, want)
 	}
 	var here []string
-	for _, e := range h.events {
+	for _, e := range h.now().events {
 		here = append(here, e.TargetName+" "+e.Name)
 	}
 	slices.Sort(here)
@@ -345,7 +352,7 @@ func TestEvents(t *testing.T) {
 			t.Fatalf("alerts %q, want %q", got, want)
 		}
 		id := event.InventoryID(c+"1", pkg("openssl").PURL)
-		if !h.events[id].InUse {
+		if !h.now().events[id].InUse {
 			t.Error("it is not said to be in use")
 		}
 		w.change(func() { delete(w.runs, c+"1") })
@@ -360,15 +367,15 @@ func TestEvents(t *testing.T) {
 		})
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if h.events[id].InUse {
+		if h.now().events[id].InUse {
 			t.Error("it is said to be in use in a container that does not run")
 		}
 		w.change(func() { delete(w.packages, c+"1") })
 		w.events <- watch.Event{Target: named(c + "1"), Kind: watch.Vanished}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(h.events) != 0 {
-			t.Errorf("of a container that is gone there is %v", h.events)
+		if len(h.now().events) != 0 {
+			t.Errorf("of a container that is gone there is %v", h.now().events)
 		}
 		stop()
 	})
@@ -391,7 +398,7 @@ func testAdvisories(t *testing.T, sweeping bool) {
 		stop := begin(t, w, h, t.TempDir())
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(h.alerts) != 0 {
+		if len(h.now().alerts) != 0 {
 			t.Fatalf("alerts %q, want none", h.raised())
 		}
 		looks := 0
@@ -407,7 +414,7 @@ func testAdvisories(t *testing.T, sweeping bool) {
 		if got, want := h.raised(), []string{"vulnerable_package_in_use c-1 openssl CVE-2026-1"}; !slices.Equal(got, want) {
 			t.Errorf("alerts %q, want %q", got, want)
 		}
-		if e := h.events[event.InventoryID(c+"1", pkg("openssl").PURL)]; len(e.Findings) != 3 || e.Findings[1].Status != "suppressed" {
+		if e := h.now().events[event.InventoryID(c+"1", pkg("openssl").PURL)]; len(e.Findings) != 3 || e.Findings[1].Status != "suppressed" {
 			t.Errorf("findings %+v, want all three, one of them suppressed", e.Findings)
 		}
 		w.change(func() {
@@ -435,7 +442,7 @@ func TestStrangers(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		synctest.Wait()
 		count := map[string]int{}
-		for _, a := range h.alerts {
+		for _, a := range h.now().alerts {
 			count[a.RuleID]++
 		}
 		want := map[string]int{watch.RuleInstalled: 1, watch.RuleDatabase: 1, watch.RuleUnowned: watch.MaxHourly, watch.RuleHeld: 1}

@@ -17,30 +17,6 @@ import (
 	"github.com/ironpost/ironpost/sdk/internal/record"
 )
 
-// limits say when a batch leaves: at once when the last one left flushInterval
-// ago or longer, else when it is that old, or full. The host sets them.
-type limits struct {
-	batchRecords  int
-	batchBytes    int
-	flushInterval time.Duration
-}
-
-// newLimits takes the limits from the host's control data. What is 0 there is
-// the default; a batch never exceeds what the wire allows.
-func newLimits(c *pb.LinkControl) limits {
-	l := limits{batchRecords: 1024, batchBytes: 128 << 10, flushInterval: 2 * time.Millisecond}
-	if n := int(c.BatchRecords); n > 0 {
-		l.batchRecords = min(n, 65536)
-	}
-	if n := int(c.BatchBytes); n > 0 {
-		l.batchBytes = min(n, pb.MaxBatchBytes-event.MaxRecord-recordOverhead)
-	}
-	if d := time.Duration(c.FlushIntervalNs); d > 0 {
-		l.flushInterval = d
-	}
-	return l
-}
-
 // Bounds of an Emitter.
 const (
 	countsInterval = time.Second // between reports of what was dropped
@@ -65,11 +41,8 @@ var (
 type Emitter struct {
 	plugin string
 	pool   mem.BufferPool
-	link   Stream
-	ctx    context.Context
-
-	credits chan struct{}
-	limits  limits
+	window
+	ctx context.Context
 
 	sendMu sync.Mutex // serialises SendMsg, guards number and flight
 	number uint64
@@ -124,7 +97,7 @@ func Emit(link Stream, plugin string, pool mem.BufferPool, drain *Drainer, run f
 	e := &Emitter{
 		plugin:    plugin,
 		pool:      pool,
-		link:      link,
+		window:    window{link: link},
 		ctx:       ctx,
 		positions: make(map[string]position),
 		streams:   make(map[string]*OutStream),
@@ -200,56 +173,22 @@ func (e *Emitter) wait(ran <-chan error, drain *Drainer, stop func()) (drained c
 
 // start receives the positions.
 func (e *Emitter) start() error {
-	for {
-		var f pb.Frame
-		if err := e.link.RecvMsg(&f); err != nil {
-			return err
-		}
-		c := f.Control
-		f.Free()
-		if c == nil {
-			return errors.New("the host sent no control data first")
-		}
+	return e.open(func(c *pb.LinkControl) {
 		for _, p := range c.Positions {
 			safe := &mark{checkpoint: p.Checkpoint}
 			e.positions[p.Stream] = position{max(p.NextSequence, 1), p.Checkpoint, safe}
 		}
-		if c.Ready {
-			e.limits = newLimits(c)
-			n := int(c.Credits)
-			if n == 0 {
-				n = defaultCredits
-			}
-			e.credits = make(chan struct{}, min(n, pb.MaxCredits))
-			return nil
-		}
-	}
+	})
 }
 
 // receive handles acknowledgements until the stream ends.
 func (e *Emitter) receive() error {
-	var accepted uint64
-	for {
-		var f pb.Frame
-		if err := e.link.RecvMsg(&f); err != nil {
-			return err
+	return e.acknowledged(func(number uint64) error {
+		if number > 0 {
+			e.durable(number)
 		}
-		ack := f.Ack
-		f.Free()
-		if ack == nil {
-			continue
-		}
-		for ; accepted < ack.Accepted; accepted++ {
-			select {
-			case <-e.credits:
-			default:
-				return fmt.Errorf("the host accepted batch %d, which was not sent", ack.Accepted)
-			}
-		}
-		if ack.Durable > 0 {
-			e.durable(ack.Durable)
-		}
-	}
+		return nil
+	})
 }
 
 func (e *Emitter) durable(number uint64) {

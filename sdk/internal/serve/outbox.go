@@ -19,11 +19,8 @@ import (
 // Its methods are safe for concurrent use.
 type Outbox struct {
 	pool mem.BufferPool
-	link Stream
-	ctx  context.Context
-
-	limits  limits
-	credits chan struct{}
+	window
+	ctx     context.Context
 	pending chan struct{} // holds a token while there may be a batch
 
 	mu      sync.Mutex
@@ -48,8 +45,8 @@ func Watch(link Stream, pool mem.BufferPool, drain *Drainer, run func(ctx contex
 	defer close(drain.ended)
 	ctx, cancel := context.WithCancelCause(link.Context())
 	defer cancel(nil)
-	o := &Outbox{pool: pool, link: link, ctx: ctx, pending: make(chan struct{}, 1), changed: make(chan struct{})}
-	if err := o.start(); err != nil {
+	o := &Outbox{pool: pool, window: window{link: link}, ctx: ctx, pending: make(chan struct{}, 1), changed: make(chan struct{})}
+	if err := o.open(nil); err != nil {
 		return err
 	}
 	// Both end with the link, which ends when the caller returns.
@@ -94,61 +91,20 @@ func Watch(link Stream, pool mem.BufferPool, drain *Drainer, run func(ctx contex
 	}
 }
 
-// start waits until the host is ready.
-func (o *Outbox) start() error {
-	for {
-		var f pb.Frame
-		if err := o.link.RecvMsg(&f); err != nil {
-			return err
-		}
-		c := f.Control
-		f.Free()
-		if c == nil {
-			return errors.New("the host sent no control data first")
-		}
-		if c.Ready {
-			o.limits = newLimits(c)
-			n := int(c.Credits)
-			if n == 0 {
-				n = defaultCredits
-			}
-			o.credits = make(chan struct{}, min(n, pb.MaxCredits))
-			return nil
-		}
-	}
-}
-
 // receive handles acknowledgements until the link ends.
 func (o *Outbox) receive() error {
-	var accepted uint64
-	for {
-		var f pb.Frame
-		if err := o.link.RecvMsg(&f); err != nil {
-			return err
-		}
-		ack := f.Ack
-		f.Free()
-		if ack == nil {
-			continue
-		}
-		for ; accepted < ack.Accepted; accepted++ {
-			select {
-			case <-o.credits:
-			default:
-				return fmt.Errorf("the host accepted batch %d, which was not sent", ack.Accepted)
-			}
-		}
+	return o.acknowledged(func(number uint64) error {
 		o.mu.Lock()
-		if ack.Durable > o.sent {
-			o.mu.Unlock()
-			return fmt.Errorf("the host calls batch %d durable, which was not sent", ack.Durable)
+		defer o.mu.Unlock()
+		if number > o.sent {
+			return fmt.Errorf("the host calls batch %d durable, which was not sent", number)
 		}
-		if ack.Durable > o.durable {
-			o.durable = ack.Durable
+		if number > o.durable {
+			o.durable = number
 			o.notify()
 		}
-		o.mu.Unlock()
-	}
+		return nil
+	})
 }
 
 // send sends what is put in until the link ends.

@@ -71,20 +71,15 @@ func texts(crates []crate) (refs, hashes []string) {
 	}
 	var all strings.Builder
 	all.Grow(size) // more only where something is escaped
-	add := func(part string) {
-		if purl.Plain(part) {
-			all.WriteString(part)
-			return
-		}
-		all.Write(purl.AppendEscaped(nil, part))
-	}
 	ends := make([]int, 0, 2*len(crates))
+	var scratch []byte
 	for i := range crates {
 		c := &crates[i]
-		all.WriteString(prefix)
-		add(c.name)
-		all.WriteByte('@')
-		add(c.version)
+		scratch = append(scratch[:0], prefix...)
+		scratch = purl.AppendEscaped(scratch, c.name)
+		scratch = append(scratch, '@')
+		scratch = purl.AppendEscaped(scratch, c.version)
+		all.Write(scratch)
 		ends = append(ends, all.Len())
 		if c.checksum != "" {
 			all.WriteString(digest)

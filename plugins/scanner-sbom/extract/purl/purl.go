@@ -16,9 +16,6 @@ func AppendEscaped(dst []byte, s string) []byte {
 	return dst
 }
 
-// Plain says whether s stands in a package URL as it is.
-func Plain(s string) bool { return plain(s) == len(s) }
-
 // plain is how much of the beginning of s needs no escape, which nearly always is all of it.
 func plain(s string) int {
 	for i := range len(s) {
