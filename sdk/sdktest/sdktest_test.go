@@ -143,6 +143,13 @@ func (s *store) add(key string) {
 	}
 }
 
+// len is how many keys there are.
+func (s *store) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.keys)
+}
+
 type sink struct {
 	store   *store
 	pending []string

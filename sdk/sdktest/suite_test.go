@@ -46,7 +46,7 @@ type repeating struct{ place *store }
 
 func (r repeating) Write(_ context.Context, b sdk.Batch) error {
 	for e := range b.Alerts() {
-		r.place.add(fmt.Sprint(e.ID, len(r.place.keys)))
+		r.place.add(fmt.Sprint(e.ID, r.place.len()))
 	}
 	return nil
 }
