@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard bench-sbom bench-findings guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard bench-sbom bench-findings bench-store store-flips store-kills guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo demo-fleet ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ bench-sbom: ## Measures scan beside syft, trivy and osv-scanner, and holds what 
 bench-findings: ## Measures a container's start to the alert about its vulnerable package (needs root, dockerd)
 	@.ci/bench-findings
 
+bench-store: ## Measures the stores: rows a second, processor time a row, queries at ten million events (STORE_ROWS=100000 for a short run)
+	@.ci/bench-store
+
+store-flips: ## Flips a byte at a thousand places of every file of a store (half an hour)
+	@STORE_FLIPS=1000 go test -count=1 -timeout 60m -v -run FlippedBytes ./plugins/sink-sqlite/store
+
+store-kills: ## Kills PostgreSQL and its writer at random while a million events are written (EVENTS=100000; two minutes)
+	@go test -tags soak -count=1 -timeout 30m -run KillsOfAMillion -v ./plugins/sink-postgres/store
+
 guard-kills: ## Kills plugin, host and dockerd between every two states of an answer on containers (needs root; a quarter of an hour)
 	@.ci/guard-kills
 
@@ -74,6 +83,9 @@ docker: ## Tests enforcer-docker with dozens of random worlds, and with a newer 
 
 demo: build ## Shows attackers blocked, and a container isolated and restored, in namespaces (needs root)
 	@.ci/demo
+
+demo-fleet: build ## Shows three hosts that share one Redis and one PostgreSQL, and one of them cut off (needs root; two minutes)
+	@.ci/demo-fleet
 
 ci: ## Runs what the build server runs
 	@bash .ci/run

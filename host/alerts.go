@@ -26,6 +26,9 @@ type alertBook struct {
 	remember func(*pb.AlertEvent)
 	// attribute completes an alert that is new. Several may be under way.
 	attribute func(*pb.AlertEvent)
+	// hold returns the id of the silence that holds an alert back, "" for none. It is
+	// asked once for each alert.
+	hold func(*pb.AlertEvent) string
 
 	raised atomic.Uint64
 
@@ -36,7 +39,8 @@ type alertBook struct {
 }
 
 func newAlertBook() *alertBook {
-	return &alertBook{seen: make(map[string]uint64), ring: make([]string, rememberedAlerts), remember: func(*pb.AlertEvent) {}, attribute: func(*pb.AlertEvent) {}}
+	return &alertBook{seen: make(map[string]uint64), ring: make([]string, rememberedAlerts), remember: func(*pb.AlertEvent) {}, attribute: func(*pb.AlertEvent) {},
+		hold: func(*pb.AlertEvent) string { return "" }}
 }
 
 // visit learns from an entry that the journal held already.
@@ -78,6 +82,7 @@ func (b *alertBook) Take(a *pb.AlertEvent) (uint64, error) {
 	if index, known := b.seen[a.Id]; known {
 		return index, nil
 	}
+	a.SilencedBy = b.hold(a) // whatever a detector said
 	data, err := proto.Marshal(a)
 	if err != nil {
 		return 0, fmt.Errorf("journal alert %s: %w", a.Id, err)

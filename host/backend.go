@@ -24,7 +24,7 @@ import (
 func (d *daemon) backend() control.Backend {
 	return control.Backend{
 		Status: d, Plugins: d, Logs: d, Changer: d, Remover: d, Trust: d, Rules: d, Events: d, Store: d, Config: d,
-		Quarantine: d, Filters: d, Guard: answers{d},
+		Quarantine: d, Filters: d, Guard: answers{d}, Silences: d.silences,
 		Blocks: d.responder.Blocks(), BlockRules: d.responder.Rules(), Allows: d.responder.Allows(), Checker: d.responder, Mode: d.responder,
 	}
 }
@@ -76,6 +76,8 @@ func (d *daemon) Status(context.Context) (*pb.StatusResponse, error) {
 		r.Streams = append(r.Streams, &pb.StreamStatus{Name: s.Name, Plugin: s.Plugin, Parser: s.Parser, Records: s.Records.Load()})
 	}
 	r.Attributions = attributions(d.residents.Stats())
+	r.Shared = sharedStatus(d.shared.Status())
+	r.Fleet = d.fleetStatus()
 	for _, g := range d.pipeline.Gaps() {
 		gap := &pb.CoverageGap{Plugin: g.Plugin, From: timestamppb.New(g.From), Events: g.Events, Reason: g.Reason}
 		if !g.To.IsZero() {
@@ -104,6 +106,9 @@ func (d *daemon) warnings() []string {
 	}
 	if err := d.residents.Visible(); err != nil && len(d.settings().EBPF.Interfaces) > 0 {
 		out = append(out, fmt.Sprintf("Alerts do not name the processes and containers behind addresses: %v.", err))
+	}
+	if active, held := d.silences.Counts(); active > 0 {
+		out = append(out, fmt.Sprintf("Alerts are held back: by %d silences, %d since the start; see: ironpost alerts silence list", active, held))
 	}
 	out = append(out, d.leftOut.sentences()...)
 	d.network.each(func(name string, filter *xdp.Filter, err error) {
@@ -227,18 +232,30 @@ func (d *daemon) Tail(ctx context.Context, kinds []pb.Kind, emit func(*pb.Frame)
 	return nil
 }
 
-// querier returns the sink that can be asked.
-func (d *daemon) querier() (*link.Conn, error) {
+// defaultStore is the sink that is asked when nobody names another one.
+const defaultStore = "sink-sqlite"
+
+// querier returns the sink of a name that can be asked; for "" the default one, or else
+// the first.
+func (d *daemon) querier(name string) (*link.Conn, error) {
 	conns := d.roster.Find(func(p *pb.Description) bool { return p.Queries })
-	for _, name := range slices.Sorted(maps.Keys(conns)) {
+	names := slices.Sorted(maps.Keys(conns))
+	switch {
+	case len(names) == 0:
+		return nil, fmt.Errorf("%w: no sink that keeps events is running; enable %s", control.ErrNotSupported, defaultStore)
+	case name != "" && conns[name] == nil:
+		return nil, fmt.Errorf("%w: no store %q is running; those that can be asked are %s", control.ErrInvalid, name, strings.Join(names, ", "))
+	case name != "":
 		return conns[name], nil
+	case conns[defaultStore] != nil:
+		return conns[defaultStore], nil
 	}
-	return nil, fmt.Errorf("%w: no sink that keeps events is running; enable sink-sqlite", control.ErrNotSupported)
+	return conns[names[0]], nil
 }
 
 // Query asks the sink that keeps events.
 func (d *daemon) Query(ctx context.Context, q *pb.QueryRequest, send func(*pb.Batch) error) error {
-	conn, err := d.querier()
+	conn, err := d.querier(q.GetStore())
 	if err != nil {
 		return err
 	}
@@ -252,7 +269,7 @@ func (d *daemon) Query(ctx context.Context, q *pb.QueryRequest, send func(*pb.Ba
 
 // UpdateAlert changes the state of an alert.
 func (d *daemon) UpdateAlert(ctx context.Context, u *pb.UpdateRequest) (bool, error) {
-	conn, err := d.querier()
+	conn, err := d.querier(u.GetStore())
 	if err != nil {
 		return false, err
 	}
@@ -325,6 +342,7 @@ func (d *daemon) ReloadConfig(ctx context.Context) (*pb.ReloadConfigResponse, er
 	}
 	s := next.Host()
 	d.guard.Reconfigure(s.Guard)
+	d.shared.SetTimeout(s.Fleet.Timeout)
 	if err := d.responder.Reconfigure(policy(s)); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ironpost/ironpost/host/internal/catalog"
 	"github.com/ironpost/ironpost/host/internal/config"
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/fleet"
 	"github.com/ironpost/ironpost/host/internal/guard"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/quarantine"
@@ -26,6 +27,8 @@ import (
 	"github.com/ironpost/ironpost/host/internal/respond/rail"
 	"github.com/ironpost/ironpost/host/internal/roster"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
+	"github.com/ironpost/ironpost/host/internal/shared"
+	"github.com/ironpost/ironpost/host/internal/silence"
 	"github.com/ironpost/ironpost/host/internal/state"
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -64,12 +67,15 @@ type daemon struct {
 	journal    *state.Journal
 	pool       *pb.Pool
 	alerts     *alertBook
+	silences   *silence.Book
 	inventory  *inventoryBook
 	residents  *resident.Finder
 	responder  *respond.Responder
 	guard      *guard.Guard
 	trail      *auditTrail
 	pipeline   *pipeline.Pipeline
+	shared     *shared.Front
+	fleet      *fleet.Exchange
 	launcher   *sandbox.Launcher
 	roster     *roster.Roster
 	leftOut    leftOut
@@ -137,6 +143,12 @@ func (d *daemon) open(ctx context.Context) error {
 	if err := d.openResponder(s); err != nil {
 		return err
 	}
+	if err := d.openShared(s); err != nil {
+		return err
+	}
+	if err := d.openFleet(); err != nil {
+		return err
+	}
 	if err := d.openControl(ctx, s); err != nil {
 		return err
 	}
@@ -179,6 +191,10 @@ func (d *daemon) openState(s config.Host) (err error) {
 	d.alerts = newAlertBook()
 	d.residents = resident.System()
 	d.alerts.attribute = attribution{d.residents}.add
+	if d.silences, err = silence.New(silence.Config{Logger: d.log.Named("silence"), Store: d.store}); err != nil {
+		return err
+	}
+	d.alerts.hold = d.silences.Hold
 	history := &respond.History{}
 	d.journal, err = state.OpenJournal(filepath.Join(d.dataDir, "journal"), journalBytes, func(e state.Entry) {
 		d.alerts.visit(e)
@@ -198,6 +214,7 @@ func (d *daemon) openState(s config.Host) (err error) {
 	}
 	d.responder, err = respond.New(respond.Config{
 		Logger: d.log.Named("respond"), Journal: d.journal, Store: d.store, History: history, Policy: policy(s), Finder: rail.System(),
+		HostID: d.hostID, HostName: hostName(),
 	})
 	if err != nil {
 		return err
@@ -267,8 +284,8 @@ func (d *daemon) openPlugins(ctx context.Context, s config.Host) error {
 		Logger: d.log, Launcher: d.launcher, Pipeline: d.pipeline, Pool: d.pool, Store: d.store,
 		DataDir: d.dataDir, RunDir: dir, Dirs: s.Plugins.Dirs, Plugins: s.Plugins, HostID: d.hostID, Version: d.version,
 		Mode: func() string { return string(d.responder.Mode()) }, BundleDirs: bundleDirs(d.config.ConfigFile),
-		Changed: d.guard.Changed,
-		Report:  d.leftOut.report,
+		Changed: d.guard.Changed, Shared: d.shared.Apply, State: d.together,
+		Report: d.leftOut.report,
 	})
 	if err != nil {
 		return err
@@ -329,6 +346,8 @@ func (d *daemon) serve(ctx context.Context) error {
 	d.network.fill()
 	run("respond", d.responder.Run)
 	run("guard", d.guard.Run)
+	run("silences", d.silences.Run)
+	run("shared state", d.shared.Run)
 	run("coverage gaps", d.watchGaps)
 	run("audit log", d.trail.follow)
 	run("heads of the audit log", func(ctx context.Context) error { return d.trail.sendHeads(ctx, s.Audit.HeadInterval) })

@@ -19,6 +19,7 @@ type exporter struct {
 
 	events, dropped, unparsed, alerts, packets, packetDrops      *prometheus.Desc
 	inMemory, attributions                                       *prometheus.Desc
+	shared, sharedReachable, sharedWaiting, sharedKeys           *prometheus.Desc
 	pluginUp, pluginCPU, pluginRSS, pluginRestarts, pluginEvents *prometheus.Desc
 	pluginEventsTotal, pluginBytes, pluginAlerts, pluginLogLines *prometheus.Desc
 	pluginState, pluginDropped, pluginHeapObjects, gapEvents     *prometheus.Desc
@@ -36,6 +37,9 @@ func newExporter(d *daemon) *exporter {
 		alerts:         desc("alerts_total", "Alerts raised since the start."),
 		inMemory:       desc("batches_in_memory_total", "Large batches that waited in memory, since no pipe was to be had."),
 		attributions:   desc("attributions_total", "Looks for who is behind an address or a process of an alert, by how they ended.", "result"),
+		shared:         desc("shared_operations_total", "What plugins counted, by what became of it.", "result"),
+		sharedWaiting:  desc("shared_waiting", "Operations that wait to be brought together with those of other hosts."),
+		sharedKeys:     desc("shared_keys", "Keys that this host counts under."),
 		packets:        desc("packets_total", "Packets seen on an interface.", "interface"),
 		packetDrops:    desc("packets_dropped_total", "Packets that were dropped, or would have been.", "interface", "verdict"),
 		pluginUp:       desc("plugin_running", "1 while the plugin runs.", "plugin"),
@@ -44,6 +48,8 @@ func newExporter(d *daemon) *exporter {
 		pluginRestarts: desc("plugin_restarts_total", "Restarts of a plugin.", "plugin"),
 		pluginEvents:   desc("plugin_events_per_second", "Records a second through a plugin.", "plugin"),
 		pluginState:    desc("plugin_state", "1 for the state that an enabled plugin is in.", "plugin", "state"),
+
+		sharedReachable: desc("shared_engine_reachable", "1 while the engine answers where hosts count together; absent where there is none.", "plugin"),
 
 		pluginEventsTotal: desc("plugin_events_total", "Records that a plugin was sent, or that it emitted.", "plugin"),
 		pluginBytes:       desc("plugin_bytes_total", "Bytes of the records that a plugin was sent, or that it emitted.", "plugin"),
@@ -79,6 +85,20 @@ func (m *exporter) Collect(out chan<- prometheus.Metric) {
 	counter(m.inMemory, float64(m.daemon.roster.BatchesInMemory()))
 	for _, c := range status.Attributions {
 		counter(m.attributions, float64(c.Value), c.Name)
+	}
+	if s := status.Shared; s != nil {
+		for _, c := range s.Counts {
+			counter(m.shared, float64(c.Value), c.Name)
+		}
+		gauge(m.sharedWaiting, float64(s.Waiting))
+		gauge(m.sharedKeys, float64(s.Keys))
+		if s.Engine != "" {
+			reachable := 0.0
+			if s.Reachable {
+				reachable = 1
+			}
+			gauge(m.sharedReachable, reachable, s.Engine)
+		}
 	}
 	for _, d := range status.Dropped {
 		counter(m.dropped, float64(d.Count), d.Stage, d.Reason)

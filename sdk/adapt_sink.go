@@ -92,7 +92,7 @@ func (s sinkServer) Query(req *pb.QueryRequest, stream grpc.ServerStreamingServe
 	}
 	q := Query{
 		Kind: event.Kind(req.Kind), ID: req.Id, Since: int64(req.Since), Until: int64(req.Until),
-		MinSeverity: event.Severity(req.MinSeverity), State: req.State, Limit: int(req.Limit), Skip: int(req.Skip),
+		MinSeverity: event.Severity(req.MinSeverity), State: req.State, Text: req.Text, Limit: int(req.Limit), Skip: int(req.Skip),
 	}
 	for _, f := range req.Equal {
 		q.Equal = append(q.Equal, event.Field{Key: f.Key, Value: f.Value})
@@ -110,10 +110,19 @@ func (s sinkServer) Query(req *pb.QueryRequest, stream grpc.ServerStreamingServe
 	if sendErr != nil {
 		return sendErr
 	}
-	if err != nil {
+	return sinkError(err)
+}
+
+// sinkError maps an error of a Querier to a status.
+func sinkError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrQuery):
+		return status.Error(codes.InvalidArgument, record.Valid(err.Error()))
+	default:
 		return status.Error(codes.Internal, record.Valid(err.Error()))
 	}
-	return nil
 }
 
 var errNoRecord = errors.New("a stored record holds no event")
@@ -158,6 +167,11 @@ func batchOf(r Record) (*pb.Batch, error) {
 	}
 	if len(b.Alerts) == 1 {
 		b.Alerts[0].State = record.Valid(r.State)
+		for _, c := range r.History {
+			b.Alerts[0].History = append(b.Alerts[0].History, &pb.AlertChange{
+				Time: uint64(record.Nanos(c.Time)), State: record.Valid(c.State), Actor: record.Valid(c.Actor), Note: record.Valid(c.Note),
+			})
+		}
 	}
 	return b, nil
 }
@@ -184,7 +198,7 @@ func (s sinkServer) Update(ctx context.Context, req *pb.UpdateRequest) (*pb.Upda
 	}
 	found, err := querier.UpdateAlert(ctx, req.AlertId, req.State, req.Actor, req.Note)
 	if err != nil {
-		return nil, status.Error(codes.Internal, record.Valid(err.Error()))
+		return nil, sinkError(err)
 	}
 	return &pb.UpdateResponse{Found: found}, nil
 }

@@ -2,8 +2,10 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -159,28 +161,56 @@ type Syncer interface {
 	Sync(ctx context.Context) error
 }
 
-// Querier is a Sink that can give events back.
+// Querier is a Sink that can give events back. All of them answer alike: sdktest.TestStore
+// holds them to what is written here.
 type Querier interface {
-	// Query yields matching events, newest first, until yield returns false.
-	// It is called concurrently with Write.
+	// Query yields matching events, newest first, until yield returns false. Events of
+	// one time come in an order that does not change. It is called concurrently with
+	// Write, and sees all that was written before it began. ErrQuery: the query cannot
+	// be answered as it is.
 	Query(ctx context.Context, q Query, yield func(Record) bool) error
-	// UpdateAlert sets the state of an alert ("open", "acknowledged",
-	// "closed") and reports whether the sink has it.
+	// UpdateAlert sets the state of an alert ("open", "acknowledged", "closed"), keeps
+	// who did it, when and why, and reports whether the sink has the alert. id may be a
+	// prefix of at least 8 characters that only one alert has. It is durable when it
+	// returns. ErrQuery: there is no such state, or several such alerts.
 	UpdateAlert(ctx context.Context, id, state, actor, note string) (bool, error)
 }
 
-// Query selects stored events.
+// ErrQuery says that a Querier cannot answer a query; what wraps it says what is wrong.
+var ErrQuery = errors.New("bad query")
+
+// Query selects stored events. Conditions that a kind has nothing for do not apply to it.
 type Query struct {
 	Kind event.Kind
-	// ID, when set, selects one event by its id or a prefix of it.
+	// ID, when set, selects events by their id or a prefix of it, of at least 8
+	// characters. Of log events and packet summaries it is event.ID.String: a whole one,
+	// or the beginning of the stream's part.
 	ID string
-	// Since and Until bound the event time, UTC nanoseconds; 0 is open.
+	// Since and Until bound the event time, UTC nanoseconds, both included; 0 is open.
 	Since, Until int64
-	MinSeverity  event.Severity
-	// State is open, acknowledged or closed; "" is any.
+	// MinSeverity selects alerts, log events, and packages by their worst finding.
+	MinSeverity event.Severity
+	// State is open, acknowledged or closed; "" is any. It selects alerts.
 	State string
-	// Equal are fields or entities that must have these values.
+	// Equal are fields or entities that must all have these values:
+	//   - of an alert id, rule_id, detector, group and trace_id, or any of its entities;
+	//   - of an action id, alert_id, enforcer, action, target, outcome, mode and
+	//     trace_id, or the first detail of that name;
+	//   - of a log event what LogEvent.Get knows;
+	//   - of a packet summary interface, scope, src_ip, dst_ip and dst_port;
+	//   - of a package id, package, version, ecosystem, purl, in_use (true or false),
+	//     cve (any name of a finding) and target: the target, what people call it, or the
+	//     beginning of a container's id. Of packages any other is ErrQuery.
 	Equal []event.Field
+	// Text selects log events by their message, and alerts by title, description, the
+	// values of entities and details, and the messages of the log events that they
+	// cite. It holds words, phrases in double quotes, and words or phrases with * at the
+	// end, which stands for the rest of the last word; an event must contain all of
+	// them, in any order. A word is a run of letters and digits; neither case nor
+	// accents count, and everything else only separates words: 10.0.0.7 is the phrase
+	// of four numbers. A text without any word is ErrQuery, and so is one for another
+	// kind. See package sdk/search.
+	Text  string
 	Limit int
 	Skip  int
 }
@@ -195,6 +225,16 @@ type Record struct {
 	// Inventory is what is known of a package now.
 	Inventory *event.InventoryEvent
 	State     string
+	// History are the changes of the alert's state, the newest first; at least the
+	// last 100 are kept.
+	History []AlertChange
+}
+
+// AlertChange is one change of an alert's state.
+type AlertChange struct {
+	Time time.Time
+	// State is what it became, Actor who made it so, and Note why.
+	State, Actor, Note string
 }
 
 // Scanner inspects a target and writes documents about it.

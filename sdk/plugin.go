@@ -62,6 +62,7 @@ type Plugin struct {
 	Enforcer PolicyEnforcer
 	Scanner  Scanner
 	Sink     Sink
+	State    SharedState
 }
 
 // Permissions are what a plugin may do beyond computing. In Listen, Connect,
@@ -88,7 +89,8 @@ type Permissions struct {
 	BaseFiles bool
 	// Processes lets the plugin start processes of its own.
 	Processes bool
-	// Services names services of the host: "processes" (Env.Processes).
+	// Services names services of the host: "processes" (Env.Processes), "shared"
+	// (Env.Shared).
 	Services []string
 }
 
@@ -181,6 +183,8 @@ type Env struct {
 	Processes Processes
 	// Targets tells the host what happened to targets of an Executor's intents.
 	Targets Targets
+	// Shared counts together with other hosts, with the service "shared".
+	Shared Shared
 	// Counter adds n to a counter of the plugin that operators see. It is safe
 	// for concurrent use.
 	Counter func(name string, n uint64)
@@ -214,7 +218,7 @@ func (p *Plugin) Validate() error {
 	case !validName.MatchString(p.Name):
 		return fmt.Errorf("plugin name %q: want 2 to 48 lower-case letters, digits and hyphens, beginning with a letter", p.Name)
 	case len(p.Kinds()) == 0:
-		return fmt.Errorf("plugin %s: set at least one of Source, Parser, Detector, Enforcer, Scanner, Sink", p.Name)
+		return fmt.Errorf("plugin %s: set at least one of Source, Parser, Detector, Enforcer, Scanner, Sink, State", p.Name)
 	case len(p.Bundles) > 0 && p.Loader == nil:
 		return fmt.Errorf("plugin %s: it declares bundles, and no Loader takes them", p.Name)
 	case p.Config != nil && p.Section == "":
@@ -236,6 +240,7 @@ func (p *Plugin) Kinds() []string {
 		{"enforcer", p.Enforcer != nil},
 		{"scanner", p.Scanner != nil},
 		{"sink", p.Sink != nil},
+		{"state", p.State != nil},
 	} {
 		if k.set {
 			kinds = append(kinds, k.name)

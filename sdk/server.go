@@ -113,6 +113,9 @@ func (s *server) register(g *grpc.Server) {
 	if s.plugin.Sink != nil {
 		pb.RegisterSinkServer(g, sinkServer{server: s})
 	}
+	if s.plugin.State != nil {
+		pb.RegisterStateServer(g, stateServer{server: s})
+	}
 }
 
 func (s *server) count(name string, n uint64) {
@@ -219,7 +222,7 @@ func (s *server) Configure(ctx context.Context, req *pb.ConfigureRequest) (*pb.C
 			Listeners: listeners,
 			Commands:  s.command,
 			Docker:    dockerSocket(),
-			Processes: processes{s.command}, Targets: targets{s.command},
+			Processes: processes{s.command}, Targets: targets{s.command}, Shared: shared{s},
 			Counter: s.count,
 		})
 		if err != nil {

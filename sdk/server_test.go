@@ -25,7 +25,7 @@ import (
 )
 
 // connect serves a plugin in memory and returns a connection to it.
-func connect(t *testing.T, p Plugin) *grpc.ClientConn {
+func connect(t testing.TB, p Plugin) *grpc.ClientConn {
 	t.Helper()
 	p.Name, p.Summary = "test-plugin", "s"
 	if len(p.Kinds()) == 0 {

@@ -41,13 +41,17 @@ var directions = map[string][]string{
 
 // testOnly are packages that exist for tests: no product code imports them.
 var testOnly = map[string]string{
-	"cmd/ironpost/internal/hosttest": "runs the real program for the end-to-end tests",
-	"sdk/sdktest":                    "a fake host and the conformance suite of every kind",
-	"host/benchtest":                 "the tables and files that benchmarks leave",
-	"host/nettest":                   "network namespaces, veth pairs and bounded floods",
-	"plugins/internal/corpus":        "the files of the public log collections",
+	"cmd/ironpost/internal/hosttest":  "runs the real program for the end-to-end tests",
+	"sdk/sdktest":                     "a fake host and the conformance suite of every kind",
+	"host/benchtest":                  "the tables and files that benchmarks leave",
+	"host/internal/export/exporttest": "alerts and actions of every kind, hostile ones too",
+	"host/nettest":                    "network namespaces, veth pairs and bounded floods",
+	"plugins/internal/corpus":         "the files of the public log collections",
 
 	"plugins/internal/enginetest": "a dockerd of the test's own, in a namespace",
+	"plugins/internal/pgtest":     "a PostgreSQL of the test's own, with its data",
+	"plugins/internal/redistest":  "a Redis of the test's own, with its data",
+	"plugins/internal/storebench": "what stores take and cost, the same events in each",
 
 	"plugins/scanner-sbom/document/documenttest": "holds documents to the published schemas",
 }
@@ -62,6 +66,8 @@ var restricted = map[string][]string{
 	module + "/bpf":          {"bpf", "host/internal/xdp"},
 	// Frozen upstream: to be replaced in one place (docs/adr/0018).
 	"github.com/docker/docker": {"plugins/enforcer-docker/engine"},
+	// What of it a user with the least rights may call is known in one place (docs/adr/0023).
+	"github.com/redis/go-redis": {"plugins/state-redis/engine"},
 }
 
 // hostImports is everything from outside that the host links, with the reason.

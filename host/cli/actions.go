@@ -18,6 +18,7 @@ func (c *cli) actionsCmd() *cobra.Command {
 		Short: "What was done about alerts, or would have been",
 	}
 	group(cmd)
+	c.storeFlag(cmd)
 	cmd.AddCommand(c.actionsListCmd())
 	return cmd
 }

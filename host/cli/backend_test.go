@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ironpost/ironpost/host/internal/control"
+	"github.com/ironpost/ironpost/host/internal/silence"
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -37,6 +38,42 @@ type backend struct {
 	blocks addressStore
 	allows addressStore
 	rules  ruleStore
+
+	silences silenceStore
+	note     string // of the last change of an alert
+}
+
+// silenceStore has one silence, until it is removed.
+type silenceStore struct{ one *ironpostv1.Silence }
+
+func (s *silenceStore) Add(_ context.Context, r *ironpostv1.SilenceRequest, by string) (*ironpostv1.Silence, error) {
+	if _, err := silence.Preview(r); err != nil {
+		return nil, err
+	}
+	s.one = &ironpostv1.Silence{
+		Id: "5a5a5a5a5a5a", Rules: r.GetRules(), Entities: r.GetEntities(), Detectors: r.GetDetectors(), MaxSeverity: r.GetMaxSeverity(),
+		Reason: r.GetReason() + hostile, By: "alice", State: "active", Created: timestamppb.New(began), Held: 3,
+		Expires: timestamppb.New(began.Add(time.Duration(r.GetTtlSeconds() * float64(time.Second)))),
+	}
+	if by == "" {
+		return nil, errors.New("nobody makes a silence")
+	}
+	return s.one, nil
+}
+
+func (s *silenceStore) List(_ context.Context, all bool) ([]*ironpostv1.Silence, error) {
+	if s.one == nil || s.one.GetState() != "active" && !all {
+		return nil, nil
+	}
+	return []*ironpostv1.Silence{s.one}, nil
+}
+
+func (s *silenceStore) Remove(_ context.Context, id, by string) (*ironpostv1.Silence, error) {
+	if s.one == nil || !strings.HasPrefix(s.one.GetId(), id) {
+		return nil, fmt.Errorf("silence %s: %w; see: ironpost alerts silence list", id, control.ErrNotFound)
+	}
+	s.one.State, s.one.RemovedBy = "removed", by
+	return s.one, nil
 }
 
 func newBackend() *backend {
@@ -46,7 +83,7 @@ func newBackend() *backend {
 func (b *backend) parts() control.Backend {
 	return control.Backend{
 		Status: b, Plugins: b, Logs: b, Changer: b, Remover: b, Trust: b, Rules: b, Events: b, Store: b,
-		Blocks: &b.blocks, BlockRules: &b.rules, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b, Filters: b, Guard: b,
+		Blocks: &b.blocks, BlockRules: &b.rules, Allows: &b.allows, Checker: b, Mode: b, Config: b, Quarantine: b, Filters: b, Guard: b, Silences: &b.silences,
 	}
 }
 
@@ -146,8 +183,13 @@ func logEvent() *ironpostv1.LogEvent {
 }
 
 func (b *backend) alert(id string) *ironpostv1.AlertEvent {
+	var history []*ironpostv1.AlertChange
+	if b.state[id] != "" {
+		history = append(history, &ironpostv1.AlertChange{Time: uint64(began.UnixNano()), State: b.state[id], Actor: "alice", Note: b.note + hostile})
+	}
 	return &ironpostv1.AlertEvent{
-		Id: id, Time: uint64(began.UnixNano()), RuleId: "ssh_brute_force", Title: "SSH Brute Force Attack",
+		History: history,
+		Id:      id, Time: uint64(began.UnixNano()), RuleId: "ssh_brute_force", Title: "SSH Brute Force Attack",
 		Severity: ironpostv1.Severity_SEVERITY_HIGH, Detector: "detector-rules", Count: 5, TraceId: make([]byte, 16),
 		Entities: []*ironpostv1.Field{{Key: "src_ip", Value: "192.0.2.7"}, {Key: "user", Value: hostile}},
 		Logs:     []*ironpostv1.LogEvent{logEvent()}, State: b.state[id], Evidence: ironpostv1.Evidence_EVIDENCE_CONFIRMED,
@@ -166,12 +208,17 @@ func (b *backend) Query(_ context.Context, q *ironpostv1.QueryRequest, send func
 	if q.GetKind() == ironpostv1.Kind_KIND_INVENTORY {
 		return queryInventory(q, send)
 	}
-	for _, id := range []string{"00112233445566778899aabbccddeeff", "001122334455667788ffffffffffffff"} {
+	for i, id := range []string{"00112233445566778899aabbccddeeff", "001122334455667788ffffffffffffff", "55112233445566778899aabbccddeeff"} {
 		if !strings.HasPrefix(id, q.GetId()) {
 			continue
 		}
 		a := b.alert(id)
-		if q.GetMinSeverity() > a.GetSeverity() || q.GetState() != "" && q.GetState() != a.GetState() {
+		if i == 2 && b.silences.one == nil {
+			continue // raised while a silence held
+		} else if i == 2 {
+			a.SilencedBy = b.silences.one.GetId()
+		}
+		if q.GetMinSeverity() > a.GetSeverity() || q.GetState() != "" && q.GetState() != cmp.Or(a.GetState(), "open") {
 			continue
 		}
 		if err := send(&ironpostv1.Batch{Alerts: []*ironpostv1.AlertEvent{a}}); err != nil {
@@ -206,7 +253,7 @@ func queryInventory(q *ironpostv1.QueryRequest, send func(*ironpostv1.Batch) err
 func (b *backend) UpdateAlert(_ context.Context, u *ironpostv1.UpdateRequest) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.state[u.GetAlertId()] = u.GetState()
+	b.state[u.GetAlertId()], b.note = u.GetState(), u.GetNote()
 	return true, nil
 }
 

@@ -30,6 +30,7 @@ func (c *cli) host(ctx context.Context, timeout time.Duration, f func(context.Co
 		return err
 	}
 	defer func() { _ = client.Close() }()
+	client.Store = c.store
 	if timeout > 0 {
 		postponeCollection()
 		var cancel context.CancelFunc

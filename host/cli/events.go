@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,10 +16,78 @@ import (
 )
 
 func (c *cli) eventsCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "events", Short: "Follow events as they pass"}
+	cmd := &cobra.Command{Use: "events", Short: "Follow events as they pass, and search those that are kept"}
 	group(cmd)
-	cmd.AddCommand(c.eventsTailCmd())
+	c.storeFlag(cmd)
+	cmd.AddCommand(c.eventsTailCmd(), c.eventsSearchCmd())
 	return cmd
+}
+
+func (c *cli) eventsSearchCmd() *cobra.Command {
+	var f filter
+	var kind, least string
+	cmd := &cobra.Command{
+		Use:   "search [WORD...]",
+		Short: "Find stored events, the newest first, one JSON object a line",
+		Long: `Finds log events and packet summaries that a sink keeps (sink_sqlite.keep_events), and
+alerts and actions, one JSON object a line.
+
+Log events are searched by their message; alerts by title, description, entities, details
+and the messages that they cite. An event must contain all words, in any order:
+
+  failed root          both words
+  "failed password"    one word right after the other; quote it for the shell
+  10.0.0.7             the same as "10 0 0 7": everything but letters and digits divides words
+  adm*                 a word that begins so
+
+Neither case nor accents count, and no character has another meaning.`,
+		Example: `  ironpost events search failed password --since 1h
+  ironpost events search '"invalid user"' 'adm*' --where host=web1 -n 20
+  ironpost events search --kind packet --where src_ip=192.0.2.7 --since 1d`,
+		Args: between(0, -1, "WORD"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			k, ok := kindByName(kind)
+			if !ok {
+				return usage(cmd, "--kind %s: there is no such kind; allowed are log, packet, alert, action, inventory", kind)
+			}
+			f.text = strings.Join(args, " ")
+			req, err := c.request(&f, k)
+			if err != nil {
+				return err
+			}
+			if req.MinSeverity, err = severity(least); err != nil {
+				return err
+			}
+			return c.host(cmd.Context(), readTimeout, func(ctx context.Context, h *control.Client) error {
+				return c.search(ctx, h, req)
+			})
+		},
+	}
+	f.flags(cmd)
+	cmd.Flags().StringVar(&kind, "kind", "log", "the kind to search: log, packet, alert, action, inventory")
+	cmd.Flags().StringVar(&least, "severity", "", "only what is at least this severe: informational, low, medium, high, critical")
+	return cmd
+}
+
+// search prints what is found as it comes.
+func (c *cli) search(ctx context.Context, h *control.Client, req *ironpostv1.QueryRequest) error {
+	host, err := h.Status(ctx, &ironpostv1.StatusRequest{})
+	if err != nil && !errors.Is(err, control.ErrNotSupported) {
+		return err
+	}
+	stream, err := h.Query(ctx, req)
+	if err != nil {
+		return fmt.Errorf("events search: %w", err)
+	}
+	var lines []byte
+	err = takeBatches(stream, func(b *ironpostv1.Batch) error {
+		lines = view.AppendBatch(lines[:0], host.GetHostId(), b)
+		return c.write(lines)
+	})
+	if err != nil {
+		return fmt.Errorf("events search: %w", err)
+	}
+	return nil
 }
 
 // kindByName lists the kinds that can be followed.

@@ -22,6 +22,7 @@ containers and of its images, as they are now. It is kept by a sink that can be
 asked, by default sink-sqlite.`,
 	}
 	group(cmd)
+	c.storeFlag(cmd)
 	cmd.AddCommand(c.inventoryListCmd())
 	return cmd
 }

@@ -45,6 +45,7 @@ type cli struct {
 	now            func() time.Time
 
 	socket     string
+	store      string // the sink that is asked
 	configFile string
 	output     string
 	pluginDirs []string

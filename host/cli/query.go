@@ -20,19 +20,36 @@ type filter struct {
 	since, until string
 	limit, skip  uint32
 	equal        []string
+	text         string
 }
 
 func (f *filter) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.since, "since", "", "only what happened since: 1h, 7d, a date or an RFC 3339 time")
-	cmd.Flags().StringVar(&f.until, "until", "", "only what happened before: 1h, 7d, a date or an RFC 3339 time")
+	f.conditions(cmd)
 	cmd.Flags().Uint32VarP(&f.limit, "limit", "n", 100, "at most this many, the newest first")
 	cmd.Flags().Uint32Var(&f.skip, "skip", 0, "leave out this many of the newest")
+}
+
+// conditions are the flags that say which events, without how many.
+func (f *filter) conditions(cmd *cobra.Command) {
+	f.limit = pageSize
+	cmd.Flags().StringVar(&f.since, "since", "", "only what happened since: 1h, 7d, a date or an RFC 3339 time")
+	cmd.Flags().StringVar(&f.until, "until", "", "only what happened before: 1h, 7d, a date or an RFC 3339 time")
 	cmd.Flags().StringArrayVar(&f.equal, "where", nil, "only those whose field or entity has this value, as src_ip=192.0.2.7; may be repeated")
+}
+
+// textFlag is for lists whose events are searched.
+func (f *filter) textFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.text, "text", "", `only what contains all of these: words, "phrases", and beginnings of words, as adm*`)
+}
+
+// storeFlag lets a verb and those below it choose the store that answers.
+func (c *cli) storeFlag(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&c.store, "store", "", "the sink that answers, as sink-postgres; without it sink-sqlite, where that runs")
 }
 
 // request turns the flags into a query.
 func (c *cli) request(f *filter, kind ironpostv1.Kind) (*ironpostv1.QueryRequest, error) {
-	req := &ironpostv1.QueryRequest{Kind: kind, Limit: f.limit, Skip: f.skip}
+	req := &ironpostv1.QueryRequest{Kind: kind, Limit: f.limit, Skip: f.skip, Text: f.text}
 	for _, bound := range []struct {
 		flag, value string
 		into        *uint64
@@ -70,6 +87,14 @@ func query(ctx context.Context, h *control.Client, req *ironpostv1.QueryRequest,
 
 // batches calls f with every batch of an answer.
 func batches(stream grpc.ServerStreamingClient[ironpostv1.Batch], f func(*ironpostv1.Batch)) error {
+	return takeBatches(stream, func(b *ironpostv1.Batch) error {
+		f(b)
+		return nil
+	})
+}
+
+// takeBatches is batches until f returns an error.
+func takeBatches(stream grpc.ServerStreamingClient[ironpostv1.Batch], f func(*ironpostv1.Batch) error) error {
 	for {
 		b, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -78,7 +103,9 @@ func batches(stream grpc.ServerStreamingClient[ironpostv1.Batch], f func(*ironpo
 		if err != nil {
 			return err
 		}
-		f(b)
+		if err := f(b); err != nil {
+			return err
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ correlation counts. The same exception made again replaces itself.`,
 			if err != nil {
 				return err
 			}
-			x := except.Exception{Reason: reason, Created: c.now().UTC().Truncate(time.Second), Expires: expires}
+			x := except.Exception{Reason: reason, By: operator(), Created: c.now().UTC().Truncate(time.Second), Expires: expires}
 			var all []*except.Exception
 			effect := exceptEffect{Alerts: []string{}}
 			err = c.host(cmd.Context(), readTimeout, func(ctx context.Context, h *control.Client) error {
@@ -142,6 +143,18 @@ correlation counts. The same exception made again replaces itself.`,
 	cmd.Flags().StringVar(&dir, "dir", "", "folder of the exceptions (default: exceptions in the first folder of rules)")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only show what it would do")
 	return cmd
+}
+
+// operator is who runs the command line: with sudo, who called it. "" where nobody knows.
+func operator() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	if name := os.Getenv("SUDO_USER"); name != "" && u.Uid == "0" {
+		return name
+	}
+	return u.Username
 }
 
 // usualFields are those that an exception is about when nobody names them.

@@ -46,13 +46,13 @@ stderr. Needs no running host.`,
 				}
 				return c.value(out)
 			}
-			t := newTable("ID", "RULES", "NOT WHERE", "EXPIRES", "STATE", "REASON")
+			t := newTable("ID", "RULES", "NOT WHERE", "EXPIRES", "STATE", "REASON", "BY")
 			for _, x := range all {
 				state := "active"
 				if x.Expired(c.now()) {
 					state = "expired"
 				}
-				t.row(x.ID, strings.Join(x.Rules, ","), cut(x.When(), 80), x.Expires.Format(time.RFC3339), state, dash(x.Reason))
+				t.row(x.ID, strings.Join(x.Rules, ","), cut(x.When(), 80), x.Expires.Format(time.RFC3339), state, dash(x.Reason), dash(x.By))
 			}
 			return c.printTable(t, "there are no exceptions")
 		},

@@ -213,10 +213,12 @@ type scanReport struct {
 		Ecosystem, State, Reason string
 		Packages                 int
 	}
-	Problems []struct{ Path, Code, Reason string }
-	Stats    struct{ Folders, Files int64 }
-	Compared bool
-	Changes  struct {
+	Unowned     []struct{ Path, Kind string }
+	UnownedMore int `json:"unowned_more"`
+	Problems    []struct{ Path, Code, Reason string }
+	Stats       struct{ Folders, Files int64 }
+	Compared    bool
+	Changes     struct {
 		Added, Removed []struct{ Ecosystem, Name, Version string }
 		Changed        []struct {
 			Ecosystem, Name string
@@ -356,6 +358,20 @@ func (c *cli) scanText(r *scanReport, packages bool) error {
 	}
 	if err := c.printTable(t, "No package was found."); err != nil {
 		return err
+	}
+	if len(r.Unowned) > 0 {
+		t := newTable("PROGRAM OF NO PACKAGE", "KIND")
+		for _, u := range r.Unowned {
+			t.row(u.Path, u.Kind)
+		}
+		if err := c.printTable(t, ""); err != nil {
+			return err
+		}
+		if r.UnownedMore > 0 {
+			if err := c.line("... and %d more that no package has", r.UnownedMore); err != nil {
+				return err
+			}
+		}
 	}
 	for i, p := range r.Problems {
 		if i == maxProblems {

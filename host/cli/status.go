@@ -60,6 +60,12 @@ func (c *cli) statusText(s *ironpostv1.StatusResponse) []byte {
 	if a := reasons(s.GetAttributions()); a != "" {
 		line("attributed", "%s", strings.Trim(a, " ()"))
 	}
+	if sh := s.GetShared(); sh != nil {
+		line("counting", "%s", counting(sh))
+	}
+	if f := s.GetFleet(); f != nil {
+		line("decisions", "%s", exchanging(f))
+	}
 	if g := s.GetGuard(); g != nil && !g.GetEnabled() {
 		line("guard", "disabled %s", since(g))
 	}
@@ -105,6 +111,41 @@ func (c *cli) statusText(s *ironpostv1.StatusResponse) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// counting says how plugins count.
+func counting(s *ironpostv1.SharedStatus) string {
+	since := ""
+	if s.GetSince() != nil {
+		since = " since " + stamp(s.GetSince())
+	}
+	var how string
+	switch {
+	case s.GetEngine() != "" && s.GetReachable():
+		how = fmt.Sprintf("with other hosts over %s%s", s.GetEngine(), since)
+	case s.GetEngine() != "":
+		how = fmt.Sprintf("alone%s, %s is away", since, s.GetEngine())
+		if s.GetError() != "" {
+			how += fmt.Sprintf(" (%s)", s.GetError())
+		}
+	case since != "":
+		how = "alone" + since + ", the state plugin does not run"
+	default:
+		how = "on this host alone"
+	}
+	return fmt.Sprintf("%s; %d keys, %d waiting%s", how, s.GetKeys(), s.GetWaiting(), reasons(s.GetCounts()))
+}
+
+// exchanging says how decisions are exchanged with other hosts.
+func exchanging(f *ironpostv1.FleetStatus) string {
+	how := fmt.Sprintf("those of other hosts are known over %s since %s", f.GetEngine(), stamp(f.GetSince()))
+	if !f.GetCurrent() {
+		how = fmt.Sprintf("cut off from other hosts since %s", stamp(f.GetSince()))
+		if f.GetError() != "" {
+			how += fmt.Sprintf(" (%s)", f.GetError())
+		}
+	}
+	return fmt.Sprintf("%s; %d followed, %d told", how, f.GetTaken(), f.GetShared())
 }
 
 // reasons writes " (bad_priority 2, not_json 1)", "" for none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type config struct {
 	MaxGroups  int           `config:"max_groups" help:"windows kept for all rules" min:"100" max:"10000000"`
 	MaxMemory  sdk.Size      `config:"max_memory" help:"memory of all windows with the events they keep" min:"1048576" max:"60000000"`
 	RateLimit  int           `config:"rate_limit" help:"alerts of one rule within rate_period, for rules that name no limit" min:"1" max:"1000000"`
+	Fleet      []string      `config:"fleet" help:"ids of rules that count over all hosts that share their state, as if they said scope: fleet"`
 	RatePeriod time.Duration `config:"rate_period" help:"period of rate_limit" min:"1s" max:"168h"`
 	enrichment.Config
 }
@@ -41,13 +43,16 @@ func defaults() config {
 	}
 }
 
-func (c *config) options(e *enrichment.Enricher) engine.Options {
+// options are those of the engine, as the detector stands; d.mu is held.
+func (d *detector) options() engine.Options {
+	c := d.cfg
 	opts := engine.Options{
 		MaxGroups: c.MaxGroups, MaxGroupsPerRule: (c.MaxGroups + 1) / 2, MaxBytes: int(c.MaxMemory),
 		RateLimit: rule.Limit{Count: c.RateLimit, Timeframe: c.RatePeriod},
+		Fleet:     d.shared != nil, HostID: d.hostID,
 	}
-	if e != nil {
-		opts.Enricher = e
+	if d.enricher != nil {
+		opts.Enricher = d.enricher
 	}
 	return opts
 }
@@ -82,13 +87,17 @@ type detector struct {
 	enricher *enrichment.Enricher
 	stop     context.CancelFunc
 	log      hclog.Logger
-	counter  func(name string, n uint64)
-	counted  engine.Stats
+	// shared counts over all hosts; nil has every rule count here alone.
+	shared  sdk.Shared
+	hostID  string
+	counter func(name string, n uint64)
+	counted engine.Stats
 }
 
 func newDetector(cfg *config) *detector {
-	set := engine.Compile(nil)
-	return &detector{cfg: cfg, set: set, engine: engine.New(set, cfg.options(nil)), log: hclog.NewNullLogger(), counter: func(string, uint64) {}}
+	d := &detector{cfg: cfg, set: engine.Compile(nil), log: hclog.NewNullLogger(), counter: func(string, uint64) {}}
+	d.engine = engine.New(d.set, d.options())
+	return d
 }
 
 // setup takes the configuration, which is in place now.
@@ -102,6 +111,7 @@ func (d *detector) setup(ctx context.Context, env sdk.Env) error {
 	if env.Logger != nil {
 		d.log = env.Logger
 	}
+	d.shared, d.hostID = env.Shared, env.HostID
 	if d.cfg.Names() {
 		d.enricher = enricher
 		d.enriching.Store(enricher)
@@ -111,7 +121,7 @@ func (d *detector) setup(ctx context.Context, env sdk.Env) error {
 		ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 		go func() { _ = enricher.Run(ctx, d.enriched) }()
 	}
-	d.engine = engine.New(d.set, d.cfg.options(d.enricher))
+	d.engine = engine.New(d.set, d.options())
 	d.counted = engine.Stats{}
 	if env.Counter != nil {
 		d.counter = env.Counter
@@ -161,25 +171,49 @@ func (d *detector) Consumes() []event.Kind {
 }
 
 // Detect implements sdk.Detector.
-func (d *detector) Detect(_ context.Context, batch sdk.Batch, raise func(*event.AlertEvent)) error {
+func (d *detector) Detect(ctx context.Context, batch sdk.Batch, raise func(*event.AlertEvent)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	defer d.count()
+	ask := func(from int) {
+		if d.engine.Asking() >= from {
+			d.ask(ctx, raise)
+		}
+	}
 	switch batch.Kind {
 	case event.KindLog:
 		for ev := range batch.Logs() {
 			d.engine.Log(ev, raise)
+			ask(sdk.MaxSharedOperations)
 		}
 	case event.KindPacket:
 		for ev := range batch.Packets() {
 			d.engine.Packet(ev, raise)
+			ask(sdk.MaxSharedOperations)
 		}
 	case event.KindAlert:
 		for ev := range batch.Alerts() {
 			d.engine.Alert(ev, raise)
+			ask(sdk.MaxSharedOperations)
 		}
 	}
+	ask(1)
 	return nil
+}
+
+// ask has the host answer what the rules that count over all hosts have to know. The alerts
+// of windows that are complete are raised by the host; d.mu is held.
+func (d *detector) ask(ctx context.Context, raise func(*event.AlertEvent)) {
+	questions := d.engine.Questions()
+	results, err := d.shared.Apply(ctx, questions...)
+	if err != nil {
+		d.counter("fleet_alone", uint64(len(questions)))
+		d.log.Warn("rules with scope: fleet count on this host alone for now", "error", err)
+		d.engine.Alone(raise)
+		return
+	}
+	d.counter("fleet_asked", uint64(len(questions)))
+	d.engine.Answer(results)
 }
 
 // count passes on what the engine counted since the last time.
@@ -211,7 +245,7 @@ func (d *detector) count() {
 func (d *detector) Restore(entries iter.Seq2[string, []byte]) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.engine = engine.New(d.set, d.cfg.options(d.enricher))
+	d.engine = engine.New(d.set, d.options())
 	d.counted = engine.Stats{}
 	return d.engine.Restore(entries)
 }
@@ -243,6 +277,7 @@ func (d *detector) LoadBundle(_ context.Context, name string, files fs.FS, check
 	if check {
 		return report, nil
 	}
+	d.widen(res.Rules)
 	set := engine.Compile(res.Rules, res.Mappings...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -256,6 +291,22 @@ func (d *detector) LoadBundle(_ context.Context, name string, files fs.FS, check
 	}
 	d.running.Store(int64(set.Len()))
 	return report, nil
+}
+
+// widen has the rules that the configuration names count over all hosts.
+func (d *detector) widen(rules []*rule.Rule) {
+	for _, id := range d.cfg.Fleet {
+		at := slices.IndexFunc(rules, func(r *rule.Rule) bool { return r.ID == id })
+		switch {
+		case at < 0:
+			d.log.Warn("rules.fleet names a rule that is not loaded", "rule", id)
+		case rules[at].FleetCount() == 0:
+			d.log.Warn("rules.fleet names a rule that cannot count over all hosts: it needs a threshold of events or values", "rule", id,
+				"least", rule.MinFleetCount, "most", rule.MaxFleetCount)
+		default:
+			rules[at].Fleet = true
+		}
+	}
 }
 
 // ListRules implements sdk.RuleLister.

@@ -30,8 +30,9 @@ func (*detector) TestRules(_ context.Context, files fs.FS, parse sdk.ParseLines)
 // force, which is not changed after that.
 func (d *detector) ExplainRule(_ context.Context, q sdk.RuleQuestion) (sdk.RuleExplanation, error) {
 	d.mu.Lock()
-	set, rules, mappings, opts := d.set, d.rules, d.mappings, d.cfg.options(d.enricher)
+	set, rules, mappings, opts := d.set, d.rules, d.mappings, d.options()
 	d.mu.Unlock()
+	opts.Fleet = false // what other hosts count is not disturbed
 	out, err := explain.New(rules, explain.NewNames(mappings)).Rule(q)
 	if err != nil {
 		return out, err

@@ -19,9 +19,12 @@ func plugin() sdk.Plugin {
 		Config:  &cfg,
 		Bundles: []sdk.Bundle{{Name: bundleName, ConfigKey: "paths", Suffixes: []string{".yaml", ".yml"}}},
 		Loader:  d,
-		Permissions: sdk.Permissions{Read: []string{
-			"config:geo_databases", "config:ip_lists", "config:domain_lists", "config:lookup_tables", "config:placeholders",
-		}},
+		Permissions: sdk.Permissions{
+			Read: []string{
+				"config:geo_databases", "config:ip_lists", "config:domain_lists", "config:lookup_tables", "config:placeholders",
+			},
+			Services: []string{"shared"},
+		},
 		Setup:    d.setup,
 		Health:   d.health,
 		Detector: d,

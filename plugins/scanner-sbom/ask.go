@@ -57,12 +57,15 @@ type lazy struct {
 
 // Open implements fs.FS.
 func (l *lazy) Open(name string) (fs.File, error) {
-	l.once.Do(func() { l.view, l.done, l.err = l.open() })
+	l.begin()
 	if l.err != nil {
 		return nil, l.err
 	}
 	return l.view.Open(name)
 }
+
+// begin opens the tree, once.
+func (l *lazy) begin() { l.once.Do(func() { l.view, l.done, l.err = l.open() }) }
 
 func (l *lazy) close() {
 	if l.done != nil {

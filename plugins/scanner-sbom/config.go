@@ -27,6 +27,8 @@ type config struct {
 
 	RememberBytes sdk.Size `config:"remember_bytes" min:"1048576" help:"bound of what is kept of Docker's images; what was used least recently goes"`
 
+	Unowned bool `config:"unowned" help:"have ironpost scan list the programs of a root file system, an image or a container that no package has"`
+
 	Rescan        time.Duration `config:"rescan" min:"1m" max:"168h" help:"how often everything that is watched is looked at again; what did not change is not read"`
 	Observe       time.Duration `config:"observe" min:"1s" max:"1h" help:"how often it is looked at which packages processes use"`
 	AlertSeverity string        `config:"alert_severity" oneof:"low,medium,high,critical" help:"the least severity of a vulnerability that raises an alert; all are kept as inventory"`

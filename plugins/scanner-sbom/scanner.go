@@ -109,6 +109,9 @@ func (s *scanner) Scan(ctx context.Context, req sdk.ScanRequest, out io.Writer) 
 	if now.docker != nil {
 		r.ID, r.Image, r.ImageID, r.Notes = now.docker.id, now.docker.image, now.docker.imageID, now.notes
 	}
+	if err := s.unowned(ctx, now, &r); err != nil {
+		return "", err
+	}
 	if req.Against != "" {
 		before, err := s.find(ctx, req.Against, req.Platform, req.Progress)
 		if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
 )
@@ -17,4 +18,15 @@ func (s *scanner) observe(ctx context.Context, f *found, r *match.Result) error 
 		open = match.OpenFrom(f.files)
 	}
 	return match.Observe(ctx, db, r.Findings, open, match.Observation{})
+}
+
+// examineTime is how long the programs of a target that is watched may take: the alerts about
+// them wait.
+const examineTime = 20 * time.Second
+
+// examine is the same of findings about what runs.
+func (s *scanner) examine(ctx context.Context, findings []*match.Finding, open match.Opener) error {
+	db, release, _ := s.store.Acquire()
+	defer release()
+	return match.Observe(ctx, db, findings, open, match.Observation{Time: examineTime})
 }

@@ -20,6 +20,8 @@ type watching struct {
 	env sdk.Env
 
 	mu sync.Mutex
+	// unseen says which targets cannot be looked at, while something is watched.
+	unseen func() error
 	// docker is why Docker is not watched, nil when it is or need not be.
 	docker error
 }
@@ -29,6 +31,13 @@ func (w *watching) away(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.docker = err
+}
+
+// looks has health ask what cannot be looked at; nil is nobody any more.
+func (w *watching) looks(unseen func() error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unseen = unseen
 }
 
 // Watch implements [sdk.Watcher].
@@ -50,6 +59,7 @@ func (s *scanner) Watch(ctx context.Context, out sdk.Findings) error {
 			}
 			return result.Findings, nil
 		},
+		Examine: s.examine,
 	}
 	if s.cfg.Containers || s.cfg.Images {
 		c.Engine = s.docker()
@@ -60,6 +70,8 @@ func (s *scanner) Watch(ctx context.Context, out sdk.Findings) error {
 		Looker: machine.New(c), Out: out, Log: s.log, Dir: s.cfg.DatabaseDir,
 		Rescan: s.cfg.Rescan, Observe: s.cfg.Observe, Least: least, Workers: 2,
 	})
+	s.watching.looks(w.Unseen)
+	defer s.watching.looks(nil)
 	stop := s.report(ctx, w)
 	defer stop()
 	defer s.keep()
@@ -87,9 +99,13 @@ func (s *scanner) report(ctx context.Context, w *watch.Watch) (stop func()) {
 			for name, n := range map[string]uint64{
 				"looks": now.Looks - before.Looks, "looks_failed": now.Failed - before.Failed,
 				"looks_dropped": now.Dropped - before.Dropped, "observations": now.Observations - before.Observations,
-				"alerts_held": now.Held - before.Held,
+				"alerts_held": now.Held - before.Held, "records_held": now.RecordsHeld - before.RecordsHeld,
+				"told_forgotten": now.Forgotten - before.Forgotten, "symbols_examined": now.Examined - before.Examined,
 			} {
 				s.watching.env.Counter(name, n)
+			}
+			for code, n := range now.Problems {
+				s.watching.env.Counter("look_problems_"+code, n-before.Problems[code])
 			}
 			before = now
 			s.keep()
@@ -104,9 +120,16 @@ func (s *scanner) report(ctx context.Context, w *watch.Watch) (stop func()) {
 // health says what is not watched.
 func (s *scanner) health(context.Context) error {
 	s.watching.mu.Lock()
-	defer s.watching.mu.Unlock()
-	if err := s.watching.docker; err != nil {
-		return fmt.Errorf("containers are not watched: %w; start Docker, or set containers = false and images = false in [sbom]", err)
+	docker, unseen := s.watching.docker, s.watching.unseen
+	s.watching.mu.Unlock()
+	if docker != nil {
+		return fmt.Errorf("containers are not watched: %w; start Docker, or set containers = false and images = false in [sbom]", docker)
+	}
+	if unseen == nil {
+		return nil
+	}
+	if err := unseen(); err != nil {
+		return fmt.Errorf("%w; run: ironpost scan NAME, which says more", err)
 	}
 	return nil
 }

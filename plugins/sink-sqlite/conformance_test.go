@@ -11,11 +11,11 @@ import (
 	"github.com/ironpost/ironpost/sdk/sdktest"
 )
 
-func TestConformance(t *testing.T) {
-	dir := t.TempDir()
-	target := sdktest.Value(func() sdk.Plugin {
+// target makes plugins whose stores are closed with the test, as the end of a process does.
+func target(t *testing.T) sdktest.Target {
+	return sdktest.Value(func() sdk.Plugin {
 		p := plugin()
-		t.Cleanup(func() { // as the end of the process does
+		t.Cleanup(func() {
 			if opened := p.Sink.(*sink).store.Load(); opened != nil {
 				if err := opened.Close(); err != nil {
 					t.Error(err)
@@ -24,8 +24,20 @@ func TestConformance(t *testing.T) {
 		})
 		return p
 	})
-	sdktest.TestSink(t, target, sdktest.SinkConfig{
-		Host: sdktest.HostConfig{Section: map[string]any{"dir": dir, "keep_events": true, "retention": "0s", "alert_retention": "0s"}},
+}
+
+func keeping(dir string) sdktest.HostConfig {
+	return sdktest.HostConfig{Section: map[string]any{"dir": dir, "keep_events": true, "retention": "0s", "alert_retention": "0s", "max_bytes": 0}}
+}
+
+func TestStoreConformance(t *testing.T) {
+	sdktest.TestStore(t, target(t), sdktest.StoreConfig{Host: keeping(t.TempDir())})
+}
+
+func TestConformance(t *testing.T) {
+	dir := t.TempDir()
+	sdktest.TestSink(t, target(t), sdktest.SinkConfig{
+		Host: keeping(dir),
 		Contents: func(t testing.TB) (lines []string) {
 			s, err := store.Open(t.Context(), store.Config{Dir: dir})
 			if err != nil {

@@ -18,6 +18,7 @@ type config struct {
 	KeepEvents     bool          `config:"keep_events" help:"keep every log event and packet summary, not only those that an alert cites"`
 	Retention      time.Duration `config:"retention" min:"0s" max:"87600h" help:"how long log events and packet summaries are kept, in whole days; 0s: for ever"`
 	AlertRetention time.Duration `config:"alert_retention" min:"0s" max:"87600h" help:"how long alerts and actions are kept; 0s: for ever"`
+	MaxAlertBytes  sdk.Size      `config:"max_alert_bytes" min:"0" help:"bound of the alerts and actions on disk, the oldest go first; 0: none"`
 	MaxBytes       sdk.Size      `config:"max_bytes" min:"0" help:"bound of the log events and packet summaries on disk, the oldest days go first; 0: none"`
 }
 
@@ -26,6 +27,7 @@ func defaults() config {
 		Dir:            "data:sink-sqlite",
 		Retention:      30 * 24 * time.Hour,
 		AlertRetention: 365 * 24 * time.Hour,
+		MaxAlertBytes:  2 << 30,
 		MaxBytes:       2 << 30,
 	}
 }
@@ -51,6 +53,7 @@ func (s *sink) setup(ctx context.Context, env sdk.Env) error {
 	}
 	opened, err := store.Open(ctx, store.Config{
 		Dir: s.cfg.Dir, Retention: s.cfg.Retention, AlertRetention: s.cfg.AlertRetention, MaxBytes: int64(s.cfg.MaxBytes),
+		MaxAlertBytes: int64(s.cfg.MaxAlertBytes),
 	})
 	if err != nil {
 		return err
@@ -120,6 +123,9 @@ func (s *sink) Sync(ctx context.Context) error {
 		{"written", now.Written, s.counted.Written},
 		{"dropped_max_bytes", now.Dropped, s.counted.Dropped},
 		{"corrupt_databases", now.Corrupt, s.counted.Corrupt},
+		{"salvaged_rows", now.Salvaged, s.counted.Salvaged},
+		{"damaged_rows", now.Damaged, s.counted.Damaged},
+		{"deleted_alerts", now.DeletedAlerts, s.counted.DeletedAlerts},
 		{"deleted_days", now.Deleted, s.counted.Deleted},
 		{"forgotten_packages", now.Forgotten, s.counted.Forgotten},
 	} {

@@ -23,6 +23,7 @@ type config struct {
 	Name        string        `config:"name" help:"what this host is called in messages; empty: its host name"`
 	Events      []string      `config:"events" oneof:"alerts,actions" help:"what to send"`
 	MinSeverity string        `config:"min_severity" oneof:"informational,low,medium,high,critical" help:"alerts below are not sent"`
+	Silenced    bool          `config:"include_silenced" help:"send alerts too that a silence holds back"`
 	Actions     []string      `config:"actions" help:"verbs of the actions to send, as notify or block; empty: all"`
 	Timeout     time.Duration `config:"timeout" min:"100ms" max:"25s" help:"how long one attempt may take"`
 	RetryMin    time.Duration `config:"retry_min" min:"10ms" max:"1m" help:"pause after the first failure; it doubles with each further one"`

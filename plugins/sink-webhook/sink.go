@@ -163,6 +163,10 @@ func (s *sink) Write(ctx context.Context, batch sdk.Batch) error {
 			if a.Severity < s.severity && s.severity > event.SeverityInfo {
 				continue
 			}
+			if a.SilencedBy != "" && !s.cfg.Silenced {
+				s.count("silenced", 1)
+				continue
+			}
 			at := a.ObservedTime
 			if at.IsZero() {
 				at = a.Time

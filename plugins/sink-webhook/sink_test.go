@@ -157,8 +157,10 @@ func TestSendsEachOnceInOrder(t *testing.T) {
 }
 
 func TestSendsWhatItIsToldTo(t *testing.T) {
+	silenced := alert(4, event.SeverityCritical)
+	silenced.SilencedBy = "5a"
 	batches := []sdk.Batch{
-		sdk.AlertBatch(journal, alert(1, event.SeverityUnknown), alert(2, event.SeverityLow), alert(3, event.SeverityHigh)),
+		sdk.AlertBatch(journal, alert(1, event.SeverityUnknown), alert(2, event.SeverityLow), alert(3, event.SeverityHigh), silenced),
 		sdk.ActionBatch(journal,
 			&event.ActionEvent{ID: "b", Sequence: 4, Time: time.Now(), Action: "block", Outcome: event.OutcomeApplied},
 			&event.ActionEvent{ID: "n", Sequence: 5, Time: time.Now(), Action: "notify", Outcome: event.OutcomeApplied}),
@@ -172,6 +174,7 @@ func TestSendsWhatItIsToldTo(t *testing.T) {
 		"actions":       {func(c *config) { c.Events = []string{"actions"} }, []string{"action b applied", "action n applied"}},
 		"some actions":  {func(c *config) { c.Events = []string{"actions"}; c.Actions = []string{"notify"} }, []string{"action n applied"}},
 		"severe alerts": {func(c *config) { c.Events = []string{"alerts"}; c.MinSeverity = "medium" }, []string{"alert a3"}},
+		"silenced too":  {func(c *config) { c.Events, c.Silenced = []string{"alerts"}, true }, []string{"alert a1", "alert a2", "alert a3", "alert a4"}},
 		"nothing":       {func(c *config) { c.Events = nil }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

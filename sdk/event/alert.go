@@ -72,6 +72,10 @@ type AlertEvent struct {
 	Peer       string
 	// Hops counts the detectors whose alerts led to this one.
 	Hops uint8
+	// SilencedBy is the id of the host's silence that held the alert back, "" for one
+	// that went to enforcers. The host alone sets it. What a sink sends to people it
+	// leaves out; what it stores it marks.
+	SilencedBy string
 }
 
 // AlertID returns the id of an alert: the first 128 bits, in hexadecimal, of

@@ -18,6 +18,10 @@ type (
 	EnforcerConfig = suite.EnforcerConfig
 	// ScannerConfig says how to check a scanner.
 	ScannerConfig = suite.ScannerConfig
+	// StoreConfig says how to check a sink that gives events back.
+	StoreConfig = suite.StoreConfig
+	// StateConfig says how to check a state plugin.
+	StateConfig = suite.StateConfig
 )
 
 // SinkConfig says how to check a sink.
@@ -80,6 +84,13 @@ func TestSink(t *testing.T, target Target, c SinkConfig) {
 	run(t, suite.Base(target, c.Host), suite.Sink(target, s))
 }
 
+// TestStore checks a sink that is a sdk.Querier; suite.Store says what for. The checks of
+// any sink are those of TestSink.
+func TestStore(t *testing.T, target Target, c StoreConfig) {
+	t.Helper()
+	run(t, suite.Store(target, c))
+}
+
 // TestSource checks a source; suite.Source says what for.
 func TestSource(t *testing.T, target Target, c SourceConfig) {
 	t.Helper()
@@ -94,6 +105,12 @@ func TestSource(t *testing.T, target Target, c SourceConfig) {
 func TestScanner(t *testing.T, target Target, c ScannerConfig) {
 	t.Helper()
 	run(t, suite.Base(target, c.Host), suite.Scanner(target, c))
+}
+
+// TestSharedState checks a state plugin; suite.SharedState says what for.
+func TestSharedState(t *testing.T, target Target, c StateConfig) {
+	t.Helper()
+	run(t, suite.Base(target, c.Host), suite.SharedState(target, c))
 }
 
 // run runs the checks as subtests: what testing.T is given here is what the

@@ -160,19 +160,19 @@ func writeFile(path string, src io.Reader, mode fs.FileMode) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fill(f, src, mode)
+	return fill(f, src, mode, f.Sync)
 }
 
-// fill puts the bytes into a file, which is on disk and closed then, and returns
-// their digest. A descriptor that stayed open for writing would make an execution
+// fill puts the bytes into a file, which is closed then, and returns their digest. flush is
+// called before that. A descriptor that stayed open for writing would make an execution
 // fail (ETXTBSY).
-func fill(f *os.File, src io.Reader, mode fs.FileMode) (string, error) {
+func fill(f *os.File, src io.Reader, mode fs.FileMode, flush func() error) (string, error) {
 	digest, err := hashUpTo(src, f)
 	if err == nil {
 		err = f.Chmod(mode)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = flush()
 	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr

@@ -30,7 +30,7 @@ const importPrefix = ".import-"
 // the host can write, to be executed from there. It may be used by several goroutines.
 type Store struct {
 	dir string
-	mu  sync.Mutex // held over changes of the directory
+	mu  sync.RWMutex // held for writing by who removes, for reading by who adds
 }
 
 // OpenStore opens the store in dir, <data_dir>/plugins, and makes it where it does not exist.
@@ -74,52 +74,79 @@ func (s *Store) Path(digest string) string { return filepath.Join(s.dir, digest)
 // Import takes a copy of the file at path and returns the SHA-256 of the copy
 // in lower-case hex and the copy, open for reading and for execution by
 // descriptor; the caller closes it. The digest is of the very bytes behind the descriptor.
-// The copy is on disk, and closed for writing, before Import returns. A file that the store
-// already has is verified instead of copied.
+// The copy is closed for writing before Import returns. A file that the store
+// already has is verified instead of copied; a copy that a power failure damaged is made again.
 //
 // Errors are those of the file system, or a [*Refusal] for what is no regular
 // file or too large.
 func (s *Store) Import(path string) (string, *os.File, error) {
+	digest, f, _, _, err := s.load(path)
+	return digest, f, err
+}
+
+// load is Import. before and after are what was seen of the source around the
+// reading of it.
+func (s *Store) load(path string) (digest string, f *os.File, before, after fs.FileInfo, err error) {
 	src, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return "", nil, fmt.Errorf("import plugin %s: %w", path, err)
+		return "", nil, nil, nil, fmt.Errorf("import plugin %s: %w", path, err)
 	}
 	defer src.Close()
-	info, err := src.Stat()
+	if before, err = src.Stat(); err != nil {
+		return "", nil, nil, nil, fmt.Errorf("import plugin %s: %w", path, err)
+	}
+	if !before.Mode().IsRegular() {
+		return "", nil, nil, nil, NewRefusal(NotRegular, fmt.Sprintf("%s is a %s", path, kindOf(before.Mode())), "a regular file", "mv "+Quote(path)+" "+Quote(path+".old"))
+	}
+	if before.Size() > MaxFileSize {
+		return "", nil, nil, nil, importError(path, errTooLarge)
+	}
+	if digest, f, err = s.take(src, before.Size()); err != nil {
+		return "", nil, nil, nil, importError(path, err)
+	}
+	if after, err = src.Stat(); err != nil {
+		f.Close()
+		return "", nil, nil, nil, importError(path, err)
+	}
+	return digest, f, before, after, nil
+}
+
+// take returns the copy of src, which has the size, and makes it where there is none.
+func (s *Store) take(src *os.File, size int64) (string, *os.File, error) {
+	if s.mayHave(size) {
+		digest, err := hashUpTo(src, io.Discard)
+		if err != nil {
+			return "", nil, err
+		}
+		f, err := s.Open(digest)
+		if err == nil {
+			now := time.Now()
+			_ = os.Chtimes(s.Path(digest), now, now) // Collect is told how long ago it was used
+			return digest, f, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
+			return "", nil, err
+		}
+		if _, err := src.Seek(0, io.SeekStart); err != nil {
+			return "", nil, err
+		}
+	}
+	// The source may change between two readings. What counts is what was copied.
+	return s.add(src)
+}
+
+// mayHave reports whether a stored plugin has the size.
+func (s *Store) mayHave(size int64) bool {
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return "", nil, fmt.Errorf("import plugin %s: %w", path, err)
+		return true // to be said by whoever needs it
 	}
-	if !info.Mode().IsRegular() {
-		return "", nil, NewRefusal(NotRegular, fmt.Sprintf("%s is a %s", path, kindOf(info.Mode())), "a regular file", "mv "+Quote(path)+" "+Quote(path+".old"))
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && ValidDigest(e.Name()) && info.Size() == size {
+			return true
+		}
 	}
-	if info.Size() > MaxFileSize {
-		return "", nil, importError(path, errTooLarge)
-	}
-	digest, err := hashUpTo(src, io.Discard)
-	if err != nil {
-		return "", nil, importError(path, err)
-	}
-	f, err := s.Open(digest)
-	if err == nil {
-		now := time.Now()
-		_ = os.Chtimes(s.Path(digest), now, now) // Collect is told how long ago it was used
-		return digest, f, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt) {
-		return "", nil, err
-	}
-	if _, err := src.Seek(0, io.SeekStart); err != nil {
-		return "", nil, fmt.Errorf("import plugin %s: %w", path, err)
-	}
-	// The source may change between the two readings. What counts is what was copied.
-	if digest, err = s.add(src); err != nil {
-		return "", nil, importError(path, err)
-	}
-	f, err = s.Open(digest)
-	if err != nil {
-		return "", nil, err
-	}
-	return digest, f, nil
+	return false
 }
 
 // Open opens a stored plugin for execution by descriptor, after it has verified
@@ -160,23 +187,28 @@ func verify(f *os.File, digest string) error {
 	return err
 }
 
-// add copies src into the store, and returns the digest of the copy.
-func (s *Store) add(src io.Reader) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// add copies src into the store, and returns the digest of the copy and the copy. It was
+// hashed on its way into a file that nobody else has, and is not read again. Nothing waits for
+// the disk: whoever opens a copy later verifies it.
+func (s *Store) add(src io.Reader) (digest string, f *os.File, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	tmp, err := os.CreateTemp(s.dir, importPrefix)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when all went well
-	digest, err := fill(tmp, src, storedMode)
-	if err == nil {
-		err = os.Rename(tmp.Name(), s.Path(digest))
+	if digest, err = fill(tmp, src, storedMode, func() error { return nil }); err != nil {
+		return "", nil, err
 	}
-	if err == nil {
-		err = syncDir(s.dir)
+	if f, err = os.OpenFile(tmp.Name(), os.O_RDONLY|openFlags, 0); err != nil {
+		return "", nil, err
 	}
-	return digest, err
+	if err = os.Rename(tmp.Name(), s.Path(digest)); err != nil {
+		f.Close()
+		return "", nil, err
+	}
+	return digest, f, nil
 }
 
 // errTooLarge is turned into a refusal that names the file.

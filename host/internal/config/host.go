@@ -30,6 +30,7 @@ type Host struct {
 	EBPF        EBPF        `koanf:"ebpf"`
 	Respond     Respond     `koanf:"respond"`
 	Guard       Guard       `koanf:"guard"`
+	Fleet       Fleet       `koanf:"fleet"`
 	Audit       Audit       `koanf:"audit"`
 	Metrics     Metrics     `koanf:"metrics"`
 	Control     Control     `koanf:"control"`
@@ -118,6 +119,15 @@ type Guard struct {
 	ApprovalTTL  time.Duration `koanf:"approval_ttl"`
 }
 
+// Fleet is the section [fleet]: what hosts that reach the same state engine do together.
+type Fleet struct {
+	// Timeout is how long the engine may take for one call of a detector.
+	Timeout time.Duration `koanf:"timeout"`
+	// Share and Take are kinds of decisions: block, limit, allow.
+	Share []string `koanf:"share"`
+	Take  []string `koanf:"take"`
+}
+
 // Audit is the section [audit]: the log of changes and actions.
 type Audit struct {
 	KeepBytes    int64         `koanf:"keep_bytes"`
@@ -197,6 +207,11 @@ func HostSections() []Section {
 			{Key: "approve", Type: Strings, Enum: []string{"net-isolate", "pause", "stop", "kill"}, Max: "4", Live: true, Help: "Actions that an operator has to agree to: ironpost guard approve."},
 			{Key: "two_approvals", Type: Bool, Default: "false", Live: true, Help: "True has stop and kill wait for two different users."},
 			{Key: "approval_ttl", Type: Duration, Min: "10s", Max: "24h", Default: "15m", Live: true, Help: "How long an answer waits for approval."},
+		}},
+		{Name: "fleet", Owner: HostOwner, Fields: []Field{
+			{Key: "timeout", Type: Duration, Min: "1ms", Max: "1s", Default: "20ms", Live: true, Help: "How long the state engine may take to count for a detector; past it this host counts alone, and what it counted is brought together later."},
+			{Key: "share", Type: Strings, Enum: []string{"block", "limit", "allow"}, Max: "3", Default: "block,limit,allow", Live: true, Help: "Decisions of this host that other hosts are told of."},
+			{Key: "take", Type: Strings, Enum: []string{"block", "limit", "allow"}, Max: "3", Default: "block,limit,allow", Live: true, Help: "Decisions of other hosts that this host takes over."},
 		}},
 		{Name: "audit", Owner: HostOwner, Fields: []Field{
 			{Key: "keep_bytes", Type: Size, Min: "8MiB", Max: "1TiB", Default: "256MiB", Help: "Size past which the oldest files of the audit log are removed."},

@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 		EBPF:        EBPF{Enabled: true, Interfaces: []string{}, Mode: "auto", FlushInterval: 100 * time.Millisecond, Allow: []netip.Prefix{}, MaxEntries: 1 << 20, PinDir: "/sys/fs/bpf/ironpost"},
 		Respond:     Respond{Allow: []netip.Prefix{}, TrustedProxies: []netip.Prefix{}, MaxBlocksPerMinute: 30, MaxTTL: 24 * time.Hour},
 		Guard:       Guard{MaxPerMinute: 12, MaxAtOnce: 10, MaxShare: 50, MaxAlike: 5, MaxTTL: 24 * time.Hour, Approve: []string{}, ApprovalTTL: 15 * time.Minute},
+		Fleet:       Fleet{Timeout: 20 * time.Millisecond, Share: []string{"block", "limit", "allow"}, Take: []string{"block", "limit", "allow"}},
 		Audit:       Audit{KeepBytes: 256 << 20, HeadInterval: 5 * time.Minute},
 		Control:     Control{Socket: "/run/ironpost/ironpost.sock", Group: "ironpost"},
 	}

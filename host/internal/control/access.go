@@ -39,6 +39,8 @@ func actions() map[string]string {
 		"ReloadPlugin":  "plugin reload",
 		"RemovePlugin":  "plugin remove",
 		"UpdateAlert":   "alert update",
+		"AddSilence":    "alerts silence add",
+		"RemoveSilence": "alerts silence remove",
 		"AddBlock":      "block add",
 		"RemoveBlock":   "block remove",
 		"ImportBlocks":  "block import",
@@ -73,7 +75,8 @@ func readers() map[string]bool {
 		"Status": true, "ListPlugins": true, "PluginInfo": true, "ListRules": true, "TailEvents": true, "PluginLogs": true,
 		"Query": true, "ListBlocks": true, "ListBlockLists": true, "ListBlockRules": true, "ListAllows": true, "CheckAddress": true, "GetMode": true,
 		"ShowConfig": true, "PluginTrust": true, "ListQuarantine": true, "ShowQuarantine": true,
-		"Filters": true, "DumpFilter": true, "ListIntents": true, "PlanAnswer": true, "ListEvidence": true,
+		"ListSilences": true,
+		"Filters":      true, "DumpFilter": true, "ListIntents": true, "PlanAnswer": true, "ListEvidence": true,
 	}
 }
 

@@ -40,6 +40,8 @@ type Backend struct {
 	BlockRules BlockRules
 	// Guard carries out what enforcers do themselves.
 	Guard Guard
+	// Silences hold alerts back.
+	Silences Silences
 }
 
 // Status sums up the running host.

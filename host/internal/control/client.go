@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	ironpostv1 "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -26,6 +27,10 @@ const dialTimeout = 5 * time.Second
 // this package: match them with errors.Is.
 type Client struct {
 	ironpostv1.ControlClient
+	// Store names the sink that queries and changes of alerts go to; "" leaves that to
+	// the host.
+	Store string
+
 	conn  *grpc.ClientConn
 	first *firstConn
 }
@@ -59,6 +64,24 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		return nil, fmt.Errorf("connect to %s: %w", socket, err)
 	}
 	return &Client{ControlClient: ironpostv1.NewControlClient(cc), conn: cc, first: first}, nil
+}
+
+// Query asks the sink that Store names.
+func (c *Client) Query(ctx context.Context, req *ironpostv1.QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ironpostv1.Batch], error) {
+	if c.Store != "" {
+		req = proto.CloneOf(req)
+		req.Store = c.Store
+	}
+	return c.ControlClient.Query(ctx, req, opts...)
+}
+
+// UpdateAlert changes an alert in the sink that Store names.
+func (c *Client) UpdateAlert(ctx context.Context, req *ironpostv1.UpdateRequest, opts ...grpc.CallOption) (*ironpostv1.UpdateResponse, error) {
+	if c.Store != "" {
+		req = proto.CloneOf(req)
+		req.Store = c.Store
+	}
+	return c.ControlClient.UpdateAlert(ctx, req, opts...)
 }
 
 // Close ends every call in flight.

@@ -46,6 +46,18 @@ func topQuery(query url.Values) error {
 	return nil
 }
 
+var errCheckpoint = errors.New("its checkpoint: a container is not restored from memory that was saved")
+
+// startQuery admits no start from a checkpoint: its folder is any of the machine's, read as root.
+func startQuery(query url.Values) error {
+	for key := range query {
+		if strings.HasPrefix(strings.ToLower(key), "checkpoint") {
+			return errCheckpoint
+		}
+	}
+	return nil
+}
+
 // connectRequest is the body of POST /networks/{id}/connect.
 type connectRequest struct {
 	Container      string

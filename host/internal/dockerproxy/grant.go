@@ -65,6 +65,11 @@ func endpoints() []endpoint {
 	add("isolate", http.MethodPost, disconnectBody, "/networks/*/disconnect")
 	add("isolate", http.MethodPost, quarantineBody, "/networks/create")
 	add("stop", http.MethodPost, noBody, "/containers/*/stop", "/containers/*/start", "/containers/*/restart", "/containers/*/kill")
+	for i := range table {
+		if table[i].path[len(table[i].path)-1] == "start" {
+			table[i].query = startQuery
+		}
+	}
 	return table
 }
 

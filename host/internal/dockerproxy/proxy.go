@@ -26,13 +26,15 @@ const SocketName = "docker.sock"
 
 // Bounds of one plugin's use.
 const (
-	maxRequests   = 256 // under way: one for each container whose output is followed
-	headerBytes   = 16 << 10
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	answerTimeout = 5 * time.Minute // to the first byte: stopping a container may take that long
-	dialTimeout   = 10 * time.Second
-	logEvery      = time.Second // refusals that are named in the log
+	maxRequests = 256 // under way: one for each container whose output is followed
+	headerBytes = 16 << 10
+	// connections: more wait until one is closed, and take none of the host's descriptors.
+	maxConnections = 2 * maxRequests
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	answerTimeout  = 5 * time.Minute // to the first byte: stopping a container may take that long
+	dialTimeout    = 10 * time.Second
+	logEvery       = time.Second // refusals that are named in the log
 )
 
 // Config says what a Proxy forwards and where to.
@@ -104,7 +106,7 @@ func (p *Proxy) Counts() Counts {
 
 // Socket is one listening socket of a plugin.
 type Socket struct {
-	listener *net.UnixListener
+	listener *limited
 	server   *http.Server
 }
 
@@ -125,7 +127,7 @@ func (p *Proxy) Listen(path string, uid uint32) (*Socket, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("give the plugin its Docker socket: %w", err)
 	}
-	return &Socket{listener: l, server: &http.Server{
+	return &Socket{listener: newLimited(l, maxConnections), server: &http.Server{
 		Handler:           p,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,

@@ -107,7 +107,7 @@ func ask(t *testing.T, c *http.Client, method, path, body string) (int, string) 
 }
 
 func TestCalls(t *testing.T) {
-	_, c, _ := serve(t, daemon(t, echo), "read", "isolate", "POST /containers/web/stop", "GET /containers/*/logs")
+	_, c, _ := serve(t, daemon(t, echo), "read", "isolate", "POST /containers/web/stop", "POST /containers/web/start", "GET /containers/*/logs")
 	const id = "/containers/0123abcd"
 	for _, tt := range []struct {
 		name, method, path, body string
@@ -126,6 +126,9 @@ func TestCalls(t *testing.T) {
 		{"processes with another argument", "GET", id + "/top?ps_args=-eo+pid+e", "", ""},
 		{"arguments given twice", "GET", id + "/top?ps_args=-eo+pid&ps_args=e", "", ""},
 		{"arguments that old servers read", "GET", id + "/top?x=1;ps_args=e", "", ""},
+		{"start", "POST", "/containers/web/start?detachKeys=a", "", "POST /containers/web/start?detachKeys=a  "},
+		{"start from memory in a folder of the machine", "POST", "/containers/web/start?checkpoint=c&checkpoint-dir=%2Ftmp", "", ""},
+		{"start that old servers read so", "POST", "/containers/web/start?x=1;checkpoint=c", "", ""},
 		{"pause", "POST", id + "/pause", "", "POST " + id + "/pause  "},
 		{"disconnect", "POST", "/networks/n1/disconnect", `{"container":"web","FORCE":true}`, `POST /networks/n1/disconnect {"Container":"web","Force":true} `},
 		{

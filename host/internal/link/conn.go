@@ -72,6 +72,7 @@ type Conn struct {
 	detector pb.DetectorClient
 	enforcer pb.EnforcerClient
 	sink     pb.SinkClient
+	state    pb.StateClient
 	scanner  pb.ScannerClient
 }
 
@@ -174,6 +175,7 @@ func (c *Conn) connect() error {
 	c.detector = pb.NewDetectorClient(c.grpc)
 	c.enforcer = pb.NewEnforcerClient(c.grpc)
 	c.sink = pb.NewSinkClient(c.grpc)
+	c.state = pb.NewStateClient(c.grpc)
 	c.scanner = pb.NewScannerClient(c.grpc)
 	return nil
 }

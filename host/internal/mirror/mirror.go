@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,10 +26,12 @@ type Client struct {
 	MaxBytes int64
 	// AllowHTTP takes URLs without encryption.
 	AllowHTTP bool
-	// Stall is how long a server may send nothing (a minute), Attempts how often a transfer that
+	// Stall is within what time a server has to send 16 KiB, or the rest (a minute), Longest how long
+	// all attempts may take together (6 hours): the next call goes on. Attempts is how often a transfer that
 	// broke is taken up again (4), Pause how long to wait before the first of them (1 s), twice as
 	// long before each next.
 	Stall    time.Duration
+	Longest  time.Duration
 	Attempts int
 	Pause    time.Duration
 	// Progress is told how many bytes there are, of how many; 0 is not known.
@@ -54,7 +57,10 @@ var (
 )
 
 const (
-	defaultBytes = 8 << 30
+	defaultBytes   = 8 << 30
+	defaultLongest = 6 * time.Hour
+	// leastBytes is what has to come within the time of Stall.
+	leastBytes = 16 << 10
 	// maxValidator bounds what is kept of a server's words.
 	maxValidator = 1 << 10
 )
@@ -82,6 +88,9 @@ func (c *Client) Fetch(ctx context.Context, from string, previous Validator, pat
 		return Validator{}, err
 	}
 	defer p.close()
+	longest := cmp.Or(c.Longest, defaultLongest)
+	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("it took longer than %s; the next call goes on with it", longest))
+	defer cancel()
 	pause := cmp.Or(c.Pause, time.Second)
 	for attempt := 1; ; attempt++ {
 		v, err := c.attempt(ctx, from, previous, p)
@@ -138,7 +147,8 @@ func (c *Client) attempt(ctx context.Context, from string, previous Validator, p
 		request.Header.Set("If-Modified-Since", previous.LastModified)
 	}
 	stall := cmp.Or(c.Stall, time.Minute)
-	watch := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
+	var came atomic.Int64 // since the watch was set
+	watch := time.AfterFunc(stall, func() { cancel(fmt.Errorf("%d bytes came within %s", came.Load(), stall)) })
 	defer watch.Stop()
 	response, err := c.client().Do(request)
 	if err != nil {
@@ -166,11 +176,16 @@ func (c *Client) attempt(ctx context.Context, from string, previous Validator, p
 	if err := p.note(v); err != nil {
 		return Validator{}, err
 	}
-	return v, c.copy(ctx, from, response, p, func() { watch.Reset(stall) })
+	return v, c.copy(ctx, from, response, p, func(n int) {
+		if came.Add(int64(n)) >= leastBytes {
+			came.Store(0)
+			watch.Reset(stall)
+		}
+	})
 }
 
 // copy writes the body to the part.
-func (c *Client) copy(ctx context.Context, from string, response *http.Response, p *part, alive func()) error {
+func (c *Client) copy(ctx context.Context, from string, response *http.Response, p *part, alive func(n int)) error {
 	most := cmp.Or(c.MaxBytes, defaultBytes)
 	all := int64(0)
 	if response.ContentLength >= 0 {
@@ -183,7 +198,7 @@ func (c *Client) copy(ctx context.Context, from string, response *http.Response,
 	for {
 		n, err := response.Body.Read(buf)
 		if n > 0 {
-			alive()
+			alive(n)
 			if p.size+int64(n) > most {
 				return errors.Join(fmt.Errorf("fetch %s: more than %d bytes: %w", redacted(from), most, ErrTooLarge), p.restart())
 			}
@@ -230,6 +245,7 @@ func (c *Client) client() *http.Client {
 		if err := c.allowed(r.URL.String()); err != nil {
 			return err
 		}
+		r.Header.Del("Referer") // it has the query of the URL before, which may be a password
 		if follow != nil {
 			return follow(r, via)
 		}

@@ -198,7 +198,7 @@ func TestRefused(t *testing.T) {
 		{"/stream", "too large", 1},
 		{"/large", "too large", 1},
 		{"/busy", "503", 2},
-		{"/silent", "nothing came for 200ms", 2},
+		{"/silent", "1 bytes came within 200ms", 2},
 		{"/none?token=secret1", "404", 1},
 	} {
 		attempts = 0

@@ -72,6 +72,11 @@ func (m *Member) feed(ctx context.Context, kind string, q *bus.Queue, t tape, fr
 		for len(entries) > 0 {
 			n := together(entries)
 			wanted := m.wants(kind, pb.Kind(entries[0].Kind))
+			if kind == "enforcer" {
+				var silenced bool
+				n, silenced = alike(entries[:n])
+				wanted = wanted && !silenced
+			}
 			if !wanted && kind != "enforcer" {
 				// Its configuration may say otherwise, which is known when it is served.
 				select {
@@ -113,6 +118,41 @@ func together(entries []state.Entry) int {
 	}
 	return len(entries)
 }
+
+// alike returns how many of the first entries a silence holds back, or holds not back, as
+// it does the first, and which of both it is.
+func alike(entries []state.Entry) (n int, silenced bool) {
+	silenced = heldBack(entries[0])
+	for n = 1; n < len(entries) && heldBack(entries[n]) == silenced; n++ {
+	}
+	return n, silenced
+}
+
+// heldBack reports whether an entry is an alert that a silence holds back.
+func heldBack(e state.Entry) bool {
+	if pb.Kind(e.Kind) != pb.Kind_KIND_ALERT {
+		return false
+	}
+	for b := e.Data; len(b) > 0; {
+		number, wire, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+		if number == silencedBy && wire == protowire.BytesType {
+			value, n := protowire.ConsumeBytes(b)
+			return n > 0 && len(value) > 0
+		}
+		if n = protowire.ConsumeFieldValue(number, wire, b); n < 0 {
+			return false
+		}
+		b = b[n:]
+	}
+	return false
+}
+
+// silencedBy is the number of AlertEvent.silenced_by.
+const silencedBy = 25
 
 // entryBytes is at least what surrounds an entry in a batch: tag, length, offset.
 const entryBytes = 16

@@ -71,6 +71,37 @@ func TestWhereConsumersBegin(t *testing.T) {
 	}
 }
 
+// TestSilencedAlertsGoToNoEnforcer has alerts that a silence holds back among others.
+func TestSilencedAlertsGoToNoEnforcer(t *testing.T) {
+	dir := t.TempDir()
+	w := newWorld(t, dir, nil)
+	k, e := start(t, w.add(sink(pb.Kind_KIND_ALERT))), start(t, w.add(enforcer()))
+	for title := range strings.SplitSeq("a B C d E f g H", " ") {
+		a := &pb.AlertEvent{Id: title, Title: title, Description: "between", Hops: 1}
+		if strings.ToUpper(title) == title {
+			a.SilencedBy = "5a"
+		}
+		if _, err := w.config.Alert(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := titles(t, k, "sink", 8); got != "aBCdEfgH" {
+		t.Errorf("the sink got %q, want all: aBCdEfgH", got)
+	}
+	if got := titles(t, e, "enforcer", 4); got != "adfg" {
+		t.Errorf("the enforcer got %q, want adfg: no silence holds these back", got)
+	}
+	e.kill()
+	w.stop()
+	w = newWorld(t, dir, nil)
+	e = start(t, w.add(enforcer()))
+	e.quiet("enforcer") // those that were passed over do not come later
+	w.raise("i")
+	if got := titles(t, e, "enforcer", 1); got != "i" {
+		t.Errorf("after a restart the enforcer got %q, want i", got)
+	}
+}
+
 // TestALostJournalHoldsNobodyUp has positions that are ahead of the journal.
 func TestALostJournalHoldsNobodyUp(t *testing.T) {
 	dir := t.TempDir()

@@ -44,6 +44,8 @@ func (l Allows) add(e control.Entry) (*pb.BlockResponse, error) {
 		if err := errors.Join(r.notes.Fresh(), r.allowTable.Put(p.String(), *made)); err != nil {
 			return nil, fmt.Errorf("allow %s: %w", text(p), err)
 		}
+		r.unshare(pb.Decision_KIND_ALLOW, p, old)
+		r.share(pb.Decision_KIND_ALLOW, p, made)
 		r.allows[p] = made
 		r.nudge()
 		r.rebuild()
@@ -62,6 +64,16 @@ func (l Allows) Remove(_ context.Context, p netip.Prefix) (*pb.BlockResponse, er
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.allows[p]
+	if ok && e == nil {
+		others, err := r.takeBack(p, true)
+		if err != nil {
+			return nil, err
+		}
+		if others != nil {
+			r.rebuild()
+			return &pb.BlockResponse{Changed: true, Block: r.showAllow(p, others)}, nil
+		}
+	}
 	if !ok || e == nil {
 		if b, found := r.never[p]; found && b.rail == RailAllow {
 			return nil, fmt.Errorf("%w: %s is in %s of the configuration; remove it there and run: ironpost config reload", control.ErrConflict, text(p), b.source)
@@ -71,7 +83,11 @@ func (l Allows) Remove(_ context.Context, p netip.Prefix) (*pb.BlockResponse, er
 	if err := r.allowTable.Delete(p.String()); err != nil {
 		return nil, fmt.Errorf("remove %s from the allow list: %w", text(p), err)
 	}
+	if _, err := r.takeBack(p, true); err != nil {
+		return nil, err
+	}
 	delete(r.allows, p)
+	r.unshare(pb.Decision_KIND_ALLOW, p, e)
 	r.rebuild()
 	return &pb.BlockResponse{Changed: true, Block: r.showAllow(p, e)}, nil
 }
@@ -93,7 +109,7 @@ func (l Allows) List(_ context.Context, q control.Page) (*pb.ListBlocksResponse,
 	}
 	out := &pb.ListBlocksResponse{}
 	for _, p := range sortedPrefixes(all) {
-		b := r.showAllow(p, r.allows[p])
+		b := r.showAllow(p, r.allowed(p))
 		switch {
 		case q.List != "", q.Source != "" && b.Source != q.Source, q.Within.IsValid() && !q.Within.Overlaps(p):
 			continue
@@ -113,6 +129,18 @@ func (l Allows) List(_ context.Context, q control.Page) (*pb.ListBlocksResponse,
 		}
 	}
 	return out, nil
+}
+
+// allowed returns what an operator said about a network that is allowed, on this host or
+// else on another; nil when it is the file. r.mu is held.
+func (r *Responder) allowed(p netip.Prefix) *entry {
+	if e := r.allows[p]; e != nil {
+		return e
+	}
+	for _, id := range r.takenIDs(p, true) {
+		return &r.taken[id].entry
+	}
+	return nil
 }
 
 // showAllow shows an entry of the allow list; e is nil for one of the file.

@@ -60,6 +60,7 @@ const (
 	sourcePass     = "[ebpf] allow"
 	sourceProxies  = "[respond] trusted_proxies"
 	sourceOperator = "ironpost allow add"
+	sourceFleet    = "ironpost allow add, on another host"
 )
 
 // look finds the rails of the system again, unless that was done just now.
@@ -113,6 +114,11 @@ func (r *Responder) rebuild() {
 	for p, e := range r.allows {
 		if r.clock.Remaining(e.Stamp) > 0 {
 			add(p, ban{RailAllow, sourceOperator})
+		}
+	}
+	for _, t := range r.taken {
+		if t.Allow && r.clock.Remaining(t.Stamp) > 0 {
+			add(t.Prefix, ban{RailAllow, sourceFleet})
 		}
 	}
 	for _, p := range r.policy.Respond.TrustedProxies {

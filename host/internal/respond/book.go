@@ -63,8 +63,10 @@ func (l *blockList) newest(c expiry.Clock) (e *entry, left time.Duration) {
 type book struct {
 	clock  expiry.Clock
 	single map[netip.Prefix]*entry
-	lists  []*blockList
-	left   [][]time.Duration
+	// taken is what other hosts decided.
+	taken map[netip.Prefix][]*entry
+	lists []*blockList
+	left  [][]time.Duration
 	// coming is to take the place of the list of its name, and says already what
 	// decides about its networks; nil when no change is under way.
 	coming *blockList
@@ -72,7 +74,7 @@ type book struct {
 
 // size is how many networks it has at most.
 func (b *book) size() int {
-	n := len(b.single)
+	n := len(b.single) + len(b.taken)
 	for _, l := range b.lists {
 		n += l.nets.len()
 	}
@@ -94,10 +96,10 @@ func (by ruling) beats(o ruling) bool {
 	return o.entry == nil || cmp.Or(by.entry.compare(o.entry.deed), cmp.Compare(by.left, o.left)) > 0
 }
 
-// book returns the block list; single is the Responder's own, the rest stays as
-// it is. r.mu is held, also while single is used.
+// book returns the block list; single and taken are the Responder's own, the rest stays as
+// it is. r.mu is held, also while those are used.
 func (r *Responder) book() book {
-	b := book{clock: r.clock, single: r.blocks}
+	b := book{clock: r.clock, single: r.blocks, taken: r.takenAt}
 	for _, name := range slices.Sorted(maps.Keys(r.lists)) {
 		b.add(r.lists[name])
 	}
@@ -124,6 +126,12 @@ func (b *book) rule(p netip.Prefix) (out ruling) {
 		others++
 		if left := b.clock.Remaining(e.Stamp); left > 0 {
 			out = ruling{entry: e, left: left}
+		}
+	}
+	for _, e := range b.taken[p] {
+		others++
+		if by := (ruling{entry: e, left: b.clock.Remaining(e.Stamp)}); by.left > 0 && by.beats(out) {
+			out = by
 		}
 	}
 	for i, l := range b.lists {
@@ -180,6 +188,11 @@ func (b *book) walk(after netip.Prefix) *walker {
 	w := &walker{}
 	for p := range b.single {
 		if !after.IsValid() || comparePrefixes(p, after) > 0 {
+			w.single = append(w.single, p)
+		}
+	}
+	for p := range b.taken {
+		if b.single[p] == nil && (!after.IsValid() || comparePrefixes(p, after) > 0) {
 			w.single = append(w.single, p)
 		}
 	}

@@ -201,6 +201,7 @@ func (r *Responder) carryOut(a *pb.ActionEvent, p plan) error {
 	if err := r.blockTable.Put(p.prefix.String(), *e); err != nil {
 		return err
 	}
+	r.replaced(p.prefix, r.blocks[p.prefix], e)
 	r.blocks[p.prefix] = e
 	failed := r.put(p.prefix)
 	r.nudge()

@@ -94,6 +94,7 @@ func (r *Responder) end(most int, judge func(netip.Prefix, *entry) (pb.Outcome, 
 		if _, ok := back[x.prefix.String()]; ok {
 			r.blocks[x.prefix] = e.Under
 		}
+		r.replaced(x.prefix, e, r.blocks[x.prefix])
 		networks = append(networks, x.prefix)
 		if e.Intent == "" {
 			if told++; told > maxTold {

@@ -163,6 +163,7 @@ func (r *Responder) store(p netip.Prefix, e *entry) error {
 	if err := errors.Join(r.notes.Fresh(), r.blockTable.Put(p.String(), *e)); err != nil {
 		return err
 	}
+	r.replaced(p, r.blocks[p], e)
 	r.blocks[p] = e
 	r.put(p)
 	r.nudge()
@@ -213,14 +214,21 @@ func (r *Responder) unblock(p netip.Prefix, valid bool) (*pb.Block, *entry, erro
 		return nil, nil, fmt.Errorf("%w: %s is not blocked", control.ErrNotFound, text(p))
 	}
 	shown := r.show(p, found, r.hitsOf([]netip.Prefix{p})[0])
-	if r.blocks[p] == nil {
-		return shown, found.entry, nil
-	}
-	if err := r.blockTable.Delete(p.String()); err != nil {
+	others, err := r.takeBack(p, false)
+	if err != nil {
 		return nil, nil, fmt.Errorf("unblock %s: %w", text(p), err)
 	}
-	delete(r.blocks, p)
-	r.put(p)
+	own := r.blocks[p]
+	if own != nil {
+		if err := r.blockTable.Delete(p.String()); err != nil {
+			return nil, nil, fmt.Errorf("unblock %s: %w", text(p), err)
+		}
+		delete(r.blocks, p)
+		r.replaced(p, own, nil)
+	}
+	if own != nil || others != nil {
+		r.put(p)
+	}
 	return shown, found.entry, nil
 }
 

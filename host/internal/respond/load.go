@@ -29,6 +29,12 @@ func (r *Responder) open(s *state.Store) (err error) {
 	if r.modeTable, err = state.NewTable[modeDoc](s, "mode"); err != nil {
 		return err
 	}
+	if r.takenTable, err = state.NewTable[taken](s, "fleet_taken"); err != nil {
+		return err
+	}
+	if r.tombTable, err = state.NewTable[expiry.Stamp](s, "fleet_taken_back"); err != nil {
+		return err
+	}
 	ticks, err := state.NewTable[expiry.Tick](s, "clock")
 	if err != nil {
 		return err
@@ -48,6 +54,9 @@ func (r *Responder) open(s *state.Store) (err error) {
 		return err
 	}
 	if err := r.loadRules(last); err != nil {
+		return err
+	}
+	if err := r.loadTaken(last); err != nil {
 		return err
 	}
 	return r.notes.Note(false)

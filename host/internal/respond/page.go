@@ -36,7 +36,7 @@ func (b Blocks) List(_ context.Context, q control.Page) (*pb.ListBlocksResponse,
 	defer r.mu.Unlock()
 	book := matches.book
 	if q.List == "" {
-		book.single = r.blocks
+		book.single, book.taken = r.blocks, r.takenAt
 	}
 	hits := r.hitsOf(page)
 	for i, p := range page {
@@ -69,7 +69,7 @@ func (r *Responder) matcher(q control.Page) *matcher {
 	m := &matcher{walker: b.walk(after), book: b, source: q.Source}
 	m.within, _ = canonical(q.Within)
 	if m.source != "" {
-		m.book.single = maps.Clone(b.single) // it is read without the lock
+		m.book.single, m.book.taken = maps.Clone(b.single), maps.Clone(b.taken) // they are read without the lock
 	}
 	return m
 }

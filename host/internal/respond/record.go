@@ -15,6 +15,7 @@ const (
 	// what an operator orders.
 	HostName      = "host"
 	OperatorName  = "operator"
+	actionAllow   = "allow"
 	actionBlock   = "block"
 	actionLimit   = "limit"
 	actionMonitor = "monitor"

@@ -67,6 +67,9 @@ type Config struct {
 	Finder Finder
 	// Clock is expiry.SystemClock's when its functions are nil.
 	Clock expiry.Clock
+	// HostID names this host for good to others that share decisions, "" shares none;
+	// HostName is what it is called.
+	HostID, HostName string
 }
 
 // Responder decides about blocks and keeps them.
@@ -77,6 +80,8 @@ type Responder struct {
 	clock     expiry.Clock
 	history   *History
 	maxBlocks int // MaxBlocks, but for tests
+	hostID    string
+	host      string // as other hosts show it; it ends with a part of hostID
 
 	blockTable *state.Table[entry]
 	allowTable *state.Table[entry]
@@ -84,6 +89,8 @@ type Responder struct {
 	ruleTable  *state.Table[packetRule]
 	blobs      *state.Blobs // of the networks of lists
 	modeTable  *state.Table[modeDoc]
+	takenTable *state.Table[taken]
+	tombTable  *state.Table[expiry.Stamp]
 
 	listing  sync.Mutex // one change of the lists at a time; taken before mu
 	deciding sync.Mutex // one decision at a time; taken before mu
@@ -99,6 +106,11 @@ type Responder struct {
 	coming   *blockList              // is put in force, and will be in lists; nil when none is
 	allows   map[netip.Prefix]*entry
 	rules    map[string]*packetRule // by name
+	taken    map[string]*taken      // decisions of other hosts, by id
+	takenOf  map[netip.Prefix][]string
+	takenAt  map[netip.Prefix][]*entry // those that block
+	tombs    map[string]expiry.Stamp   // of those that were taken back here
+	shares   shares
 	filters  map[string]*attached
 	breakers breakers
 	refusals breaker.Breaker // of recorded refusals; only its count is used
@@ -138,6 +150,13 @@ func New(c Config) (*Responder, error) {
 	r := &Responder{
 		log: c.Logger, journal: c.Journal, finder: c.Finder, clock: c.Clock, history: c.History, maxBlocks: MaxBlocks,
 		policy:   c.Policy,
+		hostID:   c.HostID,
+		host:     c.HostName + ownSuffix(c.HostID),
+		taken:    make(map[string]*taken),
+		takenOf:  make(map[netip.Prefix][]string),
+		takenAt:  make(map[netip.Prefix][]*entry),
+		tombs:    make(map[string]expiry.Stamp),
+		shares:   shares{wake: make(chan struct{}, 1)},
 		blocks:   make(map[netip.Prefix]*entry),
 		lists:    make(map[string]*blockList),
 		heard:    make(map[netip.Prefix]uint64),
@@ -215,7 +234,7 @@ func (r *Responder) step() time.Duration {
 	if err := r.notes.Fresh(); err != nil {
 		r.log.Error("cannot note the clocks", "error", err)
 	}
-	wait := min(r.notes.Due(), listed, r.expire(), r.expireRules(), r.expireMode())
+	wait := min(r.notes.Due(), listed, r.expire(), r.expireTaken(), r.expireRules(), r.expireMode())
 	now := r.clock.Boot()
 	r.closeBreakers(now)
 	for _, b := range r.breakers {

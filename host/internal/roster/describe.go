@@ -24,16 +24,15 @@ type description struct {
 	Bytes []byte `json:"description"`
 }
 
-// examine imports a candidate and has it describe itself. What goes wrong
-// becomes its refusal.
+// examine imports a candidate, which leaves p.exe for the caller to close, and has it
+// describe itself. What goes wrong becomes its refusal.
 func (r *Roster) examine(ctx context.Context, p *plugin) {
-	digest, exe, err := r.copies.Import(p.path)
+	digest, exe, err := r.config.Memory.Import(r.copies, p.path)
 	if err != nil {
 		p.refusal = asRefusal(err, "a file that the host can copy", "ls -l "+catalog.Quote(p.path))
 		return
 	}
-	defer exe.Close()
-	p.digest = digest
+	p.digest, p.exe = digest, exe
 	if p.refusal = r.checkSignature(p, exe); p.refusal != nil {
 		p.desc = r.remembered(digest) // nobody trusts it enough to run it
 		return

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ironpost/ironpost/host/internal/catalog"
 	"github.com/ironpost/ironpost/host/internal/link"
 	"github.com/ironpost/ironpost/host/internal/pipeline"
 	"github.com/ironpost/ironpost/host/internal/sandbox"
@@ -209,8 +211,12 @@ func (r *Roster) serve(ctx context.Context, background *sync.WaitGroup, member *
 			}
 			return service.Serve(ctx, stream, service.Grants{
 				Commands: commands, Services: services, Changed: func(targets []string) { r.changed(p.name(), targets) },
+				Shared: r.shared(p),
 			}, &p.requests.tally, r.log.Named(p.name()))
 		})
+	}
+	if r.config.State != nil && r.reaches(p) {
+		g.Go(func() error { return r.config.State(ctx, p.name(), conn) })
 	}
 	for _, b := range p.desc.Bundles {
 		// Not waited for: to give up watching takes the kernel longer than to
@@ -218,4 +224,33 @@ func (r *Roster) serve(ctx context.Context, background *sync.WaitGroup, member *
 		background.Go(func() { r.watchBundle(ctx, p, conn, b) })
 	}
 	return g.Wait()
+}
+
+// reaches reports whether the plugin is of the kind that reaches a state engine, and was told
+// of one: where it declares addresses, the configuration names one.
+func (r *Roster) reaches(p *plugin) bool {
+	asked := p.desc.GetPermissions()
+	if !slices.Contains(p.desc.GetKinds(), "state") || len(asked.GetConnect()) == 0 {
+		return slices.Contains(p.desc.GetKinds(), "state")
+	}
+	section, err := r.section(p)
+	return err == nil && len(resolve(asked.GetConnect(), section)) > 0
+}
+
+// Reaches reports whether a plugin is enabled that reaches a state engine.
+func (r *Roster) Reaches() bool {
+	r.mu.RLock()
+	enabled := slices.DeleteFunc(slices.Clone(r.plugins), func(p *plugin) bool { return p.desc == nil || p.decision.State != catalog.Enabled })
+	r.mu.RUnlock()
+	return slices.ContainsFunc(enabled, r.reaches)
+}
+
+// shared returns how the plugin counts; nil where nothing is counted.
+func (r *Roster) shared(p *plugin) service.SharedFunc {
+	if r.config.Shared == nil {
+		return nil
+	}
+	return func(ctx context.Context, req *pb.SharedRequest) (*pb.SharedReply, error) {
+		return r.config.Shared(ctx, p.name(), req)
+	}
 }

@@ -35,6 +35,9 @@ type Config struct {
 	// Store keeps pins, users and descriptions; nil keeps them in memory only,
 	// as the offline verbs do.
 	Store *state.Store
+	// Memory, when set, keeps descriptions in place of the Store. With Want, it saves
+	// looking into plugins that are not wanted.
+	Memory *catalog.Memory
 	// DataDir is the host's; RunDir holds the plugins' sockets.
 	DataDir, RunDir string
 	// OwnDataDir holds the directories that are the plugins' own; "" is DataDir.
@@ -58,6 +61,11 @@ type Config struct {
 	TrustAll bool
 	// Changed is told of targets of an enforcer's to which something happened.
 	Changed func(enforcer string, targets []string)
+	// Shared counts for a plugin that was granted the service; nil counts nothing.
+	Shared func(ctx context.Context, plugin string, req *pb.SharedRequest) (*pb.SharedReply, error)
+	// State, when set, runs while a process of a plugin of the kind "state" is up. Its end
+	// without an error is no end of the process.
+	State func(ctx context.Context, plugin string, conn *link.Conn) error
 	// Report is told what became of a bundle.
 	Report func(plugin string, bundle string, r *pb.BundleResponse)
 }
@@ -71,7 +79,7 @@ type Roster struct {
 	pins    table[catalog.Pin]
 	off     table[bool]
 	uids    table[uint32]
-	known   table[description] // by digest
+	known   descriptions // by digest
 	past    table[failures]
 
 	pipes     link.Pipes     // of all plugins' links
@@ -108,6 +116,8 @@ type plugin struct {
 	digest     string
 	desc       *pb.Description // nil when it could not be described
 	asked      bool            // it was run and asked for a description
+	recalled   bool            // digest and desc are remembered: it was not read
+	exe        *os.File        // the copy that was just verified; scan takes it
 	signing    signing
 	grant      *grant // what its pin grants; nil when it is not pinned
 	refusal    *catalog.Refusal
@@ -153,7 +163,14 @@ func New(c Config) (*Roster, error) {
 		func() (err error) { r.pins, err = newTable[catalog.Pin](c.Store, "pins"); return },
 		func() (err error) { r.off, err = newTable[bool](c.Store, "plugins_off"); return },
 		func() (err error) { r.uids, err = newTable[uint32](c.Store, "plugin_users"); return },
-		func() (err error) { r.known, err = newTable[description](c.Store, "descriptions"); return },
+		func() (err error) {
+			if c.Memory != nil {
+				r.known = lasting{c.Memory, c.Version}
+				return nil
+			}
+			r.known, err = newTable[description](c.Store, "descriptions")
+			return err
+		},
 		func() (err error) { r.past, err = newTable[failures](c.Store, "plugin_failures"); return },
 	} {
 		if err := open(); err != nil {

@@ -51,8 +51,7 @@ func (r *Roster) scan(ctx context.Context, again string) error {
 		r.log.Warn("a plugin directory could not be read", "error", err)
 	}
 	found := make([]*plugin, len(candidates))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(2 * runtime.GOMAXPROCS(0))
+	var due []int
 	for i, c := range candidates {
 		info, err := os.Lstat(c.Path)
 		if old := before[c.Path]; old != nil && err == nil && c.Refusal == nil && old.keeps(again) && same(old.seen, info) && r.signatureStands(old) {
@@ -60,14 +59,60 @@ func (r *Roster) scan(ctx context.Context, again string) error {
 			continue
 		}
 		found[i] = &plugin{file: c.File, path: c.Path, seen: info, refusal: c.Refusal}
-		if c.Refusal == nil {
-			g.Go(func() error { r.examine(ctx, found[i]); return nil })
+		if c.Refusal == nil && (err != nil || !r.recall(found[i])) {
+			due = append(due, i)
 		}
 	}
+	for {
+		r.examineAll(ctx, found, due)
+		err := r.adoptFound(found)
+		r.takeCopies(found)
+		if err != nil {
+			return err
+		}
+		if due = r.due(found); len(due) == 0 {
+			break
+		}
+		for _, i := range due {
+			p := found[i]
+			found[i] = &plugin{file: p.file, path: p.path, seen: p.seen}
+		}
+	}
+	if err := r.config.Memory.Save(); err != nil {
+		r.log.Debug("what was found out of plugins is not remembered", "error", err)
+	}
+	return nil
+}
+
+// examineAll examines those of found that are due, several at a time.
+func (r *Roster) examineAll(ctx context.Context, found []*plugin, due []int) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(2 * runtime.GOMAXPROCS(0))
+	for _, i := range due {
+		g.Go(func() error { r.examine(ctx, found[i]); return nil })
+	}
 	_ = g.Wait() // examine reports in the plugin
+}
+
+// adoptFound is adopt with r.change not held.
+func (r *Roster) adoptFound(found []*plugin) error {
 	r.change.Lock()
 	defer r.change.Unlock()
 	return r.adopt(found)
+}
+
+// takeCopies keeps the copies of those that are to run, which were just verified, and closes the
+// others.
+func (r *Roster) takeCopies(found []*plugin) {
+	for _, p := range found {
+		if p.exe == nil {
+			continue
+		}
+		if !r.mayRun(p) || !r.warmUp(p.digest, p.exe) {
+			_ = p.exe.Close() // it was only read
+		}
+		p.exe = nil
+	}
 }
 
 // keeps reports whether the examination of the same file need not be repeated.

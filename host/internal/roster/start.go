@@ -84,7 +84,7 @@ func rank(p *plugin) int {
 }
 
 // flow is the order of the kinds.
-var flow = []string{"source", "parser", "detector", "enforcer", "scanner", "sink"}
+var flow = []string{"source", "parser", "detector", "enforcer", "scanner", "sink", "state"}
 
 // run gives the plugin its place and starts supervising it. The lock of its name
 // is held.
@@ -275,6 +275,7 @@ func (r *Roster) Stop(ctx context.Context) error {
 	r.mu.RUnlock()
 	r.haltAll(left)
 	r.attending.Wait() // their processes are gone
+	r.chill()
 	return err
 }
 

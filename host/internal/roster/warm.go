@@ -41,6 +41,29 @@ func (r *Roster) keepWarm(digest string, f *os.File) {
 	}
 }
 
+// warmUp keeps a file that was just verified, and reports whether it does: not where
+// there is one that may be in use.
+func (r *Roster) warmUp(digest string, f *os.File) bool {
+	r.warmMu.Lock()
+	defer r.warmMu.Unlock()
+	if _, ok := r.warm[digest]; ok {
+		return false
+	}
+	r.keepWarm(digest, f)
+	_, ok := r.warm[digest]
+	return ok
+}
+
+// chill closes every copy: nothing is started any more.
+func (r *Roster) chill() {
+	r.warmMu.Lock()
+	defer r.warmMu.Unlock()
+	for digest, w := range r.warm {
+		_ = w.file.Close()
+		delete(r.warm, digest)
+	}
+}
+
 // cool closes the copy with this digest, unless a running plugin is made from
 // it; r.mu is held.
 func (r *Roster) cool(digest string) {

@@ -1,6 +1,7 @@
 // Package service answers the calls that a plugin makes of the host: it runs
 // the commands that the plugin was granted and hands over their output, and it
-// tells of the machine's processes, whose /proc a plugin cannot see.
+// tells of the machine's processes, whose /proc a plugin cannot see, and it passes on
+// what plugins count together with other hosts (package shared).
 //
 // A plugin names a command of the table here and passes arguments that the
 // table admits; nothing else is run. Output is read on demand, so a plugin that

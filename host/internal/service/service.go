@@ -76,10 +76,12 @@ type Grants struct {
 	Services []string
 	// Changed is told of targets to which something happened; nil is told of none.
 	Changed func(targets []string)
+	// Shared counts; nil counts nothing.
+	Shared SharedFunc
 }
 
 // Services are the names of the services that can be granted besides commands.
-func Services() []string { return []string{processService, targetService} }
+func Services() []string { return []string{processService, targetService, sharedService} }
 
 // Tally counts a plugin's calls over all its processes. It is safe for
 // concurrent use.
@@ -200,6 +202,13 @@ func (s *Session) handle(ctx context.Context, call *pb.HostCall) *pb.HostReply {
 			return &pb.HostReply{Error: err.Error()}
 		}
 		return &pb.HostReply{}
+	case *pb.HostCall_Shared:
+		reply, err := s.shared(ctx, c.Shared)
+		if err != nil {
+			s.log.Warn("operations on shared state were not carried out", "error", err)
+			return &pb.HostReply{Error: err.Error()}
+		}
+		return reply
 	}
 	return &pb.HostReply{Error: "a call that this host does not know"}
 }

@@ -37,7 +37,9 @@ type Store struct {
 	maxState int64
 	noted    chan struct{} // holds one token while something may be pending
 
-	commit sync.Mutex // one commit at a time; held while a batch is written
+	commit sync.Mutex // one commit at a time; held while a batch is written, and guards keepers
+	// keepers are asked for changes by each commit, by the name of their bucket.
+	keepers map[string]Keeper
 
 	mu      sync.Mutex // guards what follows
 	pending pending    // what the next commit writes
@@ -56,6 +58,8 @@ type pending struct {
 	sources   map[string]source // by plugin 0 stream
 	positions map[string]uint64 // by consumer 0 stream id
 	state     map[string][]byte // by plugin 0 key; nil deletes
+	// kept are the values of keepers, by the name of their bucket; nil deletes.
+	kept map[string]map[string][]byte
 }
 
 type source struct {
@@ -64,11 +68,11 @@ type source struct {
 }
 
 func newPending() pending {
-	return pending{make(map[string]source), make(map[string]uint64), make(map[string][]byte)}
+	return pending{make(map[string]source), make(map[string]uint64), make(map[string][]byte), make(map[string]map[string][]byte)}
 }
 
 func (p pending) empty() bool {
-	return len(p.sources) == 0 && len(p.positions) == 0 && len(p.state) == 0
+	return len(p.sources) == 0 && len(p.positions) == 0 && len(p.state) == 0 && len(p.kept) == 0
 }
 
 // Open opens or makes the database in dir, which must exist. maxState bounds
@@ -82,7 +86,7 @@ func Open(dir string, maxState int64) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the state database %s: %w", path, err)
 	}
-	s := &Store{db: db, maxState: maxState, noted: make(chan struct{}, 1), pending: newPending(), sizes: make(map[string]int64), values: make(map[string]int32), refused: make(map[string]uint64)}
+	s := &Store{db: db, maxState: maxState, noted: make(chan struct{}, 1), keepers: make(map[string]Keeper), pending: newPending(), sizes: make(map[string]int64), values: make(map[string]int32), refused: make(map[string]uint64)}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range [][]byte{bucketSources, bucketPositions, bucketState} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
@@ -240,12 +244,14 @@ func (s *Store) Flush() error {
 	defer s.commit.Unlock()
 	s.mu.Lock()
 	p := s.pending
-	if p.empty() {
-		s.mu.Unlock()
-		return nil
-	}
 	s.pending = newPending()
 	s.mu.Unlock()
+	// Asked after what is pending was taken: a plugin may be ahead of its position in what
+	// a keeper has, and never behind it.
+	s.collect(p)
+	if p.empty() {
+		return nil
+	}
 	err := s.db.Update(p.write)
 	if err != nil {
 		s.mu.Lock()
@@ -280,7 +286,7 @@ func (p pending) write(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return p.writeKept(tx)
 }
 
 // view returns the bytes of a string, which bbolt copies.
@@ -291,6 +297,7 @@ func merge(older, newer pending) pending {
 	maps.Copy(older.sources, newer.sources)
 	maps.Copy(older.positions, newer.positions)
 	maps.Copy(older.state, newer.state)
+	mergeKept(older.kept, newer.kept)
 	return older
 }
 

@@ -138,7 +138,8 @@ func AppendPacket(dst []byte, c *Context, p *ironpostv1.PacketEvent) []byte {
 // AppendAlert appends an alert as one JSON object: kind ("alert"), id, time,
 // observed_time, severity, rule_id, title, description, detector, group,
 // entities, details, tags, count, state ("open" until a store says otherwise),
-// evidence, provenance, peer, hops, trace_id, causes (event ids) and events:
+// history (the changes of the state, the newest first: time, state, actor, note),
+// silenced_by ("" for an alert that no silence held back), evidence, provenance, peer, hops, trace_id, causes (event ids) and events:
 // the cited log events and packet summaries themselves.
 func AppendAlert(dst []byte, c *Context, a *ironpostv1.AlertEvent) []byte {
 	dst = append(dst, `{"kind":"alert"`...)
@@ -167,6 +168,19 @@ func AppendAlert(dst []byte, c *Context, a *ironpostv1.AlertEvent) []byte {
 	dst = append(dst, ']')
 	dst = appendNumber(dst, "count", a.GetCount())
 	dst = appendText(dst, "state", AlertState(a))
+	dst = append(dst, `,"history":[`...)
+	for i, c := range a.GetHistory() {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"time":`...)
+		dst = AppendTime(dst, int64(c.GetTime()))
+		dst = appendText(dst, "state", c.GetState())
+		dst = appendText(dst, "actor", c.GetActor())
+		dst = append(appendText(dst, "note", c.GetNote()), '}')
+	}
+	dst = append(dst, ']')
+	dst = appendText(dst, "silenced_by", a.GetSilencedBy())
 	dst = appendText(dst, "evidence", event.Evidence(small(a.GetEvidence())).String())
 	dst = appendText(dst, "provenance", event.Provenance(small(a.GetProvenance())).String())
 	dst = appendText(dst, "peer", a.GetPeer())

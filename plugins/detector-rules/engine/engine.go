@@ -7,6 +7,7 @@ import (
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/plugins/detector-rules/sigma"
+	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -38,6 +39,11 @@ type Options struct {
 	RateLimit rule.Limit
 	// Enricher adds to events what is known about them; nil adds nothing.
 	Enricher Enricher
+	// Fleet has the caller ask Questions, about rules that count over all hosts, after every
+	// call of Log, Packet or Alert, or after several. Without it they count here alone.
+	Fleet bool
+	// HostID names this host in the ids of events.
+	HostID string
 }
 
 // Enricher adds to events what local files know, before they are matched; see package
@@ -139,6 +145,9 @@ type Engine struct {
 	// seen has the number sight of what see noted last, by its number.
 	seen  []uint32
 	sight uint32
+	// questions wait for Answer; operations is where Questions lists them.
+	questions  []question
+	operations []sdk.SharedOperation
 	// sorted is where numbers are sorted.
 	sorted []float64
 }
@@ -383,7 +392,12 @@ func (e *Engine) count(rs *ruleState, f *supply, s *sighting, raise func(*event.
 	}
 	at := g.insert(n)
 	e.grow(g, n.cost())
-	first, end := e.complete(w, g, at)
+	first, end := 0, 0
+	if e.opts.Fleet && p.rule.Fleet {
+		e.ask(rs, f, s, g, n, value)
+	} else {
+		first, end = e.complete(w, g, at)
+	}
 	if end == 0 {
 		if g.crowded(w) {
 			e.low = e.streams.low()

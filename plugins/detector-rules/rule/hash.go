@@ -16,7 +16,14 @@ func hashOf(r *Rule) string {
 		d.Put(t.GroupBy...)
 	}
 	r.addSuppress(&d)
+	r.addScope(&d)
 	return d.String()
+}
+
+func (r *Rule) addScope(d *document.Digest) {
+	if r.Fleet {
+		d.Put("scope", scopeFleet)
+	}
 }
 
 func (r *Rule) addSuppress(d *document.Digest) {

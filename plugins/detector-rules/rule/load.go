@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"gopkg.in/yaml.v3"
 
@@ -226,8 +227,38 @@ func (l *loader) finish() *Result {
 			l.Rules = append(l.Rules, fromCorrelation(f.correlation, f.own))
 		}
 	}
+	l.fleet()
 	digestCorrelations(l.Rules)
 	return &l.Result
+}
+
+// fleet rejects what asks for a window over all hosts and cannot have it. What counts the
+// finds of such a rule would have to be where the window is completed, which is on any
+// host.
+func (l *loader) fleet() {
+	over := make(map[string]bool)
+	for _, r := range l.Rules {
+		over[r.ID] = r.Fleet
+	}
+	l.Rules = slices.DeleteFunc(l.Rules, func(r *Rule) bool {
+		c := r.Correlation
+		if c == nil {
+			return false
+		}
+		reason := ""
+		if r.Fleet && r.FleetCount() == 0 {
+			reason = fmt.Sprintf("scope: fleet goes with event_count and value_count whose one condition is gte or gt, and %d to %d", MinFleetCount, MaxFleetCount)
+		}
+		for _, id := range c.Rules {
+			if over[id] {
+				reason = fmt.Sprintf("it counts the finds of %s, which has scope: fleet; count those of a rule without it", document.Clip(id))
+			}
+		}
+		if reason != "" {
+			l.Problems = append(l.Problems, Problem{File: r.File, Rule: r.ID, Line: r.Line, Code: CodeInvalidValue, Reason: reason})
+		}
+		return reason != ""
+	})
 }
 
 // isSimple tells the simple form from Sigma and from other YAML. What has

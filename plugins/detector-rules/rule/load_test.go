@@ -3,6 +3,7 @@ package rule
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -114,6 +115,10 @@ func TestRejections(t *testing.T) {
 		{"no timeframe", ok + "  threshold:\n    count: 2\n", 8, CodeMissingKey, "timeframe_secs"},
 		{"timeframe text", ok + "  threshold:\n    count: 2\n    timeframe_secs: 1m\n", 9, CodeWrongType, "1m"},
 		{"group twice", ok + "  threshold:\n    count: 2\n    timeframe_secs: 1\n    group_by: [a, a]\n", 10, CodeInvalidValue, "twice"},
+		{"fleet of one", ok + "  threshold: {count: 1, timeframe_secs: 1, scope: fleet}\n", 7, CodeOutOfRange, "2 to 1024"},
+		{"fleet of too many", ok + "  threshold: {count: 1025, timeframe_secs: 1, scope: fleet}\n", 7, CodeOutOfRange, "2 to 1024"},
+		{"unknown scope", ok + "  threshold: {count: 5, timeframe_secs: 1, scope: world}\n", 7, CodeInvalidValue, "fleet"},
+		{"scope of a rule without window", sigmaRule + "ironpost: {scope: fleet}\n", 5, CodeUnknownKey, "scope"},
 		{"suppress group beside a threshold", ok + "  threshold: {count: 2, timeframe_secs: 1}\nsuppress:\n  timeframe_secs: 5\n  group_by: a\n", 9, CodeConflict, "threshold"},
 		{"sigma without a condition", "id: r\ntitle: x\nlogsource: {product: linux}\ndetection:\n  selection: {a: b}\n", 5, CodeMissingKey, "condition"},
 		{"sigma correlation", "title: x\nid: r\ncorrelation: {type: event_count}\n", 3, CodeMissingKey, "rules"},
@@ -252,4 +257,38 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// counted is a correlation over a rule that is beside it.
+func counted(kind, condition, scope string) string {
+	return "title: x\nid: a\nlogsource: {product: linux}\ndetection: {selection: {a: b}, condition: selection}\n---\n" +
+		"title: x\nid: r\ncorrelation: {type: " + kind + ", rules: [a], timespan: 1m, condition: " + condition + "}\nironpost: {scope: " + scope + "}\n"
+}
+
+// What hosts cannot count together is rejected, and the rest is loaded.
+func TestFleetScope(t *testing.T) {
+	right := counted("value_count", "{field: u, gt: 3}", "fleet")
+	if res := Parse("f.yaml", []byte(right)); len(res.Problems) > 0 || len(res.Rules) != 2 || !res.Rules[1].Fleet || res.Rules[1].FleetCount() != 4 {
+		t.Errorf("a count of more than 3 values: %+v, %v", res.Rules, res.Problems)
+	}
+	if one, all := Parse("f.yaml", []byte(counted("event_count", "{gte: 3}", "host"))), Parse("f.yaml", []byte(counted("event_count", "{gte: 3}", "fleet"))); one.Rules[1].Hash == all.Rules[1].Hash {
+		t.Error("the scope does not change what a rule is")
+	}
+	for _, tt := range []struct{ name, yaml, rule, in string }{
+		{"no count", counted("value_sum", "{field: n, gte: 3}", "fleet"), "r", "event_count and value_count"},
+		{"an upper bound", counted("event_count", "{lt: 3}", "fleet"), "r", "gte or gt"},
+		{"a count of one", counted("event_count", "{gte: 1}", "fleet"), "r", "2 to 1024"},
+		{"counted elsewhere", counted("event_count", "{gte: 3}", "fleet") +
+			"---\ntitle: y\nid: chained\ncorrelation: {type: event_count, rules: [r], timespan: 1m, condition: {gte: 2}}\n", "chained", "without it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			res := Parse("f.yaml", []byte(tt.yaml))
+			if len(res.Problems) != 1 || res.Problems[0].Rule != tt.rule || res.Problems[0].Code != CodeInvalidValue || !strings.Contains(res.Problems[0].Reason, tt.in) {
+				t.Errorf("problems %+v, want one of %s about %q", res.Problems, tt.rule, tt.in)
+			}
+			if !slices.ContainsFunc(res.Rules, func(r *Rule) bool { return r.ID == "a" }) {
+				t.Error("the rule beside it is not loaded")
+			}
+		})
+	}
 }

@@ -21,12 +21,16 @@ var (
 		"author", "date", "modified", "license", "name", "related", "fields",
 	}
 	detectionKeys = []string{"conditions", "condition", "threshold"}
-	thresholdKeys = []string{"count", "timeframe_secs", "group_by"}
+	thresholdKeys = []string{"count", "timeframe_secs", "group_by", "scope"}
 	suppressKeys  = []string{"timeframe_secs", "group_by"}
 	limitKeys     = []string{"count", "timeframe_secs"}
 	statuses      = []string{"stable", "test", "experimental", "deprecated", "unsupported", statusDisabled}
 	evidences     = []string{"confirmed", "forgeable"}
+	scopes        = []string{"host", scopeFleet}
 )
+
+// scopeFleet counts over all hosts.
+const scopeFleet = "fleet"
 
 // Bounds of the numbers in a rule.
 const (
@@ -198,25 +202,38 @@ func (r *reader) detection(out *Rule, n *yaml.Node) error {
 		return err
 	}
 	if t := m.get("threshold"); t != nil {
-		out.Threshold, err = r.threshold(t)
+		if out.Threshold, out.Fleet, err = r.threshold(t); err == nil && out.Fleet && out.FleetCount() == 0 {
+			err = r.problem(t, CodeOutOfRange, "a threshold of %d events cannot be counted over all hosts; scope: fleet goes with %d to %d", out.Threshold.Count, MinFleetCount, MaxFleetCount)
+		}
 	}
 	return err
 }
 
-func (r *reader) threshold(n *yaml.Node) (*Threshold, error) {
+func (r *reader) threshold(n *yaml.Node) (out *Threshold, fleet bool, err error) {
 	m, err := r.mapping(n, "threshold", thresholdKeys)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out := &Threshold{}
+	out = &Threshold{}
 	if out.Count, err = r.need(m, "threshold", "count", 1, maxCount); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if out.Timeframe, err = r.timeframe(m, "threshold"); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	out.GroupBy, err = r.groupBy(m, "threshold")
-	return out, err
+	if out.GroupBy, err = r.groupBy(m, "threshold"); err != nil {
+		return nil, false, err
+	}
+	if s := m.get("scope"); s != nil {
+		fleet, err = r.scope(s, "threshold.scope")
+	}
+	return out, fleet, err
+}
+
+// scope reads over which hosts is counted.
+func (r *reader) scope(n *yaml.Node, what string) (fleet bool, err error) {
+	word, err := r.oneOf(n, what, scopes)
+	return word == scopeFleet, err
 }
 
 // suppress reads {timeframe_secs, group_by}, or the seconds alone.

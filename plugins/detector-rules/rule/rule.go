@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"math"
 	"math/bits"
 	"time"
 
@@ -45,6 +46,10 @@ type Rule struct {
 	// RateLimit bounds the alerts of the rule; its Count is 0 when the rule
 	// does not say and the engine's default holds.
 	RateLimit Limit
+	// Fleet says that the rule's window counts over all hosts that share their state
+	// ("scope: fleet"). Load admits it for windows that a number of events or values
+	// completes; see FleetCount.
+	Fleet bool
 	// Forgeable says that the addresses in the matching events prove nothing,
 	// whoever wrote the log ("evidence: forgeable").
 	Forgeable bool
@@ -56,6 +61,31 @@ type Rule struct {
 	// rules that it names detect. An edit of its title or severity leaves it alone,
 	// so that windows live through it.
 	Hash string
+}
+
+// MinFleetCount and MaxFleetCount bound FleetCount.
+const (
+	MinFleetCount = 2
+	MaxFleetCount = 1024
+)
+
+// FleetCount returns how many events, or different values, complete the rule's window; 0
+// for what is no such window, or one that hosts cannot count together.
+func (r *Rule) FleetCount() int {
+	count := 0.0
+	switch c := r.Correlation; {
+	case r.Threshold != nil:
+		count = float64(r.Threshold.Count)
+	case c == nil || c.Type != sigma.EventCount && c.Type != sigma.ValueCount || len(c.Conditions) != 1:
+	case c.Conditions[0].Op == "gte":
+		count = math.Ceil(c.Conditions[0].Number)
+	case c.Conditions[0].Op == "gt":
+		count = math.Floor(c.Conditions[0].Number) + 1
+	}
+	if count < MinFleetCount || count > MaxFleetCount {
+		return 0
+	}
+	return int(count)
 }
 
 // Disabled reports whether the rule asks not to be run.

@@ -18,7 +18,9 @@ type extension struct {
 	suppress  *Suppress
 	rateLimit Limit
 	forgeable bool
-	disabled  bool
+	// fleet says "scope: fleet".
+	fleet    bool
+	disabled bool
 	// expires is when a filter ends; zero is never.
 	expires time.Time
 }
@@ -48,6 +50,9 @@ func (r *reader) extension(root *yaml.Node) (out extension, err error) {
 		return out, err
 	}
 	known := []string{"suppress", "rate_limit", "evidence", "disabled"}
+	if value(root, "correlation") != nil {
+		known = append(known, "scope")
+	}
 	if value(root, "filter") != nil && value(root, "detection") == nil {
 		known = []string{"expires", "created", "from_alert"}
 	}
@@ -65,6 +70,8 @@ func (r *reader) extension(root *yaml.Node) (out extension, err error) {
 			var word string
 			word, err = r.oneOf(p.node, extensionKey+".evidence", evidences)
 			out.forgeable = word == "forgeable"
+		case "scope":
+			out.fleet, err = r.scope(p.node, extensionKey+".scope")
 		case "expires":
 			var word string
 			if word, err = r.text(p.node, extensionKey+".expires"); err == nil {
@@ -86,7 +93,7 @@ func (r *reader) extension(root *yaml.Node) (out extension, err error) {
 }
 
 func (e extension) addTo(out *Rule) {
-	out.Suppress, out.RateLimit, out.Forgeable = e.suppress, e.rateLimit, e.forgeable
+	out.Suppress, out.RateLimit, out.Forgeable, out.Fleet = e.suppress, e.rateLimit, e.forgeable, e.fleet
 	if e.disabled {
 		out.Status = statusDisabled
 	}
@@ -149,6 +156,7 @@ func digestCorrelations(rules []*Rule) {
 			c.Expression.AddTo(&d)
 		}
 		r.addSuppress(&d)
+		r.addScope(&d)
 		r.Hash = d.String()
 		return r.Hash
 	}

@@ -23,6 +23,7 @@ func AppendAlert(buf []byte, a *event.AlertEvent) []byte {
 	o.fields("entities", a.Entities)
 	o.count("count", a.Count)
 	o.string("state", "open")
+	o.text("silenced_by", a.SilencedBy)
 	o.string("trace_id", a.TraceID.String())
 	o.strings("tags", a.Tags)
 	o.fields("details", a.Details)

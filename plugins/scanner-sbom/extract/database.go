@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/google/osv-scalibr/extractor"
-	"github.com/google/osv-scalibr/extractor/filesystem/os/osrelease"
 	"github.com/google/osv-scalibr/purl"
 
 	apkmeta "github.com/google/osv-scalibr/extractor/filesystem/os/apk/metadata"
@@ -16,17 +15,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/apk"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/dpkg"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
-	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 )
-
-// release says which distribution a root file system has.
-func release(root tree.View) map[string]string {
-	all, err := osrelease.GetOSRelease(scanned{root})
-	if err != nil {
-		return nil // the packages are still there, of a distribution that nobody names
-	}
-	return all
-}
 
 // readDpkg reads a database of dpkg or opkg, whose root the function root finds.
 func readDpkg(root func(file string) (dir, rest string)) func(context.Context, Input) ([]*inventory.Package, error) {

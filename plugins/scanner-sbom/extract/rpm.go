@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/google/osv-scalibr/extractor"
-	"github.com/google/osv-scalibr/extractor/filesystem/os/osrelease"
 	rpm "github.com/google/osv-scalibr/extractor/filesystem/os/rpm/metadata"
 	"github.com/google/osv-scalibr/purl"
 
@@ -25,10 +24,7 @@ func rpmPackages(r *Reader, root func(file string) (dir, rest string)) *Reader {
 			return nil, err
 		}
 		defer done()
-		release, err := osrelease.GetOSRelease(scanned{view})
-		if err != nil {
-			release = nil // there is none
-		}
+		release := release(view)
 		var out []*inventory.Package
 		err = rpmdb.Read(ctx, in.Body, in.Info.Size(), func(p *rpmdb.Package) error {
 			out = append(out, convert(&extractor.Package{

@@ -125,12 +125,15 @@ func Is(path string) bool {
 		defer func() { _ = src.Close() }() // it was read only
 		return src.has(layoutFile) && src.has(indexFile)
 	}
-	f, err := os.Open(path) //nolint:gosec // the target, which the host let the plugin read
+	f, err := openFile(path)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = f.Close() }() // it was read only
-	return info.Mode().IsRegular() && looksLikeArchive(io.NewSectionReader(f, 0, info.Size()))
+	if info, err = f.Stat(); err != nil {
+		return false
+	}
+	return looksLikeArchive(io.NewSectionReader(f, 0, info.Size()))
 }
 
 // Open opens the image at path and indexes its layers. An error wraps ErrNoImage when
@@ -150,7 +153,7 @@ func Open(ctx context.Context, path string, o Options) (*Image, error) {
 // New returns an image without files, for those of a container that is read as a whole.
 func New(o Options) *Image {
 	im := &Image{limits: o.Limits.complete(), problems: map[inventory.Problem]struct{}{}}
-	im.spool = &spool{dir: o.Dir, left: im.limits.Bytes}
+	im.spool = &spool{dir: o.Dir, left: im.limits.Bytes, reserve: spoolReserve}
 	im.tree = newIndex(im.limits.Entries)
 	return im
 }

@@ -38,15 +38,34 @@ func openSource(ctx context.Context, name string, s *spool, l Limits) (source, e
 		}
 		return newFolder(root), nil
 	}
-	f, err := os.Open(name) //nolint:gosec // the target, which the host let the plugin read
+	f, err := openFile(name)
 	if err != nil {
 		return nil, err
 	}
 	a := &archive{file: f, parts: map[string]*io.SectionReader{}, links: map[string]string{}}
+	if info, err = f.Stat(); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	if err := a.list(ctx, io.NewSectionReader(f, 0, info.Size()), s, l); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
+}
+
+// openFile opens a regular file, and nothing else: a pipe would wait for somebody who writes into it.
+func openFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|nonblock, 0) //nolint:gosec // the target, which the host let the plugin read
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("it is no regular file")}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // folder is an OCI layout on disk.

@@ -18,7 +18,14 @@ type spool struct {
 	// small pieces.
 	waiting []byte
 	left    int64 // of the bytes that an image may have
+	// reserve is how many bytes of the file system stay free; looked is the size at which that
+	// was last looked at.
+	reserve, looked int64
 }
+
+// spoolReserve is what the temporary file leaves to others: an image may expand to more than
+// there is room for.
+const spoolReserve = 256 << 20
 
 // errSpool is in errors about the temporary file, which are none of the image's.
 var errSpool = errors.New("write the layers to a temporary file")
@@ -40,6 +47,14 @@ func (s *spool) Write(b []byte) (int, error) {
 }
 
 func (s *spool) flush() error {
+	const often = 16 << 20
+	if s.looked == 0 || s.size-s.looked >= often {
+		s.looked = s.size
+		if got := free(s.f); got-int64(len(s.waiting)) < s.reserve {
+			s.waiting = s.waiting[:0]
+			return fmt.Errorf("%w: the file system of %s has %d MB left, and %d stay free", errSpool, s.dir, got>>20, s.reserve>>20)
+		}
+	}
 	_, err := s.f.WriteAt(s.waiting, s.size-int64(len(s.waiting)))
 	s.waiting = s.waiting[:0]
 	if err != nil {

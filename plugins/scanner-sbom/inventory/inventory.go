@@ -97,7 +97,15 @@ const (
 
 // Inventory is what a tree holds. It is not safe for concurrent use.
 type Inventory struct {
-	packages map[string]*Package
+	// own are the packages that it may change, by Ref.
+	own map[string]*Package
+	// lists are of packages that others have too, of so many in all.
+	lists  [][]*Package
+	listed int
+	// base is an inventory that probably was much the same; merged is this one, nil when it is not
+	// made yet.
+	base, merged *Merged
+
 	problems map[Problem]struct{}
 	// unnamed counts problems that were left out, none of which comes before last.
 	unnamed int
@@ -108,33 +116,73 @@ type Inventory struct {
 const MaxProblems = 10_000
 
 // New returns an empty inventory.
-func New() *Inventory {
-	return &Inventory{packages: map[string]*Package{}, problems: map[Problem]struct{}{}}
+func New() *Inventory { return After(nil) }
+
+// After returns an empty inventory that will hold nearly what another one does, most of it the same lists:
+// that saves time, and changes nothing else. base may be nil.
+func After(base *Merged) *Inventory {
+	return &Inventory{own: map[string]*Package{}, base: base, problems: map[Problem]struct{}{}}
 }
 
 // Len is the number of distinct packages.
-func (v *Inventory) Len() int { return len(v.packages) }
+func (v *Inventory) Len() int {
+	if len(v.lists) == 0 {
+		return len(v.own)
+	}
+	return len(v.Merged().packages)
+}
+
+// AtMost is no less than Len, and takes no time.
+func (v *Inventory) AtMost() int { return len(v.own) + v.listed }
 
 // Add takes a package over; the caller must not change it any more. What is there
 // already under its Ref gets the places, licences, hashes and relations of both, and
 // the stronger state.
 func (v *Inventory) Add(p *Package) {
+	v.merged = nil
 	ref := p.Ref()
-	known, ok := v.packages[ref]
+	known, ok := v.own[ref]
 	if !ok {
-		v.packages[ref] = p
+		v.own[ref] = p
 		return
 	}
-	known.Locations = append(known.Locations, p.Locations...)
-	known.Licenses = append(known.Licenses, p.Licenses...)
-	known.Hashes = append(known.Hashes, p.Hashes...)
-	known.DependsOn = append(known.DependsOn, p.DependsOn...)
-	known.Development = known.Development && p.Development
-	known.State = stronger(known.State, p.State)
-	known.SourceName = cmp.Or(known.SourceName, p.SourceName)
-	known.SourceVersion = cmp.Or(known.SourceVersion, p.SourceVersion)
-	known.Arch = cmp.Or(known.Arch, p.Arch)
-	known.Ecosystem = cmp.Or(known.Ecosystem, p.Ecosystem)
+	known.merge(p)
+}
+
+// Share does so with packages that the inventory does not change, and that may be in others
+// too. Nobody may change them, or the list, any more.
+func (v *Inventory) Share(list []*Package) {
+	if len(list) == 0 {
+		return
+	}
+	v.merged = nil
+	v.lists = append(v.lists, list)
+	v.listed += len(list)
+}
+
+// Unshare makes copies of all that is shared: Len then takes no time.
+func (v *Inventory) Unshare() {
+	lists := v.lists
+	v.lists, v.listed = nil, 0
+	for _, list := range lists {
+		for _, p := range list {
+			v.Add(p.Clone())
+		}
+	}
+}
+
+// merge adds what another package says that has the same Ref.
+func (p *Package) merge(other *Package) {
+	p.Locations = append(p.Locations, other.Locations...)
+	p.Licenses = append(p.Licenses, other.Licenses...)
+	p.Hashes = append(p.Hashes, other.Hashes...)
+	p.DependsOn = append(p.DependsOn, other.DependsOn...)
+	p.Development = p.Development && other.Development
+	p.State = stronger(p.State, other.State)
+	p.SourceName = cmp.Or(p.SourceName, other.SourceName)
+	p.SourceVersion = cmp.Or(p.SourceVersion, other.SourceVersion)
+	p.Arch = cmp.Or(p.Arch, other.Arch)
+	p.Ecosystem = cmp.Or(p.Ecosystem, other.Ecosystem)
 }
 
 // Fail notes what could not be read. The same is noted once.
@@ -167,24 +215,41 @@ func (v *Inventory) named() []Problem {
 // Packages returns the packages in the order of their Refs, each with its lists
 // sorted and without repetition, so that equal trees give equal results. Relations
 // to what the inventory does not hold are left out. The packages stay the
-// inventory's.
-func (v *Inventory) Packages() []*Package {
-	refs := slices.AppendSeq(make([]string, 0, len(v.packages)), maps.Keys(v.packages))
-	slices.Sort(refs)
-	out := make([]*Package, 0, len(refs))
-	for _, ref := range refs {
-		p := v.packages[ref]
-		slices.SortFunc(p.Locations, compareLocations)
-		p.Locations = slices.Compact(p.Locations)
-		p.Licenses = sorted(p.Licenses)
-		p.Hashes = sorted(p.Hashes)
-		p.DependsOn = slices.DeleteFunc(sorted(p.DependsOn), func(to string) bool {
-			_, ok := v.packages[to]
-			return !ok || to == ref
-		})
-		out = append(out, p)
+// inventory's, and nobody may change them.
+func (v *Inventory) Packages() []*Package { return slices.Clone(v.Merged().packages) }
+
+// Clone returns a copy that shares nothing that is ever changed in it.
+func (p *Package) Clone() *Package {
+	c := *p
+	c.Locations, c.Licenses = slices.Clone(p.Locations), slices.Clone(p.Licenses)
+	c.Hashes, c.DependsOn = slices.Clone(p.Hashes), slices.Clone(p.DependsOn)
+	return &c
+}
+
+// Arrange sorts the lists of a package, and leaves out what is there twice.
+func (p *Package) Arrange() {
+	slices.SortFunc(p.Locations, compareLocations)
+	p.Locations = slices.Compact(p.Locations)
+	p.Licenses, p.Hashes, p.DependsOn = sorted(p.Licenses), sorted(p.Hashes), sorted(p.DependsOn)
+}
+
+// Arranged says whether the lists of a package are as Arrange leaves them.
+func (p *Package) Arranged() bool {
+	for i := 1; i < len(p.Locations); i++ {
+		if compareLocations(p.Locations[i-1], p.Locations[i]) >= 0 {
+			return false
+		}
 	}
-	return out
+	return rising(p.Licenses) && rising(p.Hashes) && rising(p.DependsOn)
+}
+
+func rising(list []string) bool {
+	for i := 1; i < len(list); i++ {
+		if list[i-1] >= list[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // Problems returns what could not be read, by path; of more than MaxProblems the first,

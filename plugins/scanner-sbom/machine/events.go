@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"time"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/engine"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/watch"
@@ -15,10 +16,27 @@ func (m *Machine) Events(ctx context.Context, tell func(watch.Event)) error {
 	}
 	return m.Engine.Events(ctx, func(e engine.Event) {
 		out := translate(&e)
-		if out.Target.ID != "" && m.wanted(out.Target) {
+		if out.Target.ID != "" && m.wanted(out.Target) && !m.known(&out, e.Time) {
 			tell(out)
 		}
 	}, m.Away)
+}
+
+// known says whether an event tells of nothing but that a target is there that was listed: events
+// begin with all that there is.
+func (m *Machine) known(e *watch.Event, at time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was, ok := m.listed[e.Target.ID]
+	if !ok {
+		return false
+	}
+	delete(m.listed, e.Target.ID)
+	if e.Kind != watch.Appeared || was.name != e.Target.Name {
+		return false
+	}
+	// An image is told of when it is seen, and a container as of its start.
+	return e.Target.Container() == "" || at.Before(was.at)
 }
 
 // translate says what an event of Docker's is about, and what it means.

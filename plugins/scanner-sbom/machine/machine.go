@@ -1,12 +1,11 @@
 package machine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -38,6 +37,8 @@ type Config struct {
 	Folder func(ctx context.Context, root tree.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error)
 	// Processes looks at the machine's; nil is that nobody may.
 	Processes sdk.Processes
+	// Examine looks whether programs have what findings are about, as match.Observe does.
+	Examine func(ctx context.Context, findings []*match.Finding, open match.Opener) error
 	// Match returns the findings about packages; Rematch is that of [watch.Looker].
 	Match   func(ctx context.Context, packages []*inventory.Package) ([]*match.Finding, error)
 	Rematch func(ctx context.Context, packages func() []*inventory.Package) (map[*inventory.Package][]*match.Finding, bool, error)
@@ -53,14 +54,29 @@ type Machine struct {
 	// images, by theirs.
 	seen  map[string]*sighted
 	bases map[string]*owner.Index
+	// answers are what programs of images were found to have.
+	answers map[asked]answer
+	// listed are targets that Targets returned and that no event was about since.
+	listed map[string]listed
+}
+
+// listed is a target that was listed: as what, and when at the earliest.
+type listed struct {
+	name string
+	at   time.Time
 }
 
 // sighted is what is known of a target, to tell what its processes use. It does not
 // change.
 type sighted struct {
 	index *owner.Index
-	// former is that of the look before, of the host.
-	former *owner.Index
+	// former is that of the packages that there were before, or of a container's image; nil is
+	// that there were no others. problems are of reading index.
+	former   *owner.Index
+	problems []inventory.Problem
+	// image is a container's; view opens its files.
+	image string
+	view  func(ctx context.Context) (tree.View, func() error, error)
 	// own says of a path of a container whether the image did not bring it; nil for the host.
 	own func(path string) bool
 	// memory are folders of a container that lie in memory alone.
@@ -72,13 +88,22 @@ const maxBases = 64
 
 // New returns a Machine. It looks at nothing yet.
 func New(c Config) *Machine {
-	return &Machine{Config: c, seen: map[string]*sighted{}, bases: map[string]*owner.Index{}}
+	return &Machine{Config: c, seen: map[string]*sighted{}, bases: map[string]*owner.Index{}, listed: map[string]listed{}, answers: map[asked]answer{}}
 }
 
 var _ watch.Looker = (*Machine)(nil)
 
 // Targets implements [watch.Looker].
 func (m *Machine) Targets(ctx context.Context) (out []watch.Target, err error) {
+	at := time.Now()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		clear(m.listed)
+		for _, t := range out {
+			m.listed[t.ID] = listed{t.Name, at}
+		}
+	}()
 	if len(m.Host) > 0 {
 		out = append(out, watch.Target{ID: watch.Host, Name: m.Name})
 	}
@@ -111,9 +136,9 @@ func containerTarget(c *engine.Container) watch.Target {
 }
 
 // Look implements [watch.Looker].
-func (m *Machine) Look(ctx context.Context, t watch.Target) (watch.Target, *watch.Holding, error) {
+func (m *Machine) Look(ctx context.Context, t watch.Target, memory []byte) (watch.Target, *watch.Holding, error) {
 	if t.ID == watch.Host {
-		h, err := m.lookAtHost(ctx)
+		h, err := m.lookAtHost(ctx, memory)
 		return watch.Target{ID: watch.Host, Name: m.Name}, h, err
 	}
 	if m.Engine == nil || !m.wanted(t) {
@@ -129,7 +154,7 @@ func (m *Machine) Look(ctx context.Context, t watch.Target) (watch.Target, *watc
 	if err != nil {
 		return t, nil, err
 	}
-	h := &watch.Holding{Packages: r.Packages, Added: map[string]bool{}}
+	h := &watch.Holding{Packages: r.Packages, Added: map[string]bool{}, Problems: r.Problems, Unchanged: r.Unchanged}
 	if r.Container == nil {
 		return watch.Target{ID: t.ID, Name: r.Image.Name(), Image: r.Image.Name()}, h, nil
 	}
@@ -140,9 +165,23 @@ func (m *Machine) Look(ctx context.Context, t watch.Target) (watch.Target, *watc
 				h.Added[p.Ref()] = true
 			}
 		}
+		h.Former = lost(r)
 	}
-	h.Changes, err = m.own(ctx, t.ID, r)
-	return t, h, err
+	return t, h, m.own(ctx, t.ID, r, h, memory)
+}
+
+// lost are the packages of a container's image that the container has not.
+func lost(r *engine.Result) (out []*inventory.Package) {
+	here := make(map[string]bool, len(r.Packages))
+	for _, p := range r.Packages {
+		here[p.Ref()] = true
+	}
+	for _, p := range r.FromImage {
+		if !here[p.Ref()] {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func (m *Machine) wanted(t watch.Target) bool {
@@ -150,149 +189,6 @@ func (m *Machine) wanted(t watch.Target) bool {
 		return m.Containers
 	}
 	return m.Images
-}
-
-// own finds out who owns the files of a container, and what became of its databases of
-// packages since its image.
-func (m *Machine) own(ctx context.Context, id string, r *engine.Result) ([]watch.Change, error) {
-	m.mu.Lock()
-	before := m.seen[id]
-	m.mu.Unlock()
-	s := &sighted{own: r.Own}
-	for _, mount := range r.Container.Mounts {
-		if mount.Type == "tmpfs" {
-			s.memory = append(s.memory, mount.Path)
-		}
-	}
-	base, err := m.base(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	var former *owner.Look
-	if base != nil {
-		former = base.Look()
-	}
-	if r.Unchanged && before != nil {
-		s.index = before.index
-	} else if s.index, err = m.index(ctx, r, former); err != nil {
-		return nil, err
-	}
-	changes := tampered(former, s.index.Look())
-	if base != nil && len(changes) == 0 && sameRefs(r) {
-		s.index = base // the containers of an image share it
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.seen[id] = s
-	return changes, nil
-}
-
-// sameRefs says whether a container has the packages of its image, and no others.
-func sameRefs(r *engine.Result) bool {
-	return len(r.Packages) == len(r.FromImage) &&
-		!slices.ContainsFunc(r.Packages, func(p *inventory.Package) bool { return !r.InImage(p.Ref()) })
-}
-
-// index reads who owns the files of what was scanned.
-func (m *Machine) index(ctx context.Context, r *engine.Result, before *owner.Look) (*owner.Index, error) {
-	var written func(file string) bool
-	if r.Container != nil {
-		written = r.Own
-	}
-	view, done, err := r.View(ctx)
-	if err != nil {
-		return nil, err
-	}
-	x, problems := owner.Read(ctx, view, r.Packages, owner.Options{Before: before, Written: written})
-	for _, p := range problems {
-		m.Log.Debug("who owns a file is not known", "path", p.Path, "code", p.Code, "reason", p.Reason)
-	}
-	return x, errors.Join(ctx.Err(), done())
-}
-
-// base returns who owns the files of a container's image, nil when it is gone.
-func (m *Machine) base(ctx context.Context, r *engine.Result) (*owner.Index, error) {
-	if r.FromImage == nil || r.Image.ID == "" {
-		return nil, nil
-	}
-	m.mu.Lock()
-	x := m.bases[r.Image.ID]
-	m.mu.Unlock()
-	if x != nil {
-		return x, nil
-	}
-	image, err := m.Engine.Scan(ctx, watch.ImagePrefix+r.Image.ID, engine.Options{Scan: m.Scan})
-	if errors.Is(err, engine.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if x, err = m.index(ctx, image, nil); err != nil {
-		return nil, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.bases) >= maxBases {
-		clear(m.bases)
-	}
-	m.bases[r.Image.ID] = x
-	return x, nil
-}
-
-// tampered says which databases of packages no package manager left as they are.
-func tampered(before, after *owner.Look) (out []watch.Change) {
-	for _, c := range owner.Compare(before, after) {
-		if c.Kind == owner.DatabaseEdited || c.Kind == owner.DatabaseRemoved {
-			out = append(out, watch.Change{Path: "/" + c.Database, Package: c.Package, Text: sentence(c.Text)})
-		}
-	}
-	return out
-}
-
-// sentence makes one of a text that begins small.
-func sentence(text string) string {
-	if text == "" {
-		return text
-	}
-	if c := text[0]; 'a' <= c && c <= 'z' {
-		text = string(c-'a'+'A') + text[1:]
-	}
-	return text + "."
-}
-
-// lookAtHost scans the machine's own folders.
-func (m *Machine) lookAtHost(ctx context.Context) (*watch.Holding, error) {
-	if len(m.Host) == 0 {
-		return nil, fmt.Errorf("%w: the host is not watched", watch.ErrGone)
-	}
-	root, err := tree.OpenParts(cmp.Or(m.Root, "/"), m.Host)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = root.Close() }() // it was read only
-	v, _, err := m.Folder(ctx, root, m.Scan)
-	if err != nil {
-		return nil, err
-	}
-	h := &watch.Holding{Packages: v.Packages()}
-	m.mu.Lock()
-	before := m.seen[watch.Host]
-	m.mu.Unlock()
-	var former *owner.Look
-	if before != nil {
-		former = before.index.Look()
-	}
-	x, _ := owner.Read(ctx, tree.NewView(root), h.Packages, owner.Options{Before: former})
-	h.Changes = tampered(former, x.Look())
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := &sighted{index: x}
-	if before != nil {
-		s.former = before.index
-	}
-	m.seen[watch.Host] = s
-	return h, ctx.Err()
 }
 
 // Rematch implements [watch.Looker].

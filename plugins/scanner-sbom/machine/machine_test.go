@@ -98,7 +98,7 @@ func TestHost(t *testing.T) {
 	if err != nil || len(targets) != 1 || targets[0].ID != watch.Host {
 		t.Fatalf("targets %v, %v, want the host alone", targets, err)
 	}
-	target, h, err := m.Look(t.Context(), watch.Target{ID: watch.Host})
+	target, h, err := m.Look(t.Context(), watch.Target{ID: watch.Host}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

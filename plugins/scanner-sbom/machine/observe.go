@@ -45,16 +45,19 @@ func (m *Machine) Observe(ctx context.Context, targets []string) (map[string]wat
 			t.Exists = m.exists
 		}
 		r := running.Observe(running.Of(list, container), t)
-		o := watch.Observed{Uses: make(map[string]watch.Use, len(r.Used)+len(r.Replaced))}
+		o := watch.Observed{Uses: make(map[string]watch.Use, len(r.Used)+len(r.Replaced)), Former: make(map[string]watch.Use, len(r.Former))}
 		for ref, u := range r.Replaced {
 			// Where another file has the name, what is loaded is of a version before, and
 			// says nothing of the one that is installed.
 			if u.First.State != running.Replaced {
-				o.Uses[ref] = use(&u.First)
+				o.Uses[ref] = uses(u)
 			}
 		}
 		for ref, u := range r.Used {
-			o.Uses[ref] = use(&u.First)
+			o.Uses[ref] = uses(u)
+		}
+		for ref, u := range r.Former {
+			o.Former[ref] = uses(u)
 		}
 		for i := range r.Unowned {
 			if u := &r.Unowned[i]; s.stray(u) {
@@ -99,8 +102,17 @@ func (m *Machine) mapped(ctx context.Context, seen map[string]*sighted) ([]sdk.M
 	return out, nil
 }
 
+func uses(u *running.Uses) watch.Use {
+	out := use(&u.First)
+	for _, f := range u.Files {
+		out.Users = append(out.Users, watch.User{PID: f.PID, Process: f.Process, Path: f.Path})
+	}
+	out.More = u.More
+	return out
+}
+
 func use(u *running.Use) watch.Use {
-	return watch.Use{PID: u.PID, Process: u.Process, Path: u.Path, Replaced: u.State != running.Present}
+	return watch.Use{User: watch.User{PID: u.PID, Process: u.Process, Path: u.Path}, Replaced: u.State != running.Present}
 }
 
 // stray says whether a file that no package owns is one that nobody brought.

@@ -44,6 +44,9 @@ type coverage struct {
 	db      *vulndb.DB
 	options Options
 	seen    map[string]*Coverage
+	// last is that of the package before, which most often is the next one's; base its ecosystem.
+	last *Coverage
+	base string
 }
 
 func newCoverage(db *vulndb.DB, o Options) *coverage {
@@ -52,14 +55,16 @@ func newCoverage(db *vulndb.DB, o Options) *coverage {
 
 // note counts a package and reports whether it can be checked.
 func (c *coverage) note(p *inventory.Package) bool {
-	e := c.seen[p.Ecosystem]
-	if e == nil {
-		e = c.judge(p.Ecosystem)
-		c.seen[p.Ecosystem] = e
+	if c.last == nil || c.last.Ecosystem != p.Ecosystem {
+		if c.last = c.seen[p.Ecosystem]; c.last == nil {
+			c.last = c.judge(p.Ecosystem)
+			c.seen[p.Ecosystem] = c.last
+		}
+		c.base, _ = vulndb.Split(p.Ecosystem)
 	}
+	e := c.last
 	e.Packages++
-	base, _ := vulndb.Split(p.Ecosystem)
-	if unversioned(base, p.Version) {
+	if unversioned(c.base, p.Version) {
 		e.Unversioned++
 		return false
 	}

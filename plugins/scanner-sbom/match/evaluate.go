@@ -8,10 +8,10 @@ import (
 // verdict is what a range says of a version.
 type verdict struct {
 	affected bool
-	// introduced and until describe the stretch that the version lies in; until is an
-	// event's text such as "fixed 1.2.3", "" when it does not end.
+	// introduced and until describe the stretch that the version lies in; until is nil when it
+	// does not end.
 	introduced string
-	until      string
+	until      *vulndb.Event
 	fixed      []string // versions after it that are right, the nearest first
 }
 
@@ -23,6 +23,7 @@ func evaluate(r *vulndb.Range, ecosystem, own *version.Version) (verdict, error)
 		v = own
 	}
 	var last, next *vulndb.Event // before or at the version, and after it
+	var later uint64             // the first events that come after it
 	limits, below := 0, false
 	for i := range r.Events {
 		e := &r.Events[i]
@@ -33,17 +34,20 @@ func evaluate(r *vulndb.Range, ecosystem, own *version.Version) (verdict, error)
 		if err != nil {
 			return verdict{}, err
 		}
+		if n < 0 && i < 64 {
+			later |= 1 << i
+		}
 		if e.Kind == vulndb.Limit {
 			limits++
 			below = below || n < 0
 			continue
 		}
 		if n > 0 || n == 0 && e.Kind != vulndb.LastAffected {
-			later, err := after(e, last, v)
+			newer, err := after(e, last, v)
 			if err != nil {
 				return verdict{}, err
 			}
-			if later {
+			if newer {
 				last = e
 			}
 			continue
@@ -66,11 +70,8 @@ func evaluate(r *vulndb.Range, ecosystem, own *version.Version) (verdict, error)
 	if last == nil || last.Kind != vulndb.Introduced || limits > 0 && !below {
 		return verdict{}, nil
 	}
-	out := verdict{affected: true, introduced: last.Version}
-	if next != nil {
-		out.until = words[next.Kind] + " " + next.Version
-	}
-	out.fixed = fixes(r, v)
+	out := verdict{affected: true, introduced: last.Version, until: next}
+	out.fixed = fixes(r, v, later, 64)
 	return out, nil
 }
 
@@ -117,15 +118,20 @@ func rank(k vulndb.EventKind) int {
 	return 2
 }
 
-// fixes returns the versions of a range that are right and come after v, in order.
-func fixes(r *vulndb.Range, v *version.Version) []string {
+// fixes returns the versions of a range that are right and come after v, in order. later says
+// of the first known events, but for patches, whether they do.
+func fixes(r *vulndb.Range, v *version.Version, later uint64, known int) []string {
 	var out []string
 	for i := range r.Events {
 		e := &r.Events[i]
 		if e.Kind != vulndb.Fixed && e.Kind != vulndb.Patched {
 			continue
 		}
-		if n, err := v.Compare(e.Version); err == nil && n < 0 {
+		if i < known && e.Kind == vulndb.Fixed {
+			if later&(1<<i) != 0 {
+				out = append(out, e.Version)
+			}
+		} else if n, err := v.Compare(e.Version); err == nil && n < 0 {
 			out = append(out, e.Version)
 		}
 	}

@@ -208,7 +208,10 @@ func (m *matcher) pack(p *inventory.Package) error {
 // name evaluates all advisories about one name.
 func (m *matcher) name(p *inventory.Package, base string, l lookup, own release, entries []vulndb.Entry) error {
 	v, verr := version.Of(base).Parse(l.version)
-	sv, serr := version.SemVer.Parse(l.version)
+	sv, serr := v, verr
+	if version.Of(base) != version.SemVer {
+		sv, serr = version.SemVer.Parse(l.version)
+	}
 	for i := range entries {
 		e := &entries[i]
 		for j := range e.Affected {
@@ -274,9 +277,9 @@ func (m *matcher) affected(base string, l lookup, e *vulndb.Entry, a *vulndb.Aff
 	got := verdict{affected: true}
 	for i := range a.Ranges {
 		if r := &a.Ranges[i]; r.SemVer && serr == nil {
-			got.fixed = append(got.fixed, fixes(r, sv)...)
+			got.fixed = append(got.fixed, fixes(r, sv, 0, 0)...)
 		} else if verr == nil {
-			got.fixed = append(got.fixed, fixes(r, v)...)
+			got.fixed = append(got.fixed, fixes(r, v, 0, 0)...)
 		}
 	}
 	return outcome{verdict: got}, nil

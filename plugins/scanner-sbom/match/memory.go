@@ -11,12 +11,15 @@ import (
 )
 
 // Memory matches an inventory again and again: packages that it had the last time, and that
-// were held against the same database, are not looked up again. It holds some 300 bytes a
+// were held against the same database, are not looked up again. It holds some 400 bytes a
 // package, and the findings. The zero Memory knows nothing; it is not safe for concurrent use.
 type Memory struct {
 	db    *vulndb.DB
 	known map[identity]*remembered
 	turn  int // counts matches
+	// last is what was known of the packages of the last match, in their order, which is nearly
+	// that of the next: most need not be looked for. spare is the memory of the one before.
+	last, spare []*remembered
 }
 
 // identity is all of a package that findings depend on, but for rules.
@@ -29,6 +32,8 @@ func identify(p *inventory.Package) identity {
 // remembered is what a package was found to have. But for the turn that saw it last, it does not
 // change.
 type remembered struct {
+	id       identity
+	at       int // in the last list
 	turn     int
 	findings []Finding
 	skipped  []Skipped
@@ -40,10 +45,11 @@ func (r *Memory) Match(ctx context.Context, db *vulndb.DB, packages []*inventory
 	m := newMatcher(db)
 	cover := newCoverage(db, o)
 	if r.db != db || r.known == nil {
-		r.db, r.known = db, make(map[identity]*remembered, len(packages))
+		r.db, r.known, r.last = db, make(map[identity]*remembered, len(packages)), nil
 	}
 	r.turn++
-	seen := 0
+	seen, next := 0, 0
+	now := slices.Grow(r.spare[:0], len(packages))
 	for i, p := range packages {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -52,7 +58,7 @@ func (r *Memory) Match(ctx context.Context, db *vulndb.DB, packages []*inventory
 			continue
 		}
 		id := identify(p)
-		was := r.known[id]
+		was := r.find(&id, &next)
 		if was != nil {
 			m.recall(p, was)
 		} else {
@@ -63,7 +69,7 @@ func (r *Memory) Match(ctx context.Context, db *vulndb.DB, packages []*inventory
 			if len(m.result.Skipped) == maxSkipped {
 				continue // there may be others, which would not be told later
 			}
-			was = &remembered{skipped: slices.Clone(m.result.Skipped[skipped:])}
+			was = &remembered{id: id, skipped: slices.Clone(m.result.Skipped[skipped:])}
 			for _, f := range m.result.Findings[findings:] {
 				was.findings = append(was.findings, *f)
 			}
@@ -73,13 +79,44 @@ func (r *Memory) Match(ctx context.Context, db *vulndb.DB, packages []*inventory
 			was.turn = r.turn
 			seen++
 		}
+		was.at = len(now)
+		now = append(now, was)
 	}
-	if seen < len(r.known) {
-		maps.DeleteFunc(r.known, func(_ identity, was *remembered) bool { return was.turn != r.turn })
-	}
+	r.forget(seen)
+	clear(r.last)
+	r.last, r.spare = now, r.last
 	m.result.Coverage = cover.list()
 	m.result.Rules = apply(o.Rules, m.result.Findings, o.Now)
 	return m.result, nil
+}
+
+// find returns what is known of a package, nil when nothing is. next is where in the last list
+// it probably is, and then the next.
+func (r *Memory) find(id *identity, next *int) *remembered {
+	if *next < len(r.last) && r.last[*next].id == *id {
+		*next++
+		return r.last[*next-1]
+	}
+	was := r.known[*id]
+	if was != nil && was.turn != r.turn {
+		*next = was.at + 1
+	}
+	return was
+}
+
+// forget lets go of packages that are there no more; seen is how many are.
+func (r *Memory) forget(seen int) {
+	if seen == len(r.known) {
+		return
+	}
+	for _, was := range r.last {
+		if was.turn != r.turn {
+			delete(r.known, was.id)
+		}
+	}
+	if seen < len(r.known) { // a match broke off
+		maps.DeleteFunc(r.known, func(_ identity, was *remembered) bool { return was.turn != r.turn })
+	}
 }
 
 // recall takes over what a package was found to have.

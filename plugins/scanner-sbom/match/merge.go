@@ -231,8 +231,8 @@ func describe(v *verdict) string {
 	switch {
 	case v.introduced == "":
 		return "listed"
-	case v.until == "":
+	case v.until == nil:
 		return "introduced " + v.introduced
 	}
-	return "introduced " + v.introduced + ", " + v.until
+	return "introduced " + v.introduced + ", " + words[v.until.Kind] + " " + v.until.Version
 }

@@ -17,7 +17,9 @@ type Index struct {
 	// seen.
 	merged map[string]bool
 	blind  []string
-	look   *Look
+	// based says that there is a database that look does not tell of: of rpm or pacman.
+	based bool
+	look  *Look
 }
 
 // entry is a name that a package owns. The two halves of its hash keep it at 12 bytes.
@@ -78,6 +80,23 @@ func (x *Index) Covers() bool { return len(x.blind) == 0 }
 
 // Blind returns the paths of the databases because of which [Index.Covers] is false.
 func (x *Index) Blind() []string { return slices.Clone(x.blind) }
+
+// Same says whether both know of the same packages.
+func (x *Index) Same(o *Index) bool {
+	if x == o {
+		return true
+	}
+	if x == nil || o == nil || len(x.refs) != len(o.refs) {
+		return false
+	}
+	a, b := slices.Clone(x.refs), slices.Clone(o.refs)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+// Based says whether the tree has a database of packages of a distribution.
+func (x *Index) Based() bool { return x.based || len(x.look.Databases) > 0 }
 
 // Len is how many names are known.
 func (x *Index) Len() int { return len(x.files) + len(x.folders) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -357,10 +358,13 @@ func TestMachine(t *testing.T) {
 		for _, f := range files {
 			ask = append(ask, strings.TrimPrefix(f, "/usr"))
 		}
-		said := map[string]string{}
+		said, diverted := map[string]string{}, map[string]string{}
 		out, _ := exec.Command("dpkg-query", ask...).Output() // it fails when one has no owner
 		for line := range bytes.Lines(out) {
 			who, file, ok := strings.Cut(strings.TrimSpace(string(line)), ": ")
+			if by, from := strings.CutSuffix(who, " from"); ok && from && strings.HasPrefix(by, "diversion by ") {
+				diverted[file] = strings.TrimPrefix(by, "diversion by ") // that of all others lies elsewhere
+			}
 			if !ok || strings.HasPrefix(who, "diversion ") || strings.HasPrefix(who, "local diversion") {
 				continue
 			}
@@ -373,6 +377,11 @@ func TestMachine(t *testing.T) {
 				file = "/usr" + file
 			}
 			said[file] = strings.Join(names, " ")
+		}
+		for file, by := range diverted {
+			if slices.Contains(strings.Fields(said[file]), by) {
+				said[file] = by
+			}
 		}
 		for _, f := range files {
 			refs, known := x.Owner(f)

@@ -31,6 +31,7 @@ func (r *reader) own(p *inventory.Package, at inventory.Location) {
 	case "gem":
 		r.gem(at.Path, ref)
 	case "pacman":
+		r.index.based = true
 		r.pacman(at.Path, ref)
 	}
 }

@@ -86,6 +86,7 @@ func Read(ctx context.Context, view tree.View, packages []*inventory.Package, o 
 	for _, file := range slices.Sorted(maps.Keys(r.rpms)) {
 		r.merge(r.rpms[file])
 		r.rpm(file, r.rpms[file])
+		r.index.based = true
 	}
 	for _, p := range packages {
 		for _, at := range p.Locations {

@@ -102,17 +102,17 @@ func (r *reader) pkg(p *inventory.Package, single []inventory.Location) {
 // encodeKnown writes what is known of a target.
 func encodeKnown(k *known) string {
 	var w writer
-	w.Number(uint64(len(k.folders)))
-	for path, f := range k.folders {
-		w.Text(path)
+	w.Number(uint64(len(k.folders.list)))
+	for _, f := range k.folders.list {
+		w.Text(f.path)
 		w.state(f.at)
 		w.Number(uint64(f.Entries)) //nolint:gosec // it counts
 		w.Texts(f.Folders)
 		w.Texts(f.Files)
 	}
-	w.Number(uint64(len(k.files)))
-	for path, f := range k.files {
-		w.Text(path)
+	w.Number(uint64(len(k.files.list)))
+	for _, f := range k.files.list {
+		w.Text(f.path)
 		w.state(f.at)
 		w.Text(f.digest)
 		w.Number(uint64(len(f.looks)))
@@ -129,12 +129,12 @@ func encodeKnown(k *known) string {
 }
 
 func (w *writer) state(s state) {
-	w.Number(s.device)
-	w.Number(s.inode)
-	w.Number(uint64(s.mode))
-	w.Signed(s.size)
-	w.Signed(s.modified)
-	w.Signed(s.changed)
+	w.Number(s.Device)
+	w.Number(s.Inode)
+	w.Number(uint64(s.Mode))
+	w.Signed(s.Size)
+	w.Signed(s.Modified)
+	w.Signed(s.Changed)
 }
 
 // decodeKnown reads what encodeKnown wrote. The texts share its memory.
@@ -142,17 +142,15 @@ func decodeKnown(in string) (*known, error) {
 	r := from(in)
 	k := newKnown()
 	for range r.Count() {
-		path := r.Text()
-		f := &folder{at: r.state()}
+		f := &folder{path: r.Text(), at: r.state()}
 		f.Entries = int(r.Number()) //nolint:gosec // it counts entries against a bound
 		f.Folders, f.Files = r.Texts(), r.Texts()
-		if r.Bad || f.Entries < 0 || !k.addFolder(path, f) {
+		if r.Bad || f.Entries < 0 || !k.addFolder(f) {
 			return nil, packed.ErrForm
 		}
 	}
 	for range r.Count() {
-		path := r.Text()
-		f := &file{at: r.state(), digest: r.Text()}
+		f := &file{path: r.Text(), at: r.state(), digest: r.Text()}
 		n := r.Count()
 		for range n {
 			l := look{path: r.Text()}
@@ -167,7 +165,7 @@ func decodeKnown(in string) (*known, error) {
 			f.looks = append(f.looks, l)
 		}
 		f.found = r.Text()
-		if r.Bad || !k.addFile(path, f) {
+		if r.Bad || !k.addFile(f) {
 			return nil, packed.ErrForm
 		}
 	}
@@ -179,7 +177,7 @@ func decodeKnown(in string) (*known, error) {
 
 func (r *reader) state() state {
 	return state{
-		device: r.Number(), inode: r.Number(), mode: uint32(r.Number()), //nolint:gosec // of 32 bits when it was written
-		size: r.Signed(), modified: r.Signed(), changed: r.Signed(),
+		Device: r.Number(), Inode: r.Number(), Mode: uint32(r.Number()), //nolint:gosec // of 32 bits when it was written
+		Size: r.Signed(), Modified: r.Signed(), Changed: r.Signed(),
 	}
 }

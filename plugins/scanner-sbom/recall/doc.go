@@ -13,6 +13,10 @@
 // a file changes its times when the page is first written to, not each time, and may
 // stay unseen until the file changes again.
 //
+// In the process, what readers found is kept decoded, up to 50,000 packages of all targets, and shared by
+// the inventories of one target, as is what the last one came to: a scan in which little changed
+// makes that part of its inventory anew. It is let go of when nobody asks for 15 minutes.
+//
 // The memory is one file, which can be removed at any time: without it, or with one
 // that is damaged or of another version of the program, a scan reads everything.
 package recall

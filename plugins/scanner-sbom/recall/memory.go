@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
@@ -21,6 +22,9 @@ type Memory struct {
 	dir string
 
 	saving sync.Mutex // one Save at a time
+
+	// decoded is how many packages files keep decoded.
+	decoded atomic.Int64
 
 	mu      sync.Mutex
 	loaded  bool
@@ -37,6 +41,8 @@ type target struct {
 	// known is nil as long as nobody asked for what is encoded.
 	known   *known
 	encoded string
+	// base is what the inventory came to, if it is not too large.
+	base *inventory.Merged
 }
 
 // Open returns the memory that is kept in a folder. The file is read when it is first
@@ -50,11 +56,12 @@ func Open(dir string) *Memory { return &Memory{dir: dir} }
 // The memory changes in this process; [Memory.Save] keeps it.
 func (m *Memory) Scan(ctx context.Context, root tree.Root, c scan.Config) (*inventory.Inventory, scan.Stats, error) {
 	k := keyOf(root.Name(), c)
-	s := newSession(root, m.recall(k))
+	old, base := m.recall(k)
+	s := newSession(root, old, base, m.room)
 	c.Memory = s
 	v, stats, err := scan.Dir(ctx, root, c)
-	if err == nil && s.complete() {
-		m.learn(k, s.next)
+	if err == nil {
+		m.learn(k, s.next(), v.Merged().Base())
 	}
 	return v, stats, err
 }
@@ -89,7 +96,7 @@ func program() string {
 }
 
 // recall returns what is known of a target.
-func (m *Memory) recall(k key) *known {
+func (m *Memory) recall(k key) (*known, *inventory.Merged) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.loaded {
@@ -98,28 +105,39 @@ func (m *Memory) recall(k key) *known {
 	}
 	t, ok := m.targets[k]
 	if !ok {
-		return newKnown()
+		return newKnown(), nil
 	}
 	t.used = time.Now()
 	if t.known == nil {
 		known, err := decodeKnown(t.encoded)
 		if err != nil {
 			delete(m.targets, k)
-			return newKnown()
+			return newKnown(), nil
 		}
 		t.known = known
 	}
-	return t.known
+	return t.known, t.base
 }
 
 // maxTargets bounds the targets that are remembered; the one that was scanned least
 // recently is forgotten.
 const maxTargets = 64
 
-func (m *Memory) learn(k key, now *known) {
+// learn takes over what is known of a target, which is nil when it is what was known before, and what its
+// inventory came to.
+func (m *Memory) learn(k key, now *known, base *inventory.Merged) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.targets[k] = &target{used: time.Now(), known: now}
+	if base != nil && base.Len() > maxDecoded {
+		base = nil
+	}
+	if now == nil {
+		if t, ok := m.targets[k]; ok {
+			t.base = base
+		}
+		return
+	}
+	m.targets[k] = &target{used: time.Now(), known: now, base: base}
 	m.unsaved = true
 	total := 0
 	for _, old := range m.recent() {
@@ -133,6 +151,48 @@ func (m *Memory) learn(k key, now *known) {
 			delete(m.targets, old)
 		}
 	}
+	m.recount()
+}
+
+// Bounds of what files keep decoded: packages, of some 400 bytes each, and the time for which
+// nobody asks for a target.
+const (
+	maxDecoded = 50_000
+	idle       = 15 * time.Minute
+)
+
+// room takes room for packages to be kept decoded, if there is enough; fewer than none gives
+// it back.
+func (m *Memory) room(packages int) bool {
+	if m.decoded.Add(int64(packages)) <= maxDecoded || packages < 0 {
+		return true
+	}
+	m.decoded.Add(int64(-packages))
+	return false
+}
+
+// recount counts the packages that files keep decoded, and has those of targets that are idle
+// let go of them. Who holds m.mu may call it.
+func (m *Memory) recount() {
+	n := 0
+	for _, t := range m.targets {
+		if t.known == nil {
+			continue
+		}
+		rests := time.Since(t.used) > idle
+		if rests {
+			t.base = nil
+		}
+		for _, f := range t.known.files.list {
+			if rests {
+				f.decoded.Store(nil)
+			}
+			if found := f.decoded.Load(); found != nil {
+				n += packagesIn(*found)
+			}
+		}
+	}
+	m.decoded.Store(int64(n))
 }
 
 // recent returns the targets, the one that was used last first.
@@ -145,11 +205,13 @@ func (m *Memory) recent() []key {
 	return out
 }
 
-// Save writes what was learned since the last time, if anything, in place of the file.
+// Save writes what was learned since the last time, if anything, in place of the file. It is
+// to be called now and then: it lets go of what was not used for long as well.
 func (m *Memory) Save() error {
 	m.saving.Lock()
 	defer m.saving.Unlock()
 	m.mu.Lock()
+	m.recount()
 	if !m.unsaved {
 		m.mu.Unlock()
 		return nil

@@ -317,9 +317,12 @@ func TestProperty(t *testing.T) {
 					e.edit()
 				}
 				recalled += check(t, m, e.dir, c).Recalled
-				if e.rand.IntN(3) == 0 {
+				if e.rand.IntN(6) == 0 {
 					if err := m.Save(); err != nil {
 						t.Fatal(err)
+					}
+					if e.rand.IntN(3) == 0 {
+						e.damage(state)
 					}
 					m = recall.Open(state)
 				}
@@ -379,7 +382,7 @@ func (e *editor) text(path string) string {
 // edit makes one edit. What cannot be done in this tree is not done.
 func (e *editor) edit() {
 	path := e.name()
-	switch e.rand.IntN(9) {
+	switch e.rand.IntN(11) {
 	case 0, 1, 2:
 		_ = os.MkdirAll(filepath.Dir(path), 0o700)
 		_ = os.WriteFile(path, []byte(e.text(path)), 0o600)
@@ -404,5 +407,24 @@ func (e *editor) edit() {
 	case 8:
 		_ = os.RemoveAll(path)
 		_ = os.Symlink(e.pick("/usr/lib/os-release", "../a", "../py/other.txt", "/etc/os-release", "gone", "/../../outside"), path)
+	case 9: // a folder, with all that is in it
+		_ = os.Rename(filepath.Dir(path), filepath.Join(e.dir, e.pick("", "a", "js", "moved"), e.pick("x", "y", "a", "py")))
+	case 10: // one in place of another, both of which are known
+		one, other, aside := filepath.Dir(path), filepath.Dir(e.name()), filepath.Join(e.dir, "aside")
+		if os.Rename(one, aside) == nil {
+			_ = os.Rename(other, one)
+			_ = os.Rename(aside, other)
+		}
 	}
+}
+
+// damage changes one byte of the memory's file.
+func (e *editor) damage(state string) {
+	path := filepath.Join(state, "scans.delta")
+	content, err := os.ReadFile(path)
+	if err != nil || len(content) == 0 {
+		e.t.Fatalf("%d bytes, error %v", len(content), err)
+	}
+	content[e.rand.IntN(len(content))] ^= 1 << e.rand.IntN(8)
+	write(e.t, path, string(content))
 }

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
 )
@@ -17,11 +21,15 @@ import (
 type session struct {
 	root tree.Root
 	old  *known
-	// anew is set when something was learned.
-	anew atomic.Bool
+	base *inventory.Merged
+	// kept is what is as it was; room has a Memory count what is kept decoded.
+	kept kept
+	room func(packages int) bool
 
-	mu   sync.Mutex
-	next *known
+	mu sync.Mutex
+	// folders and files are new.
+	folders map[string]*folder
+	files   map[string]*file
 	// devices says of which file systems the times can be relied on.
 	devices map[uint64]bool
 	// seen is what names that readers looked up are now.
@@ -35,58 +43,91 @@ type now struct {
 	sure bool
 }
 
-func newSession(root tree.Root, old *known) *session {
-	// Most of a target is what it was: the maps need not grow.
-	next := &known{folders: make(map[string]*folder, len(old.folders)), files: make(map[string]*file, len(old.files))}
-	return &session{root: root, old: old, next: next, devices: map[uint64]bool{}, seen: map[string]now{}}
+func newSession(root tree.Root, old *known, base *inventory.Merged, room func(packages int) bool) *session {
+	return &session{
+		root: root, old: old, base: base, room: room,
+		kept:    kept{make([]atomic.Bool, len(old.folders.list)), make([]atomic.Bool, len(old.files.list))},
+		folders: map[string]*folder{}, files: map[string]*file{}, devices: map[uint64]bool{}, seen: map[string]now{},
+	}
 }
 
-// Folder implements [tree.Memory].
-func (s *session) Folder(path string, info fs.FileInfo) (*tree.Listing, bool) {
-	f, ok := s.old.folders[path]
-	if !ok {
-		return nil, false
-	}
-	if at, ok := stateOf(info); !ok || at != f.at {
-		return nil, false
-	}
+// next returns what is known now, nil when that is what was known before.
+func (s *session) next() *known {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next.folders[path] == nil { // the walk asks twice about some
-		s.next.addFolder(path, f)
+	return s.old.next(&s.kept, s.folders, s.files)
+}
+
+// Before implements [scan.Memory].
+func (s *session) Before() *inventory.Merged { return s.base }
+
+// Folder implements [tree.Memory].
+func (s *session) Folder(path string, at tree.State) (*tree.Listing, bool) {
+	f, i := s.old.folders.get(path)
+	if f == nil || state(at) != f.at {
+		return nil, false
 	}
+	s.kept.folders[i].Store(true)
 	return &f.Listing, true
 }
 
 // Listed implements [tree.Memory].
-func (s *session) Listed(path string, info fs.FileInfo, before time.Time, l *tree.Listing) {
-	at, ok := stateOf(info)
-	if !ok || !at.settled(before) || !s.trusts(path, at.device) {
+func (s *session) Listed(path string, is tree.State, before time.Time, l *tree.Listing) {
+	at := state(is)
+	if !at.settled(before) || !s.trusts(path, at.Device) {
 		return
 	}
-	s.anew.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next.addFolder(path, &folder{at, *l})
+	s.folders[path] = &folder{path, at, *l}
 }
 
 // Recall implements [scan.Memory].
-func (s *session) Recall(path string, info fs.FileInfo) ([]scan.Found, bool) {
-	f, ok := s.old.files[path]
-	if !ok {
+func (s *session) Recall(path string, at tree.State, readers []*extract.Reader) ([]scan.Found, bool) {
+	f, i := s.old.files.get(path)
+	if f == nil || state(at) != f.at || !s.unchanged(f.looks) {
 		return nil, false
 	}
-	if at, ok := stateOf(info); !ok || at != f.at || !s.unchanged(f.looks) {
-		return nil, false
+	found, ok := f.recall(readers, s.room)
+	if ok {
+		s.kept.files[i].Store(true)
+	}
+	return found, ok
+}
+
+// recall returns what readers found in the file, and keeps it decoded where there is room.
+func (f *file) recall(readers []*extract.Reader, room func(packages int) bool) ([]scan.Found, bool) {
+	if known := f.decoded.Load(); known != nil {
+		return *known, true
 	}
 	found, err := DecodeFound(f.found)
-	if err != nil {
+	if err != nil || len(found) != len(readers) {
 		return nil, false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.next.addFile(path, f)
+	n := packagesIn(found)
+	if !room(n) {
+		return found, true
+	}
+	for i := range found {
+		packages := slices.DeleteFunc(found[i].Packages, func(p *inventory.Package) bool { return p.Name == "" })
+		scan.Fill(f.path, "", readers[i], packages)
+		for _, p := range packages {
+			p.Arrange()
+		}
+		found[i].Packages = packages
+		found[i].Shared = true
+	}
+	if !f.decoded.CompareAndSwap(nil, &found) {
+		room(-n) // somebody else was quicker
+	}
 	return found, true
+}
+
+func packagesIn(found []scan.Found) (n int) {
+	for i := range found {
+		n += len(found[i].Packages)
+	}
+	return n
 }
 
 // maxDigest bounds files whose content has its digest taken: a larger one is an
@@ -96,27 +137,26 @@ const maxDigest = 8 << 20
 // Same implements [scan.Memory].
 func (s *session) Same(path string, r *scan.Reading, body io.Reader) ([]scan.Found, bool) {
 	at, ok := stateOf(r.Info)
-	if !ok || at.size > maxDigest || at.kind() != kindFile {
+	if !ok || at.Size > maxDigest || at.kind() != tree.KindFile {
 		return nil, false
 	}
 	h := sha256.New()
-	if n, err := io.Copy(h, io.LimitReader(body, at.size+1)); err != nil || n != at.size {
+	if n, err := io.Copy(h, io.LimitReader(body, at.Size+1)); err != nil || n != at.Size {
 		return nil, false
 	}
 	r.Digest = h.Sum(nil)
-	f, ok := s.old.files[path]
-	if !ok || f.digest != string(r.Digest) || f.at.size != at.size || f.at.mode != at.mode || !s.unchanged(f.looks) {
+	f, _ := s.old.files.get(path)
+	if f == nil || f.digest != string(r.Digest) || f.at.Size != at.Size || f.at.Mode != at.Mode || !s.unchanged(f.looks) {
 		return nil, false
 	}
 	found, err := DecodeFound(f.found)
 	if err != nil {
 		return nil, false
 	}
-	s.anew.Store(true)
-	if at.settled(r.Before) && s.trusts(path, at.device) {
+	if at.settled(r.Before) && s.trusts(path, at.Device) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.next.addFile(path, &file{at: at, digest: f.digest, looks: f.looks, found: f.found})
+		s.files[path] = &file{path: path, at: at, digest: f.digest, looks: f.looks, found: f.found}
 	}
 	return found, true
 }
@@ -124,7 +164,7 @@ func (s *session) Same(path string, r *scan.Reading, body io.Reader) ([]scan.Fou
 // Keep implements [scan.Memory].
 func (s *session) Keep(path string, r *scan.Reading) {
 	at, ok := stateOf(r.Info)
-	if !ok || !at.settled(r.Before) || !s.trusts(path, at.device) {
+	if !ok || !at.settled(r.Before) || !s.trusts(path, at.Device) {
 		return
 	}
 	noted, all := r.Trace.Looks()
@@ -139,11 +179,10 @@ func (s *session) Keep(path string, r *scan.Reading) {
 	if after, ok := stateOf(r.After); !ok || after != at {
 		return
 	}
-	f := &file{at: at, digest: string(r.Digest), looks: looks, found: EncodeFound(r.Found)}
-	s.anew.Store(true)
+	f := &file{path: path, at: at, digest: string(r.Digest), looks: looks, found: EncodeFound(r.Found)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.next.addFile(path, f)
+	s.files[path] = f
 }
 
 // lasting turns what was looked up into what is kept of it; false is that it may
@@ -159,7 +198,7 @@ func lasting(noted []tree.Look, before time.Time) ([]look, bool) {
 				return nil, false
 			}
 			l.kind = isFolder
-			if at.kind() != kindFolder || n.Listed {
+			if at.kind() != tree.KindFolder || n.Listed {
 				if l.kind, l.at = exact, at; !at.settled(before) {
 					return nil, false
 				}
@@ -170,8 +209,8 @@ func lasting(noted []tree.Look, before time.Time) ([]look, bool) {
 		case !twice:
 			index[n.Path] = len(out)
 			out = append(out, l)
-		case out[i] == l, out[i].kind == exact && l.kind == isFolder && out[i].at.kind() == kindFolder:
-		case out[i].kind == isFolder && l.kind == exact && l.at.kind() == kindFolder:
+		case out[i] == l, out[i].kind == exact && l.kind == isFolder && out[i].at.kind() == tree.KindFolder:
+		case out[i].kind == isFolder && l.kind == exact && l.at.kind() == tree.KindFolder:
 			out[i] = l
 		default:
 			return nil, false // it changed between two looks
@@ -188,7 +227,7 @@ func (s *session) unchanged(looks []look) bool {
 		case !n.sure:
 			return false
 		case l.kind == absent && n.kind == absent:
-		case l.kind == isFolder && n.kind == exact && n.at.kind() == kindFolder:
+		case l.kind == isFolder && n.kind == exact && n.at.kind() == tree.KindFolder:
 		case l.kind == exact && n.kind == exact && n.at == l.at:
 		default:
 			return false
@@ -230,7 +269,8 @@ func (s *session) trusts(path string, device uint64) bool {
 	if path == "" {
 		path = "."
 	}
-	f, err := s.root.Open(path)
+	// A pipe may have taken its place, which must not hold the scan up.
+	f, err := s.root.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return false
 	}
@@ -239,7 +279,7 @@ func (s *session) trusts(path string, device uint64) bool {
 	if err != nil {
 		return false
 	}
-	if at, known := stateOf(info); !known || at.device != device {
+	if at, known := stateOf(info); !known || at.Device != device {
 		return false
 	}
 	ok = trustworthy(f)
@@ -249,7 +289,8 @@ func (s *session) trusts(path string, device uint64) bool {
 	return ok
 }
 
-// complete says whether the scan learned something, or forgot, and so has to be kept.
-func (s *session) complete() bool {
-	return s.anew.Load() || len(s.next.folders) != len(s.old.folders) || len(s.next.files) != len(s.old.files)
+// stateOf returns the state of what info is about.
+func stateOf(info fs.FileInfo) (state, bool) {
+	at, ok := tree.StateOf(info)
+	return state(at), ok
 }

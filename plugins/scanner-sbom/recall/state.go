@@ -1,16 +1,14 @@
 package recall
 
-import "time"
+import (
+	"time"
+
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/tree"
+)
 
 // state is what the system says about a file or folder. While it is the same, so is
 // the content.
-type state struct {
-	device, inode uint64
-	mode          uint32
-	size          int64
-	// In nanoseconds since 1970. changed is when the inode changed last.
-	modified, changed int64
-}
+type state tree.State
 
 // Slack: a file system gives changes the time of the kernel's last tick, which is at most
 // 10 ms ago (CONFIG_HZ=100), or, where inodes have no room for more, whole seconds.
@@ -23,16 +21,11 @@ const (
 // it has.
 func (s state) settled(moment time.Time) bool {
 	slack := tick
-	if s.changed%int64(time.Second) == 0 {
+	if s.Changed%int64(time.Second) == 0 {
 		slack = wholeSecond
 	}
-	return s.changed < moment.Add(-slack).UnixNano()
+	return s.Changed < moment.Add(-slack).UnixNano()
 }
 
 // kind is the part of the mode that says what it is.
-func (s state) kind() uint32 { return s.mode & 0o170000 }
-
-const (
-	kindFolder = 0o040000
-	kindFile   = 0o100000
-)
+func (s state) kind() uint32 { return s.Mode & tree.KindMask }

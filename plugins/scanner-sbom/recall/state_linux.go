@@ -1,22 +1,9 @@
 package recall
 
 import (
-	"io/fs"
 	"os"
 	"syscall"
 )
-
-// stateOf returns the state of what info is about.
-func stateOf(info fs.FileInfo) (state, bool) {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return state{}, false
-	}
-	return state{
-		device: uint64(s.Dev), inode: s.Ino, mode: s.Mode, size: s.Size, //nolint:unconvert // of other widths on other processors
-		modified: s.Mtim.Nano(), changed: s.Ctim.Nano(),
-	}, true
-}
 
 // reliable are the kinds of file systems, as in statfs(2), that give each change of an
 // inode a time.

@@ -2,12 +2,7 @@
 
 package recall
 
-import (
-	"io/fs"
-	"os"
-)
+import "os"
 
-// stateOf returns nothing: there is no memory on this system, and all is read.
-func stateOf(fs.FileInfo) (state, bool) { return state{}, false }
-
+// trustworthy says no: there is no memory on this system, and all is read.
 func trustworthy(*os.File) bool { return false }

@@ -14,6 +14,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/document/delta"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/owner"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/scan"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/vex"
 )
@@ -37,11 +38,15 @@ type Report struct {
 	// Ecosystems say how far the packages of each were checked.
 	Ecosystems []match.Coverage `json:"ecosystems"`
 	// Rules and VEX are those that do nothing: expired, or about nothing that was found.
-	Rules    []match.RuleNote    `json:"rules,omitempty"`
-	VEX      []vex.Note          `json:"vex,omitempty"`
-	Skipped  []match.Skipped     `json:"skipped,omitempty"`
-	Problems []inventory.Problem `json:"problems"`
-	Stats    scan.Stats          `json:"stats"`
+	Rules   []match.RuleNote `json:"rules,omitempty"`
+	VEX     []vex.Note       `json:"vex,omitempty"`
+	Skipped []match.Skipped  `json:"skipped,omitempty"`
+	// Unowned are programs that no package has, where the target has a database of packages and
+	// they were asked for; UnownedMore counts those that are not named.
+	Unowned     []owner.Stray       `json:"unowned,omitempty"`
+	UnownedMore int                 `json:"unowned_more,omitempty"`
+	Problems    []inventory.Problem `json:"problems"`
+	Stats       scan.Stats          `json:"stats"`
 	// Compared says that there is another target, to which Changes lead from it. What
 	// both have is left out of the findings.
 	Compared bool          `json:"compared,omitempty"`

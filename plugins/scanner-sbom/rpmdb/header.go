@@ -71,61 +71,78 @@ func parse(b []byte) (*Package, error) {
 		return nil, malformed("a package has %d bytes, and %d entries with %d", len(b), entries, length)
 	}
 	data := b[head+entries*entry:][:length]
-	p := &Package{most: maxGrowth*len(b) + maxFolder}
+	// Of a tag that is there twice the last counts. Only that one is looked into: a header may have
+	// a million of them, each with all of the data behind it.
+	var last [tagCount]field
 	for i := range entries {
 		e := b[head+i*entry:][:entry]
-		tag, kind := binary.BigEndian.Uint32(e), binary.BigEndian.Uint32(e[4:])
-		at, count := uint64(binary.BigEndian.Uint32(e[8:])), binary.BigEndian.Uint32(e[12:])
-		if at > length {
+		n, ok := place(binary.BigEndian.Uint32(e))
+		at := uint64(binary.BigEndian.Uint32(e[8:]))
+		if !ok || at > length {
 			continue // what is not read may be anything
 		}
-		text := func() string {
-			s, _, _ := bytes.Cut(data[at:], []byte{0})
-			if kind != typeString && kind != typeLocalized {
-				return ""
-			}
-			return string(s[:min(len(s), maxText)])
-		}
-		list := func() stringList {
-			if kind != typeStrings {
-				return stringList{}
-			}
-			return stringList{data[at:], count}
-		}
-		switch tag {
-		case tagName:
-			p.Name = text()
-		case tagVersion:
-			p.Version = text()
-		case tagRelease:
-			p.Release = text()
-		case tagArch:
-			p.Arch = text()
-		case tagVendor:
-			p.Vendor = text()
-		case tagLicense:
-			p.License = text()
-		case tagSource:
-			if p.Source = text(); p.Source == "(none)" {
-				p.Source = "" // so rpm writes it for keys
-			}
-		case tagEpoch:
-			if kind == typeInt32 && count > 0 && length-at >= 4 {
-				p.Epoch = binary.BigEndian.Uint32(data[at:])
-			}
-		case tagFiles:
-			p.whole = list()
-		case tagDirs:
-			p.dirs = list()
-		case tagBases:
-			p.bases = list()
-		case tagIndexes:
-			if kind == typeInt32 && uint64(count)*4 <= length-at {
-				p.indexes = data[at:][:count*4]
-			}
-		}
+		last[n] = field{kind: binary.BigEndian.Uint32(e[4:]), count: binary.BigEndian.Uint32(e[12:]), data: data[at:]}
+	}
+	p := &Package{
+		Name: last[0].text(), Version: last[1].text(), Release: last[2].text(), Epoch: last[3].number(),
+		Vendor: last[4].text(), License: last[5].text(), Arch: last[6].text(), Source: last[8].text(),
+		whole: last[7].list(), indexes: last[9].numbers(), bases: last[10].list(), dirs: last[11].list(),
+		most: maxGrowth*len(b) + maxFolder,
+	}
+	if p.Source == "(none)" {
+		p.Source = "" // so rpm writes it for keys
 	}
 	return p, nil
+}
+
+// tagCount is how many tags are read.
+const tagCount = 12
+
+// place is where in a list a tag is that is read.
+func place(tag uint32) (int, bool) {
+	for i, t := range [tagCount]uint32{
+		tagName, tagVersion, tagRelease, tagEpoch, tagVendor, tagLicense, tagArch, tagFiles, tagSource, tagIndexes, tagBases, tagDirs,
+	} {
+		if t == tag {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// field is what a header has under a tag: data goes to the end of the header's.
+type field struct {
+	kind, count uint32
+	data        []byte
+}
+
+func (f *field) text() string {
+	if f.kind != typeString && f.kind != typeLocalized {
+		return ""
+	}
+	s, _, _ := bytes.Cut(f.data[:min(len(f.data), maxText)], []byte{0})
+	return string(s)
+}
+
+func (f *field) list() stringList {
+	if f.kind != typeStrings {
+		return stringList{}
+	}
+	return stringList{f.data, f.count}
+}
+
+func (f *field) numbers() []byte {
+	if f.kind != typeInt32 || uint64(f.count)*4 > uint64(len(f.data)) {
+		return nil
+	}
+	return f.data[:f.count*4]
+}
+
+func (f *field) number() uint32 {
+	if f.kind != typeInt32 || f.count == 0 || len(f.data) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(f.data)
 }
 
 // maxText bounds a text.
@@ -145,7 +162,7 @@ func (p *Package) Files() iter.Seq[string] {
 	return func(to func(string) bool) {
 		left := p.most
 		yield := func(file string) bool {
-			left -= len(file)
+			left -= len(file) + 1 // each has a NUL in the header
 			return left >= 0 && to(file)
 		}
 		more := true
@@ -156,10 +173,14 @@ func (p *Package) Files() iter.Seq[string] {
 		if !more {
 			return
 		}
-		var dirs [][]byte
+		// Where the folders begin: a header may have millions of them that are empty. No package has
+		// more folders than files.
+		var dirs []uint32
+		at := uint32(0)
 		p.dirs.each(func(_ uint32, s []byte) bool {
-			dirs = append(dirs, s[:min(len(s), maxFolder)])
-			return true
+			dirs = append(dirs, at)
+			at += uint32(len(s)) + 1 //nolint:gosec // a header has at most maxBlob bytes
+			return len(dirs) < len(p.indexes)/4
 		})
 		p.bases.each(func(i uint32, s []byte) bool {
 			if uint64(i)*4+4 > uint64(len(p.indexes)) {
@@ -169,7 +190,9 @@ func (p *Package) Files() iter.Seq[string] {
 			if uint64(dir) >= uint64(len(dirs)) {
 				return true
 			}
-			return yield(string(dirs[dir]) + string(s[:min(len(s), maxFolder)]))
+			from := p.dirs.data[dirs[dir]:]
+			folder, _, _ := bytes.Cut(from[:min(len(from), maxFolder)], []byte{0})
+			return yield(string(folder) + string(s[:min(len(s), maxFolder)]))
 		})
 	}
 }

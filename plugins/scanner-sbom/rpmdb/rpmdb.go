@@ -24,7 +24,7 @@ const maxBlob = 32 << 20
 // of the database, wrapping [ErrForm] where it makes no sense, of ctx or of f; packages
 // before it count.
 func Read(ctx context.Context, from io.ReaderAt, size int64, f func(*Package) error) error {
-	s := &source{ctx: ctx, from: from, size: size, left: 4*size + 1<<20}
+	s := &source{ctx: ctx, from: from, size: size, left: 4*size + 1<<20, rows: size}
 	var head [64]byte
 	if err := s.read(head[:min(size, int64(len(head)))], 0); err != nil {
 		return err
@@ -56,6 +56,9 @@ type source struct {
 	size int64
 	// left is how many bytes may be read still.
 	left int64
+	// rows is how many bytes may be in packages still that lie within pages: of an honest database
+	// no two overlap.
+	rows int64
 	blob []byte
 }
 
@@ -72,6 +75,17 @@ func (s *source) read(b []byte, at int64) error {
 	}
 	if n, err := s.from.ReadAt(b, at); n < len(b) {
 		return fmt.Errorf("read the database of rpm: %w", err)
+	}
+	return nil
+}
+
+// within counts the bytes of a package, or a part of one, in a page that was read.
+func (s *source) within(n int64) error {
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	if s.rows -= n; s.rows < 0 {
+		return malformed("packages lie in one another")
 	}
 	return nil
 }

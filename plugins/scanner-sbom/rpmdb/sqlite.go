@@ -139,6 +139,9 @@ func (p *pages) row(cell []byte, f func(row []byte) error) error {
 	if here > int64(len(cell)) {
 		return malformed("a cell goes beyond its page")
 	}
+	if err := p.within(int64(n+m) + here); err != nil {
+		return err
+	}
 	copy(row, cell[:here])
 	if here == int64(len(row)) {
 		return f(row)

@@ -15,8 +15,9 @@
 //
 // A file that is mapped and whose name is gone, or leads to another file, belongs to what
 // was there before: after an upgrade, the old version is loaded until its process is started
-// anew. Such a file counts under [Result.Replaced], by the package that owns the name now, or
-// owned it by [Target.Former], and never as a use of the package that is installed.
+// anew. Such a file counts under [Result.Former], by the package that owned the name by
+// [Target.Former] and does not now; where that is not known, it counts under
+// [Result.Replaced], by the package that owns the name now, and never as a use of it.
 //
 // Everything that is told is bounded and has an order of its own, so that equal looks
 // give equal results.

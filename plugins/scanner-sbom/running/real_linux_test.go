@@ -183,6 +183,9 @@ func told(r *running.Result) []string {
 	for ref, u := range r.Replaced {
 		out = append(out, fmt.Sprintf("uses before %s by %s, %s", ref, u.First.Path, u.First.State))
 	}
+	for ref, u := range r.Former {
+		out = append(out, fmt.Sprintf("uses former %s by %s, %s", ref, u.First.Path, u.First.State))
+	}
 	for _, u := range r.Unowned {
 		out = append(out, fmt.Sprintf("nobody's %s, %s, program %v", u.Path, u.State, u.Program))
 	}
@@ -222,14 +225,16 @@ func TestReal(t *testing.T) {
 	all = append(all, start(t, r.path("usr/bin/server")))
 	check("a program of a package", nil, "uses server@1 by /usr/bin/server in 1")
 
+	zeroth := r.owners()
 	r.install("server", "2", "usr/bin/server")
 	first := check("after an upgrade", nil, "uses before server@2 by /usr/bin/server, replaced")
+	check("after an upgrade that was seen", zeroth, "uses former server@1 by /usr/bin/server, replaced")
 
 	all = append(all, start(t, r.path("usr/bin/server")))
 	check("and a start", nil, "uses before server@2 by /usr/bin/server, replaced", "uses server@2 by /usr/bin/server in 1")
 
 	r.install("server", "3", "usr/sbin/server")
-	check("after its program was moved", first, "uses before server@2 by /usr/bin/server, deleted")
+	check("after its program was moved", first, "uses former server@2 by /usr/bin/server, deleted")
 
 	all = all[:0]
 	clone(t, r.path("usr/sbin/server"), r.path("usr/local/bin/tool"))

@@ -95,6 +95,10 @@ type Uses struct {
 	Some  []Use
 	// Processes is how many there are.
 	Processes int
+	// Files are the files that they have, each with the first process that has it, the first
+	// MaxUses that were met; More says that there are others.
+	Files []Use
+	More  bool
 
 	last int // the pid of the last one
 }
@@ -112,6 +116,9 @@ type Result struct {
 	// Replaced are packages of which a file was observed that is not there any more: what
 	// is loaded is not the version that is installed, but one before.
 	Replaced map[string]*Uses
+	// Former are packages that owned such a file by [Target.Former], and do not own its name now:
+	// what is loaded is of them, as far as was seen. Their files count under no other package.
+	Former map[string]*Uses
 	// Unowned are files that are executed, or mapped to be, and that no package owns, each
 	// with the first process that has it. Files of memory are among them only when they
 	// are the program of a process: what is compiled at run time is mapped like that.
@@ -132,7 +139,7 @@ func (r *Result) Whole() bool { return r.Unseen == 0 }
 func Observe(processes []sdk.MappedProcess, t Target) *Result {
 	o := &observation{
 		Target: t, answers: map[*sdk.MappedFile]*answer{}, unowned: map[string]int{},
-		Result: &Result{Used: map[string]*Uses{}, Replaced: map[string]*Uses{}},
+		Result: &Result{Used: map[string]*Uses{}, Replaced: map[string]*Uses{}, Former: map[string]*Uses{}},
 	}
 	processes = slices.Clone(processes)
 	slices.SortStableFunc(processes, func(a, b sdk.MappedProcess) int { return cmp.Compare(a.PID, b.PID) })
@@ -155,9 +162,11 @@ type observation struct {
 
 // answer is what is known of a file.
 type answer struct {
-	refs  []string
-	known bool
-	state State
+	refs []string
+	// former are those that owned it, and do not now.
+	former []string
+	known  bool
+	state  State
 }
 
 func (o *observation) process(p *sdk.MappedProcess) {
@@ -183,7 +192,10 @@ func (o *observation) process(p *sdk.MappedProcess) {
 			if a.state != Present {
 				in = o.Replaced
 			}
-			note(in, ref, p.PID, use)
+			note(in, ref, f.Path, p.PID, use)
+		}
+		for _, ref := range a.former {
+			note(o.Result.Former, ref, f.Path, p.PID, use)
 		}
 		if !a.known && f.Executed && (program || a.state != Memory) {
 			o.stray(f, use)
@@ -204,18 +216,25 @@ func (o *observation) ask(f *sdk.MappedFile) *answer {
 		}
 	}
 	a.refs, a.known = owned(o.Owners, f.Path)
-	if a.known || !f.Deleted {
+	if !f.Deleted {
 		return a
 	}
-	// Its name may have gone with an upgrade, or be one that the package manager gave the old
-	// file for a moment.
-	for _, x := range []*owner.Index{o.Owners, o.Former} {
-		for _, path := range []string{f.Path, settled(f.Path)} {
-			if refs, known := owned(x, path); known {
-				a.refs, a.known = refs, true
-				return a
-			}
+	// Its name may be one that the package manager gave the old file for a moment, or have gone
+	// with an upgrade.
+	paths := []string{f.Path, settled(f.Path)}
+	if !a.known {
+		a.refs, a.known = owned(o.Owners, paths[1])
+	}
+	for _, path := range paths {
+		former, known := owned(o.Target.Former, path)
+		if !known {
+			continue
 		}
+		a.known = true
+		if former = slices.DeleteFunc(former, func(ref string) bool { return slices.Contains(a.refs, ref) }); len(former) > 0 {
+			a.refs, a.former = nil, former
+		}
+		break
 	}
 	return a
 }
@@ -241,14 +260,21 @@ func settled(path string) string {
 	return path
 }
 
-// note notes that a process uses a package, once for each process.
-func note(in map[string]*Uses, ref string, pid int, use func() Use) {
+// note notes that a process uses a package, once for each process, and by which file.
+func note(in map[string]*Uses, ref, path string, pid int, use func() Use) {
 	l := in[ref]
-	switch {
-	case l == nil:
+	if l == nil {
 		l = &Uses{First: use()}
 		in[ref] = l
-	case l.last == pid:
+	}
+	if !slices.ContainsFunc(l.Files, func(u Use) bool { return u.Path == path }) {
+		if len(l.Files) < MaxUses {
+			l.Files = append(l.Files, use())
+		} else {
+			l.More = true
+		}
+	}
+	if l.Processes > 0 && l.last == pid {
 		return
 	}
 	u := use()

@@ -76,13 +76,15 @@ func TestObserve(t *testing.T) {
 	settled := use(20, "/bin/a", "/bin/c.dpkg-new", false, running.Replaced)
 	want := &running.Result{
 		Used: map[string]*running.Uses{
-			"a": {First: a20, Some: []running.Use{a20, use(30, "/bin/b", "/lib/a.so", false, running.Present)}, Processes: 2},
-			"b": {First: b30, Some: []running.Use{b30}, Processes: 1},
+			"a": {First: a20, Some: []running.Use{a20, use(30, "/bin/b", "/lib/a.so", false, running.Present)}, Processes: 2, Files: []running.Use{a20, use(20, "/bin/a", "/lib/a.so", false, running.Present)}},
+			"b": {First: b30, Some: []running.Use{b30}, Processes: 1, Files: []running.Use{b30}},
 		},
 		Replaced: map[string]*running.Uses{
-			"a": {First: replaced, Some: []running.Use{replaced}, Processes: 1},
-			"b": {First: old, Some: []running.Use{old}, Processes: 1},
-			"c": {First: settled, Some: []running.Use{settled}, Processes: 1},
+			"a": {First: replaced, Some: []running.Use{replaced}, Processes: 1, Files: []running.Use{replaced}},
+			"c": {First: settled, Some: []running.Use{settled}, Processes: 1, Files: []running.Use{settled, use(20, "/bin/a", "/bin/c;0123abcd", false, running.Deleted)}},
+		},
+		Former: map[string]*running.Uses{
+			"b": {First: old, Some: []running.Use{old}, Processes: 1, Files: []running.Use{old}},
 		},
 		Unowned: []running.Use{
 			use(20, "/bin/a", "/lib/never.so", false, running.Deleted),

@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ func (s *scanner) visit(ctx context.Context, file, layer string, f entry) (wante
 	if n := s.files.Add(1); n%progressEvery == 0 && s.Progress != nil {
 		s.mu.Lock()
 		now := s.stats
-		now.Files, now.Packages = n, s.out.Len()
+		now.Files, now.Packages = n, s.out.AtMost()
 		s.Progress(now)
 		s.mu.Unlock()
 	}
@@ -116,7 +115,8 @@ func (s *scanner) read(ctx context.Context, in extract.Input, layer string, note
 		err = errContent{r.Name, err}
 	}
 	note.add(in.Path, packages, err)
-	s.take(in.Path, layer, r, packages)
+	Fill(in.Path, layer, r, packages)
+	s.take(packages, false)
 	if err != nil {
 		s.fail(in.Path, err)
 	}
@@ -136,21 +136,10 @@ func nameless(packages []*inventory.Package) error {
 	return errNameless(n)
 }
 
-// take adds what a reader found to the inventory.
-func (s *scanner) take(file, layer string, r *extract.Reader, packages []*inventory.Package) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
+// Fill gives the packages that a reader found in a file what readers leave out: the state, and the place.
+func Fill(file, layer string, r *extract.Reader, packages []*inventory.Package) {
+	file = valid(file)
 	for _, p := range packages {
-		if s.out.Len() >= s.Limits.Packages {
-			s.overflow()
-			return
-		}
-		if p.Name == "" {
-			continue
-		}
 		if p.State == "" {
 			p.State = r.State
 		}
@@ -160,9 +149,42 @@ func (s *scanner) take(file, layer string, r *extract.Reader, packages []*invent
 		for i := range p.Locations {
 			at := &p.Locations[i]
 			at.By, at.Layer = r.Name, layer
-			at.Path = valid(cmp.Or(at.Path, file))
+			if at.Path == "" {
+				at.Path = file
+			} else {
+				at.Path = valid(at.Path)
+			}
 		}
-		s.out.Add(p)
+	}
+}
+
+// take adds what a reader found to the inventory.
+func (s *scanner) take(packages []*inventory.Package, shared bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if !s.exact && s.out.AtMost()+len(packages) > s.Limits.Packages {
+		s.exact = true
+		s.out.Unshare()
+	}
+	if shared && !s.exact {
+		s.out.Share(packages)
+		return
+	}
+	for _, p := range packages {
+		if s.exact && s.out.Len() >= s.Limits.Packages {
+			s.overflow()
+			return
+		}
+		switch {
+		case p.Name == "":
+		case shared:
+			s.out.Add(p.Clone())
+		default:
+			s.out.Add(p)
+		}
 	}
 }
 

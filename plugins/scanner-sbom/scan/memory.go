@@ -19,10 +19,12 @@ import (
 // are called concurrently.
 type Memory interface {
 	tree.Memory
-	// Recall returns what the readers of a file found, for each reader one Found, which
-	// is the caller's; info is what the system says about the file.
-	Recall(file string, info fs.FileInfo) ([]Found, bool)
-	// Same does so for a file that has the content that it had, though the system says
+	// Before returns what the folder's inventory came to before, nil when that is not known.
+	Before() *inventory.Merged
+	// Recall returns what the readers of a file found, for each reader one Found; at is the
+	// state of the file.
+	Recall(file string, at tree.State, readers []*extract.Reader) ([]Found, bool)
+	// Same does so, with packages that are the caller's, for a file that has the content that it had, though the system says
 	// something else about it, and notes in r what was read of body.
 	Same(file string, r *Reading, body io.Reader) ([]Found, bool)
 	// Keep takes over what the readers found in a file.
@@ -45,6 +47,9 @@ type Found struct {
 	Packages []*inventory.Package
 	// Problem has an empty Code where there was none.
 	Problem inventory.Problem
+	// Shared packages have been through [Fill], have names, and belong to the memory as well:
+	// nobody changes them.
+	Shared bool
 }
 
 // Reading is one reading of a file.
@@ -123,11 +128,15 @@ func clone(p *inventory.Package) *inventory.Package {
 
 // recall takes what the memory knows of a file that did not change.
 func (s *scanner) recall(file string, f entry, readers []*extract.Reader) bool {
-	info, err := f.Info()
-	if err != nil {
+	in, ok := f.(*tree.File)
+	if !ok {
 		return false
 	}
-	found, ok := s.Memory.Recall(file, info)
+	at, ok := in.State()
+	if !ok {
+		return false
+	}
+	found, ok := s.Memory.Recall(file, at, readers)
 	return ok && s.replay(file, "", found, readers)
 }
 
@@ -155,7 +164,10 @@ func (s *scanner) replay(file, layer string, found []Found, readers []*extract.R
 		return false
 	}
 	for i, f := range found {
-		s.take(file, layer, readers[i], f.Packages)
+		if !f.Shared {
+			Fill(file, layer, readers[i], f.Packages)
+		}
+		s.take(f.Packages, f.Shared)
 		if f.Problem.Code != "" {
 			s.note(f.Problem)
 		}

@@ -93,6 +93,7 @@ func Dir(ctx context.Context, root tree.Root, c Config) (*inventory.Inventory, S
 	var memory tree.Memory
 	if c.Memory != nil {
 		memory = c.Memory
+		s.out = inventory.After(c.Memory.Before())
 	}
 	stats, err := tree.Walk(ctx, root, tree.Config{
 		Limits: tree.Limits{Depth: s.Limits.Depth, Files: s.Limits.Files}, Workers: s.Workers,
@@ -160,6 +161,7 @@ type scanner struct {
 	stats  Stats
 	closed bool // nothing is added any more
 	full   bool // there are more packages than may be
+	exact  bool // there may be so many that they have to be counted
 }
 
 // rootFS says whether the tree is a root file system: then its pseudo file

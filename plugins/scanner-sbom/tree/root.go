@@ -178,10 +178,10 @@ func (p *Parts) OpenRoot(name string) (*os.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return root.OpenRoot(rest)
+	return root.OpenRoot(rest + anyFolder)
 }
 
-// tops are the folders at which a walk begins.
+// tops are the folders at which a walk begins, open.
 func tops(root Root) ([]waiting, error) {
 	list := []part{{"", nil}}
 	if p, ok := root.(*Parts); ok {
@@ -189,16 +189,23 @@ func tops(root Root) ([]waiting, error) {
 	}
 	var out []waiting
 	for _, one := range list {
-		top, err := root.OpenRoot(cmp.Or(one.at, "."))
+		d, err := top(root, cmp.Or(one.at, "."))
 		if err != nil {
 			for _, w := range out {
 				w.parent.release()
 			}
 			return nil, err
 		}
-		d := &folder{root: top}
-		d.refs.Store(1)
-		out = append(out, waiting{parent: d, path: one.at, name: ".", depth: strings.Count(one.at, "/")})
+		out = append(out, waiting{parent: newFolder(d), path: one.at, depth: strings.Count(one.at, "/")})
 	}
 	return out, nil
+}
+
+func top(root Root, at string) (dir, error) {
+	r, err := root.OpenRoot(at + anyFolder)
+	if err != nil {
+		return dir{}, err
+	}
+	defer func() { _ = r.Close() }() // it was read only
+	return openTop(r)
 }

@@ -44,12 +44,16 @@ func (v view) Sub(dir string) (View, func(), error) {
 	if dir == "" || dir == "." {
 		return v, func() {}, nil
 	}
-	root, err := v.root.OpenRoot(dir)
+	root, err := v.root.OpenRoot(dir + anyFolder)
 	if err != nil {
 		return nil, nil, err
 	}
 	return view{root, path.Join(v.at, dir), v.trace}, func() { _ = root.Close() }, nil // it was read only
 }
+
+// anyFolder behind a name has it opened as a folder alone: a pipe that took its place would wait for
+// somebody who writes into it.
+const anyFolder = "/."
 
 // Links is a tree whose links can be read; names are relative to its root.
 type Links interface {
@@ -83,6 +87,8 @@ const maxLinks = 40
 var (
 	// errLinks is told of a name that leads in circles.
 	errLinks = errors.New("too many links in one another")
+	// errNoFolder is told of what is listed and is none.
+	errNoFolder = errors.New("it is no folder")
 	// errSpecial is told of pipes and devices.
 	errSpecial = errors.New("it is neither a file nor a folder")
 )
@@ -155,7 +161,12 @@ func (v view) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := v.root.Open(to)
+	// To open a pipe would wait for somebody who writes into it.
+	if info, err := v.root.Lstat(to); err == nil && !info.IsDir() {
+		v.trace.refused()
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errNoFolder}
+	}
+	dir, err := v.root.OpenFile(to, os.O_RDONLY|nonblock, 0)
 	if v.trace != nil {
 		v.trace.opened(v.within(to), dir, err)
 	}
@@ -163,9 +174,22 @@ func (v view) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer func() { _ = dir.Close() }() // it was read only
-	entries, err := dir.ReadDir(-1)
-	if err != nil {
-		v.trace.refused()
+	var out []fs.DirEntry
+	for {
+		entries, err := dir.ReadDir(entriesAtOnce)
+		if out = append(out, entries...); len(out) > MaxEntries {
+			out, err = out[:MaxEntries], &fs.PathError{Op: "readdir", Path: name, Err: ErrFiles}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return out, nil
+		case err != nil:
+			v.trace.refused()
+			return out, err
+		}
 	}
-	return entries, err
 }
+
+// MaxEntries is how many entries of a folder a [View] lists. Where there are more it returns as
+// many, in no order, and an error that wraps [ErrFiles].
+const MaxEntries = 256 << 10

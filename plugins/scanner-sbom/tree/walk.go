@@ -1,11 +1,11 @@
 package tree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -58,24 +58,53 @@ type File struct {
 	Keep bool
 
 	folder *folder
+	in     string // the folder in folder that it lies in; "" is folder itself
+	asked  bool
+	stat   stat
 	info   fs.FileInfo
+}
+
+// look asks the system about the file, once.
+func (f *File) look() error {
+	if f.asked {
+		return nil
+	}
+	err := f.folder.at(join(f.in, f.Name), &f.stat)
+	f.asked = err == nil
+	return err
+}
+
+// State returns what the system says about the file; false is that it does not, or not
+// enough.
+func (f *File) State() (State, bool) {
+	if f.look() != nil {
+		return State{}, false
+	}
+	return f.stat.state()
 }
 
 // Info returns what the system says about the file; a link is not followed.
 func (f *File) Info() (fs.FileInfo, error) {
 	if f.info == nil {
-		info, err := f.folder.root.Lstat(f.Name)
-		if err != nil {
+		if err := f.look(); err != nil {
 			return nil, err
 		}
-		f.info = info
+		f.info = f.stat.info(f.Name)
 	}
 	return f.info, nil
 }
 
 // Open opens the file, if it is a regular file still.
 func (f *File) Open() (Content, error) {
-	file, err := f.folder.root.OpenFile(f.Name, os.O_RDONLY|nonblock, 0)
+	in := f.folder.dir
+	if f.in != "" {
+		var err error
+		if in, err = f.folder.dir.folder(f.in); err != nil {
+			return nil, err
+		}
+		defer in.close()
+	}
+	file, err := in.file(f.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -93,22 +122,38 @@ func (f *File) Open() (Content, error) {
 
 // folder is an open folder. It is closed when nothing below it waits.
 type folder struct {
-	root *os.Root
+	dir
 	refs atomic.Int32
+}
+
+func newFolder(d dir) *folder {
+	f := &folder{dir: d}
+	f.refs.Store(1)
+	return f
 }
 
 func (d *folder) release() {
 	if d.refs.Add(-1) == 0 {
-		_ = d.root.Close() // it was read only
+		d.close()
 	}
 }
 
-// waiting is a folder that is still to be read.
+// waiting is a folder that is still to be read, or several.
 type waiting struct {
 	parent *folder
 	path   string // "" is the root
-	name   string
+	name   string // "" is the parent itself
 	depth  int
+	// children are folders in the parent, which is the one at path.
+	children []string
+}
+
+// first is the name by which those that wait are ordered.
+func (w *waiting) first() string {
+	if len(w.children) > 0 {
+		return w.children[0]
+	}
+	return w.name
 }
 
 // walk is one walk.
@@ -201,37 +246,35 @@ func (w *walk) work() {
 
 // read visits the files of one folder and has its folders wait.
 func (w *walk) read(at waiting) error {
-	root, err := at.parent.root.OpenRoot(at.name)
-	if err != nil {
-		return err
-	}
-	d := &folder{root: root}
-	d.refs.Store(1)
-	defer d.release()
 	var below []waiting
 	defer func() {
 		// In the order of names, whatever the file system's is.
-		slices.SortFunc(below, func(a, b waiting) int {
-			if a.name < b.name {
-				return 1
-			}
-			return -1
-		})
+		slices.SortFunc(below, func(a, b waiting) int { return cmp.Compare(b.first(), a.first()) })
 		w.push(below)
 	}()
+	if at.children != nil {
+		w.children(at, &below)
+		return nil
+	}
+	d := at.parent
+	if at.name != "" {
+		open, err := d.folder(at.name)
+		if err != nil {
+			return err
+		}
+		d = newFolder(open)
+		defer d.release()
+	}
 	if w.Memory != nil {
 		return w.remembered(at, d, &below)
 	}
-	_, err = w.list(at, d, &below, nil)
+	_, err := w.list(at, d, &below, nil)
 	return err
 }
 
 // list reads the names in a folder, and notes them in l; l may be nil.
 func (w *walk) list(at waiting, d *folder, below *[]waiting, l *Listing) (whole bool, err error) {
-	list, err := d.root.Open(".")
-	if err == nil {
-		list, err = names(list)
-	}
+	list, err := d.list()
 	if err != nil {
 		return false, err
 	}
@@ -273,8 +316,8 @@ func deletion(d *folder, e fs.DirEntry) bool {
 	if e.Type()&fs.ModeCharDevice == 0 {
 		return false
 	}
-	info, err := d.root.Lstat(e.Name())
-	return err == nil && unnumbered(info)
+	var s stat
+	return d.at(e.Name(), &s) == nil && unnumbered(s.info(e.Name()))
 }
 
 // count counts entries; false is that there are too many.
@@ -289,7 +332,7 @@ func (w *walk) descend(at waiting, d *folder, name string, below *[]waiting) {
 	case w.Skip != nil && w.Skip(path, name):
 	case w.Limits.Depth > 0 && at.depth+1 > w.Limits.Depth:
 		w.Fail(path, ErrDepth)
-	case w.passOver(d, path, name):
+	case w.shallow(d, path, name):
 	default:
 		d.refs.Add(1)
 		*below = append(*below, waiting{parent: d, path: path, name: name, depth: at.depth + 1})

@@ -19,11 +19,12 @@ func (s Scheme) plain(text string) bool {
 	return ok
 }
 
-// quick compares two versions of the plain forms; false is that it does not know.
-func (s Scheme) quick(a, b string) (int, bool) {
-	switch s {
+// quick compares with a version of the plain forms; false is that it does not know.
+func (v *Version) quick(b string) (int, bool) {
+	a := v.text
+	switch v.scheme {
 	case SemVer:
-		return semver(a, b)
+		return v.semver(b)
 	case Debian:
 		va, ok := debian(a)
 		if !ok {
@@ -80,22 +81,22 @@ func number(s string) (n int64, rest string, ok bool) {
 	return n, s[i:], true
 }
 
-// semver compares versions of at most three numbers, with a leading v or without,
+// semver compares with versions of at most three numbers, with a leading v or without,
 // with what is before a release (1.0.0-rc.1), without regard to the build (1.0.0+5).
-func semver(a, b string) (int, bool) {
-	pa, prea, ok := release(a)
-	if !ok {
+func (v *Version) semver(b string) (int, bool) {
+	if !v.simple {
 		return 0, false
 	}
 	pb, preb, ok := release(b)
 	if !ok {
 		return 0, false
 	}
-	for i := range pa {
-		if n := order(pa[i], pb[i]); n != 0 {
+	for i := range pb {
+		if n := order(v.parts[i], pb[i]); n != 0 {
 			return n, true
 		}
 	}
+	prea := v.pre
 	switch {
 	case prea == preb:
 		return 0, true
@@ -122,7 +123,9 @@ func release(s string) (parts [3]int64, pre string, ok bool) {
 		}
 		s = s[1:]
 	}
-	s, _, _ = strings.Cut(s, "+")
+	if s != "" {
+		s, _, _ = strings.Cut(s, "+")
+	}
 	if s == "" {
 		return parts, "", true
 	}

@@ -82,6 +82,10 @@ type Version struct {
 	scheme Scheme
 	text   string
 	parsed semantic.Version // nil until a plain comparison does not do
+	// parts and pre are those of a semantic version, if simple says so.
+	parts  [3]int64
+	pre    string
+	simple bool
 }
 
 // Parse reads a version of an ecosystem. The error wraps [ErrScheme] or [ErrVersion].
@@ -102,6 +106,9 @@ func (s Scheme) Parse(text string) (Version, error) {
 		return Version{}, fmt.Errorf("%d bytes: %w", len(text), ErrVersion)
 	}
 	v := Version{scheme: s, text: text}
+	if s == SemVer {
+		v.parts, v.pre, v.simple = release(text)
+	}
 	if s.plain(text) {
 		return v, nil
 	}
@@ -119,7 +126,7 @@ func (v *Version) Compare(text string) (int, error) {
 	if v.text == text && v.scheme != None {
 		return 0, nil
 	}
-	if n, ok := v.scheme.quick(v.text, text); ok {
+	if n, ok := v.quick(text); ok {
 		return n, nil
 	}
 	if v.parsed == nil {

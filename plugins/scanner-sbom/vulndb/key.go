@@ -22,6 +22,10 @@ func Normal(base, name string) string {
 				return strings.ReplaceAll(lower(name), "_", "-")
 			}
 		}
+	case "Go":
+		if name == "go" { // as programs call the standard library
+			return "stdlib"
+		}
 	case "NuGet", "Packagist", "Hex", "Pub", "GitHub Actions", "VSCode":
 		return lower(name)
 	case "SwiftURL":

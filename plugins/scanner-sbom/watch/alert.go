@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/advisory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/symbol"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -44,26 +44,37 @@ func (s *state) causes(least event.Severity, fresh func(rule, subject, thing str
 		return nil
 	}
 	var out []cause
+	vulnerable := func(rule string, p *inventory.Package, use Use, matters func(*match.Finding) bool) {
+		ref := p.Ref()
+		var list []*match.Finding
+		for _, f := range s.findings[ref] {
+			if matters(f) && counts(f) && severity(f) >= least && fresh(rule, ref, f.ID) {
+				f, program := s.judged(f)
+				list = append(list, f)
+				if i := slices.IndexFunc(use.Users, func(u User) bool { return u.Path == "/"+program }); i >= 0 && f.SymbolState == symbol.Present {
+					use.User = use.Users[i] // the one that has what the flaw is about
+				}
+			}
+		}
+		if len(list) > 0 {
+			worst := slices.MaxFunc(list, func(a, b *match.Finding) int { return cmp.Compare(severity(a), severity(b)) })
+			out = append(out, cause{rule, severity(worst), func() notice { return s.vulnerable(rule, p, use, list) }})
+		}
+	}
+	for _, ref := range sortedKeys(s.old) {
+		if p, ok := s.former[ref]; ok {
+			vulnerable(RuleInUse, p.Package, s.old[ref], func(*match.Finding) bool { return true })
+		}
+	}
 	for _, p := range s.holding.Packages {
 		ref := p.Ref()
-		use, used := s.uses[ref]
-		for _, rule := range []string{RuleInUse, RuleExploited} {
-			if rule == RuleInUse && !used {
-				continue
-			}
-			var list []*match.Finding
-			for _, f := range s.findings[ref] {
-				if rule == RuleExploited && (f.Exploited == nil || used) {
-					continue // in use is the stronger of the two
-				}
-				if counts(f) && severity(f) >= least && fresh(rule, ref, f.ID) {
-					list = append(list, f)
-				}
-			}
-			if len(list) > 0 {
-				worst := slices.MaxFunc(list, func(a, b *match.Finding) int { return cmp.Compare(severity(a), severity(b)) })
-				out = append(out, cause{rule, severity(worst), func() notice { return s.vulnerable(rule, p, use, list) }})
-			}
+		if use, ok := s.uses[ref]; ok {
+			vulnerable(RuleInUse, p, use, func(f *match.Finding) bool {
+				harmless, wait := s.harmless(f, use)
+				return !harmless && !wait
+			})
+		} else {
+			vulnerable(RuleExploited, p, use, func(f *match.Finding) bool { return f.Exploited != nil })
 		}
 		if s.holding.Added[ref] && fresh(RuleInstalled, ref, "") && event.SeverityMedium >= least {
 			out = append(out, cause{RuleInstalled, event.SeverityMedium, func() notice { return s.installed(p) }})
@@ -161,6 +172,9 @@ func (s *state) vulnerable(rule string, p *inventory.Package, use Use, list []*m
 		a.Description += " No version without it is known."
 	}
 	if rule == RuleInUse {
+		if _, gone := s.former[ref]; gone {
+			a.Description += " This version is not installed any more, and is loaded still."
+		}
 		s.seen(a, use)
 	}
 	a.Count = uint64(len(list))
@@ -190,6 +204,11 @@ func (s *state) vulnerable(rule string, p *inventory.Package, use Use, list []*m
 	}
 	if l := worst.Likelihood; l != nil {
 		detail("epss", strconv.FormatFloat(l.Score, 'g', 4, 64))
+	}
+	detail("symbol_state", string(worst.SymbolState))
+	detail("symbols", strings.Join(worst.Symbols[:min(len(worst.Symbols), maxNamed)], " "))
+	if worst.SymbolState == symbol.NotObserved {
+		a.Description += " The functions that it is about were not observed in the program."
 	}
 	return notice{a, ref, ids}
 }
@@ -278,14 +297,4 @@ func (s *state) edited(c Change) notice {
 		a.SetEntity("package", c.Package)
 	}
 	return notice{a, c.Path, []string{c.Package}}
-}
-
-// hash is a short name of bytes.
-func hash(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		_, _ = h.Write([]byte(p)) // a hash takes everything
-		_, _ = h.Write([]byte{0})
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
 }

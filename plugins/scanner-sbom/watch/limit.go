@@ -18,6 +18,32 @@ const MaxHourly = 32
 // window is how long a budget lasts.
 const window = time.Hour
 
+// What is recorded of the packages of a target: as much at once, and as much in an hour when that
+// is used up. Who makes packages without end in a container does not push everything else out of
+// the host's journal of inventory.
+const (
+	MaxRecords    = 1 << 16
+	HourlyRecords = 4096
+)
+
+// bucket is how much may be recorded. The zero bucket is full.
+type bucket struct {
+	used float64
+	at   time.Time
+	// told says that it was logged that it is empty.
+	told bool
+}
+
+// room is how many more may be recorded.
+func (b *bucket) room(now time.Time) int {
+	b.used = max(0, b.used-now.Sub(b.at).Hours()*HourlyRecords)
+	b.at = now
+	return max(0, int(MaxRecords-b.used))
+}
+
+// take notes that some were.
+func (b *bucket) take(n int) { b.used += float64(n) }
+
 // RuleHeld is the rule of the one alert that says that others wait.
 const RuleHeld = "package_alerts_held_back"
 

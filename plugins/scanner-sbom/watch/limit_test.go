@@ -33,9 +33,9 @@ func TestFlood(t *testing.T) {
 		}
 		uses := map[string]watch.Use{}
 		for _, p := range w.packages[c+"1"] {
-			uses[p.Ref()] = watch.Use{PID: 1, Path: "/lib/" + p.Name}
+			uses[p.Ref()] = watch.Use{User: watch.User{PID: 1, Path: "/lib/" + p.Name}}
 		}
-		w.runs[c+"1"] = watch.Observed{Uses: uses, Unowned: []watch.Use{{PID: 2, Path: "/tmp/x"}}}
+		w.runs[c+"1"] = watch.Observed{Uses: uses, Unowned: []watch.Use{{User: watch.User{PID: 2, Path: "/tmp/x"}}}}
 		w.flaws["openssl"] = []*match.Finding{exploited(flaw("CVE-2026-1", advisory.High))}
 		w.packages[c+"2"] = []*inventory.Package{pkg("openssl")}
 		stop := begin(t, w, h, t.TempDir())
@@ -82,12 +82,14 @@ func TestManyStrangers(t *testing.T) {
 		w.packages[c+"1"] = []*inventory.Package{pkg("bash")}
 		many := watch.Observed{}
 		for i := range 300 {
-			many.Unowned = append(many.Unowned, watch.Use{PID: i, Path: fmt.Sprintf("/tmp/%03d", i)})
+			many.Unowned = append(many.Unowned, watch.Use{User: watch.User{PID: i, Path: fmt.Sprintf("/tmp/%03d", i)}})
 		}
 		w.runs[c+"1"] = many
 		stop := begin(t, w, h, t.TempDir())
 		time.Sleep(12 * time.Hour)
-		w.change(func() { w.runs[c+"1"] = watch.Observed{Unowned: []watch.Use{{PID: 999, Path: "/tmp/late"}}} })
+		w.change(func() {
+			w.runs[c+"1"] = watch.Observed{Unowned: []watch.Use{{User: watch.User{PID: 999, Path: "/tmp/late"}}}}
+		})
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		found := false

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/symbol"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -21,31 +23,74 @@ func (w *Watch) tell(ctx context.Context, s *state) error {
 	if s.holding == nil {
 		return nil
 	}
-	id := s.target.ID
 	if err := w.raise(ctx, s); err != nil {
 		return err
 	}
-	here := make(map[string]bool, len(s.holding.Packages))
+	if s.unanswered() && !w.doubts.push(s.target) {
+		w.count(func(c *Counts) { c.Dropped++ }) // what is told next asks again
+	}
+	if w.settled(s) && s.holding.Memory != nil {
+		s.memory = s.holding.Memory
+		w.told.remember(s.target.ID, s.memory)
+	}
+	return w.inventory(ctx, s)
+}
+
+// settled says whether all that was done to databases of packages was told: what waits is not
+// to be forgotten by a restart.
+func (w *Watch) settled(s *state) bool {
+	return !slices.ContainsFunc(s.holding.Changes, func(c Change) bool {
+		return w.told.fresh(s.target.ID, RuleDatabase, c.Path, c.Package)
+	})
+}
+
+// inventory records what changed of the packages of a target, as much as there is room for:
+// what is vulnerable first, and the rest when it is told the next time.
+func (w *Watch) inventory(ctx context.Context, s *state) error {
+	id := s.target.ID
+	page := w.told.page(id)
+	defer page.close()
+	type change struct {
+		event *event.InventoryEvent
+		key   key
+		sum   uint64
+	}
+	var list []change
+	here := make(map[key]string, len(s.holding.Packages))
 	for _, p := range s.holding.Packages {
-		e, ref := s.record(p), p.Ref()
-		here[ref] = true
-		sum := contentOf(e)
-		if !w.told.changed(id, ref, sum) {
-			continue
+		k := packageKey(id, p.Ref())
+		here[k] = p.Ref()
+		e := s.record(p)
+		if sum := contentOf(e); page.changed(k, sum) {
+			list = append(list, change{e, k, sum})
 		}
-		if err := w.Out.Record(ctx, e); err != nil {
+	}
+	gone := page.missing(here)
+	now := time.Now()
+	room, want := s.records.room(now), len(list)+len(gone)
+	if want > room {
+		slices.SortStableFunc(list, func(a, b change) int {
+			return cmp.Compare(min(1, len(b.event.Findings)), min(1, len(a.event.Findings)))
+		})
+		w.count(func(c *Counts) { c.RecordsHeld += uint64(want - room) })
+		if !s.records.told {
+			w.Log.Warn("a target has more changes of packages than are recorded; the rest waits", "target", id, "name", s.target.Name, "waiting", want-room, "an_hour", HourlyRecords)
+		}
+		list = list[:min(len(list), room)]
+		gone = gone[:min(len(gone), room-len(list))]
+	}
+	s.records.told = want > room
+	for _, c := range list {
+		if err := w.Out.Record(ctx, c.event); err != nil {
 			return err
 		}
-		w.count(func(c *Counts) { c.Records++ })
-		w.told.recorded(id, ref, sum)
+		s.records.take(1)
+		page.recorded(c.key, c.sum)
 	}
-	for _, ref := range w.told.known(id) {
-		if !here[ref] {
-			if err := w.remove(ctx, s.target, ref); err != nil {
-				return err
-			}
-		}
+	if err := w.remove(ctx, s, page, gone); err != nil {
+		return err
 	}
+	w.count(func(c *Counts) { c.Records += uint64(len(list) + len(gone)) })
 	return nil
 }
 
@@ -83,23 +128,42 @@ func (w *Watch) raise(ctx context.Context, s *state) error {
 	return nil
 }
 
-// remove takes back what was recorded of a package. Without its Ref it would be the whole
-// target.
-func (w *Watch) remove(ctx context.Context, t Target, ref string) error {
-	e := &event.InventoryEvent{
-		ID: event.InventoryID(t.ID, ref), PURL: ref, Time: time.Now(), Target: t.ID, TargetName: t.Name, Image: t.Image, Removed: true,
+// remove takes back what was recorded of packages. What they are called is known of those that
+// this process saw, and in the file of those before.
+func (w *Watch) remove(ctx context.Context, s *state, page *page, gone []key) error {
+	if len(gone) == 0 {
+		return nil
 	}
-	if err := w.Out.Record(ctx, e); err != nil {
-		return err
+	t := s.target
+	refs := make(map[key]string, len(s.former))
+	for ref := range s.former {
+		refs[packageKey(t.ID, ref)] = ref
 	}
-	w.count(func(c *Counts) { c.Records++ })
-	w.told.removed(t.ID, ref)
+	var before map[key]string
+	for _, k := range gone {
+		ref, ok := refs[k]
+		if !ok {
+			if before == nil {
+				before = w.told.refs(t.ID)
+			}
+			// Without any it would be the whole target.
+			ref = cmp.Or(before[k], "pkg:generic/"+k.text())
+		}
+		e := &event.InventoryEvent{
+			ID: k.text(), PURL: ref, Time: time.Now(), Target: t.ID, TargetName: t.Name, Image: t.Image, Removed: true,
+		}
+		if err := w.Out.Record(ctx, e); err != nil {
+			return err
+		}
+		s.records.take(1)
+		page.removed(k)
+	}
 	return nil
 }
 
 // forget takes back all that was recorded of a target that is gone.
 func (w *Watch) forget(ctx context.Context, t Target) error {
-	if len(w.told.known(t.ID)) > 0 {
+	if w.told.any(t.ID) {
 		// A target alone is all that it held.
 		e := &event.InventoryEvent{Time: time.Now(), Target: t.ID, TargetName: t.Name, Image: t.Image, Removed: true}
 		if err := w.Out.Record(ctx, e); err != nil {
@@ -142,6 +206,7 @@ func (s *state) record(p *inventory.Package) *event.InventoryEvent {
 	}
 	_, e.InUse = s.uses[ref]
 	for _, f := range s.findings[ref] {
+		f, _ = s.judged(f)
 		e.Findings = append(e.Findings, findingOf(f))
 	}
 	return e
@@ -161,6 +226,8 @@ func findingOf(f *match.Finding) event.Finding {
 		out.Status = "suppressed"
 	case f.Notice != "":
 		out.Status = f.Notice
+	case f.SymbolState == symbol.NotObserved:
+		out.Status = string(symbol.NotObserved)
 	}
 	return out
 }
@@ -170,179 +237,6 @@ func finite(x float64) float64 {
 		return 0
 	}
 	return x
-}
-
-// observe looks at the processes of targets.
-func (w *Watch) observe(ctx context.Context, targets []string) error {
-	if len(targets) == 0 {
-		return nil
-	}
-	seen, err := w.Looker.Observe(ctx, targets)
-	w.count(func(c *Counts) { c.Observations++ })
-	if err != nil && ctx.Err() == nil {
-		w.Log.Warn("processes could not be looked at", "error", err)
-	}
-	for _, id := range targets {
-		now, ok := seen[id]
-		if !ok {
-			continue
-		}
-		g := w.target(Target{ID: id})
-		g.Lock()
-		changed := g.saw(now, time.Now())
-		var err error
-		if changed {
-			err = w.tell(ctx, &g.state)
-		}
-		g.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// saw adds what was observed, and reports whether that says something new.
-func (s *state) saw(now Observed, at time.Time) (changed bool) {
-	if s.uses == nil {
-		s.uses = map[string]Use{}
-	}
-	if s.unowned == nil {
-		s.unowned = map[string]Use{}
-	}
-	for ref, u := range now.Uses {
-		u.Time = at
-		before, ok := s.uses[ref]
-		changed = changed || !ok
-		if !ok || before.PID == u.PID && before.Path == u.Path {
-			s.uses[ref] = u
-		} else {
-			before.Time = at
-			s.uses[ref] = before
-		}
-	}
-	s.room(now.Unowned)
-	for _, u := range now.Unowned {
-		if _, ok := s.unowned[u.Path]; !ok && len(s.unowned) < maxStray {
-			s.unowned[u.Path], changed = u, true
-		}
-	}
-	for ref, u := range s.uses {
-		if at.Sub(u.Time) > useLasts {
-			delete(s.uses, ref)
-			changed = true
-		}
-	}
-	return changed
-}
-
-// room forgets programs that nobody brought and that do not run now, when there is no room for
-// more: those that did are not to hide the next one.
-func (s *state) room(now []Use) {
-	if len(s.unowned)+len(now) <= maxStray {
-		return
-	}
-	runs := make(map[string]bool, len(now))
-	for _, u := range now {
-		runs[u.Path] = true
-	}
-	maps.DeleteFunc(s.unowned, func(path string, _ Use) bool { return !runs[path] })
-}
-
-// rematch brings the findings up to date when the advisories, or what is said of them,
-// changed. It reads no file of a target.
-func (w *Watch) rematch(ctx context.Context) error {
-	w.mu.Lock()
-	all := slices.Collect(maps.Values(w.targets))
-	w.mu.Unlock()
-	changed, everything, err := w.Looker.Rematch(ctx, func() (packages []*inventory.Package) {
-		for _, g := range all {
-			g.Lock()
-			if g.holding != nil {
-				packages = append(packages, g.holding.Packages...)
-			}
-			g.Unlock()
-		}
-		return packages
-	})
-	if err != nil {
-		if ctx.Err() == nil {
-			w.Log.Warn("packages were not held against the new advisories; trying again", "error", err)
-		}
-		return nil
-	}
-	if len(changed) == 0 && !everything {
-		return nil
-	}
-	for _, g := range all {
-		g.Lock()
-		var err error
-		if everything {
-			err = w.judge(ctx, &g.state)
-		} else if g.found(changed) {
-			err = w.tell(ctx, &g.state)
-		}
-		g.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// found takes over the findings about packages that the target holds, and reports whether
-// it holds one of them.
-func (s *state) found(changed map[*inventory.Package][]*match.Finding) (any bool) {
-	if s.holding == nil {
-		return false
-	}
-	now := maps.Clone(s.findings) // others may read what was returned by Match
-	for _, p := range s.holding.Packages {
-		if list, ok := changed[p]; ok {
-			if now == nil {
-				now = map[string][]*match.Finding{}
-			}
-			now[p.Ref()], any = list, true
-		}
-	}
-	s.findings = now
-	return any
-}
-
-// judge matches what a target holds again.
-func (w *Watch) judge(ctx context.Context, s *state) error {
-	if s.holding == nil {
-		return nil
-	}
-	found, err := w.Looker.Match(ctx, s.holding.Packages)
-	if err != nil {
-		w.Log.Warn("packages were not held against the advisories", "target", s.target.ID, "error", err)
-		return nil
-	}
-	s.findings = found
-	return w.tell(ctx, s)
-}
-
-// save writes down what was told, once the host has it for good.
-func (w *Watch) save(ctx context.Context) error {
-	if time.Now().Before(w.saveAfter) {
-		return nil
-	}
-	data, err := w.told.encode()
-	if data == nil && err == nil {
-		return nil
-	}
-	w.saveAfter = time.Now().Add(time.Duration(len(data)) * (time.Second / saveRate))
-	if err == nil {
-		if err := w.Out.Sync(ctx); err != nil {
-			return err
-		}
-		err = w.told.write(data)
-	}
-	if err != nil {
-		w.Log.Warn("a restart tells again what was told; make sbom.database_dir writable", "error", err)
-	}
-	return nil
 }
 
 // sortedKeys are the keys of a map in order.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -28,12 +27,18 @@ type Looker interface {
 	Events(ctx context.Context, tell func(Event)) error
 	// Look finds what a target holds, and reads only what changed; it returns the target
 	// as it is called now. The error wraps [ErrGone] when there is no such target any more.
-	Look(ctx context.Context, t Target) (Target, *Holding, error)
+	// memory is what a process before this one was told to keep at its last look, nil when this one
+	// looked already.
+	Look(ctx context.Context, t Target, memory []byte) (Target, *Holding, error)
 	// Observe says what the processes of targets use; of a target that was not looked at
 	// it says nothing.
 	Observe(ctx context.Context, targets []string) (map[string]Observed, error)
 	// Match holds packages against the advisories, and returns the findings by Ref.
 	Match(ctx context.Context, packages []*inventory.Package) (map[string][]*match.Finding, error)
+	// Examine looks whether the programs that findings name, by the Locations of their packages,
+	// have the functions that advisories call vulnerable, and notes it in the findings, which are
+	// the caller's own. What is not noted is not known.
+	Examine(ctx context.Context, t Target, findings []*match.Finding) error
 	// Rematch says of which packages Match would find something else than when Rematch was
 	// called last, with what it finds now; all says that every package has to be matched again.
 	// packages returns those of all targets, and is called when they are needed. One
@@ -84,13 +89,14 @@ type Config struct {
 const (
 	advisoriesEvery = 5 * time.Second
 	saveEvery       = 2 * time.Second
-	saveRate        = 1 << 20 // bytes a second of the file, which is written as a whole
+	saveRate        = 1 << 20 // bytes a second of the files, each of which is written as a whole
 	retryAfter      = 5 * time.Second
 	// repeatEvery is how often the whole inventory is recorded again; the host keeps nothing
 	// twice in a shorter time.
 	repeatEvery = 25 * time.Hour
 	maxQueued   = 4096
 	maxStray    = 256 // programs that nobody brought, of a target
+	maxUsers    = 16  // files of a package that are used
 	// useLasts is how long a package counts as in use after it was seen last.
 	useLasts = 24 * time.Hour
 	// afterProcess is when a container is looked at in which a process was started or has ended,
@@ -112,14 +118,15 @@ func early() []time.Duration {
 type Watch struct {
 	Config
 	told *told
-	// due holds the targets to be looked at.
-	due *queue
+	// due holds the targets to be looked at, doubts those whose programs are to be examined.
+	due, doubts *queue
 	// soon holds those whose processes are to be looked at, later those that are to be looked
 	// at themselves.
 	soon, later *agenda
 
 	mu      sync.Mutex
 	targets map[string]*guarded
+	failing map[string]failure
 	counts  Counts
 
 	// saveAfter is when the file is written again at the earliest; it is of save alone.
@@ -137,16 +144,21 @@ type guarded struct {
 // Counts are what a watch has come to.
 type Counts struct {
 	Looks, Failed, Observations, Alerts, Held, Records, Dropped uint64
+	// Examined are findings about functions that were looked for, RecordsHeld records of
+	// packages that waited, each time that they did, and Forgotten things that were told and are
+	// not remembered.
+	Examined, RecordsHeld, Forgotten uint64
+	// Problems are what looks could not read, by code.
+	Problems map[string]uint64
 }
 
 // New returns a watch that goes on where one with the same folder stopped.
 func New(c Config) *Watch {
-	w := &Watch{Config: c, due: newQueue(maxQueued), soon: newAgenda(), later: newAgenda(), targets: map[string]*guarded{}}
-	w.Workers = cmp.Or(max(w.Workers, 0), 1)
-	var err error
-	if w.told, err = openTold(filepath.Join(c.Dir, "told.db")); err != nil {
-		w.Log.Warn("what was told before is not known, so that it is told again", "error", err)
+	w := &Watch{
+		Config: c, due: newQueue(maxQueued), doubts: newQueue(maxQueued), soon: newAgenda(), later: newAgenda(),
+		targets: map[string]*guarded{}, failing: map[string]failure{}, told: openTold(c.Dir, c.Log),
 	}
+	w.Workers = cmp.Or(max(w.Workers, 0), 1)
 	return w
 }
 
@@ -154,7 +166,9 @@ func New(c Config) *Watch {
 func (w *Watch) Counts() Counts {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.counts
+	c := w.counts
+	c.Problems, c.Forgotten = maps.Clone(c.Problems), w.told.lost()
+	return c
 }
 
 func (w *Watch) count(f func(*Counts)) {
@@ -172,6 +186,7 @@ func (w *Watch) Run(ctx context.Context) error {
 	g.Go(func() error { return w.follow(ctx) })
 	for range w.Workers {
 		g.Go(func() error { return w.work(ctx) })
+		g.Go(func() error { return w.doubtful(ctx) })
 	}
 	g.Go(func() error { return w.soon.run(ctx, w.observe) })
 	g.Go(func() error {
@@ -244,7 +259,7 @@ func (w *Watch) happened(e Event) {
 		w.soon.drop(id)
 		g := w.target(e.Target)
 		g.Lock()
-		g.uses, g.unowned = nil, nil
+		g.uses, g.old, g.unowned = nil, nil, nil
 		g.Unlock()
 		w.later.add(id, time.Now(), []time.Duration{afterStop})
 	case Vanished:
@@ -308,6 +323,13 @@ func (w *Watch) target(t Target) *guarded {
 	return g
 }
 
+// known returns the state of a target, nil if it is not known.
+func (w *Watch) known(id string) *guarded {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.targets[id]
+}
+
 // running are the ids of the targets that may have processes and were looked at.
 func (w *Watch) running() []string {
 	w.mu.Lock()
@@ -330,29 +352,45 @@ func (w *Watch) look(ctx context.Context, t Target) error {
 	g := w.target(t)
 	g.looking.Lock()
 	defer g.looking.Unlock()
-	t, h, err := w.Looker.Look(ctx, t)
+	var memory []byte
+	if g.fresh() {
+		memory = w.told.memory(t.ID)
+	}
+	t, h, err := w.Looker.Look(ctx, t, memory)
 	w.count(func(c *Counts) { c.Looks++ })
 	switch {
 	case ctx.Err() != nil:
 		return nil
 	case errors.Is(err, ErrGone):
+		w.failed(t, nil)
 		return w.forget(ctx, t)
-	case err != nil:
-		w.count(func(c *Counts) { c.Failed++ })
-		w.Log.Warn("a target could not be looked at", "target", t.ID, "name", t.Name, "error", err)
+	}
+	w.failed(t, err)
+	if err != nil {
 		return nil
 	}
-	found, err := w.Looker.Match(ctx, h.Packages)
+	g.Lock()
+	former := g.departures(h, time.Now())
+	g.Unlock()
+	found, err := w.Looker.Match(ctx, matched(h, former))
 	if err != nil {
 		w.count(func(c *Counts) { c.Failed++ })
 		w.Log.Warn("packages were not held against the advisories", "target", t.ID, "error", err)
 	}
 	g.Lock()
-	g.target, g.holding, g.findings = t, h, found
+	g.becomes(t, h, former, found, func(c Change) bool { return w.told.fresh(t.ID, RuleDatabase, c.Path, c.Package) })
+	w.problems(&g.state)
 	err = w.tell(ctx, &g.state)
 	g.Unlock()
 	if t.runs() {
 		w.soon.add(t.ID, time.Now(), early())
 	}
 	return err
+}
+
+// fresh says whether the target was not looked at yet.
+func (g *guarded) fresh() bool {
+	g.Lock()
+	defer g.Unlock()
+	return g.holding == nil
 }

@@ -18,7 +18,9 @@ import (
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/advisory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/match"
+	"github.com/ironpost/ironpost/plugins/scanner-sbom/symbol"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/watch"
+	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -34,15 +36,26 @@ type world struct {
 	// it is not known what changed.
 	version, known int
 	sweeping       bool
-	matches        int
-	looks          int
-	events         chan watch.Event
+	former         map[string][]*inventory.Package
+	problems       map[string][]inventory.Problem
+	broken         map[string]error
+	// memory is what a target's look leaves, memories what looks were given.
+	memory   map[string][]byte
+	memories []string
+	// has are the functions of programs, by path; examined counts the questions.
+	has      map[string][]string
+	examined int
+	matches  int
+	looks    int
+	events   chan watch.Event
 }
 
 func newWorld() *world {
 	return &world{
 		packages: map[string][]*inventory.Package{}, runs: map[string]watch.Observed{}, changes: map[string][]watch.Change{},
 		added: map[string]map[string]bool{}, flaws: map[string][]*match.Finding{}, events: make(chan watch.Event, 64),
+		former: map[string][]*inventory.Package{}, problems: map[string][]inventory.Problem{}, broken: map[string]error{},
+		memory: map[string][]byte{}, has: map[string][]string{},
 	}
 }
 
@@ -76,15 +89,22 @@ func (w *world) Events(ctx context.Context, tell func(watch.Event)) error {
 	}
 }
 
-func (w *world) Look(_ context.Context, t watch.Target) (_ watch.Target, h *watch.Holding, err error) {
+func (w *world) Look(_ context.Context, t watch.Target, memory []byte) (_ watch.Target, h *watch.Holding, err error) {
 	w.change(func() {
 		w.looks++
+		w.memories = append(w.memories, string(memory))
+		if err = w.broken[t.ID]; err != nil {
+			return
+		}
 		list, ok := w.packages[t.ID]
 		if !ok {
 			err = fmt.Errorf("look: %w", watch.ErrGone)
 			return
 		}
-		h = &watch.Holding{Packages: list, Changes: w.changes[t.ID], Added: w.added[t.ID]}
+		h = &watch.Holding{
+			Packages: list, Changes: w.changes[t.ID], Added: w.added[t.ID], Former: w.former[t.ID], Problems: w.problems[t.ID],
+			Memory: w.memory[t.ID],
+		}
 	})
 	return named(t.ID), h, err
 }
@@ -104,10 +124,30 @@ func (w *world) Match(_ context.Context, packages []*inventory.Package) (map[str
 	w.change(func() {
 		w.matches++
 		for _, p := range packages {
-			out[p.Ref()] = w.flaws[p.Name]
+			for _, f := range w.flaws[p.Name] {
+				c := *f
+				c.Package, c.Ref = p, p.Ref()
+				out[p.Ref()] = append(out[p.Ref()], &c)
+			}
 		}
 	})
 	return out, nil
+}
+
+// Examine finds a flaw in programs that have a function with its id.
+func (w *world) Examine(_ context.Context, _ watch.Target, findings []*match.Finding) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range findings {
+		w.examined++
+		f.SymbolState = symbol.NotObserved
+		for _, l := range f.Package.Locations {
+			if slices.Contains(w.has[l.Path], f.ID) {
+				f.SymbolState, f.Symbols = symbol.Present, []string{f.ID}
+			}
+		}
+	}
+	return nil
 }
 
 func (w *world) Rematch(_ context.Context, packages func() []*inventory.Package) (changed map[*inventory.Package][]*match.Finding, all bool, err error) {
@@ -121,7 +161,13 @@ func (w *world) Rematch(_ context.Context, packages func() []*inventory.Package)
 	}
 	changed = map[*inventory.Package][]*match.Finding{}
 	for _, p := range packages() {
-		w.change(func() { changed[p] = w.flaws[p.Name] })
+		w.change(func() {
+			for _, f := range w.flaws[p.Name] {
+				c := *f
+				c.Package, c.Ref = p, p.Ref()
+				changed[p] = append(changed[p], &c)
+			}
+		})
 	}
 	return changed, false, nil
 }
@@ -203,14 +249,20 @@ func exploited(f *match.Finding) *match.Finding {
 // begin starts a watch of w, which is stopped by the returned function.
 func begin(t *testing.T, w *world, h *host, dir string) (stop func()) {
 	t.Helper()
+	_, stop = beginWith(t, w, h, dir, hclog.NewNullLogger())
+	return stop
+}
+
+func beginWith(t *testing.T, w *world, out sdk.Findings, dir string, log hclog.Logger) (watching *watch.Watch, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	watching := watch.New(watch.Config{
-		Looker: w, Out: h, Log: hclog.NewNullLogger(), Dir: dir,
+	watching = watch.New(watch.Config{
+		Looker: w, Out: out, Log: log, Dir: dir,
 		Rescan: 15 * time.Minute, Observe: 10 * time.Second, Least: event.SeverityMedium, Workers: 2,
 	})
 	go func() { done <- watching.Run(ctx) }()
-	return func() {
+	return watching, func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("the watch ended with %v", err)
@@ -232,8 +284,8 @@ func TestWhatIsTold(t *testing.T) {
 		}
 		w.packages[c+"7"] = append(w.packages[c+"7"], pkg("log4j"))
 		w.runs[c+"3"] = watch.Observed{Uses: map[string]watch.Use{
-			pkg("openssl").PURL: {PID: 42, Process: "nginx", Path: "/usr/lib/libssl.so.3"},
-			pkg("bash").PURL:    {PID: 41, Process: "bash", Path: "/bin/bash"},
+			pkg("openssl").PURL: {User: watch.User{PID: 42, Process: "nginx", Path: "/usr/lib/libssl.so.3"}},
+			pkg("bash").PURL:    {User: watch.User{PID: 41, Process: "bash", Path: "/bin/bash"}},
 		}}
 		stop := begin(t, w, h, t.TempDir())
 		time.Sleep(2 * time.Second)
@@ -344,7 +396,7 @@ func TestEvents(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		// The process takes a while to load it.
 		w.change(func() {
-			w.runs[c+"1"] = watch.Observed{Uses: map[string]watch.Use{pkg("openssl").PURL: {PID: 1, Path: "/lib/ssl"}}}
+			w.runs[c+"1"] = watch.Observed{Uses: map[string]watch.Use{pkg("openssl").PURL: {User: watch.User{PID: 1, Path: "/lib/ssl"}}}}
 		})
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -394,7 +446,7 @@ func testAdvisories(t *testing.T, sweeping bool) {
 		w, h := newWorld(), newHost()
 		w.sweeping = sweeping
 		w.packages[c+"1"] = []*inventory.Package{pkg("openssl")}
-		w.runs[c+"1"] = watch.Observed{Uses: map[string]watch.Use{pkg("openssl").PURL: {PID: 1, Path: "/lib/ssl"}}}
+		w.runs[c+"1"] = watch.Observed{Uses: map[string]watch.Use{pkg("openssl").PURL: {User: watch.User{PID: 1, Path: "/lib/ssl"}}}}
 		stop := begin(t, w, h, t.TempDir())
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -435,7 +487,7 @@ func TestStrangers(t *testing.T) {
 		w.changes[c+"1"] = []watch.Change{{Path: "var/lib/dpkg/status", Package: "sudo", Text: "sudo is gone from the database, and its files are there."}}
 		many := watch.Observed{}
 		for i := range 100 {
-			many.Unowned = append(many.Unowned, watch.Use{PID: i, Process: "x", Path: fmt.Sprintf("/tmp/%03d", i)})
+			many.Unowned = append(many.Unowned, watch.Use{User: watch.User{PID: i, Process: "x", Path: fmt.Sprintf("/tmp/%03d", i)}})
 		}
 		w.runs[c+"1"] = many
 		stop := begin(t, w, h, t.TempDir())

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/sdk"
@@ -26,11 +27,13 @@ const (
 type found struct {
 	time, seq int64
 	record    sdk.Record
+	bad       bool // its values are not those that were written
 }
 
 // cursor reads the rows of one file, the newest first, in chunks. Between them
 // it holds neither a transaction nor the file.
 type cursor struct {
+	name  string
 	path  string
 	sel   *selected
 	size  int // rows of the next chunk
@@ -38,19 +41,28 @@ type cursor struct {
 	// The next chunk is before this row.
 	time, seq int64
 	done      bool
+	// Of a search: what was found and not read yet, the newest first, and the number in
+	// the index of words before which the next is.
+	hits   []hit
+	key    int64
+	wanted int // how many are taken next
+	// schema is that of the file, 0 when it is not known yet. The first knows neither
+	// sums nor an index of words.
+	schema int
 }
 
 func newCursor(s *Store, name string, sel *selected, first int) *cursor {
-	return &cursor{path: filepath.Join(s.cfg.Dir, name), sel: sel, size: first, time: math.MaxInt64, seq: math.MaxInt64}
+	return &cursor{name: name, path: filepath.Join(s.cfg.Dir, name), sel: sel, size: first, time: math.MaxInt64, seq: math.MaxInt64, key: math.MaxInt64}
 }
 
-// newest takes the newest row of all cursors; nil at the end.
-func newest(ctx context.Context, cursors []*cursor) (*found, error) {
+// newest takes the newest row of all cursors, and says of which; nil at the end. After an
+// error it says which could not be read.
+func newest(ctx context.Context, cursors []*cursor) (*found, *cursor, error) {
 	var best *cursor
 	for _, c := range cursors {
-		if len(c.chunk) == 0 && !c.done {
+		for len(c.chunk) == 0 && !c.done {
 			if err := c.read(ctx); err != nil {
-				return nil, err
+				return nil, c, err
 			}
 		}
 		if len(c.chunk) > 0 && (best == nil || c.chunk[0].time > best.chunk[0].time) {
@@ -58,12 +70,12 @@ func newest(ctx context.Context, cursors []*cursor) (*found, error) {
 		}
 	}
 	if best == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	f := best.chunk[0]
 	best.chunk[0] = found{}
 	best.chunk = best.chunk[1:]
-	return &f, nil
+	return &f, best, nil
 }
 
 // read reads the next chunk.
@@ -79,7 +91,22 @@ func (c *cursor) read(ctx context.Context) error {
 		return fmt.Errorf("read %s: %w", c.path, err)
 	}
 	db.SetMaxOpenConns(1)
-	err = c.readFrom(ctx, db)
+	if c.schema == 0 {
+		if err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&c.schema); err == nil && c.schema == 1 {
+			old := *c.sel
+			old.columns = strings.NewReplacer("t.sum", "NULL", "s.sum", "NULL", "h.sum", "NULL").Replace(old.columns)
+			c.sel = &old
+		}
+	}
+	switch {
+	case err != nil:
+	case c.schema == 0:
+		c.done = true // it has not been begun yet
+	case len(c.sel.terms) > 0:
+		err = c.search(ctx, db)
+	default:
+		err = c.readFrom(ctx, db)
+	}
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("read %s: %w", c.path, named(err))
 	}
@@ -87,10 +114,24 @@ func (c *cursor) read(ctx context.Context) error {
 }
 
 func (c *cursor) readFrom(ctx context.Context, db *sql.DB) error {
-	where := append([]string{fmt.Sprintf("(%s, %s) < (?, ?)", c.sel.time, c.sel.seq)}, c.sel.where...)
-	text := fmt.Sprintf("SELECT t.time, t.seq, %s FROM %s WHERE %s ORDER BY %s DESC, %s DESC LIMIT %d",
-		c.sel.columns, c.sel.from, strings.Join(where, " AND "), c.sel.time, c.sel.seq, c.size)
-	rows, err := db.QueryContext(ctx, text, append([]any{c.time, c.seq}, c.sel.args...)...)
+	return c.fetch(ctx, db, c.sel.before(), append([]any{c.time, c.seq}, c.sel.args...))
+}
+
+// before are the conditions of rows before a time and a number.
+func (s *selected) before() []string {
+	return append([]string{fmt.Sprintf("(%s, %s) < (?, ?)", s.time, s.seq)}, s.where...)
+}
+
+// statement reads rows, the newest first.
+func (s *selected) statement(where []string, limit int) string {
+	return fmt.Sprintf("SELECT t.time, t.seq, %s FROM %s WHERE %s ORDER BY %s DESC, %s DESC LIMIT %d",
+		s.columns, s.from, strings.Join(where, " AND "), s.time, s.seq, limit)
+}
+
+// fetch reads the rows that conditions select, the newest first, as many as a chunk may
+// have.
+func (c *cursor) fetch(ctx context.Context, db *sql.DB, where []string, args []any) error {
+	rows, err := db.QueryContext(ctx, c.sel.statement(where, c.size), args...)
 	if err != nil {
 		return err
 	}
@@ -100,9 +141,12 @@ func (c *cursor) readFrom(ctx context.Context, db *sql.DB) error {
 	for bytes < maxChunkBytes && rows.Next() {
 		f, n, err := scanners[c.sel.kind](rows)
 		if err != nil {
-			return err
+			if f.seq == 0 || ctx.Err() != nil {
+				return err
+			}
+			f.bad = true // its values are of other types, or are no document
 		}
-		bytes += n
+		bytes += n + 64
 		c.chunk = append(c.chunk, f)
 		c.time, c.seq = f.time, f.seq
 	}
@@ -121,20 +165,28 @@ var scanners = map[event.Kind]func(*sql.Rows) (found, int, error){
 	event.KindInventory: scanInventory,
 }
 
+var alertColumns = "t.id, t.severity, t.rule_id, t.detector, t.grp, t.trace_id, t.doc, t.state, t.sum, " + historyColumn
+
 const (
-	alertColumns  = "t.id, t.severity, t.rule_id, t.detector, t.grp, t.trace_id, t.doc, t.state"
-	actionColumns = "t.id, t.outcome, t.alert_id, t.trace_id, t.enforcer, t.action, t.target, t.mode, t.doc"
-	logColumns    = "s.doc, t.stream, t.sequence, t.observed, t.severity, t.flags, t.host, t.process, t.pid, t.message, t.fields, t.raw, t.reason"
-	packetColumns = "s.doc, t.stream, t.sequence, t.doc"
+	actionColumns = "t.id, t.outcome, t.alert_id, t.trace_id, t.enforcer, t.action, t.target, t.mode, t.doc, t.sum"
+	logColumns    = "s.doc, t.stream, t.sequence, t.observed, t.severity, t.flags, t.host, t.process, t.pid, t.message, t.fields, t.raw, t.reason, t.sum, s.sum"
+	packetColumns = "s.doc, t.stream, t.sequence, t.doc, t.sum, s.sum"
 )
 
 func scanAlert(rows *sql.Rows) (found, int, error) {
 	var f found
 	a := new(event.AlertEvent)
-	var trace, doc string
-	if err := rows.Scan(&f.time, &f.seq, &a.ID, &a.Severity, &a.RuleID, &a.Detector, &a.Group, &trace, &doc, &f.record.State); err != nil {
+	var trace, doc, history string
+	var severity int64
+	var sum sql.NullInt64
+	if err := rows.Scan(&f.time, &f.seq, &a.ID, &severity, &a.RuleID, &a.Detector, &a.Group, &trace, &doc, &f.record.State, &sum, &history); err != nil {
 		return f, 0, err
 	}
+	f.bad = differs(sum, a.ID, f.time, severity, a.RuleID, a.Detector, a.Group, trace, doc) || !slices.Contains(states[:], f.record.State)
+	if f.bad {
+		return f, len(doc) + 512, nil
+	}
+	a.Severity = event.Severity(severity)
 	var d alertDoc
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {
 		return f, 0, fmt.Errorf("alert %s: %w", a.ID, err)
@@ -142,16 +194,26 @@ func scanAlert(rows *sql.Rows) (found, int, error) {
 	d.fill(a)
 	a.Time, a.TraceID = fromNano(f.time), parseTrace(trace)
 	f.record.Alert = a
-	return f, len(doc) + 512, nil
+	var err error
+	if f.record.History, f.bad, err = parseHistory(f.seq, history); err != nil {
+		return f, 0, fmt.Errorf("alert %s: %w", a.ID, err)
+	}
+	return f, len(doc) + len(history) + 512, nil
 }
 
 func scanAction(rows *sql.Rows) (found, int, error) {
 	var f found
 	a := new(event.ActionEvent)
 	var trace, doc string
-	if err := rows.Scan(&f.time, &f.seq, &a.ID, &a.Outcome, &a.AlertID, &trace, &a.Enforcer, &a.Action, &a.Target, &a.Mode, &doc); err != nil {
+	var outcome int64
+	var sum sql.NullInt64
+	if err := rows.Scan(&f.time, &f.seq, &a.ID, &outcome, &a.AlertID, &trace, &a.Enforcer, &a.Action, &a.Target, &a.Mode, &doc, &sum); err != nil {
 		return f, 0, err
 	}
+	if f.bad = differs(sum, a.ID, outcome, f.time, a.AlertID, trace, a.Enforcer, a.Action, a.Target, a.Mode, doc); f.bad {
+		return f, len(doc) + 512, nil
+	}
+	a.Outcome = event.Outcome(outcome)
 	var d actionDoc
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {
 		return f, 0, fmt.Errorf("action %s: %w", a.ID, err)
@@ -166,13 +228,20 @@ func scanAction(rows *sql.Rows) (found, int, error) {
 func scanLog(rows *sql.Rows) (found, int, error) {
 	var f found
 	e := new(event.LogEvent)
-	var stream, sequence, observed int64
+	var stream, sequence, observed, severity, flags, pid int64
 	var streamText sql.NullString
 	var fields string
-	if err := rows.Scan(&f.time, &f.seq, &streamText, &stream, &sequence, &observed, &e.Severity, &e.Flags,
-		&e.Host, &e.Process, &e.PID, &e.Message, &fields, &e.Raw, &e.Reason); err != nil {
+	var sum, streamSum sql.NullInt64
+	if err := rows.Scan(&f.time, &f.seq, &streamText, &stream, &sequence, &observed, &severity, &flags,
+		&e.Host, &e.Process, &pid, &e.Message, &fields, &e.Raw, &e.Reason, &sum, &streamSum); err != nil {
 		return f, 0, err
 	}
+	f.bad = differs(sum, stream, sequence, f.time, observed, severity, flags, e.Host, e.Process, pid, e.Message, fields, e.Raw, e.Reason) ||
+		differs(streamSum, stream, streamText.String)
+	if f.bad {
+		return f, len(e.Message) + len(fields) + len(e.Raw) + 512, nil
+	}
+	e.Severity, e.Flags, e.PID = event.Severity(severity), event.Flags(flags), uint32(pid)
 	var err error
 	if e.Stream, err = parseStream(streamText, stream); err != nil {
 		return f, 0, err
@@ -194,8 +263,12 @@ func scanPacket(rows *sql.Rows) (found, int, error) {
 	var stream, sequence int64
 	var streamText sql.NullString
 	var doc string
-	if err := rows.Scan(&f.time, &f.seq, &streamText, &stream, &sequence, &doc); err != nil {
+	var sum, streamSum sql.NullInt64
+	if err := rows.Scan(&f.time, &f.seq, &streamText, &stream, &sequence, &doc, &sum, &streamSum); err != nil {
 		return f, 0, err
+	}
+	if f.bad = differs(sum, stream, sequence, f.time, doc) || differs(streamSum, stream, streamText.String); f.bad {
+		return f, len(doc) + 256, nil
 	}
 	var d packetDoc
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {

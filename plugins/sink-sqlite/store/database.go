@@ -18,7 +18,8 @@ type row struct {
 	args     []any
 	entities []event.Field // of an alert
 	names    []string      // of the advisories of a package
-	time     int64         // of an alert
+	time     int64         // of an alert or a log event
+	text     string        // its words, for the index of words
 	bytes    int           // about what it takes in memory
 }
 
@@ -30,9 +31,12 @@ type database struct {
 	insert [tables]*sql.Stmt
 }
 
-// checkedBytes is the size up to which a file is checked whole when it is
-// opened. It takes about a second.
-const checkedBytes = 32 << 20
+// checkTime bounds the check of a file that is opened: it reads some 30 MiB.
+const checkTime = 2 * time.Second
+
+// versionMark is the upper half of the application_id of these databases; the lower is the
+// version once more, so that damage to either shows.
+const versionMark = 0x4950_0000
 
 // openDatabase opens a file for writing and makes what is missing in it.
 func openDatabase(ctx context.Context, path string, s schema) (_ *database, err error) {
@@ -44,8 +48,7 @@ func openDatabase(ctx context.Context, path string, s schema) (_ *database, err 
 		}
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	info, err := f.Stat()
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	d := &database{path: path, db: openSQL(path, "rwc", s.synchronous, 512)}
@@ -62,21 +65,24 @@ func openDatabase(ctx context.Context, path string, s schema) (_ *database, err 
 	if err := d.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return nil, err
 	}
-	switch {
-	case version > schemaVersion:
-		return nil, ErrNewer
-	case version == 0:
-		if err := d.create(ctx, s); err != nil {
+	var mark uint32
+	if err := d.conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&mark); err != nil {
+		return nil, err
+	}
+	// The first schema has no mark. A version that the mark does not know of is damage.
+	if mark != 0 && mark != versionMark|uint32(version) {
+		return nil, fmt.Errorf("%w: its schema is %d, and its mark %#x", ErrCorrupt, version, mark)
+	}
+	if version > len(s.steps) {
+		return nil, fmt.Errorf("%w (its schema is %d, this version knows %d)", ErrNewer, version, len(s.steps))
+	}
+	if version > 0 {
+		if err := d.check(ctx); err != nil {
 			return nil, err
 		}
-	case info.Size() <= checkedBytes:
-		var result string
-		if err := d.conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-			return nil, err
-		}
-		if result != "ok" {
-			return nil, fmt.Errorf("%w: %s", ErrCorrupt, result)
-		}
+	}
+	if err := d.migrate(ctx, s, version); err != nil {
+		return nil, err
 	}
 	for t, text := range s.insert {
 		if text == "" {
@@ -89,14 +95,45 @@ func openDatabase(ctx context.Context, path string, s schema) (_ *database, err 
 	return d, nil
 }
 
-func (d *database) create(ctx context.Context, s schema) error {
-	return d.transaction(ctx, func() error {
-		if _, err := d.conn.ExecContext(ctx, s.create); err != nil {
+// migrate brings a database from a version to the last, each step in a transaction of
+// its own: one that is cut off has not begun.
+func (d *database) migrate(ctx context.Context, s schema, version int) error {
+	for ; version < len(s.steps); version++ {
+		step := s.steps[version]
+		err := d.transaction(ctx, func() error {
+			if _, err := d.conn.ExecContext(ctx, step.sql); err != nil {
+				return err
+			}
+			if step.fill != nil {
+				if err := step.fill(ctx, d); err != nil {
+					return err
+				}
+			}
+			_, err := d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", versionMark|(version+1), version+1))
 			return err
+		})
+		if err != nil {
+			return fmt.Errorf("bring it from schema %d to %d: %w", version, version+1, err)
 		}
-		_, err := d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+	}
+	return nil
+}
+
+// check reads the file for damage to its structure, as far as it gets in checkTime.
+func (d *database) check(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var result string
+	err := d.conn.QueryRowContext(bounded, "PRAGMA integrity_check(1)").Scan(&result)
+	switch {
+	case err != nil && bounded.Err() != nil:
+		return ctx.Err() // what it has not come to shows when it is read
+	case err != nil:
 		return err
-	})
+	case result != "ok":
+		return fmt.Errorf("%w: %s", ErrCorrupt, result)
+	}
+	return nil
 }
 
 // openSQL makes a handle. The cache is in KiB.
@@ -125,12 +162,17 @@ func openSQL(path, mode, synchronous string, cache int) *sql.DB {
 // write inserts the rows in one transaction.
 func (d *database) write(ctx context.Context, rows []row) error {
 	err := d.transaction(ctx, func() error {
+		var texts []rowText
 		for i := range rows {
-			if err := d.add(ctx, &rows[i]); err != nil {
+			seq, err := d.add(ctx, &rows[i])
+			if err != nil {
 				return err
 			}
+			if seq > 0 && seq <= maxSeq && rows[i].text != "" {
+				texts = append(texts, rowText{textKey(rows[i].time, seq), rows[i].text})
+			}
 		}
-		return nil
+		return d.addTexts(ctx, texts)
 	})
 	if err != nil {
 		return fmt.Errorf("write %d events to %s: %w", len(rows), d.path, named(err))
@@ -138,29 +180,30 @@ func (d *database) write(ctx context.Context, rows []row) error {
 	return nil
 }
 
-func (d *database) add(ctx context.Context, r *row) error {
+// add inserts a row and what belongs to it. It returns the number of the row, 0 for one
+// that is known already and for one that nothing more belongs to.
+func (d *database) add(ctx context.Context, r *row) (seq int64, err error) {
 	result, err := d.insert[r.table].ExecContext(ctx, r.args...)
-	if err != nil || len(r.entities)+len(r.names) == 0 {
-		return err
+	if err != nil || len(r.entities)+len(r.names)+len(r.text) == 0 {
+		return 0, err
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return err // known already
+		return 0, err // known already
 	}
-	seq, err := result.LastInsertId()
-	if err != nil {
-		return err
+	if seq, err = result.LastInsertId(); err != nil {
+		return 0, err
 	}
 	for _, name := range r.names {
 		if _, err := d.insert[tableAdvisories].ExecContext(ctx, name, seq); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for _, e := range r.entities {
 		if _, err := d.insert[tableEntities].ExecContext(ctx, e.Key, e.Value, r.time, seq); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return seq, nil
 }
 
 // transaction runs do between BEGIN and COMMIT. After an error nothing of it is

@@ -12,6 +12,16 @@
 // inventory.db holds what is known of packages now: the newest event of each, and
 // nothing of those that are gone. It is begun with the first of them.
 //
+// Each kind of database has steps of its schema, numbered by user_version; opening it for
+// writing brings it to the last, each step in a transaction. Files of past days are
+// read as they are. A later schema is ErrNewer, and the file is left alone.
+//
+// # Search
+//
+// An index of words stands beside the messages of log events and the texts of alerts
+// (sdk.Query.Text). It holds no text of its own, and its rows are numbered in the order of
+// time, so that the newest matches come first without the others being read.
+//
 // # Safety
 //
 // Put collects in memory, Sync writes everything collected in one transaction a
@@ -29,10 +39,20 @@
 // # Faults
 //
 // A full disk and a read-only file system are ErrFull and ErrReadOnly; nothing
-// is lost by them while the caller holds back. A file that is no database, or is
-// corrupt, is renamed to NAME.corrupt-TIME, with its journal, and a new one
-// begun; Health names it until somebody has taken it away. The last three of a
-// name are kept.
+// is lost by them while the caller holds back.
+//
+// When a file is opened for writing its structure and its indexes are checked, as far as
+// two seconds reach (some 30 MiB), and the sums of its journal. Rows carry sums: one that is
+// not what was written is left out of answers, counted, and told by Health. A file that is
+// no database, or is corrupt, also when that shows later, is renamed to
+// NAME.corrupt-TIME, with its journal, and a new one begun with every row of it that can be
+// read and is as it was written, in at most 20 seconds; Health names it, and what was
+// taken over, until somebody has taken it away. A query that comes upon such a file ends
+// with ErrCorrupt; asked again it is answered. Of a damaged journal the end is lost: a
+// copy is kept as NAME-wal.corrupt-TIME. The last three of a name are kept.
+//
+// The index of words alone has no sums: damage to it that leaves its structure whole may hide
+// rows from a search by text, and makes up none.
 //
 // # Concurrency
 //

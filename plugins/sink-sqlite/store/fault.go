@@ -49,30 +49,33 @@ func named(err error) error {
 // keptAside is how many corrupt files of one name are kept.
 const keptAside = 3
 
-const asideMark = ".corrupt-"
+const (
+	asideMark = ".corrupt-"
+	asideTime = "20060102T150405.000000000Z"
+)
 
-// moveAside renames a database and its journal out of the way.
-func moveAside(path string, now time.Time) error {
-	to := path + asideMark + now.UTC().Format("20060102T150405.000000000Z")
+// moveAside renames a database and its journal out of the way, and returns its new name.
+func moveAside(path string, now time.Time) (to string, err error) {
+	to = path + asideMark + now.UTC().Format(asideTime)
 	if err := os.Rename(path, to); err != nil {
-		return fmt.Errorf("move the corrupt database aside: %w", err)
+		return "", fmt.Errorf("move the corrupt database aside: %w", err)
 	}
 	for _, suffix := range journals {
 		if err := os.Rename(path+suffix, to+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("move the journal of the corrupt database aside: %w", err)
+			return "", fmt.Errorf("move the journal of the corrupt database aside: %w", err)
 		}
 	}
 	old, err := aside(filepath.Dir(path), filepath.Base(path))
 	if err != nil {
-		return err
+		return "", err
 	}
 	for len(old) > keptAside {
 		if err := removeDatabase(old[0]); err != nil {
-			return err
+			return "", err
 		}
 		old = old[1:]
 	}
-	return nil
+	return to, nil
 }
 
 var journals = [...]string{"-wal", "-shm"}

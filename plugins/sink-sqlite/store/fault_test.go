@@ -211,7 +211,7 @@ func TestNewerFileIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 99")
+	_, err = db.ExecContext(t.Context(), "PRAGMA application_id = 0x49500063; PRAGMA user_version = 99")
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}

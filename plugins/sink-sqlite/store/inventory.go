@@ -24,7 +24,7 @@ const (
 
 var inventorySchema = schema{
 	synchronous: "FULL",
-	create: `
+	steps: []step{{sql: `
 CREATE TABLE packages (
 	seq INTEGER PRIMARY KEY,
 	id TEXT NOT NULL UNIQUE,
@@ -51,9 +51,9 @@ CREATE INDEX advisories_package ON advisories (package);
 CREATE TRIGGER packages_gone AFTER DELETE ON packages BEGIN
 	DELETE FROM advisories WHERE package = old.seq;
 END;
-`,
+`}, {sql: `ALTER TABLE packages ADD COLUMN sum INTEGER;`}},
 	insert: [tables]string{
-		tablePackages:   `INSERT INTO packages (id, time, target, target_name, name, version, ecosystem, purl, in_use, severity, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		tablePackages:   `INSERT INTO packages (id, time, target, target_name, name, version, ecosystem, purl, in_use, severity, doc, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		tableAdvisories: `INSERT OR IGNORE INTO advisories (name, package) VALUES (?, ?)`,
 		tableGone:       `DELETE FROM packages WHERE id = ?`,
 		tableTargetGone: `DELETE FROM packages WHERE target = ?`,
@@ -96,6 +96,10 @@ func (s *Store) PutInventory(e *event.InventoryEvent) {
 	if e.Removed {
 		return
 	}
+	s.put(inventoryName, inventoryRow(e))
+}
+
+func inventoryRow(e *event.InventoryEvent) row {
 	d := inventoryDoc{
 		Stream: streamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
 		Licenses: e.Licenses, Locations: e.Locations, Omitted: e.Omitted,
@@ -110,15 +114,15 @@ func (s *Store) PutInventory(e *event.InventoryEvent) {
 		}
 	}
 	doc := encode(d)
-	s.put(inventoryName, row{
+	return row{
 		table: tablePackages,
-		args: []any{
+		args: summed(
 			strings.Clone(e.ID), nano(e.Time), strings.Clone(e.Target), strings.Clone(e.TargetName), strings.Clone(e.Name),
 			strings.Clone(e.Version), strings.Clone(e.Ecosystem), strings.Clone(e.PURL), truth(e.InUse), int64(severity), doc,
-		},
+		),
 		names: names,
 		bytes: 2*len(doc) + 1024,
-	})
+	}
 }
 
 func truth(v bool) int64 {
@@ -128,15 +132,21 @@ func truth(v bool) int64 {
 	return 0
 }
 
-const inventoryColumns = "t.id, t.target, t.target_name, t.name, t.version, t.ecosystem, t.purl, t.in_use, t.doc"
+const inventoryColumns = "t.id, t.target, t.target_name, t.name, t.version, t.ecosystem, t.purl, t.in_use, t.severity, t.doc, t.sum"
 
 func scanInventory(rows *sql.Rows) (found, int, error) {
 	var f found
 	e := new(event.InventoryEvent)
 	var doc string
-	err := rows.Scan(&f.time, &f.seq, &e.ID, &e.Target, &e.TargetName, &e.Name, &e.Version, &e.Ecosystem, &e.PURL, &e.InUse, &doc)
+	var severity, inUse int64
+	var sum sql.NullInt64
+	err := rows.Scan(&f.time, &f.seq, &e.ID, &e.Target, &e.TargetName, &e.Name, &e.Version, &e.Ecosystem, &e.PURL, &inUse, &severity, &doc, &sum)
 	if err != nil {
 		return f, 0, err
+	}
+	e.InUse = inUse == 1
+	if f.bad = differs(sum, e.ID, f.time, e.Target, e.TargetName, e.Name, e.Version, e.Ecosystem, e.PURL, inUse, severity, doc); f.bad {
+		return f, len(doc) + 512, nil
 	}
 	var d inventoryDoc
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {

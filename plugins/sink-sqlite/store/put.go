@@ -9,42 +9,61 @@ import (
 
 // PutAlert takes an alert; a is not kept.
 func (s *Store) PutAlert(a *event.AlertEvent) {
-	at := nano(a.Time)
-	doc := encode(alertOf(a))
+	r := alertRow(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.put(alertsName, row{
+	s.put(alertsName, r)
+}
+
+func alertRow(a *event.AlertEvent) row {
+	at := nano(a.Time)
+	doc := encode(alertOf(a))
+	text := indexable(textsOf(a)...)
+	return row{
 		table: tableAlerts,
-		args: []any{
+		args: summed(
 			strings.Clone(a.ID), at, int64(a.Severity), strings.Clone(a.RuleID), strings.Clone(a.Detector),
 			strings.Clone(a.Group), a.TraceID.String(), doc,
-		},
+		),
 		entities: event.CloneFields(a.Entities),
 		time:     at,
-		bytes:    2*len(doc) + 512,
-	})
+		text:     text,
+		bytes:    2*len(doc) + len(text) + 512,
+	}
 }
 
 // PutAction takes an action; a is not kept.
 func (s *Store) PutAction(a *event.ActionEvent) {
+	r := actionRow(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(alertsName, r)
+}
+
+func actionRow(a *event.ActionEvent) row {
 	doc := encode(actionDoc{
 		Stream: streamOf(a.Stream), Sequence: a.Sequence,
 		Reason: a.Reason, Expires: nano(a.Expires), Details: pairsOf(a.Details),
 	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.put(alertsName, row{
+	return row{
 		table: tableActions,
-		args: []any{
+		args: summed(
 			strings.Clone(a.ID), int64(a.Outcome), nano(a.Time), strings.Clone(a.AlertID), a.TraceID.String(),
 			strings.Clone(a.Enforcer), strings.Clone(a.Action), strings.Clone(a.Target), strings.Clone(a.Mode), doc,
-		},
+		),
 		bytes: len(doc) + 512,
-	})
+	}
 }
 
 // PutLog takes a log event; e is not kept.
 func (s *Store) PutLog(e *event.LogEvent) {
+	r := logRow(e)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.putEvent(e.Stream, e.ObservedTime, e.Time, r)
+}
+
+func logRow(e *event.LogEvent) row {
 	id := e.ID()
 	fields := ""
 	if len(e.Fields) > 0 {
@@ -54,29 +73,44 @@ func (s *Store) PutLog(e *event.LogEvent) {
 	if len(e.Raw) > 0 {
 		raw = append(raw, e.Raw...)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.putEvent(e.Stream, e.ObservedTime, e.Time, row{
+	message := strings.Clone(e.Message)
+	text := message
+	if !isPlain(message) {
+		text = indexable(message)
+	}
+	return row{
 		table: tableLogs,
-		args: []any{
+		args: summed(
 			int64(id.Stream), int64(id.Sequence), nano(e.Time), nano(e.ObservedTime), int64(e.Severity), int64(e.Flags),
-			strings.Clone(e.Host), strings.Clone(e.Process), int64(e.PID), strings.Clone(e.Message), fields, raw, strings.Clone(e.Reason),
-		},
+			strings.Clone(e.Host), strings.Clone(e.Process), int64(e.PID), message, fields, raw, strings.Clone(e.Reason),
+		),
+		time:  nano(e.Time),
+		text:  text,
 		bytes: len(e.Message) + len(fields) + len(raw) + 512,
-	})
+	}
 }
 
 // PutPacket takes a packet summary; p is not kept.
 func (s *Store) PutPacket(p *event.PacketEvent) {
-	id := p.ID()
-	doc := encode(packetOf(p))
+	r := packetRow(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.putEvent(p.Stream, p.Time, p.Time, row{
+	s.putEvent(p.Stream, p.Time, p.Time, r)
+}
+
+func packetRow(p *event.PacketEvent) row {
+	id := p.ID()
+	doc := encode(packetOf(p))
+	return row{
 		table: tablePackets,
-		args:  []any{int64(id.Stream), int64(id.Sequence), nano(p.Time), doc},
+		args:  summed(int64(id.Stream), int64(id.Sequence), nano(p.Time), doc),
 		bytes: len(doc) + 256,
-	})
+	}
+}
+
+func streamRow(stream *event.Stream) row {
+	doc := encode(streamOf(stream))
+	return row{table: tableStreams, args: summed(int64(stream.ID), doc), bytes: len(doc) + 256}
 }
 
 func (s *Store) put(name string, r row) *batch {
@@ -105,10 +139,10 @@ func (s *Store) putEvent(stream *event.Stream, observed, at time.Time, r row) {
 		return
 	}
 	if _, ok := b.streams[stream.ID]; !ok {
-		doc := encode(streamOf(stream))
-		b.streams[stream.ID] = row{table: tableStreams, args: []any{int64(stream.ID), doc}}
-		b.bytes += len(doc) + 256
-		s.bytes += len(doc) + 256
+		r := streamRow(stream)
+		b.streams[stream.ID] = r
+		b.bytes += r.bytes
+		s.bytes += r.bytes
 	}
 }
 

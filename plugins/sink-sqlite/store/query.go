@@ -10,6 +10,7 @@ import (
 
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
+	"github.com/ironpost/ironpost/sdk/search"
 )
 
 const (
@@ -21,20 +22,14 @@ const (
 )
 
 // ErrQuery says that a query cannot be answered; the text says what is wrong with it.
-var ErrQuery = errors.New("bad query")
+var ErrQuery = sdk.ErrQuery
 
 // The states of an alert.
 var states = [...]string{"open", "acknowledged", "closed"}
 
-// Query yields matching events, newest first, until yield returns false. An
-// alert matches a field when it names the entity or, by the names id, rule_id,
-// detector, group and trace_id, has the value itself; an action by alert_id,
-// enforcer, action, target, outcome, mode, trace_id or a detail; a log event
-// and a packet summary by what LogEvent.Get knows, or interface, src_ip,
-// dst_ip, dst_port and scope; a package by package, which is its name, version,
-// ecosystem, purl, in_use (true or false), cve (any name of an advisory) and target: the
-// target itself, what people call it, or the beginning of a container's id. What is
-// answered of packages is what is known now.
+// Query yields matching events, newest first, until yield returns false; sdk.Query says
+// what matches. Of events of one time the one that came last is first; of those of one
+// second that Text finds, only when they are fewer than 65,536.
 func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) bool) error {
 	select {
 	case s.queries <- struct{}{}:
@@ -51,11 +46,16 @@ func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) b
 		limit = MaxLimit
 	}
 	for skip := max(q.Skip, 0); limit > 0; {
-		f, err := newest(ctx, cursors)
+		f, from, err := newest(ctx, cursors)
+		if errors.Is(err, ErrCorrupt) {
+			return s.corrupt(ctx, from, err)
+		}
 		if err != nil || f == nil {
 			return err
 		}
 		switch {
+		case f.bad:
+			s.markDamaged(from.name, f.seq)
 		case !matches(q, f.record):
 		case skip > 0:
 			skip--
@@ -66,6 +66,37 @@ func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) b
 		}
 	}
 	return nil
+}
+
+// corrupt replaces the database of a cursor. What was yielded is right, and not all.
+func (s *Store) corrupt(ctx context.Context, c *cursor, cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if err := s.quarantine(ctx, c.name, cause); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w; it was replaced, and the answer is cut short: ask again", cause)
+}
+
+// maxDamaged bounds the damaged rows that are told apart.
+const maxDamaged = 4096
+
+// markDamaged remembers a row that is not what was written.
+func (s *Store) markDamaged(name string, seq int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows := s.damaged[name]
+	if rows == nil {
+		rows = make(map[int64]bool)
+		s.damaged[name] = rows
+	}
+	if !rows[seq] && len(rows) < maxDamaged {
+		rows[seq] = true
+		s.stats.Damaged++
+	}
 }
 
 // cursors returns one cursor for each file that may hold what is asked for.
@@ -117,6 +148,10 @@ type selected struct {
 	args    []any
 	time    string // the expression to sort by
 	seq     string
+	// terms are what to search for; none is everything. since and until are the bounds
+	// of time, for the index of words.
+	terms        []search.Term
+	since, until int64
 }
 
 func (s *selected) and(condition string, args ...any) {
@@ -147,6 +182,16 @@ func selection(q sdk.Query) (*selected, error) {
 	}
 	if err := s.fields(q); err != nil {
 		return nil, err
+	}
+	if q.Text != "" {
+		if q.Kind != event.KindAlert && q.Kind != event.KindLog {
+			return nil, fmt.Errorf("%w: text: events of kind %v are not searched; log and alert are", ErrQuery, q.Kind)
+		}
+		terms, err := search.Parse(q.Text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: text: %w", ErrQuery, err)
+		}
+		s.terms, s.since, s.until = terms, q.Since, q.Until
 	}
 	if q.Since != 0 {
 		s.and(s.time+" >= ?", q.Since)
@@ -219,7 +264,7 @@ func (s *selected) fields(q sdk.Query) error {
 				return err
 			}
 		case q.Kind != event.KindAlert:
-		case s.from == "alerts t":
+		case s.from == "alerts t" && q.Text == "":
 			// The key of this table is in the order of time.
 			s.from = "entities e CROSS JOIN alerts t ON t.seq = e.alert"
 			s.and("e.key = ? AND e.value = ?", f.Key, f.Value)

@@ -43,6 +43,7 @@ type alertDoc struct {
 	Provenance  event.Provenance `json:"provenance,omitempty"`
 	Peer        string           `json:"peer,omitempty"`
 	Hops        uint8            `json:"hops,omitempty"`
+	SilencedBy  string           `json:"silenced_by,omitempty"`
 }
 
 type actionDoc struct {
@@ -207,7 +208,7 @@ func alertOf(a *event.AlertEvent) alertDoc {
 		Stream: streamOf(a.Stream), Sequence: a.Sequence, Observed: nano(a.ObservedTime),
 		Title: a.Title, Description: a.Description, Entities: pairsOf(a.Entities), Details: pairsOf(a.Details),
 		Tags: a.Tags, Count: a.Count, Causes: a.Causes,
-		Evidence: a.Evidence, Provenance: a.Provenance, Peer: a.Peer, Hops: a.Hops,
+		Evidence: a.Evidence, Provenance: a.Provenance, Peer: a.Peer, Hops: a.Hops, SilencedBy: a.SilencedBy,
 	}
 	for _, e := range a.Logs {
 		d.Logs = append(d.Logs, logOf(e))
@@ -227,6 +228,7 @@ func (d *alertDoc) fill(a *event.AlertEvent) {
 	a.Entities, a.Details, a.Tags = d.Entities.fields(), d.Details.fields(), d.Tags
 	a.Count, a.Causes = d.Count, d.Causes
 	a.Evidence, a.Provenance, a.Peer, a.Hops = d.Evidence, d.Provenance, d.Peer, d.Hops
+	a.SilencedBy = d.SilencedBy
 	for i := range d.Logs {
 		a.Logs = append(a.Logs, d.Logs[i].event())
 	}

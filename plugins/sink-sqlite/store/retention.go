@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,14 +60,54 @@ func (s *Store) sweep(ctx context.Context) error {
 	if err := s.boundInventory(ctx); err != nil {
 		return err
 	}
-	if s.cfg.AlertRetention <= 0 || s.alerts == nil {
+	if s.alerts == nil {
 		return nil
 	}
-	return s.deleteAlerts(ctx, now.Add(-s.cfg.AlertRetention).UnixNano())
+	if s.cfg.AlertRetention > 0 {
+		if err := s.deleteAlerts(ctx, now.Add(-s.cfg.AlertRetention).UnixNano()); err != nil {
+			return err
+		}
+	}
+	return s.boundAlerts(ctx)
+}
+
+// sweptBatches bounds how often one sweep deletes alerts for want of room.
+const sweptBatches = 16
+
+// boundAlerts deletes the oldest alerts and actions while they take too much room.
+func (s *Store) boundAlerts(ctx context.Context) error {
+	if s.cfg.MaxAlertBytes <= 0 {
+		return nil
+	}
+	for range sweptBatches {
+		size, err := s.alerts.used(ctx)
+		if err != nil {
+			return fmt.Errorf("measure the alerts: %w", named(err))
+		}
+		if size <= s.cfg.MaxAlertBytes {
+			return nil
+		}
+		var before, after int64
+		const count = `SELECT count(*) FROM alerts`
+		if err := s.alerts.conn.QueryRowContext(ctx, count).Scan(&before); err != nil {
+			return fmt.Errorf("count the alerts: %w", named(err))
+		}
+		if err := s.deleteAlerts(ctx, math.MaxInt64); err != nil {
+			return err
+		}
+		if err := s.alerts.conn.QueryRowContext(ctx, count).Scan(&after); err != nil {
+			return fmt.Errorf("count the alerts: %w", named(err))
+		}
+		s.stats.DeletedAlerts += uint64(max(before-after, 0))
+	}
+	return nil
 }
 
 func (s *Store) deleteAlerts(ctx context.Context, before int64) error {
 	err := s.alerts.transaction(ctx, func() error {
+		if err := s.alerts.deleteTexts(ctx, before); err != nil {
+			return err
+		}
 		for _, text := range []string{
 			`DELETE FROM entities WHERE alert IN (SELECT seq FROM alerts WHERE time < ?1 ORDER BY time, seq LIMIT ?2)`,
 			`DELETE FROM states WHERE alert IN (SELECT seq FROM alerts WHERE time < ?1 ORDER BY time, seq LIMIT ?2)`,

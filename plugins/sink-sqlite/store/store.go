@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 )
@@ -20,6 +19,9 @@ type Config struct {
 	Retention time.Duration
 	// AlertRetention is how long alerts and actions are kept; 0 is for ever.
 	AlertRetention time.Duration
+	// MaxAlertBytes bounds what alerts and actions take of alerts.db; past it the oldest
+	// of both go. 0 is no bound.
+	MaxAlertBytes int64
 	// MaxBytes bounds the files of log events and packet summaries together;
 	// 0 is no bound. When the file of the day exceeds it alone, what comes
 	// next is left out and counted.
@@ -59,11 +61,13 @@ type Store struct {
 	waiting      map[string]*batch
 	bytes        int // about what the waiting rows take
 	stats        Stats
-	failed       error     // why the last write did not work
-	full         bool      // the file of the day alone exceeds MaxBytes
-	swept        time.Time // when retention was looked at last
-	written      int64     // bytes of events since then
-	heard        int64     // bytes of inventory since then
+	failed       error                     // why the last write did not work
+	taken        map[string]saved          // what was taken over of files moved aside
+	damaged      map[string]map[int64]bool // rows that are not what was written, by file
+	full         bool                      // the file of the day alone exceeds MaxBytes
+	swept        time.Time                 // when retention was looked at last
+	written      int64                     // bytes of events since then
+	heard        int64                     // bytes of inventory since then
 }
 
 // day is a file of events that is written.
@@ -88,8 +92,13 @@ type Stats struct {
 	Dropped uint64
 	// Corrupt counts databases that were moved aside.
 	Corrupt uint64
+	// Salvaged counts rows that were taken over from them, and Damaged rows that are not
+	// what was written: no query gives them.
+	Salvaged, Damaged uint64
 	// Deleted counts files of days that were deleted.
 	Deleted uint64
+	// DeletedAlerts counts alerts that MaxAlertBytes left no room for.
+	DeletedAlerts uint64
 	// Forgotten counts packages that there was no room for.
 	Forgotten uint64
 	// Errors counts writes that did not work.
@@ -108,8 +117,17 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		}
 		return nil, fmt.Errorf("make the directory of the store: %w", err)
 	}
-	s := &Store{cfg: cfg, queries: make(chan struct{}, 2), waiting: make(map[string]*batch), maxInventory: maxInventory}
-	var err error
+	s := &Store{cfg: cfg, queries: make(chan struct{}, 2), waiting: make(map[string]*batch), taken: make(map[string]saved), damaged: make(map[string]map[int64]bool), maxInventory: maxInventory}
+	// The others are read before they are opened for writing.
+	days, err := s.dayFiles()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range append(days, inventoryName) {
+		if err := s.checkJournal(filepath.Join(cfg.Dir, name)); err != nil {
+			return nil, err
+		}
+	}
 	if s.alerts, err = s.openFile(ctx, alertsName, alertSchema); err != nil {
 		return nil, err
 	}
@@ -119,18 +137,37 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// openFile opens a database; a corrupt one is moved aside first.
+// openFile opens a database; a corrupt one is moved aside first, and what can be read of
+// it goes into a new one.
 func (s *Store) openFile(ctx context.Context, name string, sch schema) (*database, error) {
 	path := filepath.Join(s.cfg.Dir, name)
+	if err := s.checkJournal(path); err != nil {
+		return nil, err
+	}
 	d, err := openDatabase(ctx, path, sch)
 	if !errors.Is(err, ErrCorrupt) {
 		return d, err
 	}
-	if asideErr := moveAside(path, s.cfg.Now()); asideErr != nil {
-		return nil, errors.Join(err, asideErr)
+	return s.replace(ctx, name, sch, err)
+}
+
+// replace moves a corrupt database aside and begins a new one with what can be read.
+func (s *Store) replace(ctx context.Context, name string, sch schema, cause error) (*database, error) {
+	path := filepath.Join(s.cfg.Dir, name)
+	s.closeFile(name)
+	to, err := moveAside(path, s.cfg.Now())
+	if err != nil {
+		return nil, errors.Join(cause, err)
 	}
 	s.stats.Corrupt++
-	return openDatabase(ctx, path, sch)
+	d, err := openDatabase(ctx, path, sch)
+	if err != nil {
+		return nil, err
+	}
+	saved := salvage(ctx, to, name, d)
+	s.stats.Salvaged += uint64(saved.rows)
+	s.taken[to] = saved
+	return d, ctx.Err()
 }
 
 // MakeRoom writes what waits when there is much of it. After an error the
@@ -196,12 +233,37 @@ func (s *Store) write(ctx context.Context, name string, b *batch) error {
 	if !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	s.closeFile(name)
-	if asideErr := moveAside(filepath.Join(s.cfg.Dir, name), s.cfg.Now()); asideErr != nil {
-		return errors.Join(err, asideErr)
+	if err := s.quarantine(ctx, name, err); err != nil {
+		return err
 	}
-	s.stats.Corrupt++
 	return s.writeOnce(ctx, name, b)
+}
+
+// quarantine replaces a database that turned out to be corrupt.
+func (s *Store) quarantine(ctx context.Context, name string, cause error) error {
+	d, err := s.replace(ctx, name, schemaOf(name), cause)
+	if err != nil {
+		return err
+	}
+	switch name {
+	case alertsName:
+		s.alerts = d
+	case inventoryName:
+		s.inventory = d
+	default:
+		return d.close() // the next write opens it
+	}
+	return nil
+}
+
+func schemaOf(name string) schema {
+	switch name {
+	case alertsName:
+		return alertSchema
+	case inventoryName:
+		return inventorySchema
+	}
+	return eventSchema
 }
 
 func (s *Store) writeOnce(ctx context.Context, name string, b *batch) error {
@@ -314,8 +376,15 @@ func (s *Store) Health() error {
 	if err != nil {
 		errs = append(errs, err)
 	}
-	if len(corrupt) > 0 {
-		errs = append(errs, fmt.Errorf("%w and a new one was begun; save what you need of %s, then remove it", ErrCorrupt, strings.Join(corrupt, ", ")))
+	for _, path := range corrupt {
+		what := "and a new one was begun"
+		if got, ok := s.taken[path]; ok {
+			what = got.String()
+		}
+		errs = append(errs, fmt.Errorf("%w: %s; save what you need of %s, then remove it", ErrCorrupt, what, path))
+	}
+	for name, rows := range s.damaged {
+		errs = append(errs, fmt.Errorf("%w: %d rows of %s are not what was written, and are left out of answers", ErrCorrupt, len(rows), name))
 	}
 	return errors.Join(errs...)
 }

@@ -86,7 +86,7 @@ func alert(n int) *event.AlertEvent {
 		Entities: []event.Field{{Key: "src_ip", Value: fmt.Sprintf("203.0.113.%d", n%4)}, {Key: "user", Value: "root"}},
 		Details:  []event.Field{{Key: "count", Value: "5"}}, Tags: []string{"attack.t1110"}, Count: 5,
 		TraceID:  event.Trace("host", event.ID{Stream: 1, Sequence: uint64(n)}),
-		Evidence: event.EvidenceConfirmed, Provenance: event.ProvenanceHost, Peer: "10.0.0.1", Hops: 1,
+		Evidence: event.EvidenceConfirmed, Provenance: event.ProvenanceHost, Peer: "10.0.0.1", Hops: 1, SilencedBy: "5a",
 	}
 	a.CiteLog(logEvent(n))
 	a.CitePacket(packet(n))
@@ -312,6 +312,35 @@ func TestMaxBytes(t *testing.T) {
 	}
 	if len(query(t, s, sdk.Query{Kind: event.KindAlert})) != 1 || s.Health() != nil {
 		t.Errorf("got health %v, want the alert and nil", s.Health())
+	}
+}
+
+func TestMaxAlertBytes(t *testing.T) {
+	const bound = 4 << 20
+	now := noon
+	s := open(t, Config{MaxAlertBytes: bound, Now: func() time.Time { return now }})
+	for n := range 6000 {
+		s.PutAlert(alert(n))
+		if n%500 == 499 {
+			now = now.Add(sweepInterval)
+			flushed(t, s)
+		}
+	}
+	size, err := s.alerts.used(t.Context())
+	if err != nil || size > bound {
+		t.Errorf("alerts take %d bytes (%v), want at most %d", size, err, bound)
+	}
+	got := sequences(query(t, s, sdk.Query{Kind: event.KindAlert}))
+	if len(got) == 0 || got[0] != 5999 || uint64(6000-len(got)) != s.Stats().DeletedAlerts || got[len(got)-1] != s.Stats().DeletedAlerts {
+		t.Errorf("got %d alerts and %+v, want the newest", len(got), s.Stats())
+	}
+	// What was deleted is found by nothing.
+	for _, q := range []sdk.Query{
+		{Kind: event.KindAlert, Text: "brute"}, {Kind: event.KindAlert, Equal: []event.Field{{Key: "user", Value: "root"}}},
+	} {
+		if n := len(query(t, s, q)); n != len(got) {
+			t.Errorf("%+v: got %d, want %d", q, n, len(got))
+		}
 	}
 }
 

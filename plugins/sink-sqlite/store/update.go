@@ -12,6 +12,8 @@ import (
 // maxNote is the longest note or actor, in bytes; longer ones are cut.
 const maxNote = 4096
 
+const insertState = `INSERT INTO states (alert, time, state, actor, note, sum) VALUES (?, ?, ?, ?, ?, ?)`
+
 // UpdateAlert sets the state of the alert with this id, or of the only one whose
 // id begins with it, and remembers who did it and when. It reports whether
 // there is one.
@@ -43,8 +45,13 @@ func (s *Store) UpdateAlert(ctx context.Context, id, state, actor, note string) 
 		if _, err := s.alerts.conn.ExecContext(ctx, `UPDATE alerts SET state = ? WHERE seq = ?`, state, seq); err != nil {
 			return err
 		}
-		_, err = s.alerts.conn.ExecContext(ctx, `INSERT INTO states (alert, time, state, actor, note) VALUES (?, ?, ?, ?, ?)`,
-			seq, s.cfg.Now().UnixNano(), state, cut(actor), cut(note))
+		_, err = s.alerts.conn.ExecContext(ctx, insertState,
+			summed(seq, s.cfg.Now().UnixNano(), state, cut(actor), cut(note))...)
+		if err != nil {
+			return err
+		}
+		_, err = s.alerts.conn.ExecContext(ctx, `DELETE FROM states WHERE alert = ?1 AND rowid IN
+			(SELECT rowid FROM states WHERE alert = ?1 ORDER BY time DESC, rowid DESC LIMIT -1 OFFSET ?2)`, seq, maxHistory)
 		return err
 	})
 	if err != nil {

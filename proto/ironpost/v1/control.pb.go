@@ -90,7 +90,11 @@ type StatusResponse struct {
 	// names, by how they ended.
 	Attributions []*Count `protobuf:"bytes,22,rep,name=attributions,proto3" json:"attributions,omitempty"`
 	// Whether containers are answered on at all.
-	Guard         *GuardState `protobuf:"bytes,23,opt,name=guard,proto3" json:"guard,omitempty"`
+	Guard *GuardState `protobuf:"bytes,23,opt,name=guard,proto3" json:"guard,omitempty"`
+	// What plugins count, alone or together with other hosts.
+	Shared *SharedStatus `protobuf:"bytes,24,opt,name=shared,proto3" json:"shared,omitempty"`
+	// How decisions are exchanged with other hosts; absent where no plugin reaches an engine.
+	Fleet         *FleetStatus `protobuf:"bytes,25,opt,name=fleet,proto3" json:"fleet,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,6 +290,215 @@ func (x *StatusResponse) GetGuard() *GuardState {
 	return nil
 }
 
+func (x *StatusResponse) GetShared() *SharedStatus {
+	if x != nil {
+		return x.Shared
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetFleet() *FleetStatus {
+	if x != nil {
+		return x.Fleet
+	}
+	return nil
+}
+
+// FleetStatus says how decisions about networks are exchanged with other hosts.
+type FleetStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plugin that reaches the engine.
+	Engine string `protobuf:"bytes,1,opt,name=engine,proto3" json:"engine,omitempty"`
+	// Whether everything in force is known; since when it is, or is not; and why not.
+	Current bool                   `protobuf:"varint,2,opt,name=current,proto3" json:"current,omitempty"`
+	Since   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Error   string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// Decisions of others that are followed now.
+	Taken uint64 `protobuf:"varint,5,opt,name=taken,proto3" json:"taken,omitempty"`
+	// Decisions that were told to others since the start, and that were taken back.
+	Shared        uint64 `protobuf:"varint,6,opt,name=shared,proto3" json:"shared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FleetStatus) Reset() {
+	*x = FleetStatus{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FleetStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FleetStatus) ProtoMessage() {}
+
+func (x *FleetStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FleetStatus.ProtoReflect.Descriptor instead.
+func (*FleetStatus) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FleetStatus) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *FleetStatus) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *FleetStatus) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *FleetStatus) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *FleetStatus) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *FleetStatus) GetShared() uint64 {
+	if x != nil {
+		return x.Shared
+	}
+	return 0
+}
+
+// SharedStatus says how plugins count together with other hosts.
+type SharedStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plugin that reaches the engine; "" where this host counts alone.
+	Engine string `protobuf:"bytes,1,opt,name=engine,proto3" json:"engine,omitempty"`
+	// Whether the engine answers; since when it does, or does not; and what went wrong last.
+	Reachable bool                   `protobuf:"varint,2,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	Since     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Error     string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// Operations that wait to be brought together with the other hosts'.
+	Waiting uint64 `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Keys in the host's own memory, and their bytes.
+	Keys  uint64 `protobuf:"varint,6,opt,name=keys,proto3" json:"keys,omitempty"`
+	Bytes uint64 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Operations by what became of them, since the start.
+	Counts        []*Count `protobuf:"bytes,8,rep,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedStatus) Reset() {
+	*x = SharedStatus{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedStatus) ProtoMessage() {}
+
+func (x *SharedStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedStatus.ProtoReflect.Descriptor instead.
+func (*SharedStatus) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SharedStatus) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *SharedStatus) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+func (x *SharedStatus) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SharedStatus) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *SharedStatus) GetWaiting() uint64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *SharedStatus) GetKeys() uint64 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
+func (x *SharedStatus) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *SharedStatus) GetCounts() []*Count {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
 // GuardState says whether answers on containers are made.
 type GuardState struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -302,7 +515,7 @@ type GuardState struct {
 
 func (x *GuardState) Reset() {
 	*x = GuardState{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	mi := &file_ironpost_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +527,7 @@ func (x *GuardState) String() string {
 func (*GuardState) ProtoMessage() {}
 
 func (x *GuardState) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[2]
+	mi := &file_ironpost_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +540,7 @@ func (x *GuardState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardState.ProtoReflect.Descriptor instead.
 func (*GuardState) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GuardState) GetEnabled() bool {
@@ -376,7 +589,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[3]
+	mi := &file_ironpost_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +601,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[3]
+	mi := &file_ironpost_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +614,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Drop) GetStage() string {
@@ -444,7 +657,7 @@ type Interface struct {
 
 func (x *Interface) Reset() {
 	*x = Interface{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[4]
+	mi := &file_ironpost_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -456,7 +669,7 @@ func (x *Interface) String() string {
 func (*Interface) ProtoMessage() {}
 
 func (x *Interface) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[4]
+	mi := &file_ironpost_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -469,7 +682,7 @@ func (x *Interface) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interface.ProtoReflect.Descriptor instead.
 func (*Interface) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Interface) GetName() string {
@@ -548,7 +761,7 @@ type CoverageGap struct {
 
 func (x *CoverageGap) Reset() {
 	*x = CoverageGap{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[5]
+	mi := &file_ironpost_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +773,7 @@ func (x *CoverageGap) String() string {
 func (*CoverageGap) ProtoMessage() {}
 
 func (x *CoverageGap) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[5]
+	mi := &file_ironpost_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +786,7 @@ func (x *CoverageGap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoverageGap.ProtoReflect.Descriptor instead.
 func (*CoverageGap) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CoverageGap) GetPlugin() string {
@@ -623,7 +836,7 @@ type StreamStatus struct {
 
 func (x *StreamStatus) Reset() {
 	*x = StreamStatus{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[6]
+	mi := &file_ironpost_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +848,7 @@ func (x *StreamStatus) String() string {
 func (*StreamStatus) ProtoMessage() {}
 
 func (x *StreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[6]
+	mi := &file_ironpost_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +861,7 @@ func (x *StreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatus.ProtoReflect.Descriptor instead.
 func (*StreamStatus) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StreamStatus) GetName() string {
@@ -689,7 +902,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[7]
+	mi := &file_ironpost_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +914,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[7]
+	mi := &file_ironpost_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +927,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListPluginsRequest) GetKnown() bool {
@@ -733,7 +946,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[8]
+	mi := &file_ironpost_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +958,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[8]
+	mi := &file_ironpost_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +971,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*PluginStatus {
@@ -803,7 +1016,7 @@ type PluginStatus struct {
 
 func (x *PluginStatus) Reset() {
 	*x = PluginStatus{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[9]
+	mi := &file_ironpost_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1028,7 @@ func (x *PluginStatus) String() string {
 func (*PluginStatus) ProtoMessage() {}
 
 func (x *PluginStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[9]
+	mi := &file_ironpost_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1041,7 @@ func (x *PluginStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginStatus.ProtoReflect.Descriptor instead.
 func (*PluginStatus) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PluginStatus) GetName() string {
@@ -1007,7 +1220,7 @@ type PluginRequest struct {
 
 func (x *PluginRequest) Reset() {
 	*x = PluginRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[10]
+	mi := &file_ironpost_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1232,7 @@ func (x *PluginRequest) String() string {
 func (*PluginRequest) ProtoMessage() {}
 
 func (x *PluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[10]
+	mi := &file_ironpost_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1245,7 @@ func (x *PluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginRequest.ProtoReflect.Descriptor instead.
 func (*PluginRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PluginRequest) GetName() string {
@@ -1082,7 +1295,7 @@ type PluginInfoResponse struct {
 
 func (x *PluginInfoResponse) Reset() {
 	*x = PluginInfoResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	mi := &file_ironpost_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1094,7 +1307,7 @@ func (x *PluginInfoResponse) String() string {
 func (*PluginInfoResponse) ProtoMessage() {}
 
 func (x *PluginInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[11]
+	mi := &file_ironpost_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1107,7 +1320,7 @@ func (x *PluginInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginInfoResponse.ProtoReflect.Descriptor instead.
 func (*PluginInfoResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PluginInfoResponse) GetStatus() *PluginStatus {
@@ -1215,7 +1428,7 @@ type RemovePluginResponse struct {
 
 func (x *RemovePluginResponse) Reset() {
 	*x = RemovePluginResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	mi := &file_ironpost_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1440,7 @@ func (x *RemovePluginResponse) String() string {
 func (*RemovePluginResponse) ProtoMessage() {}
 
 func (x *RemovePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[12]
+	mi := &file_ironpost_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1453,7 @@ func (x *RemovePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePluginResponse.ProtoReflect.Descriptor instead.
 func (*RemovePluginResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RemovePluginResponse) GetName() string {
@@ -1272,7 +1485,7 @@ type PluginTrustRequest struct {
 
 func (x *PluginTrustRequest) Reset() {
 	*x = PluginTrustRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	mi := &file_ironpost_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1497,7 @@ func (x *PluginTrustRequest) String() string {
 func (*PluginTrustRequest) ProtoMessage() {}
 
 func (x *PluginTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[13]
+	mi := &file_ironpost_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1510,7 @@ func (x *PluginTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginTrustRequest.ProtoReflect.Descriptor instead.
 func (*PluginTrustRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 type PluginTrustResponse struct {
@@ -1314,7 +1527,7 @@ type PluginTrustResponse struct {
 
 func (x *PluginTrustResponse) Reset() {
 	*x = PluginTrustResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	mi := &file_ironpost_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1539,7 @@ func (x *PluginTrustResponse) String() string {
 func (*PluginTrustResponse) ProtoMessage() {}
 
 func (x *PluginTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[14]
+	mi := &file_ironpost_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1552,7 @@ func (x *PluginTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginTrustResponse.ProtoReflect.Descriptor instead.
 func (*PluginTrustResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PluginTrustResponse) GetDirs() []string {
@@ -1390,7 +1603,7 @@ type PluginPin struct {
 
 func (x *PluginPin) Reset() {
 	*x = PluginPin{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	mi := &file_ironpost_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1615,7 @@ func (x *PluginPin) String() string {
 func (*PluginPin) ProtoMessage() {}
 
 func (x *PluginPin) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[15]
+	mi := &file_ironpost_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1628,7 @@ func (x *PluginPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginPin.ProtoReflect.Descriptor instead.
 func (*PluginPin) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PluginPin) GetName() string {
@@ -1466,7 +1679,7 @@ type PluginDescription struct {
 
 func (x *PluginDescription) Reset() {
 	*x = PluginDescription{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	mi := &file_ironpost_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1691,7 @@ func (x *PluginDescription) String() string {
 func (*PluginDescription) ProtoMessage() {}
 
 func (x *PluginDescription) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[16]
+	mi := &file_ironpost_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1704,7 @@ func (x *PluginDescription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginDescription.ProtoReflect.Descriptor instead.
 func (*PluginDescription) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PluginDescription) GetPath() string {
@@ -1579,7 +1792,7 @@ type PluginVerdict struct {
 
 func (x *PluginVerdict) Reset() {
 	*x = PluginVerdict{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	mi := &file_ironpost_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1804,7 @@ func (x *PluginVerdict) String() string {
 func (*PluginVerdict) ProtoMessage() {}
 
 func (x *PluginVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[17]
+	mi := &file_ironpost_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1817,7 @@ func (x *PluginVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginVerdict.ProtoReflect.Descriptor instead.
 func (*PluginVerdict) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PluginVerdict) GetName() string {
@@ -1707,7 +1920,7 @@ type PluginInstallation struct {
 
 func (x *PluginInstallation) Reset() {
 	*x = PluginInstallation{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	mi := &file_ironpost_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1932,7 @@ func (x *PluginInstallation) String() string {
 func (*PluginInstallation) ProtoMessage() {}
 
 func (x *PluginInstallation) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[18]
+	mi := &file_ironpost_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1945,7 @@ func (x *PluginInstallation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginInstallation.ProtoReflect.Descriptor instead.
 func (*PluginInstallation) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PluginInstallation) GetName() string {
@@ -1817,7 +2030,7 @@ type PluginLogsRequest struct {
 
 func (x *PluginLogsRequest) Reset() {
 	*x = PluginLogsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	mi := &file_ironpost_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +2042,7 @@ func (x *PluginLogsRequest) String() string {
 func (*PluginLogsRequest) ProtoMessage() {}
 
 func (x *PluginLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[19]
+	mi := &file_ironpost_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +2055,7 @@ func (x *PluginLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginLogsRequest.ProtoReflect.Descriptor instead.
 func (*PluginLogsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PluginLogsRequest) GetName() string {
@@ -1875,7 +2088,7 @@ type PluginLogsResponse struct {
 
 func (x *PluginLogsResponse) Reset() {
 	*x = PluginLogsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	mi := &file_ironpost_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +2100,7 @@ func (x *PluginLogsResponse) String() string {
 func (*PluginLogsResponse) ProtoMessage() {}
 
 func (x *PluginLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[20]
+	mi := &file_ironpost_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +2113,7 @@ func (x *PluginLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginLogsResponse.ProtoReflect.Descriptor instead.
 func (*PluginLogsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PluginLogsResponse) GetLines() []*PluginLogLine {
@@ -1923,7 +2136,7 @@ type PluginLogLine struct {
 
 func (x *PluginLogLine) Reset() {
 	*x = PluginLogLine{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[21]
+	mi := &file_ironpost_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2148,7 @@ func (x *PluginLogLine) String() string {
 func (*PluginLogLine) ProtoMessage() {}
 
 func (x *PluginLogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[21]
+	mi := &file_ironpost_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2161,7 @@ func (x *PluginLogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginLogLine.ProtoReflect.Descriptor instead.
 func (*PluginLogLine) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PluginLogLine) GetTime() *timestamppb.Timestamp {
@@ -1988,7 +2201,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[22]
+	mi := &file_ironpost_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2213,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[22]
+	mi := &file_ironpost_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2226,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TailRequest) GetKinds() []Kind {
@@ -2021,6 +2234,396 @@ func (x *TailRequest) GetKinds() []Kind {
 		return x.Kinds
 	}
 	return nil
+}
+
+// SilenceRequest says which alerts are held back: those that meet all of its
+// conditions.
+type SilenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids of rules, one of which the alert is of; one that ends with * means all that
+	// begin so. None: of any rule.
+	Rules []string `protobuf:"bytes,1,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Entities that the alert has, as NAME=VALUE; of several values of one name, one. An
+	// address may be given by its network.
+	Entities []string `protobuf:"bytes,2,rep,name=entities,proto3" json:"entities,omitempty"`
+	// Names of detectors, one of which raised the alert. None: any.
+	Detectors []string `protobuf:"bytes,3,rep,name=detectors,proto3" json:"detectors,omitempty"`
+	// Alerts that are more severe are not held back. 0: none is too severe.
+	MaxSeverity Severity `protobuf:"varint,4,opt,name=max_severity,json=maxSeverity,proto3,enum=ironpost.v1.Severity" json:"max_severity,omitempty"`
+	// From a minute to 30 days.
+	TtlSeconds float64 `protobuf:"fixed64,5,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	// Why; needed.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Also without any condition on rules, entities or detectors.
+	All           bool `protobuf:"varint,7,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SilenceRequest) Reset() {
+	*x = SilenceRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SilenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SilenceRequest) ProtoMessage() {}
+
+func (x *SilenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SilenceRequest.ProtoReflect.Descriptor instead.
+func (*SilenceRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SilenceRequest) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *SilenceRequest) GetEntities() []string {
+	if x != nil {
+		return x.Entities
+	}
+	return nil
+}
+
+func (x *SilenceRequest) GetDetectors() []string {
+	if x != nil {
+		return x.Detectors
+	}
+	return nil
+}
+
+func (x *SilenceRequest) GetMaxSeverity() Severity {
+	if x != nil {
+		return x.MaxSeverity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *SilenceRequest) GetTtlSeconds() float64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *SilenceRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SilenceRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+// Silence is a silence as it is kept; its conditions as in SilenceRequest.
+type Silence struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Rules       []string               `protobuf:"bytes,2,rep,name=rules,proto3" json:"rules,omitempty"`
+	Entities    []string               `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
+	Detectors   []string               `protobuf:"bytes,4,rep,name=detectors,proto3" json:"detectors,omitempty"`
+	MaxSeverity Severity               `protobuf:"varint,5,opt,name=max_severity,json=maxSeverity,proto3,enum=ironpost.v1.Severity" json:"max_severity,omitempty"`
+	Reason      string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who made it.
+	By      string                 `protobuf:"bytes,7,opt,name=by,proto3" json:"by,omitempty"`
+	Created *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created,proto3" json:"created,omitempty"`
+	Expires *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires,proto3" json:"expires,omitempty"`
+	// active, expired or removed.
+	State string `protobuf:"bytes,10,opt,name=state,proto3" json:"state,omitempty"`
+	// Of one that was removed: when, and by whom.
+	Removed   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=removed,proto3" json:"removed,omitempty"`
+	RemovedBy string                 `protobuf:"bytes,12,opt,name=removed_by,json=removedBy,proto3" json:"removed_by,omitempty"`
+	// How many alerts it held back, and the last of them when.
+	Held          uint64                 `protobuf:"varint,13,opt,name=held,proto3" json:"held,omitempty"`
+	LastHeld      *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=last_held,json=lastHeld,proto3" json:"last_held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Silence) Reset() {
+	*x = Silence{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Silence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Silence) ProtoMessage() {}
+
+func (x *Silence) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Silence.ProtoReflect.Descriptor instead.
+func (*Silence) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Silence) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Silence) GetRules() []string {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *Silence) GetEntities() []string {
+	if x != nil {
+		return x.Entities
+	}
+	return nil
+}
+
+func (x *Silence) GetDetectors() []string {
+	if x != nil {
+		return x.Detectors
+	}
+	return nil
+}
+
+func (x *Silence) GetMaxSeverity() Severity {
+	if x != nil {
+		return x.MaxSeverity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *Silence) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Silence) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Silence) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *Silence) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *Silence) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Silence) GetRemoved() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *Silence) GetRemovedBy() string {
+	if x != nil {
+		return x.RemovedBy
+	}
+	return ""
+}
+
+func (x *Silence) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Silence) GetLastHeld() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastHeld
+	}
+	return nil
+}
+
+type ListSilencesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those too that have ended.
+	All           bool `protobuf:"varint,1,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSilencesRequest) Reset() {
+	*x = ListSilencesRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSilencesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSilencesRequest) ProtoMessage() {}
+
+func (x *ListSilencesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSilencesRequest.ProtoReflect.Descriptor instead.
+func (*ListSilencesRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListSilencesRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type ListSilencesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Silences      []*Silence             `protobuf:"bytes,1,rep,name=silences,proto3" json:"silences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSilencesResponse) Reset() {
+	*x = ListSilencesResponse{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSilencesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSilencesResponse) ProtoMessage() {}
+
+func (x *ListSilencesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSilencesResponse.ProtoReflect.Descriptor instead.
+func (*ListSilencesResponse) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListSilencesResponse) GetSilences() []*Silence {
+	if x != nil {
+		return x.Silences
+	}
+	return nil
+}
+
+type RemoveSilenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id, or its beginning with 4 characters or more.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSilenceRequest) Reset() {
+	*x = RemoveSilenceRequest{}
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSilenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSilenceRequest) ProtoMessage() {}
+
+func (x *RemoveSilenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSilenceRequest.ProtoReflect.Descriptor instead.
+func (*RemoveSilenceRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *RemoveSilenceRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type BlockRequest struct {
@@ -2042,7 +2645,7 @@ type BlockRequest struct {
 
 func (x *BlockRequest) Reset() {
 	*x = BlockRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[23]
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2657,7 @@ func (x *BlockRequest) String() string {
 func (*BlockRequest) ProtoMessage() {}
 
 func (x *BlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[23]
+	mi := &file_ironpost_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2670,7 @@ func (x *BlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRequest.ProtoReflect.Descriptor instead.
 func (*BlockRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BlockRequest) GetPrefix() string {
@@ -2129,7 +2732,7 @@ type BlockResponse struct {
 
 func (x *BlockResponse) Reset() {
 	*x = BlockResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[24]
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2744,7 @@ func (x *BlockResponse) String() string {
 func (*BlockResponse) ProtoMessage() {}
 
 func (x *BlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[24]
+	mi := &file_ironpost_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2757,7 @@ func (x *BlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockResponse.ProtoReflect.Descriptor instead.
 func (*BlockResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *BlockResponse) GetChanged() bool {
@@ -2190,7 +2793,7 @@ type BlockChunk struct {
 
 func (x *BlockChunk) Reset() {
 	*x = BlockChunk{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2805,7 @@ func (x *BlockChunk) String() string {
 func (*BlockChunk) ProtoMessage() {}
 
 func (x *BlockChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[25]
+	mi := &file_ironpost_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2818,7 @@ func (x *BlockChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockChunk.ProtoReflect.Descriptor instead.
 func (*BlockChunk) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BlockChunk) GetOptions() *ImportOptions {
@@ -2262,7 +2865,7 @@ type ImportOptions struct {
 
 func (x *ImportOptions) Reset() {
 	*x = ImportOptions{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2877,7 @@ func (x *ImportOptions) String() string {
 func (*ImportOptions) ProtoMessage() {}
 
 func (x *ImportOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[26]
+	mi := &file_ironpost_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2890,7 @@ func (x *ImportOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportOptions.ProtoReflect.Descriptor instead.
 func (*ImportOptions) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ImportOptions) GetList() string {
@@ -2340,7 +2943,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2955,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[27]
+	mi := &file_ironpost_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2968,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ImportResponse) GetAdded() uint64 {
@@ -2432,7 +3035,7 @@ type BlockListsRequest struct {
 
 func (x *BlockListsRequest) Reset() {
 	*x = BlockListsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +3047,7 @@ func (x *BlockListsRequest) String() string {
 func (*BlockListsRequest) ProtoMessage() {}
 
 func (x *BlockListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[28]
+	mi := &file_ironpost_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +3060,7 @@ func (x *BlockListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockListsRequest.ProtoReflect.Descriptor instead.
 func (*BlockListsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 type BlockListsResponse struct {
@@ -2469,7 +3072,7 @@ type BlockListsResponse struct {
 
 func (x *BlockListsResponse) Reset() {
 	*x = BlockListsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +3084,7 @@ func (x *BlockListsResponse) String() string {
 func (*BlockListsResponse) ProtoMessage() {}
 
 func (x *BlockListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[29]
+	mi := &file_ironpost_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +3097,7 @@ func (x *BlockListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockListsResponse.ProtoReflect.Descriptor instead.
 func (*BlockListsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BlockListsResponse) GetLists() []*BlockList {
@@ -2513,7 +3116,7 @@ type BlockListRequest struct {
 
 func (x *BlockListRequest) Reset() {
 	*x = BlockListRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +3128,7 @@ func (x *BlockListRequest) String() string {
 func (*BlockListRequest) ProtoMessage() {}
 
 func (x *BlockListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[30]
+	mi := &file_ironpost_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +3141,7 @@ func (x *BlockListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockListRequest.ProtoReflect.Descriptor instead.
 func (*BlockListRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BlockListRequest) GetName() string {
@@ -2562,7 +3165,7 @@ type BlockList struct {
 
 func (x *BlockList) Reset() {
 	*x = BlockList{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2574,7 +3177,7 @@ func (x *BlockList) String() string {
 func (*BlockList) ProtoMessage() {}
 
 func (x *BlockList) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[31]
+	mi := &file_ironpost_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,7 +3190,7 @@ func (x *BlockList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockList.ProtoReflect.Descriptor instead.
 func (*BlockList) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BlockList) GetName() string {
@@ -2656,7 +3259,7 @@ type BlockRuleRequest struct {
 
 func (x *BlockRuleRequest) Reset() {
 	*x = BlockRuleRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +3271,7 @@ func (x *BlockRuleRequest) String() string {
 func (*BlockRuleRequest) ProtoMessage() {}
 
 func (x *BlockRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[32]
+	mi := &file_ironpost_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +3284,7 @@ func (x *BlockRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRuleRequest.ProtoReflect.Descriptor instead.
 func (*BlockRuleRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BlockRuleRequest) GetName() string {
@@ -2794,7 +3397,7 @@ type BlockRuleResponse struct {
 
 func (x *BlockRuleResponse) Reset() {
 	*x = BlockRuleResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +3409,7 @@ func (x *BlockRuleResponse) String() string {
 func (*BlockRuleResponse) ProtoMessage() {}
 
 func (x *BlockRuleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[33]
+	mi := &file_ironpost_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +3422,7 @@ func (x *BlockRuleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRuleResponse.ProtoReflect.Descriptor instead.
 func (*BlockRuleResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BlockRuleResponse) GetChanged() bool {
@@ -2852,7 +3455,7 @@ type RemoveBlockRuleRequest struct {
 
 func (x *RemoveBlockRuleRequest) Reset() {
 	*x = RemoveBlockRuleRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2864,7 +3467,7 @@ func (x *RemoveBlockRuleRequest) String() string {
 func (*RemoveBlockRuleRequest) ProtoMessage() {}
 
 func (x *RemoveBlockRuleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[34]
+	mi := &file_ironpost_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2877,7 +3480,7 @@ func (x *RemoveBlockRuleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveBlockRuleRequest.ProtoReflect.Descriptor instead.
 func (*RemoveBlockRuleRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RemoveBlockRuleRequest) GetName() string {
@@ -2895,7 +3498,7 @@ type ListBlockRulesRequest struct {
 
 func (x *ListBlockRulesRequest) Reset() {
 	*x = ListBlockRulesRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3510,7 @@ func (x *ListBlockRulesRequest) String() string {
 func (*ListBlockRulesRequest) ProtoMessage() {}
 
 func (x *ListBlockRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[35]
+	mi := &file_ironpost_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3523,7 @@ func (x *ListBlockRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListBlockRulesRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 type ListBlockRulesResponse struct {
@@ -2932,7 +3535,7 @@ type ListBlockRulesResponse struct {
 
 func (x *ListBlockRulesResponse) Reset() {
 	*x = ListBlockRulesResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2944,7 +3547,7 @@ func (x *ListBlockRulesResponse) String() string {
 func (*ListBlockRulesResponse) ProtoMessage() {}
 
 func (x *ListBlockRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[36]
+	mi := &file_ironpost_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2957,7 +3560,7 @@ func (x *ListBlockRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlockRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListBlockRulesResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListBlockRulesResponse) GetRules() []*BlockRule {
@@ -2998,7 +3601,7 @@ type BlockRule struct {
 
 func (x *BlockRule) Reset() {
 	*x = BlockRule{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3613,7 @@ func (x *BlockRule) String() string {
 func (*BlockRule) ProtoMessage() {}
 
 func (x *BlockRule) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[37]
+	mi := &file_ironpost_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3626,7 @@ func (x *BlockRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRule.ProtoReflect.Descriptor instead.
 func (*BlockRule) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *BlockRule) GetName() string {
@@ -3162,7 +3765,7 @@ type BlockProblem struct {
 
 func (x *BlockProblem) Reset() {
 	*x = BlockProblem{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[38]
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3777,7 @@ func (x *BlockProblem) String() string {
 func (*BlockProblem) ProtoMessage() {}
 
 func (x *BlockProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[38]
+	mi := &file_ironpost_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3790,7 @@ func (x *BlockProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockProblem.ProtoReflect.Descriptor instead.
 func (*BlockProblem) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BlockProblem) GetPrefix() string {
@@ -3224,7 +3827,7 @@ type ListBlocksRequest struct {
 
 func (x *ListBlocksRequest) Reset() {
 	*x = ListBlocksRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[39]
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3839,7 @@ func (x *ListBlocksRequest) String() string {
 func (*ListBlocksRequest) ProtoMessage() {}
 
 func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[39]
+	mi := &file_ironpost_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3852,7 @@ func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
 func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListBlocksRequest) GetLimit() uint32 {
@@ -3314,7 +3917,7 @@ type ListBlocksResponse struct {
 
 func (x *ListBlocksResponse) Reset() {
 	*x = ListBlocksResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[40]
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3326,7 +3929,7 @@ func (x *ListBlocksResponse) String() string {
 func (*ListBlocksResponse) ProtoMessage() {}
 
 func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[40]
+	mi := &file_ironpost_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3339,7 +3942,7 @@ func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
 func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListBlocksResponse) GetBlocks() []*Block {
@@ -3387,7 +3990,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[41]
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +4002,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[41]
+	mi := &file_ironpost_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +4015,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Block) GetPrefix() string {
@@ -3518,7 +4121,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3530,7 +4133,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[42]
+	mi := &file_ironpost_v1_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3543,7 +4146,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CheckResponse) GetPrefix() string {
@@ -3581,7 +4184,7 @@ type ModeRequest struct {
 
 func (x *ModeRequest) Reset() {
 	*x = ModeRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3593,7 +4196,7 @@ func (x *ModeRequest) String() string {
 func (*ModeRequest) ProtoMessage() {}
 
 func (x *ModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[43]
+	mi := &file_ironpost_v1_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3606,7 +4209,7 @@ func (x *ModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeRequest.ProtoReflect.Descriptor instead.
 func (*ModeRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ModeRequest) GetMode() string {
@@ -3641,7 +4244,7 @@ type ModeResponse struct {
 
 func (x *ModeResponse) Reset() {
 	*x = ModeResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +4256,7 @@ func (x *ModeResponse) String() string {
 func (*ModeResponse) ProtoMessage() {}
 
 func (x *ModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[44]
+	mi := &file_ironpost_v1_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +4269,7 @@ func (x *ModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeResponse.ProtoReflect.Descriptor instead.
 func (*ModeResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ModeResponse) GetMode() string {
@@ -3698,7 +4301,7 @@ type ListQuarantineRequest struct {
 
 func (x *ListQuarantineRequest) Reset() {
 	*x = ListQuarantineRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3710,7 +4313,7 @@ func (x *ListQuarantineRequest) String() string {
 func (*ListQuarantineRequest) ProtoMessage() {}
 
 func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[45]
+	mi := &file_ironpost_v1_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3723,7 +4326,7 @@ func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 type ListQuarantineResponse struct {
@@ -3736,7 +4339,7 @@ type ListQuarantineResponse struct {
 
 func (x *ListQuarantineResponse) Reset() {
 	*x = ListQuarantineResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3748,7 +4351,7 @@ func (x *ListQuarantineResponse) String() string {
 func (*ListQuarantineResponse) ProtoMessage() {}
 
 func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[46]
+	mi := &file_ironpost_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3761,7 +4364,7 @@ func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListQuarantineResponse) GetRecords() []*QuarantinedRecord {
@@ -3780,7 +4383,7 @@ type QuarantineRequest struct {
 
 func (x *QuarantineRequest) Reset() {
 	*x = QuarantineRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	mi := &file_ironpost_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +4395,7 @@ func (x *QuarantineRequest) String() string {
 func (*QuarantineRequest) ProtoMessage() {}
 
 func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[47]
+	mi := &file_ironpost_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +4408,7 @@ func (x *QuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineRequest.ProtoReflect.Descriptor instead.
 func (*QuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *QuarantineRequest) GetId() string {
@@ -3843,7 +4446,7 @@ type QuarantinedRecord struct {
 
 func (x *QuarantinedRecord) Reset() {
 	*x = QuarantinedRecord{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	mi := &file_ironpost_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3855,7 +4458,7 @@ func (x *QuarantinedRecord) String() string {
 func (*QuarantinedRecord) ProtoMessage() {}
 
 func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[48]
+	mi := &file_ironpost_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3868,7 +4471,7 @@ func (x *QuarantinedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantinedRecord.ProtoReflect.Descriptor instead.
 func (*QuarantinedRecord) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *QuarantinedRecord) GetId() string {
@@ -3963,7 +4566,7 @@ type ShowConfigRequest struct {
 
 func (x *ShowConfigRequest) Reset() {
 	*x = ShowConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	mi := &file_ironpost_v1_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4578,7 @@ func (x *ShowConfigRequest) String() string {
 func (*ShowConfigRequest) ProtoMessage() {}
 
 func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[49]
+	mi := &file_ironpost_v1_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4591,7 @@ func (x *ShowConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigRequest.ProtoReflect.Descriptor instead.
 func (*ShowConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{56}
 }
 
 type ShowConfigResponse struct {
@@ -4000,7 +4603,7 @@ type ShowConfigResponse struct {
 
 func (x *ShowConfigResponse) Reset() {
 	*x = ShowConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	mi := &file_ironpost_v1_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4615,7 @@ func (x *ShowConfigResponse) String() string {
 func (*ShowConfigResponse) ProtoMessage() {}
 
 func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[50]
+	mi := &file_ironpost_v1_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4628,7 @@ func (x *ShowConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowConfigResponse.ProtoReflect.Descriptor instead.
 func (*ShowConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{50}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ShowConfigResponse) GetValues() []*ConfigValue {
@@ -4046,7 +4649,7 @@ type ConfigValue struct {
 
 func (x *ConfigValue) Reset() {
 	*x = ConfigValue{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	mi := &file_ironpost_v1_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4661,7 @@ func (x *ConfigValue) String() string {
 func (*ConfigValue) ProtoMessage() {}
 
 func (x *ConfigValue) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[51]
+	mi := &file_ironpost_v1_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4674,7 @@ func (x *ConfigValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
 func (*ConfigValue) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{51}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ConfigValue) GetKey() string {
@@ -4103,7 +4706,7 @@ type ReloadConfigRequest struct {
 
 func (x *ReloadConfigRequest) Reset() {
 	*x = ReloadConfigRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	mi := &file_ironpost_v1_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4115,7 +4718,7 @@ func (x *ReloadConfigRequest) String() string {
 func (*ReloadConfigRequest) ProtoMessage() {}
 
 func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[52]
+	mi := &file_ironpost_v1_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4128,7 +4731,7 @@ func (x *ReloadConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigRequest.ProtoReflect.Descriptor instead.
 func (*ReloadConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{52}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{59}
 }
 
 type ReloadConfigResponse struct {
@@ -4141,7 +4744,7 @@ type ReloadConfigResponse struct {
 
 func (x *ReloadConfigResponse) Reset() {
 	*x = ReloadConfigResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	mi := &file_ironpost_v1_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4153,7 +4756,7 @@ func (x *ReloadConfigResponse) String() string {
 func (*ReloadConfigResponse) ProtoMessage() {}
 
 func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[53]
+	mi := &file_ironpost_v1_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4166,7 +4769,7 @@ func (x *ReloadConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadConfigResponse.ProtoReflect.Descriptor instead.
 func (*ReloadConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{53}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ReloadConfigResponse) GetApplied() []string {
@@ -4194,7 +4797,7 @@ type FiltersRequest struct {
 
 func (x *FiltersRequest) Reset() {
 	*x = FiltersRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[54]
+	mi := &file_ironpost_v1_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4206,7 +4809,7 @@ func (x *FiltersRequest) String() string {
 func (*FiltersRequest) ProtoMessage() {}
 
 func (x *FiltersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[54]
+	mi := &file_ironpost_v1_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4219,7 +4822,7 @@ func (x *FiltersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FiltersRequest.ProtoReflect.Descriptor instead.
 func (*FiltersRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{54}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *FiltersRequest) GetInterfaces() []string {
@@ -4253,7 +4856,7 @@ type FiltersResponse struct {
 
 func (x *FiltersResponse) Reset() {
 	*x = FiltersResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[55]
+	mi := &file_ironpost_v1_control_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4265,7 +4868,7 @@ func (x *FiltersResponse) String() string {
 func (*FiltersResponse) ProtoMessage() {}
 
 func (x *FiltersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[55]
+	mi := &file_ironpost_v1_control_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4278,7 +4881,7 @@ func (x *FiltersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FiltersResponse.ProtoReflect.Descriptor instead.
 func (*FiltersResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{55}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *FiltersResponse) GetKernel() string {
@@ -4358,7 +4961,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[56]
+	mi := &file_ironpost_v1_control_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4370,7 +4973,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[56]
+	mi := &file_ironpost_v1_control_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4383,7 +4986,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{56}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Filter) GetInterface() string {
@@ -4543,7 +5146,7 @@ type FilterMap struct {
 
 func (x *FilterMap) Reset() {
 	*x = FilterMap{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[57]
+	mi := &file_ironpost_v1_control_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4555,7 +5158,7 @@ func (x *FilterMap) String() string {
 func (*FilterMap) ProtoMessage() {}
 
 func (x *FilterMap) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[57]
+	mi := &file_ironpost_v1_control_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4568,7 +5171,7 @@ func (x *FilterMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterMap.ProtoReflect.Descriptor instead.
 func (*FilterMap) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{57}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *FilterMap) GetName() string {
@@ -4636,7 +5239,7 @@ type DumpFilterRequest struct {
 
 func (x *DumpFilterRequest) Reset() {
 	*x = DumpFilterRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[58]
+	mi := &file_ironpost_v1_control_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4648,7 +5251,7 @@ func (x *DumpFilterRequest) String() string {
 func (*DumpFilterRequest) ProtoMessage() {}
 
 func (x *DumpFilterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[58]
+	mi := &file_ironpost_v1_control_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4661,7 +5264,7 @@ func (x *DumpFilterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpFilterRequest.ProtoReflect.Descriptor instead.
 func (*DumpFilterRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{58}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *DumpFilterRequest) GetInterface() string {
@@ -4720,7 +5323,7 @@ type DumpFilterResponse struct {
 
 func (x *DumpFilterResponse) Reset() {
 	*x = DumpFilterResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[59]
+	mi := &file_ironpost_v1_control_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4732,7 +5335,7 @@ func (x *DumpFilterResponse) String() string {
 func (*DumpFilterResponse) ProtoMessage() {}
 
 func (x *DumpFilterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[59]
+	mi := &file_ironpost_v1_control_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4745,7 +5348,7 @@ func (x *DumpFilterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpFilterResponse.ProtoReflect.Descriptor instead.
 func (*DumpFilterResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{59}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DumpFilterResponse) GetInterface() string {
@@ -4817,7 +5420,7 @@ type TopSource struct {
 
 func (x *TopSource) Reset() {
 	*x = TopSource{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[60]
+	mi := &file_ironpost_v1_control_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4829,7 +5432,7 @@ func (x *TopSource) String() string {
 func (*TopSource) ProtoMessage() {}
 
 func (x *TopSource) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[60]
+	mi := &file_ironpost_v1_control_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4842,7 +5445,7 @@ func (x *TopSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopSource.ProtoReflect.Descriptor instead.
 func (*TopSource) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{60}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *TopSource) GetAddress() string {
@@ -4892,7 +5495,7 @@ type TopPort struct {
 
 func (x *TopPort) Reset() {
 	*x = TopPort{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[61]
+	mi := &file_ironpost_v1_control_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4904,7 +5507,7 @@ func (x *TopPort) String() string {
 func (*TopPort) ProtoMessage() {}
 
 func (x *TopPort) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[61]
+	mi := &file_ironpost_v1_control_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4917,7 +5520,7 @@ func (x *TopPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopPort.ProtoReflect.Descriptor instead.
 func (*TopPort) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{61}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *TopPort) GetPort() uint32 {
@@ -4957,7 +5560,7 @@ type FilterEntry struct {
 
 func (x *FilterEntry) Reset() {
 	*x = FilterEntry{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[62]
+	mi := &file_ironpost_v1_control_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4969,7 +5572,7 @@ func (x *FilterEntry) String() string {
 func (*FilterEntry) ProtoMessage() {}
 
 func (x *FilterEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[62]
+	mi := &file_ironpost_v1_control_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4982,7 +5585,7 @@ func (x *FilterEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FilterEntry.ProtoReflect.Descriptor instead.
 func (*FilterEntry) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{62}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *FilterEntry) GetPrefix() string {
@@ -5040,7 +5643,7 @@ type CaptureRequest struct {
 
 func (x *CaptureRequest) Reset() {
 	*x = CaptureRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[63]
+	mi := &file_ironpost_v1_control_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5052,7 +5655,7 @@ func (x *CaptureRequest) String() string {
 func (*CaptureRequest) ProtoMessage() {}
 
 func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[63]
+	mi := &file_ironpost_v1_control_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5065,7 +5668,7 @@ func (x *CaptureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureRequest.ProtoReflect.Descriptor instead.
 func (*CaptureRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{63}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *CaptureRequest) GetInterface() string {
@@ -5101,7 +5704,7 @@ type CaptureResponse struct {
 
 func (x *CaptureResponse) Reset() {
 	*x = CaptureResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[64]
+	mi := &file_ironpost_v1_control_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5113,7 +5716,7 @@ func (x *CaptureResponse) String() string {
 func (*CaptureResponse) ProtoMessage() {}
 
 func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[64]
+	mi := &file_ironpost_v1_control_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5126,7 +5729,7 @@ func (x *CaptureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureResponse.ProtoReflect.Descriptor instead.
 func (*CaptureResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{64}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CaptureResponse) GetPackets() []*CapturedPacket {
@@ -5165,7 +5768,7 @@ type CapturedPacket struct {
 
 func (x *CapturedPacket) Reset() {
 	*x = CapturedPacket{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[65]
+	mi := &file_ironpost_v1_control_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5177,7 +5780,7 @@ func (x *CapturedPacket) String() string {
 func (*CapturedPacket) ProtoMessage() {}
 
 func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[65]
+	mi := &file_ironpost_v1_control_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5190,7 +5793,7 @@ func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
 func (*CapturedPacket) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{65}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CapturedPacket) GetTime() *timestamppb.Timestamp {
@@ -5265,7 +5868,7 @@ type GuardIntent struct {
 
 func (x *GuardIntent) Reset() {
 	*x = GuardIntent{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[66]
+	mi := &file_ironpost_v1_control_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5277,7 +5880,7 @@ func (x *GuardIntent) String() string {
 func (*GuardIntent) ProtoMessage() {}
 
 func (x *GuardIntent) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[66]
+	mi := &file_ironpost_v1_control_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5290,7 +5893,7 @@ func (x *GuardIntent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardIntent.ProtoReflect.Descriptor instead.
 func (*GuardIntent) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{66}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GuardIntent) GetId() string {
@@ -5445,7 +6048,7 @@ type ListIntentsRequest struct {
 
 func (x *ListIntentsRequest) Reset() {
 	*x = ListIntentsRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[67]
+	mi := &file_ironpost_v1_control_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5457,7 +6060,7 @@ func (x *ListIntentsRequest) String() string {
 func (*ListIntentsRequest) ProtoMessage() {}
 
 func (x *ListIntentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[67]
+	mi := &file_ironpost_v1_control_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5470,7 +6073,7 @@ func (x *ListIntentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntentsRequest.ProtoReflect.Descriptor instead.
 func (*ListIntentsRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{67}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListIntentsRequest) GetAll() bool {
@@ -5496,7 +6099,7 @@ type ListIntentsResponse struct {
 
 func (x *ListIntentsResponse) Reset() {
 	*x = ListIntentsResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[68]
+	mi := &file_ironpost_v1_control_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5508,7 +6111,7 @@ func (x *ListIntentsResponse) String() string {
 func (*ListIntentsResponse) ProtoMessage() {}
 
 func (x *ListIntentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[68]
+	mi := &file_ironpost_v1_control_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5521,7 +6124,7 @@ func (x *ListIntentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIntentsResponse.ProtoReflect.Descriptor instead.
 func (*ListIntentsResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{68}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListIntentsResponse) GetIntents() []*GuardIntent {
@@ -5543,7 +6146,7 @@ type IntentRequest struct {
 
 func (x *IntentRequest) Reset() {
 	*x = IntentRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[69]
+	mi := &file_ironpost_v1_control_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5555,7 +6158,7 @@ func (x *IntentRequest) String() string {
 func (*IntentRequest) ProtoMessage() {}
 
 func (x *IntentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[69]
+	mi := &file_ironpost_v1_control_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5568,7 +6171,7 @@ func (x *IntentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntentRequest.ProtoReflect.Descriptor instead.
 func (*IntentRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{69}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *IntentRequest) GetId() string {
@@ -5595,7 +6198,7 @@ type DisableGuardRequest struct {
 
 func (x *DisableGuardRequest) Reset() {
 	*x = DisableGuardRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	mi := &file_ironpost_v1_control_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5607,7 +6210,7 @@ func (x *DisableGuardRequest) String() string {
 func (*DisableGuardRequest) ProtoMessage() {}
 
 func (x *DisableGuardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[70]
+	mi := &file_ironpost_v1_control_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5620,7 +6223,7 @@ func (x *DisableGuardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableGuardRequest.ProtoReflect.Descriptor instead.
 func (*DisableGuardRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{70}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *DisableGuardRequest) GetReleaseAll() bool {
@@ -5645,7 +6248,7 @@ type EnableGuardRequest struct {
 
 func (x *EnableGuardRequest) Reset() {
 	*x = EnableGuardRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[71]
+	mi := &file_ironpost_v1_control_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5657,7 +6260,7 @@ func (x *EnableGuardRequest) String() string {
 func (*EnableGuardRequest) ProtoMessage() {}
 
 func (x *EnableGuardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[71]
+	mi := &file_ironpost_v1_control_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5670,7 +6273,7 @@ func (x *EnableGuardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableGuardRequest.ProtoReflect.Descriptor instead.
 func (*EnableGuardRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{71}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{78}
 }
 
 type GuardSwitchResponse struct {
@@ -5684,7 +6287,7 @@ type GuardSwitchResponse struct {
 
 func (x *GuardSwitchResponse) Reset() {
 	*x = GuardSwitchResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[72]
+	mi := &file_ironpost_v1_control_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5696,7 +6299,7 @@ func (x *GuardSwitchResponse) String() string {
 func (*GuardSwitchResponse) ProtoMessage() {}
 
 func (x *GuardSwitchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[72]
+	mi := &file_ironpost_v1_control_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5709,7 +6312,7 @@ func (x *GuardSwitchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardSwitchResponse.ProtoReflect.Descriptor instead.
 func (*GuardSwitchResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{72}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GuardSwitchResponse) GetState() *GuardState {
@@ -5739,7 +6342,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[73]
+	mi := &file_ironpost_v1_control_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5751,7 +6354,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[73]
+	mi := &file_ironpost_v1_control_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5764,7 +6367,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{73}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListEvidenceRequest) GetId() string {
@@ -5790,7 +6393,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[74]
+	mi := &file_ironpost_v1_control_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5802,7 +6405,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[74]
+	mi := &file_ironpost_v1_control_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5815,7 +6418,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{74}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ListEvidenceResponse) GetIncidents() []*Incident {
@@ -5856,7 +6459,7 @@ type Incident struct {
 
 func (x *Incident) Reset() {
 	*x = Incident{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[75]
+	mi := &file_ironpost_v1_control_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5868,7 +6471,7 @@ func (x *Incident) String() string {
 func (*Incident) ProtoMessage() {}
 
 func (x *Incident) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[75]
+	mi := &file_ironpost_v1_control_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5881,7 +6484,7 @@ func (x *Incident) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Incident.ProtoReflect.Descriptor instead.
 func (*Incident) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{75}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Incident) GetId() string {
@@ -6019,7 +6622,7 @@ type IncidentFile struct {
 
 func (x *IncidentFile) Reset() {
 	*x = IncidentFile{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[76]
+	mi := &file_ironpost_v1_control_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6031,7 +6634,7 @@ func (x *IncidentFile) String() string {
 func (*IncidentFile) ProtoMessage() {}
 
 func (x *IncidentFile) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[76]
+	mi := &file_ironpost_v1_control_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6044,7 +6647,7 @@ func (x *IncidentFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IncidentFile.ProtoReflect.Descriptor instead.
 func (*IncidentFile) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{76}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *IncidentFile) GetName() string {
@@ -6095,7 +6698,7 @@ type PlanAnswerRequest struct {
 
 func (x *PlanAnswerRequest) Reset() {
 	*x = PlanAnswerRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[77]
+	mi := &file_ironpost_v1_control_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6107,7 +6710,7 @@ func (x *PlanAnswerRequest) String() string {
 func (*PlanAnswerRequest) ProtoMessage() {}
 
 func (x *PlanAnswerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[77]
+	mi := &file_ironpost_v1_control_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6120,7 +6723,7 @@ func (x *PlanAnswerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanAnswerRequest.ProtoReflect.Descriptor instead.
 func (*PlanAnswerRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{77}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PlanAnswerRequest) GetEnforcer() string {
@@ -6158,7 +6761,7 @@ type IsolateRequest struct {
 
 func (x *IsolateRequest) Reset() {
 	*x = IsolateRequest{}
-	mi := &file_ironpost_v1_control_proto_msgTypes[78]
+	mi := &file_ironpost_v1_control_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6170,7 +6773,7 @@ func (x *IsolateRequest) String() string {
 func (*IsolateRequest) ProtoMessage() {}
 
 func (x *IsolateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_control_proto_msgTypes[78]
+	mi := &file_ironpost_v1_control_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6183,7 +6786,7 @@ func (x *IsolateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IsolateRequest.ProtoReflect.Descriptor instead.
 func (*IsolateRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{78}
+	return file_ironpost_v1_control_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *IsolateRequest) GetEnforcer() string {
@@ -6226,7 +6829,7 @@ var File_ironpost_v1_control_proto protoreflect.FileDescriptor
 const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"\x19ironpost/v1/control.proto\x12\vironpost.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ironpost/v1/event.proto\x1a\x18ironpost/v1/plugin.proto\"\x0f\n" +
-	"\rStatusRequest\"\xd2\a\n" +
+	"\rStatusRequest\"\xb5\b\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x17\n" +
@@ -6254,10 +6857,28 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x16heap_objects_allocated\x18\x14 \x01(\x04R\x14heapObjectsAllocated\x12 \n" +
 	"\vquarantined\x18\x15 \x01(\rR\vquarantined\x126\n" +
 	"\fattributions\x18\x16 \x03(\v2\x12.ironpost.v1.CountR\fattributions\x12-\n" +
-	"\x05guard\x18\x17 \x01(\v2\x17.ironpost.v1.GuardStateR\x05guard\x1a:\n" +
+	"\x05guard\x18\x17 \x01(\v2\x17.ironpost.v1.GuardStateR\x05guard\x121\n" +
+	"\x06shared\x18\x18 \x01(\v2\x19.ironpost.v1.SharedStatusR\x06shared\x12.\n" +
+	"\x05fleet\x18\x19 \x01(\v2\x18.ironpost.v1.FleetStatusR\x05fleet\x1a:\n" +
 	"\fPluginsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xa1\x01\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xb5\x01\n" +
+	"\vFleetStatus\x12\x16\n" +
+	"\x06engine\x18\x01 \x01(\tR\x06engine\x12\x18\n" +
+	"\acurrent\x18\x02 \x01(\bR\acurrent\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12\x14\n" +
+	"\x05taken\x18\x05 \x01(\x04R\x05taken\x12\x16\n" +
+	"\x06shared\x18\x06 \x01(\x04R\x06shared\"\xfc\x01\n" +
+	"\fSharedStatus\x12\x16\n" +
+	"\x06engine\x18\x01 \x01(\tR\x06engine\x12\x1c\n" +
+	"\treachable\x18\x02 \x01(\bR\treachable\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\x04R\awaiting\x12\x12\n" +
+	"\x04keys\x18\x06 \x01(\x04R\x04keys\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x04R\x05bytes\x12*\n" +
+	"\x06counts\x18\b \x03(\v2\x12.ironpost.v1.CountR\x06counts\"\xa1\x01\n" +
 	"\n" +
 	"GuardState\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x0e\n" +
@@ -6410,7 +7031,39 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\"6\n" +
 	"\vTailRequest\x12'\n" +
-	"\x05kinds\x18\x01 \x03(\x0e2\x11.ironpost.v1.KindR\x05kinds\"\xbe\x01\n" +
+	"\x05kinds\x18\x01 \x03(\x0e2\x11.ironpost.v1.KindR\x05kinds\"\xe5\x01\n" +
+	"\x0eSilenceRequest\x12\x14\n" +
+	"\x05rules\x18\x01 \x03(\tR\x05rules\x12\x1a\n" +
+	"\bentities\x18\x02 \x03(\tR\bentities\x12\x1c\n" +
+	"\tdetectors\x18\x03 \x03(\tR\tdetectors\x128\n" +
+	"\fmax_severity\x18\x04 \x01(\x0e2\x15.ironpost.v1.SeverityR\vmaxSeverity\x12\x1f\n" +
+	"\vttl_seconds\x18\x05 \x01(\x01R\n" +
+	"ttlSeconds\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x10\n" +
+	"\x03all\x18\a \x01(\bR\x03all\"\xef\x03\n" +
+	"\aSilence\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05rules\x18\x02 \x03(\tR\x05rules\x12\x1a\n" +
+	"\bentities\x18\x03 \x03(\tR\bentities\x12\x1c\n" +
+	"\tdetectors\x18\x04 \x03(\tR\tdetectors\x128\n" +
+	"\fmax_severity\x18\x05 \x01(\x0e2\x15.ironpost.v1.SeverityR\vmaxSeverity\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\a \x01(\tR\x02by\x124\n" +
+	"\acreated\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
+	"\aexpires\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x14\n" +
+	"\x05state\x18\n" +
+	" \x01(\tR\x05state\x124\n" +
+	"\aremoved\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aremoved\x12\x1d\n" +
+	"\n" +
+	"removed_by\x18\f \x01(\tR\tremovedBy\x12\x12\n" +
+	"\x04held\x18\r \x01(\x04R\x04held\x127\n" +
+	"\tlast_held\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\blastHeld\"'\n" +
+	"\x13ListSilencesRequest\x12\x10\n" +
+	"\x03all\x18\x01 \x01(\bR\x03all\"H\n" +
+	"\x14ListSilencesResponse\x120\n" +
+	"\bsilences\x18\x01 \x03(\v2\x14.ironpost.v1.SilenceR\bsilences\"&\n" +
+	"\x14RemoveSilenceRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xbe\x01\n" +
 	"\fBlockRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1f\n" +
 	"\vttl_seconds\x18\x02 \x01(\x01R\n" +
@@ -6750,7 +7403,7 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\x06action\x18\x03 \x01(\tR\x06action\x12\x1f\n" +
 	"\vttl_seconds\x18\x04 \x01(\x01R\n" +
 	"ttlSeconds\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason2\x8f\x1c\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason2\xef\x1d\n" +
 	"\aControl\x12A\n" +
 	"\x06Status\x12\x1a.ironpost.v1.StatusRequest\x1a\x1b.ironpost.v1.StatusResponse\x12P\n" +
 	"\vListPlugins\x12\x1f.ironpost.v1.ListPluginsRequest\x1a .ironpost.v1.ListPluginsResponse\x12I\n" +
@@ -6767,7 +7420,11 @@ const file_ironpost_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"TailEvents\x12\x18.ironpost.v1.TailRequest\x1a\x12.ironpost.v1.Batch0\x01\x128\n" +
 	"\x05Query\x12\x19.ironpost.v1.QueryRequest\x1a\x12.ironpost.v1.Batch0\x01\x12F\n" +
-	"\vUpdateAlert\x12\x1a.ironpost.v1.UpdateRequest\x1a\x1b.ironpost.v1.UpdateResponse\x12A\n" +
+	"\vUpdateAlert\x12\x1a.ironpost.v1.UpdateRequest\x1a\x1b.ironpost.v1.UpdateResponse\x12?\n" +
+	"\n" +
+	"AddSilence\x12\x1b.ironpost.v1.SilenceRequest\x1a\x14.ironpost.v1.Silence\x12S\n" +
+	"\fListSilences\x12 .ironpost.v1.ListSilencesRequest\x1a!.ironpost.v1.ListSilencesResponse\x12H\n" +
+	"\rRemoveSilence\x12!.ironpost.v1.RemoveSilenceRequest\x1a\x14.ironpost.v1.Silence\x12A\n" +
 	"\bAddBlock\x12\x19.ironpost.v1.BlockRequest\x1a\x1a.ironpost.v1.BlockResponse\x12D\n" +
 	"\vRemoveBlock\x12\x19.ironpost.v1.BlockRequest\x1a\x1a.ironpost.v1.BlockResponse\x12M\n" +
 	"\n" +
@@ -6820,275 +7477,301 @@ func file_ironpost_v1_control_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_control_proto_rawDescData
 }
 
-var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 81)
+var file_ironpost_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 88)
 var file_ironpost_v1_control_proto_goTypes = []any{
 	(*StatusRequest)(nil),          // 0: ironpost.v1.StatusRequest
 	(*StatusResponse)(nil),         // 1: ironpost.v1.StatusResponse
-	(*GuardState)(nil),             // 2: ironpost.v1.GuardState
-	(*Drop)(nil),                   // 3: ironpost.v1.Drop
-	(*Interface)(nil),              // 4: ironpost.v1.Interface
-	(*CoverageGap)(nil),            // 5: ironpost.v1.CoverageGap
-	(*StreamStatus)(nil),           // 6: ironpost.v1.StreamStatus
-	(*ListPluginsRequest)(nil),     // 7: ironpost.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),    // 8: ironpost.v1.ListPluginsResponse
-	(*PluginStatus)(nil),           // 9: ironpost.v1.PluginStatus
-	(*PluginRequest)(nil),          // 10: ironpost.v1.PluginRequest
-	(*PluginInfoResponse)(nil),     // 11: ironpost.v1.PluginInfoResponse
-	(*RemovePluginResponse)(nil),   // 12: ironpost.v1.RemovePluginResponse
-	(*PluginTrustRequest)(nil),     // 13: ironpost.v1.PluginTrustRequest
-	(*PluginTrustResponse)(nil),    // 14: ironpost.v1.PluginTrustResponse
-	(*PluginPin)(nil),              // 15: ironpost.v1.PluginPin
-	(*PluginDescription)(nil),      // 16: ironpost.v1.PluginDescription
-	(*PluginVerdict)(nil),          // 17: ironpost.v1.PluginVerdict
-	(*PluginInstallation)(nil),     // 18: ironpost.v1.PluginInstallation
-	(*PluginLogsRequest)(nil),      // 19: ironpost.v1.PluginLogsRequest
-	(*PluginLogsResponse)(nil),     // 20: ironpost.v1.PluginLogsResponse
-	(*PluginLogLine)(nil),          // 21: ironpost.v1.PluginLogLine
-	(*TailRequest)(nil),            // 22: ironpost.v1.TailRequest
-	(*BlockRequest)(nil),           // 23: ironpost.v1.BlockRequest
-	(*BlockResponse)(nil),          // 24: ironpost.v1.BlockResponse
-	(*BlockChunk)(nil),             // 25: ironpost.v1.BlockChunk
-	(*ImportOptions)(nil),          // 26: ironpost.v1.ImportOptions
-	(*ImportResponse)(nil),         // 27: ironpost.v1.ImportResponse
-	(*BlockListsRequest)(nil),      // 28: ironpost.v1.BlockListsRequest
-	(*BlockListsResponse)(nil),     // 29: ironpost.v1.BlockListsResponse
-	(*BlockListRequest)(nil),       // 30: ironpost.v1.BlockListRequest
-	(*BlockList)(nil),              // 31: ironpost.v1.BlockList
-	(*BlockRuleRequest)(nil),       // 32: ironpost.v1.BlockRuleRequest
-	(*BlockRuleResponse)(nil),      // 33: ironpost.v1.BlockRuleResponse
-	(*RemoveBlockRuleRequest)(nil), // 34: ironpost.v1.RemoveBlockRuleRequest
-	(*ListBlockRulesRequest)(nil),  // 35: ironpost.v1.ListBlockRulesRequest
-	(*ListBlockRulesResponse)(nil), // 36: ironpost.v1.ListBlockRulesResponse
-	(*BlockRule)(nil),              // 37: ironpost.v1.BlockRule
-	(*BlockProblem)(nil),           // 38: ironpost.v1.BlockProblem
-	(*ListBlocksRequest)(nil),      // 39: ironpost.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),     // 40: ironpost.v1.ListBlocksResponse
-	(*Block)(nil),                  // 41: ironpost.v1.Block
-	(*CheckResponse)(nil),          // 42: ironpost.v1.CheckResponse
-	(*ModeRequest)(nil),            // 43: ironpost.v1.ModeRequest
-	(*ModeResponse)(nil),           // 44: ironpost.v1.ModeResponse
-	(*ListQuarantineRequest)(nil),  // 45: ironpost.v1.ListQuarantineRequest
-	(*ListQuarantineResponse)(nil), // 46: ironpost.v1.ListQuarantineResponse
-	(*QuarantineRequest)(nil),      // 47: ironpost.v1.QuarantineRequest
-	(*QuarantinedRecord)(nil),      // 48: ironpost.v1.QuarantinedRecord
-	(*ShowConfigRequest)(nil),      // 49: ironpost.v1.ShowConfigRequest
-	(*ShowConfigResponse)(nil),     // 50: ironpost.v1.ShowConfigResponse
-	(*ConfigValue)(nil),            // 51: ironpost.v1.ConfigValue
-	(*ReloadConfigRequest)(nil),    // 52: ironpost.v1.ReloadConfigRequest
-	(*ReloadConfigResponse)(nil),   // 53: ironpost.v1.ReloadConfigResponse
-	(*FiltersRequest)(nil),         // 54: ironpost.v1.FiltersRequest
-	(*FiltersResponse)(nil),        // 55: ironpost.v1.FiltersResponse
-	(*Filter)(nil),                 // 56: ironpost.v1.Filter
-	(*FilterMap)(nil),              // 57: ironpost.v1.FilterMap
-	(*DumpFilterRequest)(nil),      // 58: ironpost.v1.DumpFilterRequest
-	(*DumpFilterResponse)(nil),     // 59: ironpost.v1.DumpFilterResponse
-	(*TopSource)(nil),              // 60: ironpost.v1.TopSource
-	(*TopPort)(nil),                // 61: ironpost.v1.TopPort
-	(*FilterEntry)(nil),            // 62: ironpost.v1.FilterEntry
-	(*CaptureRequest)(nil),         // 63: ironpost.v1.CaptureRequest
-	(*CaptureResponse)(nil),        // 64: ironpost.v1.CaptureResponse
-	(*CapturedPacket)(nil),         // 65: ironpost.v1.CapturedPacket
-	(*GuardIntent)(nil),            // 66: ironpost.v1.GuardIntent
-	(*ListIntentsRequest)(nil),     // 67: ironpost.v1.ListIntentsRequest
-	(*ListIntentsResponse)(nil),    // 68: ironpost.v1.ListIntentsResponse
-	(*IntentRequest)(nil),          // 69: ironpost.v1.IntentRequest
-	(*DisableGuardRequest)(nil),    // 70: ironpost.v1.DisableGuardRequest
-	(*EnableGuardRequest)(nil),     // 71: ironpost.v1.EnableGuardRequest
-	(*GuardSwitchResponse)(nil),    // 72: ironpost.v1.GuardSwitchResponse
-	(*ListEvidenceRequest)(nil),    // 73: ironpost.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),   // 74: ironpost.v1.ListEvidenceResponse
-	(*Incident)(nil),               // 75: ironpost.v1.Incident
-	(*IncidentFile)(nil),           // 76: ironpost.v1.IncidentFile
-	(*PlanAnswerRequest)(nil),      // 77: ironpost.v1.PlanAnswerRequest
-	(*IsolateRequest)(nil),         // 78: ironpost.v1.IsolateRequest
-	nil,                            // 79: ironpost.v1.StatusResponse.PluginsEntry
-	nil,                            // 80: ironpost.v1.Incident.MissingEntry
-	(*timestamppb.Timestamp)(nil),  // 81: google.protobuf.Timestamp
-	(*Count)(nil),                  // 82: ironpost.v1.Count
-	(*Description)(nil),            // 83: ironpost.v1.Description
-	(*Permissions)(nil),            // 84: ironpost.v1.Permissions
-	(Kind)(0),                      // 85: ironpost.v1.Kind
-	(*Field)(nil),                  // 86: ironpost.v1.Field
-	(*PlanRequest)(nil),            // 87: ironpost.v1.PlanRequest
-	(*ListRulesRequest)(nil),       // 88: ironpost.v1.ListRulesRequest
-	(*QueryRequest)(nil),           // 89: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),          // 90: ironpost.v1.UpdateRequest
-	(*ListRulesResponse)(nil),      // 91: ironpost.v1.ListRulesResponse
-	(*Batch)(nil),                  // 92: ironpost.v1.Batch
-	(*UpdateResponse)(nil),         // 93: ironpost.v1.UpdateResponse
-	(*PlanResponse)(nil),           // 94: ironpost.v1.PlanResponse
+	(*FleetStatus)(nil),            // 2: ironpost.v1.FleetStatus
+	(*SharedStatus)(nil),           // 3: ironpost.v1.SharedStatus
+	(*GuardState)(nil),             // 4: ironpost.v1.GuardState
+	(*Drop)(nil),                   // 5: ironpost.v1.Drop
+	(*Interface)(nil),              // 6: ironpost.v1.Interface
+	(*CoverageGap)(nil),            // 7: ironpost.v1.CoverageGap
+	(*StreamStatus)(nil),           // 8: ironpost.v1.StreamStatus
+	(*ListPluginsRequest)(nil),     // 9: ironpost.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),    // 10: ironpost.v1.ListPluginsResponse
+	(*PluginStatus)(nil),           // 11: ironpost.v1.PluginStatus
+	(*PluginRequest)(nil),          // 12: ironpost.v1.PluginRequest
+	(*PluginInfoResponse)(nil),     // 13: ironpost.v1.PluginInfoResponse
+	(*RemovePluginResponse)(nil),   // 14: ironpost.v1.RemovePluginResponse
+	(*PluginTrustRequest)(nil),     // 15: ironpost.v1.PluginTrustRequest
+	(*PluginTrustResponse)(nil),    // 16: ironpost.v1.PluginTrustResponse
+	(*PluginPin)(nil),              // 17: ironpost.v1.PluginPin
+	(*PluginDescription)(nil),      // 18: ironpost.v1.PluginDescription
+	(*PluginVerdict)(nil),          // 19: ironpost.v1.PluginVerdict
+	(*PluginInstallation)(nil),     // 20: ironpost.v1.PluginInstallation
+	(*PluginLogsRequest)(nil),      // 21: ironpost.v1.PluginLogsRequest
+	(*PluginLogsResponse)(nil),     // 22: ironpost.v1.PluginLogsResponse
+	(*PluginLogLine)(nil),          // 23: ironpost.v1.PluginLogLine
+	(*TailRequest)(nil),            // 24: ironpost.v1.TailRequest
+	(*SilenceRequest)(nil),         // 25: ironpost.v1.SilenceRequest
+	(*Silence)(nil),                // 26: ironpost.v1.Silence
+	(*ListSilencesRequest)(nil),    // 27: ironpost.v1.ListSilencesRequest
+	(*ListSilencesResponse)(nil),   // 28: ironpost.v1.ListSilencesResponse
+	(*RemoveSilenceRequest)(nil),   // 29: ironpost.v1.RemoveSilenceRequest
+	(*BlockRequest)(nil),           // 30: ironpost.v1.BlockRequest
+	(*BlockResponse)(nil),          // 31: ironpost.v1.BlockResponse
+	(*BlockChunk)(nil),             // 32: ironpost.v1.BlockChunk
+	(*ImportOptions)(nil),          // 33: ironpost.v1.ImportOptions
+	(*ImportResponse)(nil),         // 34: ironpost.v1.ImportResponse
+	(*BlockListsRequest)(nil),      // 35: ironpost.v1.BlockListsRequest
+	(*BlockListsResponse)(nil),     // 36: ironpost.v1.BlockListsResponse
+	(*BlockListRequest)(nil),       // 37: ironpost.v1.BlockListRequest
+	(*BlockList)(nil),              // 38: ironpost.v1.BlockList
+	(*BlockRuleRequest)(nil),       // 39: ironpost.v1.BlockRuleRequest
+	(*BlockRuleResponse)(nil),      // 40: ironpost.v1.BlockRuleResponse
+	(*RemoveBlockRuleRequest)(nil), // 41: ironpost.v1.RemoveBlockRuleRequest
+	(*ListBlockRulesRequest)(nil),  // 42: ironpost.v1.ListBlockRulesRequest
+	(*ListBlockRulesResponse)(nil), // 43: ironpost.v1.ListBlockRulesResponse
+	(*BlockRule)(nil),              // 44: ironpost.v1.BlockRule
+	(*BlockProblem)(nil),           // 45: ironpost.v1.BlockProblem
+	(*ListBlocksRequest)(nil),      // 46: ironpost.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),     // 47: ironpost.v1.ListBlocksResponse
+	(*Block)(nil),                  // 48: ironpost.v1.Block
+	(*CheckResponse)(nil),          // 49: ironpost.v1.CheckResponse
+	(*ModeRequest)(nil),            // 50: ironpost.v1.ModeRequest
+	(*ModeResponse)(nil),           // 51: ironpost.v1.ModeResponse
+	(*ListQuarantineRequest)(nil),  // 52: ironpost.v1.ListQuarantineRequest
+	(*ListQuarantineResponse)(nil), // 53: ironpost.v1.ListQuarantineResponse
+	(*QuarantineRequest)(nil),      // 54: ironpost.v1.QuarantineRequest
+	(*QuarantinedRecord)(nil),      // 55: ironpost.v1.QuarantinedRecord
+	(*ShowConfigRequest)(nil),      // 56: ironpost.v1.ShowConfigRequest
+	(*ShowConfigResponse)(nil),     // 57: ironpost.v1.ShowConfigResponse
+	(*ConfigValue)(nil),            // 58: ironpost.v1.ConfigValue
+	(*ReloadConfigRequest)(nil),    // 59: ironpost.v1.ReloadConfigRequest
+	(*ReloadConfigResponse)(nil),   // 60: ironpost.v1.ReloadConfigResponse
+	(*FiltersRequest)(nil),         // 61: ironpost.v1.FiltersRequest
+	(*FiltersResponse)(nil),        // 62: ironpost.v1.FiltersResponse
+	(*Filter)(nil),                 // 63: ironpost.v1.Filter
+	(*FilterMap)(nil),              // 64: ironpost.v1.FilterMap
+	(*DumpFilterRequest)(nil),      // 65: ironpost.v1.DumpFilterRequest
+	(*DumpFilterResponse)(nil),     // 66: ironpost.v1.DumpFilterResponse
+	(*TopSource)(nil),              // 67: ironpost.v1.TopSource
+	(*TopPort)(nil),                // 68: ironpost.v1.TopPort
+	(*FilterEntry)(nil),            // 69: ironpost.v1.FilterEntry
+	(*CaptureRequest)(nil),         // 70: ironpost.v1.CaptureRequest
+	(*CaptureResponse)(nil),        // 71: ironpost.v1.CaptureResponse
+	(*CapturedPacket)(nil),         // 72: ironpost.v1.CapturedPacket
+	(*GuardIntent)(nil),            // 73: ironpost.v1.GuardIntent
+	(*ListIntentsRequest)(nil),     // 74: ironpost.v1.ListIntentsRequest
+	(*ListIntentsResponse)(nil),    // 75: ironpost.v1.ListIntentsResponse
+	(*IntentRequest)(nil),          // 76: ironpost.v1.IntentRequest
+	(*DisableGuardRequest)(nil),    // 77: ironpost.v1.DisableGuardRequest
+	(*EnableGuardRequest)(nil),     // 78: ironpost.v1.EnableGuardRequest
+	(*GuardSwitchResponse)(nil),    // 79: ironpost.v1.GuardSwitchResponse
+	(*ListEvidenceRequest)(nil),    // 80: ironpost.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),   // 81: ironpost.v1.ListEvidenceResponse
+	(*Incident)(nil),               // 82: ironpost.v1.Incident
+	(*IncidentFile)(nil),           // 83: ironpost.v1.IncidentFile
+	(*PlanAnswerRequest)(nil),      // 84: ironpost.v1.PlanAnswerRequest
+	(*IsolateRequest)(nil),         // 85: ironpost.v1.IsolateRequest
+	nil,                            // 86: ironpost.v1.StatusResponse.PluginsEntry
+	nil,                            // 87: ironpost.v1.Incident.MissingEntry
+	(*timestamppb.Timestamp)(nil),  // 88: google.protobuf.Timestamp
+	(*Count)(nil),                  // 89: ironpost.v1.Count
+	(*Description)(nil),            // 90: ironpost.v1.Description
+	(*Permissions)(nil),            // 91: ironpost.v1.Permissions
+	(Kind)(0),                      // 92: ironpost.v1.Kind
+	(Severity)(0),                  // 93: ironpost.v1.Severity
+	(*Field)(nil),                  // 94: ironpost.v1.Field
+	(*PlanRequest)(nil),            // 95: ironpost.v1.PlanRequest
+	(*ListRulesRequest)(nil),       // 96: ironpost.v1.ListRulesRequest
+	(*QueryRequest)(nil),           // 97: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),          // 98: ironpost.v1.UpdateRequest
+	(*ListRulesResponse)(nil),      // 99: ironpost.v1.ListRulesResponse
+	(*Batch)(nil),                  // 100: ironpost.v1.Batch
+	(*UpdateResponse)(nil),         // 101: ironpost.v1.UpdateResponse
+	(*PlanResponse)(nil),           // 102: ironpost.v1.PlanResponse
 }
 var file_ironpost_v1_control_proto_depIdxs = []int32{
-	81,  // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	79,  // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
-	3,   // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
-	4,   // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
-	5,   // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
-	82,  // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
-	6,   // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
-	82,  // 7: ironpost.v1.StatusResponse.attributions:type_name -> ironpost.v1.Count
-	2,   // 8: ironpost.v1.StatusResponse.guard:type_name -> ironpost.v1.GuardState
-	81,  // 9: ironpost.v1.GuardState.since:type_name -> google.protobuf.Timestamp
-	82,  // 10: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
-	81,  // 11: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
-	81,  // 12: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
-	9,   // 13: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
-	9,   // 14: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
-	83,  // 15: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
-	84,  // 16: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
-	82,  // 17: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
-	15,  // 18: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
-	81,  // 19: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
-	84,  // 20: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
-	83,  // 21: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
-	84,  // 22: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
-	21,  // 23: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
-	81,  // 24: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
-	85,  // 25: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
-	41,  // 26: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
-	26,  // 27: ironpost.v1.BlockChunk.options:type_name -> ironpost.v1.ImportOptions
-	38,  // 28: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
-	31,  // 29: ironpost.v1.ImportResponse.list:type_name -> ironpost.v1.BlockList
-	31,  // 30: ironpost.v1.BlockListsResponse.lists:type_name -> ironpost.v1.BlockList
-	81,  // 31: ironpost.v1.BlockList.created:type_name -> google.protobuf.Timestamp
-	81,  // 32: ironpost.v1.BlockList.expires:type_name -> google.protobuf.Timestamp
-	37,  // 33: ironpost.v1.BlockRuleResponse.rule:type_name -> ironpost.v1.BlockRule
-	37,  // 34: ironpost.v1.ListBlockRulesResponse.rules:type_name -> ironpost.v1.BlockRule
-	81,  // 35: ironpost.v1.BlockRule.created:type_name -> google.protobuf.Timestamp
-	81,  // 36: ironpost.v1.BlockRule.expires:type_name -> google.protobuf.Timestamp
-	41,  // 37: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
-	81,  // 38: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
-	81,  // 39: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
-	81,  // 40: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
-	48,  // 41: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
-	81,  // 42: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
-	81,  // 43: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
-	51,  // 44: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
-	56,  // 45: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
-	81,  // 46: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
-	82,  // 47: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
-	57,  // 48: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
-	81,  // 49: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
-	81,  // 50: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
-	60,  // 51: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
-	61,  // 52: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
-	62,  // 53: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
-	37,  // 54: ironpost.v1.DumpFilterResponse.rules:type_name -> ironpost.v1.BlockRule
-	81,  // 55: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
-	65,  // 56: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
-	81,  // 57: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
-	81,  // 58: ironpost.v1.GuardIntent.created:type_name -> google.protobuf.Timestamp
-	81,  // 59: ironpost.v1.GuardIntent.changed:type_name -> google.protobuf.Timestamp
-	81,  // 60: ironpost.v1.GuardIntent.expires:type_name -> google.protobuf.Timestamp
-	86,  // 61: ironpost.v1.GuardIntent.details:type_name -> ironpost.v1.Field
-	66,  // 62: ironpost.v1.ListIntentsResponse.intents:type_name -> ironpost.v1.GuardIntent
-	2,   // 63: ironpost.v1.GuardSwitchResponse.state:type_name -> ironpost.v1.GuardState
-	66,  // 64: ironpost.v1.GuardSwitchResponse.intents:type_name -> ironpost.v1.GuardIntent
-	75,  // 65: ironpost.v1.ListEvidenceResponse.incidents:type_name -> ironpost.v1.Incident
-	81,  // 66: ironpost.v1.Incident.begun:type_name -> google.protobuf.Timestamp
-	81,  // 67: ironpost.v1.Incident.ended:type_name -> google.protobuf.Timestamp
-	76,  // 68: ironpost.v1.Incident.files:type_name -> ironpost.v1.IncidentFile
-	80,  // 69: ironpost.v1.Incident.missing:type_name -> ironpost.v1.Incident.MissingEntry
-	87,  // 70: ironpost.v1.PlanAnswerRequest.plan:type_name -> ironpost.v1.PlanRequest
-	0,   // 71: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
-	7,   // 72: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
-	10,  // 73: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
-	10,  // 74: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
-	10,  // 75: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
-	10,  // 76: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
-	10,  // 77: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
-	13,  // 78: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
-	19,  // 79: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
-	88,  // 80: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	22,  // 81: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
-	89,  // 82: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
-	90,  // 83: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
-	23,  // 84: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
-	23,  // 85: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
-	39,  // 86: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
-	25,  // 87: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
-	28,  // 88: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
-	30,  // 89: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
-	32,  // 90: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
-	34,  // 91: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
-	35,  // 92: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
-	23,  // 93: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
-	23,  // 94: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
-	39,  // 95: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
-	23,  // 96: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
-	43,  // 97: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
-	43,  // 98: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
-	45,  // 99: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
-	47,  // 100: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	47,  // 101: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	47,  // 102: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
-	54,  // 103: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
-	54,  // 104: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
-	54,  // 105: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
-	58,  // 106: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
-	63,  // 107: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
-	49,  // 108: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
-	52,  // 109: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
-	67,  // 110: ironpost.v1.Control.ListIntents:input_type -> ironpost.v1.ListIntentsRequest
-	77,  // 111: ironpost.v1.Control.PlanAnswer:input_type -> ironpost.v1.PlanAnswerRequest
-	78,  // 112: ironpost.v1.Control.Isolate:input_type -> ironpost.v1.IsolateRequest
-	69,  // 113: ironpost.v1.Control.ReleaseIntents:input_type -> ironpost.v1.IntentRequest
-	69,  // 114: ironpost.v1.Control.ApproveIntent:input_type -> ironpost.v1.IntentRequest
-	70,  // 115: ironpost.v1.Control.DisableGuard:input_type -> ironpost.v1.DisableGuardRequest
-	71,  // 116: ironpost.v1.Control.EnableGuard:input_type -> ironpost.v1.EnableGuardRequest
-	73,  // 117: ironpost.v1.Control.ListEvidence:input_type -> ironpost.v1.ListEvidenceRequest
-	1,   // 118: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
-	8,   // 119: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
-	11,  // 120: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
-	11,  // 121: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11,  // 122: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
-	11,  // 123: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
-	12,  // 124: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
-	14,  // 125: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
-	20,  // 126: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
-	91,  // 127: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	92,  // 128: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
-	92,  // 129: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
-	93,  // 130: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
-	24,  // 131: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
-	24,  // 132: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
-	40,  // 133: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
-	27,  // 134: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
-	29,  // 135: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
-	31,  // 136: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
-	33,  // 137: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
-	37,  // 138: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
-	36,  // 139: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
-	24,  // 140: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
-	24,  // 141: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
-	40,  // 142: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
-	42,  // 143: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
-	44,  // 144: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
-	44,  // 145: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
-	46,  // 146: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
-	48,  // 147: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	48,  // 148: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	48,  // 149: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
-	55,  // 150: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
-	55,  // 151: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
-	55,  // 152: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
-	59,  // 153: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
-	64,  // 154: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
-	50,  // 155: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
-	53,  // 156: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
-	68,  // 157: ironpost.v1.Control.ListIntents:output_type -> ironpost.v1.ListIntentsResponse
-	94,  // 158: ironpost.v1.Control.PlanAnswer:output_type -> ironpost.v1.PlanResponse
-	68,  // 159: ironpost.v1.Control.Isolate:output_type -> ironpost.v1.ListIntentsResponse
-	68,  // 160: ironpost.v1.Control.ReleaseIntents:output_type -> ironpost.v1.ListIntentsResponse
-	66,  // 161: ironpost.v1.Control.ApproveIntent:output_type -> ironpost.v1.GuardIntent
-	72,  // 162: ironpost.v1.Control.DisableGuard:output_type -> ironpost.v1.GuardSwitchResponse
-	72,  // 163: ironpost.v1.Control.EnableGuard:output_type -> ironpost.v1.GuardSwitchResponse
-	74,  // 164: ironpost.v1.Control.ListEvidence:output_type -> ironpost.v1.ListEvidenceResponse
-	118, // [118:165] is the sub-list for method output_type
-	71,  // [71:118] is the sub-list for method input_type
-	71,  // [71:71] is the sub-list for extension type_name
-	71,  // [71:71] is the sub-list for extension extendee
-	0,   // [0:71] is the sub-list for field type_name
+	88,  // 0: ironpost.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	86,  // 1: ironpost.v1.StatusResponse.plugins:type_name -> ironpost.v1.StatusResponse.PluginsEntry
+	5,   // 2: ironpost.v1.StatusResponse.dropped:type_name -> ironpost.v1.Drop
+	6,   // 3: ironpost.v1.StatusResponse.interfaces:type_name -> ironpost.v1.Interface
+	7,   // 4: ironpost.v1.StatusResponse.coverage_gaps:type_name -> ironpost.v1.CoverageGap
+	89,  // 5: ironpost.v1.StatusResponse.unparsed_reasons:type_name -> ironpost.v1.Count
+	8,   // 6: ironpost.v1.StatusResponse.streams:type_name -> ironpost.v1.StreamStatus
+	89,  // 7: ironpost.v1.StatusResponse.attributions:type_name -> ironpost.v1.Count
+	4,   // 8: ironpost.v1.StatusResponse.guard:type_name -> ironpost.v1.GuardState
+	3,   // 9: ironpost.v1.StatusResponse.shared:type_name -> ironpost.v1.SharedStatus
+	2,   // 10: ironpost.v1.StatusResponse.fleet:type_name -> ironpost.v1.FleetStatus
+	88,  // 11: ironpost.v1.FleetStatus.since:type_name -> google.protobuf.Timestamp
+	88,  // 12: ironpost.v1.SharedStatus.since:type_name -> google.protobuf.Timestamp
+	89,  // 13: ironpost.v1.SharedStatus.counts:type_name -> ironpost.v1.Count
+	88,  // 14: ironpost.v1.GuardState.since:type_name -> google.protobuf.Timestamp
+	89,  // 15: ironpost.v1.Interface.counters:type_name -> ironpost.v1.Count
+	88,  // 16: ironpost.v1.CoverageGap.from:type_name -> google.protobuf.Timestamp
+	88,  // 17: ironpost.v1.CoverageGap.to:type_name -> google.protobuf.Timestamp
+	11,  // 18: ironpost.v1.ListPluginsResponse.plugins:type_name -> ironpost.v1.PluginStatus
+	11,  // 19: ironpost.v1.PluginInfoResponse.status:type_name -> ironpost.v1.PluginStatus
+	90,  // 20: ironpost.v1.PluginInfoResponse.description:type_name -> ironpost.v1.Description
+	91,  // 21: ironpost.v1.PluginInfoResponse.granted:type_name -> ironpost.v1.Permissions
+	89,  // 22: ironpost.v1.PluginInfoResponse.counters:type_name -> ironpost.v1.Count
+	17,  // 23: ironpost.v1.PluginTrustResponse.pins:type_name -> ironpost.v1.PluginPin
+	88,  // 24: ironpost.v1.PluginPin.pinned:type_name -> google.protobuf.Timestamp
+	91,  // 25: ironpost.v1.PluginPin.granted:type_name -> ironpost.v1.Permissions
+	90,  // 26: ironpost.v1.PluginDescription.description:type_name -> ironpost.v1.Description
+	91,  // 27: ironpost.v1.PluginInstallation.permissions:type_name -> ironpost.v1.Permissions
+	23,  // 28: ironpost.v1.PluginLogsResponse.lines:type_name -> ironpost.v1.PluginLogLine
+	88,  // 29: ironpost.v1.PluginLogLine.time:type_name -> google.protobuf.Timestamp
+	92,  // 30: ironpost.v1.TailRequest.kinds:type_name -> ironpost.v1.Kind
+	93,  // 31: ironpost.v1.SilenceRequest.max_severity:type_name -> ironpost.v1.Severity
+	93,  // 32: ironpost.v1.Silence.max_severity:type_name -> ironpost.v1.Severity
+	88,  // 33: ironpost.v1.Silence.created:type_name -> google.protobuf.Timestamp
+	88,  // 34: ironpost.v1.Silence.expires:type_name -> google.protobuf.Timestamp
+	88,  // 35: ironpost.v1.Silence.removed:type_name -> google.protobuf.Timestamp
+	88,  // 36: ironpost.v1.Silence.last_held:type_name -> google.protobuf.Timestamp
+	26,  // 37: ironpost.v1.ListSilencesResponse.silences:type_name -> ironpost.v1.Silence
+	48,  // 38: ironpost.v1.BlockResponse.block:type_name -> ironpost.v1.Block
+	33,  // 39: ironpost.v1.BlockChunk.options:type_name -> ironpost.v1.ImportOptions
+	45,  // 40: ironpost.v1.ImportResponse.problems:type_name -> ironpost.v1.BlockProblem
+	38,  // 41: ironpost.v1.ImportResponse.list:type_name -> ironpost.v1.BlockList
+	38,  // 42: ironpost.v1.BlockListsResponse.lists:type_name -> ironpost.v1.BlockList
+	88,  // 43: ironpost.v1.BlockList.created:type_name -> google.protobuf.Timestamp
+	88,  // 44: ironpost.v1.BlockList.expires:type_name -> google.protobuf.Timestamp
+	44,  // 45: ironpost.v1.BlockRuleResponse.rule:type_name -> ironpost.v1.BlockRule
+	44,  // 46: ironpost.v1.ListBlockRulesResponse.rules:type_name -> ironpost.v1.BlockRule
+	88,  // 47: ironpost.v1.BlockRule.created:type_name -> google.protobuf.Timestamp
+	88,  // 48: ironpost.v1.BlockRule.expires:type_name -> google.protobuf.Timestamp
+	48,  // 49: ironpost.v1.ListBlocksResponse.blocks:type_name -> ironpost.v1.Block
+	88,  // 50: ironpost.v1.Block.created:type_name -> google.protobuf.Timestamp
+	88,  // 51: ironpost.v1.Block.expires:type_name -> google.protobuf.Timestamp
+	88,  // 52: ironpost.v1.ModeResponse.reverts:type_name -> google.protobuf.Timestamp
+	55,  // 53: ironpost.v1.ListQuarantineResponse.records:type_name -> ironpost.v1.QuarantinedRecord
+	88,  // 54: ironpost.v1.QuarantinedRecord.time:type_name -> google.protobuf.Timestamp
+	88,  // 55: ironpost.v1.QuarantinedRecord.replayed:type_name -> google.protobuf.Timestamp
+	58,  // 56: ironpost.v1.ShowConfigResponse.values:type_name -> ironpost.v1.ConfigValue
+	63,  // 57: ironpost.v1.FiltersResponse.filters:type_name -> ironpost.v1.Filter
+	88,  // 58: ironpost.v1.Filter.program_loaded:type_name -> google.protobuf.Timestamp
+	89,  // 59: ironpost.v1.Filter.counters:type_name -> ironpost.v1.Count
+	64,  // 60: ironpost.v1.Filter.maps:type_name -> ironpost.v1.FilterMap
+	88,  // 61: ironpost.v1.DumpFilterResponse.from:type_name -> google.protobuf.Timestamp
+	88,  // 62: ironpost.v1.DumpFilterResponse.to:type_name -> google.protobuf.Timestamp
+	67,  // 63: ironpost.v1.DumpFilterResponse.sources:type_name -> ironpost.v1.TopSource
+	68,  // 64: ironpost.v1.DumpFilterResponse.ports:type_name -> ironpost.v1.TopPort
+	69,  // 65: ironpost.v1.DumpFilterResponse.entries:type_name -> ironpost.v1.FilterEntry
+	44,  // 66: ironpost.v1.DumpFilterResponse.rules:type_name -> ironpost.v1.BlockRule
+	88,  // 67: ironpost.v1.FilterEntry.expires:type_name -> google.protobuf.Timestamp
+	72,  // 68: ironpost.v1.CaptureResponse.packets:type_name -> ironpost.v1.CapturedPacket
+	88,  // 69: ironpost.v1.CapturedPacket.time:type_name -> google.protobuf.Timestamp
+	88,  // 70: ironpost.v1.GuardIntent.created:type_name -> google.protobuf.Timestamp
+	88,  // 71: ironpost.v1.GuardIntent.changed:type_name -> google.protobuf.Timestamp
+	88,  // 72: ironpost.v1.GuardIntent.expires:type_name -> google.protobuf.Timestamp
+	94,  // 73: ironpost.v1.GuardIntent.details:type_name -> ironpost.v1.Field
+	73,  // 74: ironpost.v1.ListIntentsResponse.intents:type_name -> ironpost.v1.GuardIntent
+	4,   // 75: ironpost.v1.GuardSwitchResponse.state:type_name -> ironpost.v1.GuardState
+	73,  // 76: ironpost.v1.GuardSwitchResponse.intents:type_name -> ironpost.v1.GuardIntent
+	82,  // 77: ironpost.v1.ListEvidenceResponse.incidents:type_name -> ironpost.v1.Incident
+	88,  // 78: ironpost.v1.Incident.begun:type_name -> google.protobuf.Timestamp
+	88,  // 79: ironpost.v1.Incident.ended:type_name -> google.protobuf.Timestamp
+	83,  // 80: ironpost.v1.Incident.files:type_name -> ironpost.v1.IncidentFile
+	87,  // 81: ironpost.v1.Incident.missing:type_name -> ironpost.v1.Incident.MissingEntry
+	95,  // 82: ironpost.v1.PlanAnswerRequest.plan:type_name -> ironpost.v1.PlanRequest
+	0,   // 83: ironpost.v1.Control.Status:input_type -> ironpost.v1.StatusRequest
+	9,   // 84: ironpost.v1.Control.ListPlugins:input_type -> ironpost.v1.ListPluginsRequest
+	12,  // 85: ironpost.v1.Control.PluginInfo:input_type -> ironpost.v1.PluginRequest
+	12,  // 86: ironpost.v1.Control.EnablePlugin:input_type -> ironpost.v1.PluginRequest
+	12,  // 87: ironpost.v1.Control.DisablePlugin:input_type -> ironpost.v1.PluginRequest
+	12,  // 88: ironpost.v1.Control.ReloadPlugin:input_type -> ironpost.v1.PluginRequest
+	12,  // 89: ironpost.v1.Control.RemovePlugin:input_type -> ironpost.v1.PluginRequest
+	15,  // 90: ironpost.v1.Control.PluginTrust:input_type -> ironpost.v1.PluginTrustRequest
+	21,  // 91: ironpost.v1.Control.PluginLogs:input_type -> ironpost.v1.PluginLogsRequest
+	96,  // 92: ironpost.v1.Control.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	24,  // 93: ironpost.v1.Control.TailEvents:input_type -> ironpost.v1.TailRequest
+	97,  // 94: ironpost.v1.Control.Query:input_type -> ironpost.v1.QueryRequest
+	98,  // 95: ironpost.v1.Control.UpdateAlert:input_type -> ironpost.v1.UpdateRequest
+	25,  // 96: ironpost.v1.Control.AddSilence:input_type -> ironpost.v1.SilenceRequest
+	27,  // 97: ironpost.v1.Control.ListSilences:input_type -> ironpost.v1.ListSilencesRequest
+	29,  // 98: ironpost.v1.Control.RemoveSilence:input_type -> ironpost.v1.RemoveSilenceRequest
+	30,  // 99: ironpost.v1.Control.AddBlock:input_type -> ironpost.v1.BlockRequest
+	30,  // 100: ironpost.v1.Control.RemoveBlock:input_type -> ironpost.v1.BlockRequest
+	46,  // 101: ironpost.v1.Control.ListBlocks:input_type -> ironpost.v1.ListBlocksRequest
+	32,  // 102: ironpost.v1.Control.ImportBlocks:input_type -> ironpost.v1.BlockChunk
+	35,  // 103: ironpost.v1.Control.ListBlockLists:input_type -> ironpost.v1.BlockListsRequest
+	37,  // 104: ironpost.v1.Control.RemoveBlockList:input_type -> ironpost.v1.BlockListRequest
+	39,  // 105: ironpost.v1.Control.AddBlockRule:input_type -> ironpost.v1.BlockRuleRequest
+	41,  // 106: ironpost.v1.Control.RemoveBlockRule:input_type -> ironpost.v1.RemoveBlockRuleRequest
+	42,  // 107: ironpost.v1.Control.ListBlockRules:input_type -> ironpost.v1.ListBlockRulesRequest
+	30,  // 108: ironpost.v1.Control.AddAllow:input_type -> ironpost.v1.BlockRequest
+	30,  // 109: ironpost.v1.Control.RemoveAllow:input_type -> ironpost.v1.BlockRequest
+	46,  // 110: ironpost.v1.Control.ListAllows:input_type -> ironpost.v1.ListBlocksRequest
+	30,  // 111: ironpost.v1.Control.CheckAddress:input_type -> ironpost.v1.BlockRequest
+	50,  // 112: ironpost.v1.Control.GetMode:input_type -> ironpost.v1.ModeRequest
+	50,  // 113: ironpost.v1.Control.SetMode:input_type -> ironpost.v1.ModeRequest
+	52,  // 114: ironpost.v1.Control.ListQuarantine:input_type -> ironpost.v1.ListQuarantineRequest
+	54,  // 115: ironpost.v1.Control.ShowQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	54,  // 116: ironpost.v1.Control.ReplayQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	54,  // 117: ironpost.v1.Control.DropQuarantine:input_type -> ironpost.v1.QuarantineRequest
+	61,  // 118: ironpost.v1.Control.Filters:input_type -> ironpost.v1.FiltersRequest
+	61,  // 119: ironpost.v1.Control.AttachFilters:input_type -> ironpost.v1.FiltersRequest
+	61,  // 120: ironpost.v1.Control.DetachFilters:input_type -> ironpost.v1.FiltersRequest
+	65,  // 121: ironpost.v1.Control.DumpFilter:input_type -> ironpost.v1.DumpFilterRequest
+	70,  // 122: ironpost.v1.Control.CaptureDropped:input_type -> ironpost.v1.CaptureRequest
+	56,  // 123: ironpost.v1.Control.ShowConfig:input_type -> ironpost.v1.ShowConfigRequest
+	59,  // 124: ironpost.v1.Control.ReloadConfig:input_type -> ironpost.v1.ReloadConfigRequest
+	74,  // 125: ironpost.v1.Control.ListIntents:input_type -> ironpost.v1.ListIntentsRequest
+	84,  // 126: ironpost.v1.Control.PlanAnswer:input_type -> ironpost.v1.PlanAnswerRequest
+	85,  // 127: ironpost.v1.Control.Isolate:input_type -> ironpost.v1.IsolateRequest
+	76,  // 128: ironpost.v1.Control.ReleaseIntents:input_type -> ironpost.v1.IntentRequest
+	76,  // 129: ironpost.v1.Control.ApproveIntent:input_type -> ironpost.v1.IntentRequest
+	77,  // 130: ironpost.v1.Control.DisableGuard:input_type -> ironpost.v1.DisableGuardRequest
+	78,  // 131: ironpost.v1.Control.EnableGuard:input_type -> ironpost.v1.EnableGuardRequest
+	80,  // 132: ironpost.v1.Control.ListEvidence:input_type -> ironpost.v1.ListEvidenceRequest
+	1,   // 133: ironpost.v1.Control.Status:output_type -> ironpost.v1.StatusResponse
+	10,  // 134: ironpost.v1.Control.ListPlugins:output_type -> ironpost.v1.ListPluginsResponse
+	13,  // 135: ironpost.v1.Control.PluginInfo:output_type -> ironpost.v1.PluginInfoResponse
+	13,  // 136: ironpost.v1.Control.EnablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	13,  // 137: ironpost.v1.Control.DisablePlugin:output_type -> ironpost.v1.PluginInfoResponse
+	13,  // 138: ironpost.v1.Control.ReloadPlugin:output_type -> ironpost.v1.PluginInfoResponse
+	14,  // 139: ironpost.v1.Control.RemovePlugin:output_type -> ironpost.v1.RemovePluginResponse
+	16,  // 140: ironpost.v1.Control.PluginTrust:output_type -> ironpost.v1.PluginTrustResponse
+	22,  // 141: ironpost.v1.Control.PluginLogs:output_type -> ironpost.v1.PluginLogsResponse
+	99,  // 142: ironpost.v1.Control.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	100, // 143: ironpost.v1.Control.TailEvents:output_type -> ironpost.v1.Batch
+	100, // 144: ironpost.v1.Control.Query:output_type -> ironpost.v1.Batch
+	101, // 145: ironpost.v1.Control.UpdateAlert:output_type -> ironpost.v1.UpdateResponse
+	26,  // 146: ironpost.v1.Control.AddSilence:output_type -> ironpost.v1.Silence
+	28,  // 147: ironpost.v1.Control.ListSilences:output_type -> ironpost.v1.ListSilencesResponse
+	26,  // 148: ironpost.v1.Control.RemoveSilence:output_type -> ironpost.v1.Silence
+	31,  // 149: ironpost.v1.Control.AddBlock:output_type -> ironpost.v1.BlockResponse
+	31,  // 150: ironpost.v1.Control.RemoveBlock:output_type -> ironpost.v1.BlockResponse
+	47,  // 151: ironpost.v1.Control.ListBlocks:output_type -> ironpost.v1.ListBlocksResponse
+	34,  // 152: ironpost.v1.Control.ImportBlocks:output_type -> ironpost.v1.ImportResponse
+	36,  // 153: ironpost.v1.Control.ListBlockLists:output_type -> ironpost.v1.BlockListsResponse
+	38,  // 154: ironpost.v1.Control.RemoveBlockList:output_type -> ironpost.v1.BlockList
+	40,  // 155: ironpost.v1.Control.AddBlockRule:output_type -> ironpost.v1.BlockRuleResponse
+	44,  // 156: ironpost.v1.Control.RemoveBlockRule:output_type -> ironpost.v1.BlockRule
+	43,  // 157: ironpost.v1.Control.ListBlockRules:output_type -> ironpost.v1.ListBlockRulesResponse
+	31,  // 158: ironpost.v1.Control.AddAllow:output_type -> ironpost.v1.BlockResponse
+	31,  // 159: ironpost.v1.Control.RemoveAllow:output_type -> ironpost.v1.BlockResponse
+	47,  // 160: ironpost.v1.Control.ListAllows:output_type -> ironpost.v1.ListBlocksResponse
+	49,  // 161: ironpost.v1.Control.CheckAddress:output_type -> ironpost.v1.CheckResponse
+	51,  // 162: ironpost.v1.Control.GetMode:output_type -> ironpost.v1.ModeResponse
+	51,  // 163: ironpost.v1.Control.SetMode:output_type -> ironpost.v1.ModeResponse
+	53,  // 164: ironpost.v1.Control.ListQuarantine:output_type -> ironpost.v1.ListQuarantineResponse
+	55,  // 165: ironpost.v1.Control.ShowQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	55,  // 166: ironpost.v1.Control.ReplayQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	55,  // 167: ironpost.v1.Control.DropQuarantine:output_type -> ironpost.v1.QuarantinedRecord
+	62,  // 168: ironpost.v1.Control.Filters:output_type -> ironpost.v1.FiltersResponse
+	62,  // 169: ironpost.v1.Control.AttachFilters:output_type -> ironpost.v1.FiltersResponse
+	62,  // 170: ironpost.v1.Control.DetachFilters:output_type -> ironpost.v1.FiltersResponse
+	66,  // 171: ironpost.v1.Control.DumpFilter:output_type -> ironpost.v1.DumpFilterResponse
+	71,  // 172: ironpost.v1.Control.CaptureDropped:output_type -> ironpost.v1.CaptureResponse
+	57,  // 173: ironpost.v1.Control.ShowConfig:output_type -> ironpost.v1.ShowConfigResponse
+	60,  // 174: ironpost.v1.Control.ReloadConfig:output_type -> ironpost.v1.ReloadConfigResponse
+	75,  // 175: ironpost.v1.Control.ListIntents:output_type -> ironpost.v1.ListIntentsResponse
+	102, // 176: ironpost.v1.Control.PlanAnswer:output_type -> ironpost.v1.PlanResponse
+	75,  // 177: ironpost.v1.Control.Isolate:output_type -> ironpost.v1.ListIntentsResponse
+	75,  // 178: ironpost.v1.Control.ReleaseIntents:output_type -> ironpost.v1.ListIntentsResponse
+	73,  // 179: ironpost.v1.Control.ApproveIntent:output_type -> ironpost.v1.GuardIntent
+	79,  // 180: ironpost.v1.Control.DisableGuard:output_type -> ironpost.v1.GuardSwitchResponse
+	79,  // 181: ironpost.v1.Control.EnableGuard:output_type -> ironpost.v1.GuardSwitchResponse
+	81,  // 182: ironpost.v1.Control.ListEvidence:output_type -> ironpost.v1.ListEvidenceResponse
+	133, // [133:183] is the sub-list for method output_type
+	83,  // [83:133] is the sub-list for method input_type
+	83,  // [83:83] is the sub-list for extension type_name
+	83,  // [83:83] is the sub-list for extension extendee
+	0,   // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_control_proto_init() }
@@ -7104,7 +7787,7 @@ func file_ironpost_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_control_proto_rawDesc), len(file_ironpost_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   81,
+			NumMessages:   88,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,9 @@ const (
 	Control_TailEvents_FullMethodName       = "/ironpost.v1.Control/TailEvents"
 	Control_Query_FullMethodName            = "/ironpost.v1.Control/Query"
 	Control_UpdateAlert_FullMethodName      = "/ironpost.v1.Control/UpdateAlert"
+	Control_AddSilence_FullMethodName       = "/ironpost.v1.Control/AddSilence"
+	Control_ListSilences_FullMethodName     = "/ironpost.v1.Control/ListSilences"
+	Control_RemoveSilence_FullMethodName    = "/ironpost.v1.Control/RemoveSilence"
 	Control_AddBlock_FullMethodName         = "/ironpost.v1.Control/AddBlock"
 	Control_RemoveBlock_FullMethodName      = "/ironpost.v1.Control/RemoveBlock"
 	Control_ListBlocks_FullMethodName       = "/ironpost.v1.Control/ListBlocks"
@@ -98,6 +101,13 @@ type ControlClient interface {
 	// Query asks the sink that can answer.
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Batch], error)
 	UpdateAlert(ctx context.Context, in *UpdateRequest, opts ...grpc.CallOption) (*UpdateResponse, error)
+	// AddSilence holds back alerts that are raised from now on until it ends, or says
+	// what it would be.
+	AddSilence(ctx context.Context, in *SilenceRequest, opts ...grpc.CallOption) (*Silence, error)
+	// ListSilences returns the silences, those that end first before others, and when
+	// asked for those that have ended, the newest first.
+	ListSilences(ctx context.Context, in *ListSilencesRequest, opts ...grpc.CallOption) (*ListSilencesResponse, error)
+	RemoveSilence(ctx context.Context, in *RemoveSilenceRequest, opts ...grpc.CallOption) (*Silence, error)
 	AddBlock(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
 	RemoveBlock(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
 	ListBlocks(ctx context.Context, in *ListBlocksRequest, opts ...grpc.CallOption) (*ListBlocksResponse, error)
@@ -317,6 +327,36 @@ func (c *controlClient) UpdateAlert(ctx context.Context, in *UpdateRequest, opts
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpdateResponse)
 	err := c.cc.Invoke(ctx, Control_UpdateAlert_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) AddSilence(ctx context.Context, in *SilenceRequest, opts ...grpc.CallOption) (*Silence, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Silence)
+	err := c.cc.Invoke(ctx, Control_AddSilence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) ListSilences(ctx context.Context, in *ListSilencesRequest, opts ...grpc.CallOption) (*ListSilencesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSilencesResponse)
+	err := c.cc.Invoke(ctx, Control_ListSilences_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlClient) RemoveSilence(ctx context.Context, in *RemoveSilenceRequest, opts ...grpc.CallOption) (*Silence, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Silence)
+	err := c.cc.Invoke(ctx, Control_RemoveSilence_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -705,6 +745,13 @@ type ControlServer interface {
 	// Query asks the sink that can answer.
 	Query(*QueryRequest, grpc.ServerStreamingServer[Batch]) error
 	UpdateAlert(context.Context, *UpdateRequest) (*UpdateResponse, error)
+	// AddSilence holds back alerts that are raised from now on until it ends, or says
+	// what it would be.
+	AddSilence(context.Context, *SilenceRequest) (*Silence, error)
+	// ListSilences returns the silences, those that end first before others, and when
+	// asked for those that have ended, the newest first.
+	ListSilences(context.Context, *ListSilencesRequest) (*ListSilencesResponse, error)
+	RemoveSilence(context.Context, *RemoveSilenceRequest) (*Silence, error)
 	AddBlock(context.Context, *BlockRequest) (*BlockResponse, error)
 	RemoveBlock(context.Context, *BlockRequest) (*BlockResponse, error)
 	ListBlocks(context.Context, *ListBlocksRequest) (*ListBlocksResponse, error)
@@ -811,6 +858,15 @@ func (UnimplementedControlServer) Query(*QueryRequest, grpc.ServerStreamingServe
 }
 func (UnimplementedControlServer) UpdateAlert(context.Context, *UpdateRequest) (*UpdateResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateAlert not implemented")
+}
+func (UnimplementedControlServer) AddSilence(context.Context, *SilenceRequest) (*Silence, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddSilence not implemented")
+}
+func (UnimplementedControlServer) ListSilences(context.Context, *ListSilencesRequest) (*ListSilencesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSilences not implemented")
+}
+func (UnimplementedControlServer) RemoveSilence(context.Context, *RemoveSilenceRequest) (*Silence, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveSilence not implemented")
 }
 func (UnimplementedControlServer) AddBlock(context.Context, *BlockRequest) (*BlockResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddBlock not implemented")
@@ -1144,6 +1200,60 @@ func _Control_UpdateAlert_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ControlServer).UpdateAlert(ctx, req.(*UpdateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_AddSilence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SilenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).AddSilence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_AddSilence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).AddSilence(ctx, req.(*SilenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_ListSilences_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSilencesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).ListSilences(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_ListSilences_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).ListSilences(ctx, req.(*ListSilencesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Control_RemoveSilence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveSilenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServer).RemoveSilence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Control_RemoveSilence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServer).RemoveSilence(ctx, req.(*RemoveSilenceRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1788,6 +1898,18 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateAlert",
 			Handler:    _Control_UpdateAlert_Handler,
+		},
+		{
+			MethodName: "AddSilence",
+			Handler:    _Control_AddSilence_Handler,
+		},
+		{
+			MethodName: "ListSilences",
+			Handler:    _Control_ListSilences_Handler,
+		},
+		{
+			MethodName: "RemoveSilence",
+			Handler:    _Control_RemoveSilence_Handler,
 		},
 		{
 			MethodName: "AddBlock",

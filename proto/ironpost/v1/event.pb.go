@@ -1622,7 +1622,12 @@ type AlertEvent struct {
 	Peer         string                 `protobuf:"bytes,21,opt,name=peer,proto3" json:"peer,omitempty"`
 	Hops         uint32                 `protobuf:"varint,22,opt,name=hops,proto3" json:"hops,omitempty"`
 	// Only in the answer to a query: open, acknowledged or closed.
-	State         string `protobuf:"bytes,23,opt,name=state,proto3" json:"state,omitempty"`
+	State string `protobuf:"bytes,23,opt,name=state,proto3" json:"state,omitempty"`
+	// The id of the host's silence that held the alert back: it is kept, and goes to no
+	// enforcer. Only the host sets it.
+	SilencedBy string `protobuf:"bytes,25,opt,name=silenced_by,json=silencedBy,proto3" json:"silenced_by,omitempty"`
+	// Only in the answer to a query: the changes of the state, the newest first.
+	History       []*AlertChange `protobuf:"bytes,26,rep,name=history,proto3" json:"history,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1818,6 +1823,90 @@ func (x *AlertEvent) GetState() string {
 	return ""
 }
 
+func (x *AlertEvent) GetSilencedBy() string {
+	if x != nil {
+		return x.SilencedBy
+	}
+	return ""
+}
+
+func (x *AlertEvent) GetHistory() []*AlertChange {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+// AlertChange is one change of an alert's state.
+type AlertChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  uint64                 `protobuf:"fixed64,1,opt,name=time,proto3" json:"time,omitempty"`
+	State string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Who made it, and why; "" where nobody said.
+	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertChange) Reset() {
+	*x = AlertChange{}
+	mi := &file_ironpost_v1_event_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertChange) ProtoMessage() {}
+
+func (x *AlertChange) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_event_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertChange.ProtoReflect.Descriptor instead.
+func (*AlertChange) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AlertChange) GetTime() uint64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *AlertChange) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *AlertChange) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *AlertChange) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 // ActionEvent is what was done about an alert, or would have been.
 type ActionEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1840,7 +1929,7 @@ type ActionEvent struct {
 
 func (x *ActionEvent) Reset() {
 	*x = ActionEvent{}
-	mi := &file_ironpost_v1_event_proto_msgTypes[12]
+	mi := &file_ironpost_v1_event_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +1941,7 @@ func (x *ActionEvent) String() string {
 func (*ActionEvent) ProtoMessage() {}
 
 func (x *ActionEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_event_proto_msgTypes[12]
+	mi := &file_ironpost_v1_event_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +1954,7 @@ func (x *ActionEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActionEvent.ProtoReflect.Descriptor instead.
 func (*ActionEvent) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{12}
+	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ActionEvent) GetOffset() uint32 {
@@ -1994,7 +2083,7 @@ type InventoryEvent struct {
 
 func (x *InventoryEvent) Reset() {
 	*x = InventoryEvent{}
-	mi := &file_ironpost_v1_event_proto_msgTypes[13]
+	mi := &file_ironpost_v1_event_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2095,7 @@ func (x *InventoryEvent) String() string {
 func (*InventoryEvent) ProtoMessage() {}
 
 func (x *InventoryEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_event_proto_msgTypes[13]
+	mi := &file_ironpost_v1_event_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2108,7 @@ func (x *InventoryEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InventoryEvent.ProtoReflect.Descriptor instead.
 func (*InventoryEvent) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{13}
+	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InventoryEvent) GetOffset() uint32 {
@@ -2169,7 +2258,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_ironpost_v1_event_proto_msgTypes[14]
+	mi := &file_ironpost_v1_event_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2270,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_event_proto_msgTypes[14]
+	mi := &file_ironpost_v1_event_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2283,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{14}
+	return file_ironpost_v1_event_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Finding) GetId() string {
@@ -2380,7 +2469,7 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"\x04echo\x18\x1a \x01(\x04R\x04echo\x12\x1c\n" +
 	"\treflected\x18\x1b \x01(\x04R\treflected\x12\x18\n" +
 	"\aservice\x18\x1c \x01(\rR\aservice\x12\x1b\n" +
-	"\todd_kinds\x18\x1d \x01(\rR\boddKinds\"\xfd\x05\n" +
+	"\todd_kinds\x18\x1d \x01(\rR\boddKinds\"\xd2\x06\n" +
 	"\n" +
 	"AlertEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x0e\n" +
@@ -2408,7 +2497,15 @@ const file_ironpost_v1_event_proto_rawDesc = "" +
 	"provenance\x12\x12\n" +
 	"\x04peer\x18\x15 \x01(\tR\x04peer\x12\x12\n" +
 	"\x04hops\x18\x16 \x01(\rR\x04hops\x12\x14\n" +
-	"\x05state\x18\x17 \x01(\tR\x05state\"\xef\x02\n" +
+	"\x05state\x18\x17 \x01(\tR\x05state\x12\x1f\n" +
+	"\vsilenced_by\x18\x19 \x01(\tR\n" +
+	"silencedBy\x122\n" +
+	"\ahistory\x18\x1a \x03(\v2\x18.ironpost.v1.AlertChangeR\ahistory\"a\n" +
+	"\vAlertChange\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x06R\x04time\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"\xef\x02\n" +
 	"\vActionEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -2508,7 +2605,7 @@ func file_ironpost_v1_event_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_event_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_ironpost_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_ironpost_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_ironpost_v1_event_proto_goTypes = []any{
 	(Kind)(0),              // 0: ironpost.v1.Kind
 	(Provenance)(0),        // 1: ironpost.v1.Provenance
@@ -2528,9 +2625,10 @@ var file_ironpost_v1_event_proto_goTypes = []any{
 	(*LogEvent)(nil),       // 15: ironpost.v1.LogEvent
 	(*PacketEvent)(nil),    // 16: ironpost.v1.PacketEvent
 	(*AlertEvent)(nil),     // 17: ironpost.v1.AlertEvent
-	(*ActionEvent)(nil),    // 18: ironpost.v1.ActionEvent
-	(*InventoryEvent)(nil), // 19: ironpost.v1.InventoryEvent
-	(*Finding)(nil),        // 20: ironpost.v1.Finding
+	(*AlertChange)(nil),    // 18: ironpost.v1.AlertChange
+	(*ActionEvent)(nil),    // 19: ironpost.v1.ActionEvent
+	(*InventoryEvent)(nil), // 20: ironpost.v1.InventoryEvent
+	(*Finding)(nil),        // 21: ironpost.v1.Finding
 }
 var file_ironpost_v1_event_proto_depIdxs = []int32{
 	0,  // 0: ironpost.v1.Batch.kind:type_name -> ironpost.v1.Kind
@@ -2541,8 +2639,8 @@ var file_ironpost_v1_event_proto_depIdxs = []int32{
 	15, // 5: ironpost.v1.Batch.logs:type_name -> ironpost.v1.LogEvent
 	16, // 6: ironpost.v1.Batch.packets:type_name -> ironpost.v1.PacketEvent
 	17, // 7: ironpost.v1.Batch.alerts:type_name -> ironpost.v1.AlertEvent
-	18, // 8: ironpost.v1.Batch.actions:type_name -> ironpost.v1.ActionEvent
-	19, // 9: ironpost.v1.Batch.inventory:type_name -> ironpost.v1.InventoryEvent
+	19, // 8: ironpost.v1.Batch.actions:type_name -> ironpost.v1.ActionEvent
+	20, // 9: ironpost.v1.Batch.inventory:type_name -> ironpost.v1.InventoryEvent
 	9,  // 10: ironpost.v1.Ack.changes:type_name -> ironpost.v1.StateEntry
 	11, // 11: ironpost.v1.LinkControl.positions:type_name -> ironpost.v1.Position
 	9,  // 12: ironpost.v1.LinkControl.state:type_name -> ironpost.v1.StateEntry
@@ -2560,15 +2658,16 @@ var file_ironpost_v1_event_proto_depIdxs = []int32{
 	16, // 24: ironpost.v1.AlertEvent.packets:type_name -> ironpost.v1.PacketEvent
 	4,  // 25: ironpost.v1.AlertEvent.evidence:type_name -> ironpost.v1.Evidence
 	1,  // 26: ironpost.v1.AlertEvent.provenance:type_name -> ironpost.v1.Provenance
-	5,  // 27: ironpost.v1.ActionEvent.outcome:type_name -> ironpost.v1.Outcome
-	13, // 28: ironpost.v1.ActionEvent.details:type_name -> ironpost.v1.Field
-	20, // 29: ironpost.v1.InventoryEvent.findings:type_name -> ironpost.v1.Finding
-	2,  // 30: ironpost.v1.Finding.severity:type_name -> ironpost.v1.Severity
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	18, // 27: ironpost.v1.AlertEvent.history:type_name -> ironpost.v1.AlertChange
+	5,  // 28: ironpost.v1.ActionEvent.outcome:type_name -> ironpost.v1.Outcome
+	13, // 29: ironpost.v1.ActionEvent.details:type_name -> ironpost.v1.Field
+	21, // 30: ironpost.v1.InventoryEvent.findings:type_name -> ironpost.v1.Finding
+	2,  // 31: ironpost.v1.Finding.severity:type_name -> ironpost.v1.Severity
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_event_proto_init() }
@@ -2582,7 +2681,7 @@ func file_ironpost_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_event_proto_rawDesc), len(file_ironpost_v1_event_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

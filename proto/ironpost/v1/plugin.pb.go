@@ -203,6 +203,60 @@ func (AdvisoriesRequest_Action) EnumDescriptor() ([]byte, []int) {
 	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{45, 0}
 }
 
+type Decision_Kind int32
+
+const (
+	Decision_KIND_UNSPECIFIED Decision_Kind = 0
+	Decision_KIND_BLOCK       Decision_Kind = 1
+	// So many packets a second are let pass.
+	Decision_KIND_LIMIT Decision_Kind = 2
+	// Never blocked.
+	Decision_KIND_ALLOW Decision_Kind = 3
+)
+
+// Enum value maps for Decision_Kind.
+var (
+	Decision_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_BLOCK",
+		2: "KIND_LIMIT",
+		3: "KIND_ALLOW",
+	}
+	Decision_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED": 0,
+		"KIND_BLOCK":       1,
+		"KIND_LIMIT":       2,
+		"KIND_ALLOW":       3,
+	}
+)
+
+func (x Decision_Kind) Enum() *Decision_Kind {
+	p := new(Decision_Kind)
+	*p = x
+	return p
+}
+
+func (x Decision_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Decision_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_ironpost_v1_plugin_proto_enumTypes[3].Descriptor()
+}
+
+func (Decision_Kind) Type() protoreflect.EnumType {
+	return &file_ironpost_v1_plugin_proto_enumTypes[3]
+}
+
+func (x Decision_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Decision_Kind.Descriptor instead.
+func (Decision_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{66, 0}
+}
+
 type DescribeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -246,7 +300,7 @@ type Description struct {
 	Summary string                 `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
 	// Wire API that the plugin speaks.
 	Api uint32 `protobuf:"varint,4,opt,name=api,proto3" json:"api,omitempty"`
-	// Any of: source, parser, detector, enforcer, scanner, sink.
+	// Any of: source, parser, detector, enforcer, scanner, sink, state.
 	Kinds []string `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	// The section of the configuration file that belongs to the plugin; ""
 	// when it has none.
@@ -3408,7 +3462,12 @@ type QueryRequest struct {
 	Skip        uint32   `protobuf:"varint,7,opt,name=skip,proto3" json:"skip,omitempty"`
 	Equal       []*Field `protobuf:"bytes,8,rep,name=equal,proto3" json:"equal,omitempty"`
 	// open, acknowledged or closed; "" is any.
-	State         string `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`
+	State string `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`
+	// Words that log events and alerts must contain, all of them: WORD, "A PHRASE", PREFIX*.
+	Text string `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"`
+	// The sink that the host is to ask, by its plugin's name; "" leaves that to the host. It means
+	// nothing to a sink.
+	Store         string `protobuf:"bytes,11,opt,name=store,proto3" json:"store,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3506,12 +3565,28 @@ func (x *QueryRequest) GetState() string {
 	return ""
 }
 
+func (x *QueryRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *QueryRequest) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
 type UpdateRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AlertId       string                 `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
-	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	Actor         string                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
-	Note          string                 `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	AlertId string                 `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	State   string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	Actor   string                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Note    string                 `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	// As in QueryRequest.
+	Store         string `protobuf:"bytes,5,opt,name=store,proto3" json:"store,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3570,6 +3645,13 @@ func (x *UpdateRequest) GetActor() string {
 func (x *UpdateRequest) GetNote() string {
 	if x != nil {
 		return x.Note
+	}
+	return ""
+}
+
+func (x *UpdateRequest) GetStore() string {
+	if x != nil {
+		return x.Store
 	}
 	return ""
 }
@@ -3917,6 +3999,7 @@ type HostCall struct {
 	//	*HostCall_Processes
 	//	*HostCall_Targets
 	//	*HostCall_Mapped
+	//	*HostCall_Shared
 	Call          isHostCall_Call `protobuf_oneof:"call"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4020,6 +4103,15 @@ func (x *HostCall) GetMapped() *ListMapped {
 	return nil
 }
 
+func (x *HostCall) GetShared() *SharedRequest {
+	if x != nil {
+		if x, ok := x.Call.(*HostCall_Shared); ok {
+			return x.Shared
+		}
+	}
+	return nil
+}
+
 type isHostCall_Call interface {
 	isHostCall_Call()
 }
@@ -4048,6 +4140,10 @@ type HostCall_Mapped struct {
 	Mapped *ListMapped `protobuf:"bytes,7,opt,name=mapped,proto3,oneof"`
 }
 
+type HostCall_Shared struct {
+	Shared *SharedRequest `protobuf:"bytes,8,opt,name=shared,proto3,oneof"`
+}
+
 func (*HostCall_Run) isHostCall_Call() {}
 
 func (*HostCall_Read) isHostCall_Call() {}
@@ -4059,6 +4155,8 @@ func (*HostCall_Processes) isHostCall_Call() {}
 func (*HostCall_Targets) isHostCall_Call() {}
 
 func (*HostCall_Mapped) isHostCall_Call() {}
+
+func (*HostCall_Shared) isHostCall_Call() {}
 
 // ReportTargets tells the host that something happened to targets of intents of
 // this enforcer; the host inspects those that are in effect.
@@ -4707,7 +4805,8 @@ type HostReply struct {
 	More      bool                   `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
 	Mapped    []*MappedProcess       `protobuf:"bytes,9,rep,name=mapped,proto3" json:"mapped,omitempty"`
 	// The files of mapped, each once.
-	Files         []*MappedFile `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
+	Files         []*MappedFile   `protobuf:"bytes,10,rep,name=files,proto3" json:"files,omitempty"`
+	Shared        []*SharedResult `protobuf:"bytes,11,rep,name=shared,proto3" json:"shared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4810,6 +4909,838 @@ func (x *HostReply) GetFiles() []*MappedFile {
 		return x.Files
 	}
 	return nil
+}
+
+func (x *HostReply) GetShared() []*SharedResult {
+	if x != nil {
+		return x.Shared
+	}
+	return nil
+}
+
+// SharedRequest asks for operations on what hosts count together: at most 256.
+type SharedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operations    []*SharedOperation     `protobuf:"bytes,1,rep,name=operations,proto3" json:"operations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedRequest) Reset() {
+	*x = SharedRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedRequest) ProtoMessage() {}
+
+func (x *SharedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedRequest.ProtoReflect.Descriptor instead.
+func (*SharedRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *SharedRequest) GetOperations() []*SharedOperation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+type SharedReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Results       []*SharedResult        `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedReply) Reset() {
+	*x = SharedReply{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedReply) ProtoMessage() {}
+
+func (x *SharedReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedReply.ProtoReflect.Descriptor instead.
+func (*SharedReply) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *SharedReply) GetResults() []*SharedResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// SharedOperation is one of the operations. What a key is used for it stays: a window is no
+// counter.
+type SharedOperation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 512 bytes. Of a plugin's call, among its own keys; to the state engine,
+	// with the plugin's name before it.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Over which time is counted, or how long a claim holds, in nanoseconds; 1 ms to 7 days.
+	// A key that is not used goes some time after it: a window after twice the span, or
+	// quiet, and 10 minutes at least, so that hosts which were cut off meet what others counted.
+	Span uint64 `protobuf:"varint,2,opt,name=span,proto3" json:"span,omitempty"`
+	// Types that are valid to be assigned to Operation:
+	//
+	//	*SharedOperation_Window
+	//	*SharedOperation_Counter
+	//	*SharedOperation_Claim
+	Operation     isSharedOperation_Operation `protobuf_oneof:"operation"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedOperation) Reset() {
+	*x = SharedOperation{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedOperation) ProtoMessage() {}
+
+func (x *SharedOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedOperation.ProtoReflect.Descriptor instead.
+func (*SharedOperation) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *SharedOperation) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SharedOperation) GetSpan() uint64 {
+	if x != nil {
+		return x.Span
+	}
+	return 0
+}
+
+func (x *SharedOperation) GetOperation() isSharedOperation_Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *SharedOperation) GetWindow() *WindowAdd {
+	if x != nil {
+		if x, ok := x.Operation.(*SharedOperation_Window); ok {
+			return x.Window
+		}
+	}
+	return nil
+}
+
+func (x *SharedOperation) GetCounter() *CounterAdd {
+	if x != nil {
+		if x, ok := x.Operation.(*SharedOperation_Counter); ok {
+			return x.Counter
+		}
+	}
+	return nil
+}
+
+func (x *SharedOperation) GetClaim() *Claim {
+	if x != nil {
+		if x, ok := x.Operation.(*SharedOperation_Claim); ok {
+			return x.Claim
+		}
+	}
+	return nil
+}
+
+type isSharedOperation_Operation interface {
+	isSharedOperation_Operation()
+}
+
+type SharedOperation_Window struct {
+	Window *WindowAdd `protobuf:"bytes,3,opt,name=window,proto3,oneof"`
+}
+
+type SharedOperation_Counter struct {
+	Counter *CounterAdd `protobuf:"bytes,4,opt,name=counter,proto3,oneof"`
+}
+
+type SharedOperation_Claim struct {
+	Claim *Claim `protobuf:"bytes,5,opt,name=claim,proto3,oneof"`
+}
+
+func (*SharedOperation_Window) isSharedOperation_Operation() {}
+
+func (*SharedOperation_Counter) isSharedOperation_Operation() {}
+
+func (*SharedOperation_Claim) isSharedOperation_Operation() {}
+
+// WindowAdd adds an event to a sliding window over event time. When threshold events
+// of the window, with this one, lie in (t - span, t] for some t, it is complete: the result
+// says done, and the window is empty again. Adding the same event again changes
+// nothing; if it was the one that completed a window, the result says so again.
+type WindowAdd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UTC nanoseconds.
+	Time uint64 `protobuf:"fixed64,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Names the event for good: 1 to 32 bytes.
+	Id []byte `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// When set, what counts is how many different values there are, each at the newest of
+	// its times; at most 64 bytes.
+	Value []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	// 1 to 1024.
+	Threshold uint32 `protobuf:"varint,4,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	// An encoded AlertEvent, at most 16 KiB, that the host raises in the plugin's name if
+	// the event completes the window, now or once what was counted apart is brought
+	// together; empty: the plugin sees to it. It does not reach the state engine.
+	Alert []byte `protobuf:"bytes,5,opt,name=alert,proto3" json:"alert,omitempty"`
+	// The event was counted already, in a window that one host completed alone: it leaves
+	// the window if it is there, and is remembered like the events of a window that was
+	// complete. The result says 0, and not done. An engine that does not know this
+	// field adds the event.
+	Counted bool `protobuf:"varint,6,opt,name=counted,proto3" json:"counted,omitempty"`
+	// What completes the window less than so many nanoseconds after, or before, the event that
+	// the result said done of last, empties it and is not done; at most 7 days, 0 is not at
+	// all.
+	Quiet         uint64 `protobuf:"varint,7,opt,name=quiet,proto3" json:"quiet,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WindowAdd) Reset() {
+	*x = WindowAdd{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WindowAdd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WindowAdd) ProtoMessage() {}
+
+func (x *WindowAdd) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WindowAdd.ProtoReflect.Descriptor instead.
+func (*WindowAdd) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *WindowAdd) GetTime() uint64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *WindowAdd) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *WindowAdd) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *WindowAdd) GetThreshold() uint32 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *WindowAdd) GetAlert() []byte {
+	if x != nil {
+		return x.Alert
+	}
+	return nil
+}
+
+func (x *WindowAdd) GetCounted() bool {
+	if x != nil {
+		return x.Counted
+	}
+	return false
+}
+
+func (x *WindowAdd) GetQuiet() uint64 {
+	if x != nil {
+		return x.Quiet
+	}
+	return 0
+}
+
+// CounterAdd adds to a counter of the present span of time (spans begin at multiples of
+// their length since 1970, by the engine's clock). The result says done when the
+// count is not above limit: it was admitted.
+type CounterAdd struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        uint32                 `protobuf:"varint,1,opt,name=amount,proto3" json:"amount,omitempty"`
+	Limit         uint64                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CounterAdd) Reset() {
+	*x = CounterAdd{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CounterAdd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CounterAdd) ProtoMessage() {}
+
+func (x *CounterAdd) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CounterAdd.ProtoReflect.Descriptor instead.
+func (*CounterAdd) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *CounterAdd) GetAmount() uint32 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *CounterAdd) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Claim takes a key for a time. The result says done for whom has it: who came first, also
+// when he asks again.
+type Claim struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names who asks: 1 to 32 bytes.
+	Owner         []byte `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *Claim) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+type SharedResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a window, the most events, or values, that lie in one span with the event, itself
+	// among them; of a counter, what it stands at.
+	Count uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Done  bool   `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
+	// This host decided alone: the others could not be asked in time. What it noted is
+	// brought together with theirs later.
+	Local         bool `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedResult) Reset() {
+	*x = SharedResult{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedResult) ProtoMessage() {}
+
+func (x *SharedResult) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedResult.ProtoReflect.Descriptor instead.
+func (*SharedResult) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *SharedResult) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *SharedResult) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *SharedResult) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+// Decision is what one host decided about a network and others take over.
+type Decision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names it for good. A change is another decision.
+	Id     string        `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Kind   Decision_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=ironpost.v1.Decision_Kind" json:"kind,omitempty"`
+	Prefix string        `protobuf:"bytes,3,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// The host that decided, and who on it: an enforcer, or "operator".
+	Host    string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Source  string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	Reason  string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	AlertId string `protobuf:"bytes,7,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// UTC nanoseconds, by the clock of that host.
+	Created uint64 `protobuf:"fixed64,8,opt,name=created,proto3" json:"created,omitempty"`
+	// What is left of it when the message is sent, in milliseconds, whatever clocks say;
+	// at least 1. It can only become less.
+	RemainingMs   uint64 `protobuf:"varint,9,opt,name=remaining_ms,json=remainingMs,proto3" json:"remaining_ms,omitempty"`
+	Limit         uint32 `protobuf:"varint,10,opt,name=limit,proto3" json:"limit,omitempty"`
+	Burst         uint32 `protobuf:"varint,11,opt,name=burst,proto3" json:"burst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *Decision) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Decision) GetKind() Decision_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Decision_KIND_UNSPECIFIED
+}
+
+func (x *Decision) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Decision) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Decision) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Decision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Decision) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *Decision) GetCreated() uint64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *Decision) GetRemainingMs() uint64 {
+	if x != nil {
+		return x.RemainingMs
+	}
+	return 0
+}
+
+func (x *Decision) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Decision) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+type ShareRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 256 together with removed.
+	Decisions []*Decision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	// Ids of decisions that are taken back. They stay so, whoever shares them again.
+	Removed       []string `protobuf:"bytes,2,rep,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareRequest) Reset() {
+	*x = ShareRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareRequest) ProtoMessage() {}
+
+func (x *ShareRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareRequest.ProtoReflect.Descriptor instead.
+func (*ShareRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *ShareRequest) GetDecisions() []*Decision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+func (x *ShareRequest) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+type ShareReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids of decisions that were taken back before, and so were not shared.
+	Removed       []string `protobuf:"bytes,1,rep,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareReply) Reset() {
+	*x = ShareReply{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareReply) ProtoMessage() {}
+
+func (x *ShareReply) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareReply.ProtoReflect.Descriptor instead.
+func (*ShareReply) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *ShareReply) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+type FollowRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRequest) Reset() {
+	*x = FollowRequest{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRequest) ProtoMessage() {}
+
+func (x *FollowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
+func (*FollowRequest) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{69}
+}
+
+type DecisionNotice struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Decisions []*Decision            `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	// Ids of decisions that were taken back before their end.
+	Removed []string `protobuf:"bytes,2,rep,name=removed,proto3" json:"removed,omitempty"`
+	// Everything in force has been sent since the stream began or since the last notice
+	// with current: what is not among it is no more.
+	Current bool `protobuf:"varint,3,opt,name=current,proto3" json:"current,omitempty"`
+	// Names what the engine remembers. Another one than before says that it has lost its
+	// memory: what is missing was not taken back.
+	Generation    string `protobuf:"bytes,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecisionNotice) Reset() {
+	*x = DecisionNotice{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecisionNotice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecisionNotice) ProtoMessage() {}
+
+func (x *DecisionNotice) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecisionNotice.ProtoReflect.Descriptor instead.
+func (*DecisionNotice) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *DecisionNotice) GetDecisions() []*Decision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+func (x *DecisionNotice) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *DecisionNotice) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *DecisionNotice) GetGeneration() string {
+	if x != nil {
+		return x.Generation
+	}
+	return ""
 }
 
 var File_ironpost_v1_plugin_proto protoreflect.FileDescriptor
@@ -5092,7 +6023,7 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\bPlanStep\x120\n" +
 	"\x06intent\x18\x01 \x01(\v2\x18.ironpost.v1.ActionEventR\x06intent\x12\x14\n" +
 	"\x05calls\x18\x02 \x03(\tR\x05calls\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\tR\arefused\"\x95\x02\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\"\xbf\x02\n" +
 	"\fQueryRequest\x12%\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x11.ironpost.v1.KindR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
@@ -5102,12 +6033,16 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x05limit\x18\x06 \x01(\rR\x05limit\x12\x12\n" +
 	"\x04skip\x18\a \x01(\rR\x04skip\x12(\n" +
 	"\x05equal\x18\b \x03(\v2\x12.ironpost.v1.FieldR\x05equal\x12\x14\n" +
-	"\x05state\x18\t \x01(\tR\x05state\"j\n" +
+	"\x05state\x18\t \x01(\tR\x05state\x12\x12\n" +
+	"\x04text\x18\n" +
+	" \x01(\tR\x04text\x12\x14\n" +
+	"\x05store\x18\v \x01(\tR\x05store\"\x80\x01\n" +
 	"\rUpdateRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x12\n" +
-	"\x04note\x18\x04 \x01(\tR\x04note\"&\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\x12\x14\n" +
+	"\x05store\x18\x05 \x01(\tR\x05store\"&\n" +
 	"\x0eUpdateResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\"\x8d\x01\n" +
 	"\vScanRequest\x12\x16\n" +
@@ -5136,7 +6071,7 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\fScanResponse\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\fR\bdocument\x12\x1a\n" +
-	"\bprogress\x18\x03 \x01(\tR\bprogress\"\xd6\x02\n" +
+	"\bprogress\x18\x03 \x01(\tR\bprogress\"\x8c\x03\n" +
 	"\bHostCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
 	"\x03run\x18\x02 \x01(\v2\x17.ironpost.v1.RunCommandH\x00R\x03run\x12.\n" +
@@ -5144,7 +6079,8 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x04stop\x18\x04 \x01(\v2\x18.ironpost.v1.StopCommandH\x00R\x04stop\x12:\n" +
 	"\tprocesses\x18\x05 \x01(\v2\x1a.ironpost.v1.ListProcessesH\x00R\tprocesses\x126\n" +
 	"\atargets\x18\x06 \x01(\v2\x1a.ironpost.v1.ReportTargetsH\x00R\atargets\x121\n" +
-	"\x06mapped\x18\a \x01(\v2\x17.ironpost.v1.ListMappedH\x00R\x06mappedB\x06\n" +
+	"\x06mapped\x18\a \x01(\v2\x17.ironpost.v1.ListMappedH\x00R\x06mapped\x124\n" +
+	"\x06shared\x18\b \x01(\v2\x1a.ironpost.v1.SharedRequestH\x00R\x06sharedB\x06\n" +
 	"\x04call\")\n" +
 	"\rReportTargets\x12\x18\n" +
 	"\atargets\x18\x01 \x03(\tR\atargets\"9\n" +
@@ -5193,7 +6129,7 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\rR\bmaxBytes\"%\n" +
 	"\vStopCommand\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\x04R\x06handle\"\xc5\x02\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\"\xf8\x02\n" +
 	"\tHostReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
@@ -5205,7 +6141,74 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x04more\x18\b \x01(\bR\x04more\x122\n" +
 	"\x06mapped\x18\t \x03(\v2\x1a.ironpost.v1.MappedProcessR\x06mapped\x12-\n" +
 	"\x05files\x18\n" +
-	" \x03(\v2\x17.ironpost.v1.MappedFileR\x05files2\xeb\x03\n" +
+	" \x03(\v2\x17.ironpost.v1.MappedFileR\x05files\x121\n" +
+	"\x06shared\x18\v \x03(\v2\x19.ironpost.v1.SharedResultR\x06shared\"M\n" +
+	"\rSharedRequest\x12<\n" +
+	"\n" +
+	"operations\x18\x01 \x03(\v2\x1c.ironpost.v1.SharedOperationR\n" +
+	"operations\"B\n" +
+	"\vSharedReply\x123\n" +
+	"\aresults\x18\x01 \x03(\v2\x19.ironpost.v1.SharedResultR\aresults\"\xd7\x01\n" +
+	"\x0fSharedOperation\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
+	"\x04span\x18\x02 \x01(\x04R\x04span\x120\n" +
+	"\x06window\x18\x03 \x01(\v2\x16.ironpost.v1.WindowAddH\x00R\x06window\x123\n" +
+	"\acounter\x18\x04 \x01(\v2\x17.ironpost.v1.CounterAddH\x00R\acounter\x12*\n" +
+	"\x05claim\x18\x05 \x01(\v2\x12.ironpost.v1.ClaimH\x00R\x05claimB\v\n" +
+	"\toperation\"\xa9\x01\n" +
+	"\tWindowAdd\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x06R\x04time\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\x1c\n" +
+	"\tthreshold\x18\x04 \x01(\rR\tthreshold\x12\x14\n" +
+	"\x05alert\x18\x05 \x01(\fR\x05alert\x12\x18\n" +
+	"\acounted\x18\x06 \x01(\bR\acounted\x12\x14\n" +
+	"\x05quiet\x18\a \x01(\x04R\x05quiet\":\n" +
+	"\n" +
+	"CounterAdd\x12\x16\n" +
+	"\x06amount\x18\x01 \x01(\rR\x06amount\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x04R\x05limit\"\x1d\n" +
+	"\x05Claim\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\fR\x05owner\"N\n" +
+	"\fSharedResult\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x12\n" +
+	"\x04done\x18\x02 \x01(\bR\x04done\x12\x14\n" +
+	"\x05local\x18\x03 \x01(\bR\x05local\"\xf8\x02\n" +
+	"\bDecision\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironpost.v1.Decision.KindR\x04kind\x12\x16\n" +
+	"\x06prefix\x18\x03 \x01(\tR\x06prefix\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x16\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x19\n" +
+	"\balert_id\x18\a \x01(\tR\aalertId\x12\x18\n" +
+	"\acreated\x18\b \x01(\x06R\acreated\x12!\n" +
+	"\fremaining_ms\x18\t \x01(\x04R\vremainingMs\x12\x14\n" +
+	"\x05limit\x18\n" +
+	" \x01(\rR\x05limit\x12\x14\n" +
+	"\x05burst\x18\v \x01(\rR\x05burst\"L\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"KIND_BLOCK\x10\x01\x12\x0e\n" +
+	"\n" +
+	"KIND_LIMIT\x10\x02\x12\x0e\n" +
+	"\n" +
+	"KIND_ALLOW\x10\x03\"]\n" +
+	"\fShareRequest\x123\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x15.ironpost.v1.DecisionR\tdecisions\x12\x18\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\"&\n" +
+	"\n" +
+	"ShareReply\x12\x18\n" +
+	"\aremoved\x18\x01 \x03(\tR\aremoved\"\x0f\n" +
+	"\rFollowRequest\"\x99\x01\n" +
+	"\x0eDecisionNotice\x123\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x15.ironpost.v1.DecisionR\tdecisions\x12\x18\n" +
+	"\aremoved\x18\x02 \x03(\tR\aremoved\x12\x18\n" +
+	"\acurrent\x18\x03 \x01(\bR\acurrent\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\tR\n" +
+	"generation2\xeb\x03\n" +
 	"\x06Plugin\x12B\n" +
 	"\bDescribe\x12\x1c.ironpost.v1.DescribeRequest\x1a\x18.ironpost.v1.Description\x12J\n" +
 	"\tConfigure\x12\x1d.ironpost.v1.ConfigureRequest\x1a\x1e.ironpost.v1.ConfigureResponse\x12A\n" +
@@ -5242,7 +6245,11 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x04Scan\x12\x18.ironpost.v1.ScanRequest\x1a\x19.ironpost.v1.ScanResponse0\x01\x12I\n" +
 	"\n" +
 	"Advisories\x12\x1e.ironpost.v1.AdvisoriesRequest\x1a\x19.ironpost.v1.ScanResponse0\x01\x123\n" +
-	"\x05Watch\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x01B;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
+	"\x05Watch\x12\x12.ironpost.v1.Batch\x1a\x12.ironpost.v1.Batch(\x010\x012\xc8\x01\n" +
+	"\x05State\x12=\n" +
+	"\x05Apply\x12\x1a.ironpost.v1.SharedRequest\x1a\x18.ironpost.v1.SharedReply\x12;\n" +
+	"\x05Share\x12\x19.ironpost.v1.ShareRequest\x1a\x17.ironpost.v1.ShareReply\x12C\n" +
+	"\x06Follow\x12\x1a.ironpost.v1.FollowRequest\x1a\x1b.ironpost.v1.DecisionNotice0\x01B;Z9github.com/ironpost/ironpost/proto/ironpost/v1;ironpostv1b\x06proto3"
 
 var (
 	file_ironpost_v1_plugin_proto_rawDescOnce sync.Once
@@ -5256,191 +6263,220 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_ironpost_v1_plugin_proto_rawDescData
 }
 
-var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(ConfigField_Type)(0),         // 0: ironpost.v1.ConfigField.Type
 	(HealthResponse_State)(0),     // 1: ironpost.v1.HealthResponse.State
 	(AdvisoriesRequest_Action)(0), // 2: ironpost.v1.AdvisoriesRequest.Action
-	(*DescribeRequest)(nil),       // 3: ironpost.v1.DescribeRequest
-	(*Description)(nil),           // 4: ironpost.v1.Description
-	(*ConfigField)(nil),           // 5: ironpost.v1.ConfigField
-	(*Permissions)(nil),           // 6: ironpost.v1.Permissions
-	(*BundleSpec)(nil),            // 7: ironpost.v1.BundleSpec
-	(*ConfigureRequest)(nil),      // 8: ironpost.v1.ConfigureRequest
-	(*Listener)(nil),              // 9: ironpost.v1.Listener
-	(*ConfigureResponse)(nil),     // 10: ironpost.v1.ConfigureResponse
-	(*HealthRequest)(nil),         // 11: ironpost.v1.HealthRequest
-	(*HealthResponse)(nil),        // 12: ironpost.v1.HealthResponse
-	(*MetricsRequest)(nil),        // 13: ironpost.v1.MetricsRequest
-	(*MetricsResponse)(nil),       // 14: ironpost.v1.MetricsResponse
-	(*DrainRequest)(nil),          // 15: ironpost.v1.DrainRequest
-	(*DrainResponse)(nil),         // 16: ironpost.v1.DrainResponse
-	(*BundleChunk)(nil),           // 17: ironpost.v1.BundleChunk
-	(*BundleResponse)(nil),        // 18: ironpost.v1.BundleResponse
-	(*BundleProblem)(nil),         // 19: ironpost.v1.BundleProblem
-	(*ListRulesRequest)(nil),      // 20: ironpost.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),     // 21: ironpost.v1.ListRulesResponse
-	(*Rule)(nil),                  // 22: ironpost.v1.Rule
-	(*TestRulesRequest)(nil),      // 23: ironpost.v1.TestRulesRequest
-	(*ParsedLines)(nil),           // 24: ironpost.v1.ParsedLines
-	(*TestRulesResponse)(nil),     // 25: ironpost.v1.TestRulesResponse
-	(*ParseLines)(nil),            // 26: ironpost.v1.ParseLines
-	(*RuleTestReport)(nil),        // 27: ironpost.v1.RuleTestReport
-	(*RuleTestFailure)(nil),       // 28: ironpost.v1.RuleTestFailure
-	(*ExplainRuleRequest)(nil),    // 29: ironpost.v1.ExplainRuleRequest
-	(*RuleExplanation)(nil),       // 30: ironpost.v1.RuleExplanation
-	(*EventExplanation)(nil),      // 31: ironpost.v1.EventExplanation
-	(*RuleFinding)(nil),           // 32: ironpost.v1.RuleFinding
-	(*WindowExplanation)(nil),     // 33: ironpost.v1.WindowExplanation
-	(*CoverRulesRequest)(nil),     // 34: ironpost.v1.CoverRulesRequest
-	(*LogStream)(nil),             // 35: ironpost.v1.LogStream
-	(*CoverRulesResponse)(nil),    // 36: ironpost.v1.CoverRulesResponse
-	(*RuleCoverage)(nil),          // 37: ironpost.v1.RuleCoverage
-	(*ExecuteRequest)(nil),        // 38: ironpost.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),       // 39: ironpost.v1.ExecuteResponse
-	(*PlanRequest)(nil),           // 40: ironpost.v1.PlanRequest
-	(*PlanResponse)(nil),          // 41: ironpost.v1.PlanResponse
-	(*PlanPolicy)(nil),            // 42: ironpost.v1.PlanPolicy
-	(*PlanStep)(nil),              // 43: ironpost.v1.PlanStep
-	(*QueryRequest)(nil),          // 44: ironpost.v1.QueryRequest
-	(*UpdateRequest)(nil),         // 45: ironpost.v1.UpdateRequest
-	(*UpdateResponse)(nil),        // 46: ironpost.v1.UpdateResponse
-	(*ScanRequest)(nil),           // 47: ironpost.v1.ScanRequest
-	(*AdvisoriesRequest)(nil),     // 48: ironpost.v1.AdvisoriesRequest
-	(*AdvisoryOrigin)(nil),        // 49: ironpost.v1.AdvisoryOrigin
-	(*ScanResponse)(nil),          // 50: ironpost.v1.ScanResponse
-	(*HostCall)(nil),              // 51: ironpost.v1.HostCall
-	(*ReportTargets)(nil),         // 52: ironpost.v1.ReportTargets
-	(*ListProcesses)(nil),         // 53: ironpost.v1.ListProcesses
-	(*Process)(nil),               // 54: ironpost.v1.Process
-	(*ListMapped)(nil),            // 55: ironpost.v1.ListMapped
-	(*MappedProcess)(nil),         // 56: ironpost.v1.MappedProcess
-	(*MappedFile)(nil),            // 57: ironpost.v1.MappedFile
-	(*RunCommand)(nil),            // 58: ironpost.v1.RunCommand
-	(*ReadCommand)(nil),           // 59: ironpost.v1.ReadCommand
-	(*StopCommand)(nil),           // 60: ironpost.v1.StopCommand
-	(*HostReply)(nil),             // 61: ironpost.v1.HostReply
-	nil,                           // 62: ironpost.v1.WindowExplanation.GroupEntry
-	(Kind)(0),                     // 63: ironpost.v1.Kind
-	(*Count)(nil),                 // 64: ironpost.v1.Count
-	(Severity)(0),                 // 65: ironpost.v1.Severity
-	(*Batch)(nil),                 // 66: ironpost.v1.Batch
-	(*ActionEvent)(nil),           // 67: ironpost.v1.ActionEvent
-	(Outcome)(0),                  // 68: ironpost.v1.Outcome
-	(*Field)(nil),                 // 69: ironpost.v1.Field
-	(*AlertEvent)(nil),            // 70: ironpost.v1.AlertEvent
+	(Decision_Kind)(0),            // 3: ironpost.v1.Decision.Kind
+	(*DescribeRequest)(nil),       // 4: ironpost.v1.DescribeRequest
+	(*Description)(nil),           // 5: ironpost.v1.Description
+	(*ConfigField)(nil),           // 6: ironpost.v1.ConfigField
+	(*Permissions)(nil),           // 7: ironpost.v1.Permissions
+	(*BundleSpec)(nil),            // 8: ironpost.v1.BundleSpec
+	(*ConfigureRequest)(nil),      // 9: ironpost.v1.ConfigureRequest
+	(*Listener)(nil),              // 10: ironpost.v1.Listener
+	(*ConfigureResponse)(nil),     // 11: ironpost.v1.ConfigureResponse
+	(*HealthRequest)(nil),         // 12: ironpost.v1.HealthRequest
+	(*HealthResponse)(nil),        // 13: ironpost.v1.HealthResponse
+	(*MetricsRequest)(nil),        // 14: ironpost.v1.MetricsRequest
+	(*MetricsResponse)(nil),       // 15: ironpost.v1.MetricsResponse
+	(*DrainRequest)(nil),          // 16: ironpost.v1.DrainRequest
+	(*DrainResponse)(nil),         // 17: ironpost.v1.DrainResponse
+	(*BundleChunk)(nil),           // 18: ironpost.v1.BundleChunk
+	(*BundleResponse)(nil),        // 19: ironpost.v1.BundleResponse
+	(*BundleProblem)(nil),         // 20: ironpost.v1.BundleProblem
+	(*ListRulesRequest)(nil),      // 21: ironpost.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),     // 22: ironpost.v1.ListRulesResponse
+	(*Rule)(nil),                  // 23: ironpost.v1.Rule
+	(*TestRulesRequest)(nil),      // 24: ironpost.v1.TestRulesRequest
+	(*ParsedLines)(nil),           // 25: ironpost.v1.ParsedLines
+	(*TestRulesResponse)(nil),     // 26: ironpost.v1.TestRulesResponse
+	(*ParseLines)(nil),            // 27: ironpost.v1.ParseLines
+	(*RuleTestReport)(nil),        // 28: ironpost.v1.RuleTestReport
+	(*RuleTestFailure)(nil),       // 29: ironpost.v1.RuleTestFailure
+	(*ExplainRuleRequest)(nil),    // 30: ironpost.v1.ExplainRuleRequest
+	(*RuleExplanation)(nil),       // 31: ironpost.v1.RuleExplanation
+	(*EventExplanation)(nil),      // 32: ironpost.v1.EventExplanation
+	(*RuleFinding)(nil),           // 33: ironpost.v1.RuleFinding
+	(*WindowExplanation)(nil),     // 34: ironpost.v1.WindowExplanation
+	(*CoverRulesRequest)(nil),     // 35: ironpost.v1.CoverRulesRequest
+	(*LogStream)(nil),             // 36: ironpost.v1.LogStream
+	(*CoverRulesResponse)(nil),    // 37: ironpost.v1.CoverRulesResponse
+	(*RuleCoverage)(nil),          // 38: ironpost.v1.RuleCoverage
+	(*ExecuteRequest)(nil),        // 39: ironpost.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),       // 40: ironpost.v1.ExecuteResponse
+	(*PlanRequest)(nil),           // 41: ironpost.v1.PlanRequest
+	(*PlanResponse)(nil),          // 42: ironpost.v1.PlanResponse
+	(*PlanPolicy)(nil),            // 43: ironpost.v1.PlanPolicy
+	(*PlanStep)(nil),              // 44: ironpost.v1.PlanStep
+	(*QueryRequest)(nil),          // 45: ironpost.v1.QueryRequest
+	(*UpdateRequest)(nil),         // 46: ironpost.v1.UpdateRequest
+	(*UpdateResponse)(nil),        // 47: ironpost.v1.UpdateResponse
+	(*ScanRequest)(nil),           // 48: ironpost.v1.ScanRequest
+	(*AdvisoriesRequest)(nil),     // 49: ironpost.v1.AdvisoriesRequest
+	(*AdvisoryOrigin)(nil),        // 50: ironpost.v1.AdvisoryOrigin
+	(*ScanResponse)(nil),          // 51: ironpost.v1.ScanResponse
+	(*HostCall)(nil),              // 52: ironpost.v1.HostCall
+	(*ReportTargets)(nil),         // 53: ironpost.v1.ReportTargets
+	(*ListProcesses)(nil),         // 54: ironpost.v1.ListProcesses
+	(*Process)(nil),               // 55: ironpost.v1.Process
+	(*ListMapped)(nil),            // 56: ironpost.v1.ListMapped
+	(*MappedProcess)(nil),         // 57: ironpost.v1.MappedProcess
+	(*MappedFile)(nil),            // 58: ironpost.v1.MappedFile
+	(*RunCommand)(nil),            // 59: ironpost.v1.RunCommand
+	(*ReadCommand)(nil),           // 60: ironpost.v1.ReadCommand
+	(*StopCommand)(nil),           // 61: ironpost.v1.StopCommand
+	(*HostReply)(nil),             // 62: ironpost.v1.HostReply
+	(*SharedRequest)(nil),         // 63: ironpost.v1.SharedRequest
+	(*SharedReply)(nil),           // 64: ironpost.v1.SharedReply
+	(*SharedOperation)(nil),       // 65: ironpost.v1.SharedOperation
+	(*WindowAdd)(nil),             // 66: ironpost.v1.WindowAdd
+	(*CounterAdd)(nil),            // 67: ironpost.v1.CounterAdd
+	(*Claim)(nil),                 // 68: ironpost.v1.Claim
+	(*SharedResult)(nil),          // 69: ironpost.v1.SharedResult
+	(*Decision)(nil),              // 70: ironpost.v1.Decision
+	(*ShareRequest)(nil),          // 71: ironpost.v1.ShareRequest
+	(*ShareReply)(nil),            // 72: ironpost.v1.ShareReply
+	(*FollowRequest)(nil),         // 73: ironpost.v1.FollowRequest
+	(*DecisionNotice)(nil),        // 74: ironpost.v1.DecisionNotice
+	nil,                           // 75: ironpost.v1.WindowExplanation.GroupEntry
+	(Kind)(0),                     // 76: ironpost.v1.Kind
+	(*Count)(nil),                 // 77: ironpost.v1.Count
+	(Severity)(0),                 // 78: ironpost.v1.Severity
+	(*Batch)(nil),                 // 79: ironpost.v1.Batch
+	(*ActionEvent)(nil),           // 80: ironpost.v1.ActionEvent
+	(Outcome)(0),                  // 81: ironpost.v1.Outcome
+	(*Field)(nil),                 // 82: ironpost.v1.Field
+	(*AlertEvent)(nil),            // 83: ironpost.v1.AlertEvent
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
-	5,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
-	6,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	63, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
-	7,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
+	6,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
+	7,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
+	76, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	8,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
-	9,  // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	63, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	10, // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
+	76, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	64, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
-	19, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
-	22, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	65, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
-	17, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
-	24, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
-	66, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
-	26, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
-	27, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
-	28, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
-	66, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
-	31, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
-	33, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
-	30, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
-	32, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
-	32, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
-	62, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
-	35, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
-	37, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
-	65, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
-	67, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	68, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	69, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
-	70, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
-	42, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
-	43, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
-	67, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
-	63, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	65, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	69, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	77, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	20, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
+	23, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
+	78, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	18, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
+	25, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
+	79, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
+	27, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
+	28, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
+	29, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
+	79, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
+	32, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
+	34, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
+	31, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
+	33, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
+	33, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
+	75, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
+	36, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
+	38, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
+	78, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
+	80, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	81, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	82, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
+	83, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
+	43, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
+	44, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
+	80, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
+	76, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	78, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	82, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
 	2,  // 38: ironpost.v1.AdvisoriesRequest.action:type_name -> ironpost.v1.AdvisoriesRequest.Action
-	49, // 39: ironpost.v1.AdvisoriesRequest.origins:type_name -> ironpost.v1.AdvisoryOrigin
-	58, // 40: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
-	59, // 41: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
-	60, // 42: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
-	53, // 43: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
-	52, // 44: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
-	55, // 45: ironpost.v1.HostCall.mapped:type_name -> ironpost.v1.ListMapped
-	54, // 46: ironpost.v1.MappedProcess.process:type_name -> ironpost.v1.Process
-	54, // 47: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
-	56, // 48: ironpost.v1.HostReply.mapped:type_name -> ironpost.v1.MappedProcess
-	57, // 49: ironpost.v1.HostReply.files:type_name -> ironpost.v1.MappedFile
-	3,  // 50: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	8,  // 51: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	11, // 52: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	13, // 53: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	15, // 54: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	17, // 55: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	61, // 56: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	66, // 57: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	66, // 58: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	66, // 59: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	20, // 60: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	17, // 61: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	23, // 62: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
-	29, // 63: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
-	34, // 64: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
-	66, // 65: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	38, // 66: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
-	38, // 67: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	38, // 68: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	38, // 69: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	40, // 70: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
-	66, // 71: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	44, // 72: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	45, // 73: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	47, // 74: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	48, // 75: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
-	66, // 76: ironpost.v1.Scanner.Watch:input_type -> ironpost.v1.Batch
-	4,  // 77: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	10, // 78: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	12, // 79: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	14, // 80: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	16, // 81: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	18, // 82: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	51, // 83: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	66, // 84: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	66, // 85: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	66, // 86: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	21, // 87: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	18, // 88: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	25, // 89: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
-	30, // 90: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
-	36, // 91: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
-	66, // 92: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	39, // 93: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
-	39, // 94: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	39, // 95: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	39, // 96: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	41, // 97: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
-	66, // 98: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	66, // 99: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	46, // 100: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	50, // 101: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	50, // 102: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
-	66, // 103: ironpost.v1.Scanner.Watch:output_type -> ironpost.v1.Batch
-	77, // [77:104] is the sub-list for method output_type
-	50, // [50:77] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	50, // 39: ironpost.v1.AdvisoriesRequest.origins:type_name -> ironpost.v1.AdvisoryOrigin
+	59, // 40: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
+	60, // 41: ironpost.v1.HostCall.read:type_name -> ironpost.v1.ReadCommand
+	61, // 42: ironpost.v1.HostCall.stop:type_name -> ironpost.v1.StopCommand
+	54, // 43: ironpost.v1.HostCall.processes:type_name -> ironpost.v1.ListProcesses
+	53, // 44: ironpost.v1.HostCall.targets:type_name -> ironpost.v1.ReportTargets
+	56, // 45: ironpost.v1.HostCall.mapped:type_name -> ironpost.v1.ListMapped
+	63, // 46: ironpost.v1.HostCall.shared:type_name -> ironpost.v1.SharedRequest
+	55, // 47: ironpost.v1.MappedProcess.process:type_name -> ironpost.v1.Process
+	55, // 48: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
+	57, // 49: ironpost.v1.HostReply.mapped:type_name -> ironpost.v1.MappedProcess
+	58, // 50: ironpost.v1.HostReply.files:type_name -> ironpost.v1.MappedFile
+	69, // 51: ironpost.v1.HostReply.shared:type_name -> ironpost.v1.SharedResult
+	65, // 52: ironpost.v1.SharedRequest.operations:type_name -> ironpost.v1.SharedOperation
+	69, // 53: ironpost.v1.SharedReply.results:type_name -> ironpost.v1.SharedResult
+	66, // 54: ironpost.v1.SharedOperation.window:type_name -> ironpost.v1.WindowAdd
+	67, // 55: ironpost.v1.SharedOperation.counter:type_name -> ironpost.v1.CounterAdd
+	68, // 56: ironpost.v1.SharedOperation.claim:type_name -> ironpost.v1.Claim
+	3,  // 57: ironpost.v1.Decision.kind:type_name -> ironpost.v1.Decision.Kind
+	70, // 58: ironpost.v1.ShareRequest.decisions:type_name -> ironpost.v1.Decision
+	70, // 59: ironpost.v1.DecisionNotice.decisions:type_name -> ironpost.v1.Decision
+	4,  // 60: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	9,  // 61: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	12, // 62: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	14, // 63: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	16, // 64: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	18, // 65: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	62, // 66: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	79, // 67: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	79, // 68: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	79, // 69: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	21, // 70: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	18, // 71: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	24, // 72: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
+	30, // 73: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
+	35, // 74: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
+	79, // 75: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	39, // 76: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
+	39, // 77: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	39, // 78: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	39, // 79: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	41, // 80: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
+	79, // 81: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	45, // 82: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	46, // 83: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	48, // 84: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	49, // 85: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
+	79, // 86: ironpost.v1.Scanner.Watch:input_type -> ironpost.v1.Batch
+	63, // 87: ironpost.v1.State.Apply:input_type -> ironpost.v1.SharedRequest
+	71, // 88: ironpost.v1.State.Share:input_type -> ironpost.v1.ShareRequest
+	73, // 89: ironpost.v1.State.Follow:input_type -> ironpost.v1.FollowRequest
+	5,  // 90: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	11, // 91: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	13, // 92: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	15, // 93: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	17, // 94: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	19, // 95: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	52, // 96: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	79, // 97: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	79, // 98: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	79, // 99: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	22, // 100: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	19, // 101: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	26, // 102: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
+	31, // 103: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
+	37, // 104: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
+	79, // 105: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	40, // 106: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
+	40, // 107: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	40, // 108: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	40, // 109: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	42, // 110: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
+	79, // 111: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	79, // 112: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	47, // 113: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	51, // 114: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	51, // 115: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
+	79, // 116: ironpost.v1.Scanner.Watch:output_type -> ironpost.v1.Batch
+	64, // 117: ironpost.v1.State.Apply:output_type -> ironpost.v1.SharedReply
+	72, // 118: ironpost.v1.State.Share:output_type -> ironpost.v1.ShareReply
+	74, // 119: ironpost.v1.State.Follow:output_type -> ironpost.v1.DecisionNotice
+	90, // [90:120] is the sub-list for method output_type
+	60, // [60:90] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -5465,16 +6501,22 @@ func file_ironpost_v1_plugin_proto_init() {
 		(*HostCall_Processes)(nil),
 		(*HostCall_Targets)(nil),
 		(*HostCall_Mapped)(nil),
+		(*HostCall_Shared)(nil),
+	}
+	file_ironpost_v1_plugin_proto_msgTypes[61].OneofWrappers = []any{
+		(*SharedOperation_Window)(nil),
+		(*SharedOperation_Counter)(nil),
+		(*SharedOperation_Claim)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   60,
+			NumEnums:      4,
+			NumMessages:   72,
 			NumExtensions: 0,
-			NumServices:   7,
+			NumServices:   8,
 		},
 		GoTypes:           file_ironpost_v1_plugin_proto_goTypes,
 		DependencyIndexes: file_ironpost_v1_plugin_proto_depIdxs,

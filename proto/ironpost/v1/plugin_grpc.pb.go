@@ -1541,3 +1541,211 @@ var Scanner_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "ironpost/v1/plugin.proto",
 }
+
+const (
+	State_Apply_FullMethodName  = "/ironpost.v1.State/Apply"
+	State_Share_FullMethodName  = "/ironpost.v1.State/Share"
+	State_Follow_FullMethodName = "/ironpost.v1.State/Follow"
+)
+
+// StateClient is the client API for State service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// State holds what several hosts count and decide together, in an engine that they all
+// reach. The host keeps the same for itself while the engine is away, so every call
+// may fail at once rather than wait: it gives each a short time.
+type StateClient interface {
+	// Apply carries out operations in their order, each atomically, with one result for
+	// each. UNAVAILABLE: the engine cannot be reached; some of them may have been
+	// carried out, and applying them again changes nothing.
+	Apply(ctx context.Context, in *SharedRequest, opts ...grpc.CallOption) (*SharedReply, error)
+	// Share makes decisions known to all hosts, or takes them back, each once by its
+	// id. UNAVAILABLE is as for Apply.
+	Share(ctx context.Context, in *ShareRequest, opts ...grpc.CallOption) (*ShareReply, error)
+	// Follow sends the decisions in force, then a notice with current, then each change
+	// as it comes. The stream ends with UNAVAILABLE when the engine cannot be reached any
+	// more: the host opens it again. What may have been missed is made good by sending
+	// all again, with another notice with current behind it.
+	Follow(ctx context.Context, in *FollowRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DecisionNotice], error)
+}
+
+type stateClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewStateClient(cc grpc.ClientConnInterface) StateClient {
+	return &stateClient{cc}
+}
+
+func (c *stateClient) Apply(ctx context.Context, in *SharedRequest, opts ...grpc.CallOption) (*SharedReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SharedReply)
+	err := c.cc.Invoke(ctx, State_Apply_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *stateClient) Share(ctx context.Context, in *ShareRequest, opts ...grpc.CallOption) (*ShareReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ShareReply)
+	err := c.cc.Invoke(ctx, State_Share_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *stateClient) Follow(ctx context.Context, in *FollowRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DecisionNotice], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &State_ServiceDesc.Streams[0], State_Follow_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowRequest, DecisionNotice]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type State_FollowClient = grpc.ServerStreamingClient[DecisionNotice]
+
+// StateServer is the server API for State service.
+// All implementations must embed UnimplementedStateServer
+// for forward compatibility.
+//
+// State holds what several hosts count and decide together, in an engine that they all
+// reach. The host keeps the same for itself while the engine is away, so every call
+// may fail at once rather than wait: it gives each a short time.
+type StateServer interface {
+	// Apply carries out operations in their order, each atomically, with one result for
+	// each. UNAVAILABLE: the engine cannot be reached; some of them may have been
+	// carried out, and applying them again changes nothing.
+	Apply(context.Context, *SharedRequest) (*SharedReply, error)
+	// Share makes decisions known to all hosts, or takes them back, each once by its
+	// id. UNAVAILABLE is as for Apply.
+	Share(context.Context, *ShareRequest) (*ShareReply, error)
+	// Follow sends the decisions in force, then a notice with current, then each change
+	// as it comes. The stream ends with UNAVAILABLE when the engine cannot be reached any
+	// more: the host opens it again. What may have been missed is made good by sending
+	// all again, with another notice with current behind it.
+	Follow(*FollowRequest, grpc.ServerStreamingServer[DecisionNotice]) error
+	mustEmbedUnimplementedStateServer()
+}
+
+// UnimplementedStateServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedStateServer struct{}
+
+func (UnimplementedStateServer) Apply(context.Context, *SharedRequest) (*SharedReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
+}
+func (UnimplementedStateServer) Share(context.Context, *ShareRequest) (*ShareReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Share not implemented")
+}
+func (UnimplementedStateServer) Follow(*FollowRequest, grpc.ServerStreamingServer[DecisionNotice]) error {
+	return status.Error(codes.Unimplemented, "method Follow not implemented")
+}
+func (UnimplementedStateServer) mustEmbedUnimplementedStateServer() {}
+func (UnimplementedStateServer) testEmbeddedByValue()               {}
+
+// UnsafeStateServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to StateServer will
+// result in compilation errors.
+type UnsafeStateServer interface {
+	mustEmbedUnimplementedStateServer()
+}
+
+func RegisterStateServer(s grpc.ServiceRegistrar, srv StateServer) {
+	// If the following call panics, it indicates UnimplementedStateServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&State_ServiceDesc, srv)
+}
+
+func _State_Apply_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SharedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StateServer).Apply(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: State_Apply_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StateServer).Apply(ctx, req.(*SharedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _State_Share_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ShareRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StateServer).Share(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: State_Share_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StateServer).Share(ctx, req.(*ShareRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _State_Follow_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(StateServer).Follow(m, &grpc.GenericServerStream[FollowRequest, DecisionNotice]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type State_FollowServer = grpc.ServerStreamingServer[DecisionNotice]
+
+// State_ServiceDesc is the grpc.ServiceDesc for State service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var State_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "ironpost.v1.State",
+	HandlerType: (*StateServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Apply",
+			Handler:    _State_Apply_Handler,
+		},
+		{
+			MethodName: "Share",
+			Handler:    _State_Share_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Follow",
+			Handler:       _State_Follow_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "ironpost/v1/plugin.proto",
+}

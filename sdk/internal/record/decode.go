@@ -174,6 +174,8 @@ func DecodeAlert(body []byte, base uint64, a *event.AlertEvent) error {
 			a.Peer = r.string()
 		case 22:
 			a.Hops = uint8(min(r.value, 255))
+		case 25:
+			a.SilencedBy = r.string()
 		}
 	}
 	return r.err

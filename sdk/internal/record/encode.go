@@ -120,6 +120,7 @@ func AppendAlert(b []byte, a *event.AlertEvent, base uint64) []byte {
 	m = appendVarint(m, 20, uint64(a.Provenance))
 	m = appendString(m, 21, Valid(a.Peer))
 	m = appendVarint(m, 22, uint64(a.Hops))
+	m = appendString(m, 25, Valid(a.SilencedBy))
 	return putLength(m, start)
 }
 

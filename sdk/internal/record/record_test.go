@@ -73,7 +73,7 @@ func pbAlert(a *event.AlertEvent, base uint64) *pb.AlertEvent {
 		RuleId: a.RuleID, Title: a.Title, Description: a.Description, Severity: pb.Severity(a.Severity),
 		Detector: a.Detector, Group: a.Group, Entities: pbFields(a.Entities), Details: pbFields(a.Details),
 		Tags: a.Tags, Count: a.Count, Evidence: pb.Evidence(a.Evidence), Provenance: pb.Provenance(a.Provenance),
-		Peer: a.Peer, Hops: uint32(a.Hops),
+		Peer: a.Peer, Hops: uint32(a.Hops), SilencedBy: a.SilencedBy,
 	}
 	if !a.TraceID.IsZero() {
 		m.TraceId = a.TraceID[:]
@@ -179,7 +179,7 @@ func (g generator) alert(base uint64) *event.AlertEvent {
 		Sequence: base + uint64(g.u32()), ID: g.text(), Time: g.time(), ObservedTime: g.time(), RuleID: g.text(), Title: g.text(),
 		Description: g.text(), Severity: event.Severity(g.IntN(6)), Detector: g.text(), Group: g.text(), Entities: g.fields(),
 		Details: g.fields(), Count: g.u64(), TraceID: g.trace(), Evidence: event.Evidence(g.IntN(2)),
-		Provenance: event.Provenance(g.IntN(4)), Peer: g.text(), Hops: uint8(g.u32()),
+		Provenance: event.Provenance(g.IntN(4)), Peer: g.text(), Hops: uint8(g.u32()), SilencedBy: g.text(),
 	}
 	for range g.IntN(4) {
 		a.Tags = append(a.Tags, g.text())

@@ -68,7 +68,7 @@ func Base(target Target, c HostConfig) []Check {
 var (
 	validName   = regexp.MustCompile(`^[a-z][a-z0-9-]{1,47}$`)
 	validFormat = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,47}$`)
-	kindNames   = []string{"source", "parser", "detector", "enforcer", "scanner", "sink"}
+	kindNames   = []string{"source", "parser", "detector", "enforcer", "scanner", "sink", "state"}
 )
 
 func checkDescription(tb TB, target Target) {

@@ -12,8 +12,9 @@
 //
 // A [Target] starts the plugin as often as the checks need it. Each check is a
 // [Check]: what is wanted, how it is looked at, and where to look when it fails.
-// [Base] is for every plugin; [Parser], [Detector], [Enforcer], [Sink], [Source] and
-// [Scanner] hold the checks of the kinds, [Faults] what a host and a kernel do to a
+// [Base] is for every plugin; [Parser], [Detector], [Enforcer], [Sink], [Source],
+// [Scanner] and [SharedState] hold the checks of the kinds, [Counting] those of whatever
+// counts for several hosts, [Faults] what a host and a kernel do to a
 // consumer on a bad day.
 //
 // # Order and concurrency

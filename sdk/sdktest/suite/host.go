@@ -148,6 +148,7 @@ func start(tb TB, target Target, c HostConfig) (*Host, error) {
 	if h.consumes = wants.GetConsumes(); len(h.consumes) == 0 {
 		h.consumes = d.Consumes
 	}
+	h.serveShared(d)
 	for name, files := range c.Bundles {
 		if err := h.push(ctx, name, files); err != nil {
 			return nil, fmt.Errorf("PushBundle %s: %w", name, err)

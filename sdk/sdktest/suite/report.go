@@ -124,6 +124,8 @@ func (c *Config) checks(target Target, kind string) []Check {
 	case "scanner":
 		c.Scanner.Host = c.Host
 		return Scanner(target, c.Scanner)
+	case "state":
+		return SharedState(target, StateConfig{Host: c.Host})
 	}
 	return nil
 }

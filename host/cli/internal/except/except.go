@@ -41,6 +41,7 @@ type Exception struct {
 	// regard to case.
 	Fields    map[string]string `json:"fields"`
 	Reason    string            `json:"reason"`
+	By        string            `json:"by"` // who made it, "" where nobody said
 	FromAlert string            `json:"from_alert"`
 	Created   time.Time         `json:"created"`
 	Expires   time.Time         `json:"expires"`
@@ -53,6 +54,7 @@ type document struct {
 	Title       string            `json:"title"`
 	ID          string            `json:"id"`
 	Description string            `json:"description,omitempty"`
+	Author      string            `json:"author,omitempty"`
 	LogSource   map[string]string `json:"logsource"`
 	Filter      struct {
 		Rules     []string          `json:"rules"`
@@ -136,7 +138,7 @@ func LogField(l *ironpostv1.LogEvent, name string) string {
 // Write writes the exception into a folder, which is made, and sets File. What has
 // its id is replaced.
 func (x *Exception) Write(dir string) error {
-	d := document{ID: x.ID, Description: x.Reason, LogSource: map[string]string{}}
+	d := document{ID: x.ID, Description: x.Reason, Author: x.By, LogSource: map[string]string{}}
 	d.Title = cut("Exception to " + strings.Join(x.Rules, ", ") + " for " + x.When())
 	for i, part := range strings.SplitN(x.LogSource, "/", 3) {
 		if part != "*" && part != "" {
@@ -245,7 +247,7 @@ func read(name string) (*Exception, error) {
 	}
 	x := &Exception{
 		ID: d.ID, Rules: d.Filter.Rules, LogSource: part("category") + "/" + part("product") + "/" + part("service"), Fields: map[string]string{},
-		Reason: d.Description, FromAlert: d.Ironpost.FromAlert, Created: d.Ironpost.Created, Expires: d.Ironpost.Expires, File: name,
+		Reason: d.Description, By: d.Author, FromAlert: d.Ironpost.FromAlert, Created: d.Ironpost.Created, Expires: d.Ironpost.Expires, File: name,
 	}
 	for key, value := range d.Filter.Selection {
 		x.Fields[key] = unescape.Replace(value)

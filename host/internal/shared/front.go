@@ -1,0 +1,363 @@
+package shared
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
+)
+
+// Engine is where several hosts count together; *link.Conn is one.
+type Engine interface {
+	// ApplyShared carries out operations in their order, each atomically, with one
+	// result for each. After an error it is not known which were carried out.
+	ApplyShared(ctx context.Context, req *pb.SharedRequest) (*pb.SharedReply, error)
+}
+
+// RaiseFunc raises an alert in a plugin's name. It returns when the alert is safe.
+type RaiseFunc func(ctx context.Context, plugin string, alert *pb.AlertEvent) error
+
+// DefaultTimeout is how long the engine may take for the operations of one call.
+const DefaultTimeout = 20 * time.Millisecond
+
+// Config says what a Front works with.
+type Config struct {
+	Logger hclog.Logger
+	// Raise raises the alerts that were pledged for windows; nil raises none.
+	Raise RaiseFunc
+	// Timeout is how long the engine may take for one call; 0 is DefaultTimeout.
+	Timeout time.Duration
+	// Expected says that there is an engine for this host that may be down at the
+	// moment: what is decided without it is noted. nil expects none. It is asked once
+	// a second.
+	Expected func() bool
+	Limits   Limits
+}
+
+// Front is what plugins ask: it asks the engine when there is one, and decides from what
+// this host knows otherwise. It is safe for concurrent use.
+type Front struct {
+	log      hclog.Logger
+	raise    RaiseFunc
+	expect   func() bool
+	local    *Local
+	wake     chan struct{} // Run looks at what is to be done
+	changing func()        // something is to be kept; nil keeps nothing
+
+	mu       sync.Mutex // guards what follows; local is locked after it
+	timeout  time.Duration
+	engines  map[string]Engine // by the name of the plugin
+	name     string            // of the engine in use
+	engine   Engine            // nil when there is none
+	expected bool
+	up       bool // the engine is asked for each call
+	proven   bool // it has answered a call since
+	lost     bool // it may have forgotten what it said it has
+	since    time.Time
+	err      error // what went wrong last
+	retry    time.Time
+	backoff  time.Duration
+	backlogs map[string]*backlog // by plugin
+	turn     int                 // of the plugins in a merge
+	number   uint64              // of the last difference
+	recent   recent
+	keep     map[string][]byte // of the differences, for the next commit; nil is gone
+	counts   Counts
+}
+
+// New returns a Front without an engine.
+func New(c Config) *Front {
+	f := &Front{
+		log: c.Logger, raise: c.Raise, expect: c.Expected, local: NewLocal(c.Limits), wake: make(chan struct{}, 1),
+		timeout: c.Timeout, engines: make(map[string]Engine), since: time.Now(), backoff: firstBackoff,
+		backlogs: make(map[string]*backlog), keep: make(map[string][]byte),
+	}
+	if f.log == nil {
+		f.log = hclog.NewNullLogger()
+	}
+	if f.raise == nil {
+		f.raise = func(context.Context, string, *pb.AlertEvent) error { return nil }
+	}
+	if f.timeout <= 0 {
+		f.timeout = DefaultTimeout
+	}
+	if f.expect == nil {
+		f.expect = func() bool { return false }
+	}
+	f.expected = f.expect()
+	return f
+}
+
+// SetTimeout changes how long the engine may take for one call.
+func (f *Front) SetTimeout(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if d > 0 {
+		f.timeout = d
+	}
+}
+
+// Use has an engine asked from now on. Of several, the first by name is.
+func (f *Front) Use(name string, e Engine) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.engines[name] = e
+	f.choose()
+}
+
+// Drop has an engine asked no more, if it is still the one that was given to Use under
+// that name.
+func (f *Front) Drop(name string, e Engine) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.engines[name] != e {
+		return
+	}
+	delete(f.engines, name)
+	f.choose()
+}
+
+// choose takes the first engine by name; f.mu is held.
+func (f *Front) choose() {
+	first := ""
+	for n := range f.engines {
+		if first == "" || n < first {
+			first = n
+		}
+	}
+	e := f.engines[first]
+	if e == f.engine && first == f.name {
+		return
+	}
+	if f.up || f.engine == nil {
+		f.since = time.Now()
+	}
+	f.name, f.engine, f.up, f.lost = first, e, false, true
+	f.retry, f.backoff, f.proven = time.Time{}, firstBackoff, false
+	if e == nil {
+		f.err = nil
+	}
+	f.nudge()
+}
+
+// Lost says that the engine has lost its memory: what this host told it of late is told
+// again.
+func (f *Front) Lost() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recent.all = true
+	f.lost = true
+	f.up = false
+	f.retry = time.Time{}
+	f.nudge()
+}
+
+func (f *Front) nudge() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Apply carries out operations of a plugin, whose keys are its own, and raises the alerts
+// that were pledged for the windows that they complete. The error is of a request that
+// is not admitted, or of an alert that could not be kept.
+func (f *Front) Apply(ctx context.Context, plugin string, req *pb.SharedRequest) (*pb.SharedReply, error) {
+	if err := check(req, maxKey); err != nil {
+		f.mu.Lock()
+		f.counts.Refused++
+		f.mu.Unlock()
+		return nil, err
+	}
+	c := call{plugin: plugin, ops: make([]*pb.SharedOperation, len(req.Operations)), results: make([]*pb.SharedResult, len(req.Operations))}
+	for i, op := range req.Operations {
+		c.ops[i] = prefixed(plugin, op)
+	}
+	f.mu.Lock()
+	f.counts.Operations += uint64(len(c.ops))
+	engine, timeout := f.engine, f.timeout
+	if f.up {
+		f.askable(&c)
+	} else {
+		f.decide(&c, req, false)
+	}
+	f.mu.Unlock()
+	if len(c.ask) > 0 {
+		reply, err := ask(ctx, engine, timeout, c.ask)
+		f.mu.Lock()
+		if err != nil {
+			f.failed(engine, err)
+			f.decide(&c, req, true)
+		} else {
+			f.answered(&c, req, reply)
+		}
+		f.mu.Unlock()
+	}
+	for i, r := range c.results {
+		if w := req.Operations[i].GetWindow(); r.Done && w != nil && len(w.Alert) > 0 && !w.Counted {
+			if err := f.raised(ctx, plugin, w.Alert); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &pb.SharedReply{Results: c.results}, nil
+}
+
+// call is a plugin's call under way.
+type call struct {
+	plugin  string
+	ops     []*pb.SharedOperation // with whole keys, without alerts
+	results []*pb.SharedResult    // nil for what is not decided yet
+	ask     []*pb.SharedOperation // those that the engine is asked for
+}
+
+// prefixed is an operation as the engine gets it.
+func prefixed(plugin string, op *pb.SharedOperation) *pb.SharedOperation {
+	key := make([]byte, 0, len(plugin)+1+len(op.Key))
+	key = append(append(append(key, plugin...), 0), op.Key...)
+	out := &pb.SharedOperation{Key: key, Span: op.Span, Operation: op.Operation}
+	if w := op.GetWindow(); w != nil && len(w.Alert) > 0 {
+		out.Operation = &pb.SharedOperation_Window{Window: &pb.WindowAdd{Time: w.Time, Id: w.Id, Value: w.Value, Threshold: w.Threshold, Quiet: w.Quiet, Counted: w.Counted}}
+	}
+	return out
+}
+
+// ask has the engine carry out operations. Who asked may be gone meanwhile: what became
+// of them is wanted all the same.
+func ask(ctx context.Context, e Engine, timeout time.Duration, ops []*pb.SharedOperation) (*pb.SharedReply, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	reply, err := e.ApplyShared(ctx, &pb.SharedRequest{Operations: ops})
+	if err != nil {
+		return nil, err
+	}
+	if len(reply.GetResults()) != len(ops) {
+		return nil, fmt.Errorf("the state engine gave %d results for %d operations", len(reply.GetResults()), len(ops))
+	}
+	return reply, nil
+}
+
+// askable answers what this host knows for sure, and collects the rest for the engine;
+// f.mu is held.
+func (f *Front) askable(c *call) {
+	for i, op := range c.ops {
+		if o, settled := f.local.settled(op); settled {
+			c.results[i] = &pb.SharedResult{Count: o.count, Done: o.done}
+			continue
+		}
+		c.ask = append(c.ask, op)
+	}
+}
+
+// answered takes the engine's results over; f.mu is held.
+func (f *Front) answered(c *call, req *pb.SharedRequest, reply *pb.SharedReply) {
+	f.proven = true
+	next, now := 0, time.Now().UnixNano()
+	for i, op := range c.ops {
+		if c.results[i] != nil {
+			continue
+		}
+		r := reply.Results[next]
+		next++
+		c.results[i] = &pb.SharedResult{Count: r.GetCount(), Done: r.GetDone()}
+		f.local.learn(op, c.results[i], false)
+		if w := op.GetWindow(); w != nil && !r.GetDone() && !w.Counted {
+			f.recent.add(&difference{plugin: c.plugin, op: op, alert: req.Operations[i].GetWindow().Alert, noted: now})
+		}
+	}
+	f.counts.Together += uint64(next) //nolint:gosec // it is not negative
+	f.changed()
+}
+
+// decide has this host decide what is not decided yet. asked says that the engine may
+// have carried it out. f.mu is held.
+func (f *Front) decide(c *call, req *pb.SharedRequest, asked bool) {
+	note := f.engine != nil || f.expected
+	now := time.Now().UnixNano()
+	for i, op := range c.ops {
+		if c.results[i] != nil {
+			continue
+		}
+		o := f.local.decide(op)
+		c.results[i] = &pb.SharedResult{Count: o.count, Done: o.done, Local: note}
+		if !note {
+			f.counts.Alone++
+			continue
+		}
+		f.counts.Local++
+		d := &difference{plugin: c.plugin, op: op, noted: now, sent: asked}
+		if w := req.Operations[i].GetWindow(); w != nil {
+			d.alert = w.Alert
+		}
+		f.difference(d, o)
+	}
+	f.changed()
+}
+
+// difference notes what was decided alone; f.mu is held.
+func (f *Front) difference(d *difference, o outcome) {
+	w := d.op.GetWindow()
+	switch {
+	case w == nil && d.op.GetCounter() != nil && d.sent:
+		f.counts.Unsure++ // to add it again might count it twice
+	case w == nil:
+		if o.fresh {
+			f.note(d)
+		}
+	case w.Counted:
+		f.note(d)
+	case len(o.counted) > 0:
+		f.completed(d, o.counted)
+	case o.fresh && !o.done:
+		f.note(d)
+	}
+}
+
+// completed has the engine told which events were counted in a window that this host
+// completed alone: those that it has, or may have. What it never heard of, it need not
+// hear of any more. f.mu is held.
+func (f *Front) completed(d *difference, events []member) {
+	b := f.backlog(d.plugin)
+	for _, m := range events {
+		op := asCounted(d.op)
+		w := op.GetWindow()
+		w.Id, w.Value, w.Time = []byte(m.id), []byte(m.value), uint64(m.time) //nolint:gosec // it goes back as it came
+		old := b.events[name(op)]
+		switch {
+		case old != nil && !old.sent && !old.again:
+			f.forget(old)
+		case old != nil:
+			old.op, old.alert, old.again = op, nil, false
+			f.save(old)
+		case m.known, m.id == string(d.op.GetWindow().Id) && d.sent:
+			f.note(&difference{plugin: d.plugin, op: op, noted: d.noted, sent: true})
+		}
+	}
+}
+
+// raised raises a pledged alert.
+func (f *Front) raised(ctx context.Context, plugin string, alert []byte) error {
+	var a pb.AlertEvent
+	if err := proto.Unmarshal(alert, &a); err != nil || a.Id == "" {
+		return errAlert
+	}
+	if a.Provenance == pb.Provenance_PROVENANCE_UNSPECIFIED {
+		a.Provenance = pb.Provenance_PROVENANCE_NETWORK // what is not known is trusted least
+	}
+	if err := f.raise(ctx, plugin, &a); err != nil {
+		return fmt.Errorf("raise the alert of a window: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counts.Alerts++
+	return nil
+}
+
+// errAlert is the error of a pledged alert that cannot be read.
+var errAlert = errors.New("the alert of a window cannot be read, or has no id")

@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"slices"
+	"time"
+
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
+	"github.com/ironpost/ironpost/sdk"
+	"github.com/ironpost/ironpost/sdk/event"
+)
+
+// question asks whether an event completes a window over all hosts.
+type question struct {
+	rs *ruleState
+	g  *group
+	// at is the time of the event.
+	at int64
+	op sdk.SharedOperation
+}
+
+// ask puts the question whether the event at hand completes a window of the group over
+// all hosts. The entry is in the group.
+func (e *Engine) ask(rs *ruleState, f *supply, from *sighting, g *group, n entry, value []byte) {
+	p := rs.program
+	r := p.rule
+	id := e.now.id()
+	trace := event.Trace(e.opts.HostID, id)
+	s := e.sighted()
+	defer e.leave(s)
+	s.by, s.cause, s.key, s.g = p, from, g.name(), g
+	first := slices.IndexFunc(g.entries, func(o entry) bool { return o.time > n.time-p.window.span })
+	end := slices.IndexFunc(g.entries, func(o entry) bool { return o.time > n.time })
+	if end < 0 {
+		end = len(g.entries)
+	}
+	s.entries = g.entries[max(first, 0):end]
+	for i := range f.group {
+		s.names = append(s.names, f.group[i].name)
+		s.group = append(s.group, from.get(&f.group[i]))
+	}
+	a := e.alert(rs, s)
+	// The events of others are not at hand: what completes the window names the alert.
+	a.ID, a.TraceID = event.AlertID(r.ID, g.name(), id), trace
+	count := r.FleetCount()
+	a.Count = uint64(count) //nolint:gosec // positive
+	a.Details = append(a.Details, event.Field{Key: "scope", Value: "fleet"})
+	a.Time = time.Unix(0, n.time).UTC()
+	if from := e.now.alert; from != nil {
+		a.Hops, a.Provenance, a.Peer = min(from.Hops, event.MaxHops-1)+1, from.Provenance, from.Peer
+	}
+	e.questions = append(e.questions, question{rs: rs, g: g, at: n.time, op: sdk.SharedOperation{
+		Key: sharedKey(p.key, g.key), Span: time.Duration(p.window.span),
+		Window: &sdk.WindowAdd{Time: time.Unix(0, n.time), ID: trace[:], Value: sharedValue(value), Threshold: count, Quiet: quiet(r.Suppress), Alert: a},
+	}})
+}
+
+// id is that of the event at hand.
+func (o *occurrence) id() event.ID {
+	switch {
+	case o.log != nil:
+		return o.log.ID()
+	case o.packet != nil:
+		return o.packet.ID()
+	case len(o.alert.Causes) > 0:
+		return o.alert.Causes[0]
+	}
+	return event.ID{Stream: event.StreamID(o.alert.Detector, o.alert.ID)}
+}
+
+// sharedKey names a window to all hosts: whole where it is short.
+func sharedKey(program, group string) string {
+	if key := program + group; len(key) <= sdk.MaxSharedKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(program + group))
+	return program[:min(len(program), sdk.MaxSharedKey-len(sum))] + string(sum[:])
+}
+
+// sharedValue is a value as others compare it.
+func sharedValue(value []byte) []byte {
+	if len(value) <= sdk.MaxSharedValue {
+		return slices.Clone(value)
+	}
+	sum := sha256.Sum256(value)
+	return sum[:]
+}
+
+// Asking is how many questions there are.
+func (e *Engine) Asking() int { return len(e.questions) }
+
+// Questions returns what has to be asked of all hosts about the events so far, one
+// operation each; it stays valid until Answer or Alone, one of which has to follow.
+func (e *Engine) Questions() []sdk.SharedOperation {
+	e.operations = e.operations[:0]
+	for i := range e.questions {
+		e.operations = append(e.operations, e.questions[i].op)
+	}
+	return e.operations
+}
+
+// Answer takes what came of the questions. The alerts of windows that are complete have
+// been raised.
+func (e *Engine) Answer(results []sdk.SharedResult) {
+	for i := range e.questions {
+		q := &e.questions[i]
+		if i >= len(results) || !results[i].Done {
+			if i < len(results) && results[i].Count >= uint64(q.op.Window.Threshold) { //nolint:gosec // positive
+				q.rs.suppressed++ // all hosts have been told shortly before
+				e.stats.Suppressed++
+				e.pass(q)
+			}
+			continue
+		}
+		q.rs.alerts++
+		e.stats.Alerts++
+		if q.rs.program.rule.Correlation != nil {
+			q.rs.hits++
+			q.rs.lastHit = q.at
+		}
+		if q.rs.program.rule.Suppress != nil {
+			q.g.lastAlert, q.g.alerted = q.at, true
+		}
+		e.pass(q)
+	}
+	clear(e.questions)
+	clear(e.operations)
+	e.questions = e.questions[:0]
+}
+
+// Alone decides the questions by what this host has counted, when nobody could be asked, and
+// raises the alerts of windows that are complete.
+func (e *Engine) Alone(raise func(*event.AlertEvent)) {
+	results := make([]sdk.SharedResult, len(e.questions))
+	for i := range e.questions {
+		q := &e.questions[i]
+		last := len(q.g.entries) - 1
+		for last >= 0 && q.g.entries[last].time != q.at {
+			last--
+		}
+		if q.g.gone || last < 0 {
+			continue
+		}
+		all := q.g.entries
+		q.g.entries = all[:last+1] // what came after it has questions of its own
+		_, end := e.complete(q.rs.program.window, q.g, last)
+		q.g.entries = all
+		if end == 0 {
+			continue
+		}
+		suppress := q.rs.program.rule.Suppress
+		if suppress != nil && q.g.suppress(q.at, suppress.Timeframe) {
+			q.rs.suppressed++
+			e.stats.Suppressed++
+			e.pass(q)
+			continue
+		}
+		results[i].Done = true
+		raise(q.op.Window.Alert)
+		e.pass(q)
+	}
+	e.Answer(results)
+}
+
+// pass takes what a complete window counted out of the group.
+func (e *Engine) pass(q *question) {
+	g := q.g
+	if g.gone {
+		return
+	}
+	kept := g.entries[:0]
+	for _, n := range g.entries {
+		if n.time > q.at {
+			kept = append(kept, n)
+			continue
+		}
+		e.grow(g, -n.cost())
+	}
+	clear(g.entries[len(kept):])
+	g.entries = kept
+	if len(kept) == 0 && !g.alerted {
+		e.empty(g)
+		e.drop(g)
+		return
+	}
+	e.touch(g)
+}
+
+// quiet is for how long an alert holds others of the same group back, on all hosts.
+func quiet(s *rule.Suppress) time.Duration {
+	if s == nil {
+		return 0
+	}
+	return s.Timeframe
+}

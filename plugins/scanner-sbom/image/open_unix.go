@@ -1,0 +1,8 @@
+//go:build unix
+
+package image
+
+import "syscall"
+
+// nonblock keeps a pipe from waiting for somebody who writes into it.
+const nonblock = syscall.O_NONBLOCK

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package recall
+
+const nonblock = 0
