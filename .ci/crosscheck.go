@@ -50,9 +50,11 @@ func check(root, goos, arch string) error {
 	found, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports | packages.NeedDeps |
 			packages.NeedTypes | packages.NeedSyntax | packages.NeedTypesInfo | packages.NeedTypesSizes,
-		Dir:       root,
-		Env:       append(os.Environ(), "GOOS="+goos, "GOARCH="+arch, "CGO_ENABLED=0"),
-		ParseFile: func(fset *token.FileSet, name string, src []byte) (*ast.File, error) { return parse(root, fset, name, src) },
+		Dir: root,
+		Env: append(os.Environ(), "GOOS="+goos, "GOARCH="+arch, "CGO_ENABLED=0"),
+		ParseFile: func(fset *token.FileSet, name string, src []byte) (*ast.File, error) {
+			return parse(root, fset, name, src)
+		},
 	}, "./...")
 	if err != nil {
 		return err

@@ -186,7 +186,7 @@ func TestRefused(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	})
-	c.Stall, c.Attempts = 200*time.Millisecond, 2
+	c.Attempts = 2
 	dir := t.TempDir()
 	for _, test := range []struct {
 		path, want string
@@ -201,7 +201,10 @@ func TestRefused(t *testing.T) {
 		{"/silent", "1 bytes came within 200ms", 2},
 		{"/none?token=secret1", "404", 1},
 	} {
-		attempts = 0
+		attempts, c.Stall = 0, time.Minute
+		if test.path == "/silent" {
+			c.Stall = 200 * time.Millisecond
+		}
 		path := filepath.Join(dir, "file")
 		_, err := c.Fetch(t.Context(), s.URL+test.path, Validator{}, path)
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret1") {

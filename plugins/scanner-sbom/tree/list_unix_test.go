@@ -49,7 +49,7 @@ func TestViewListsFoldersAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = f.Close() }()
-			<-answer
+			t.Log("then:", <-answer)
 		}
 	}
 }

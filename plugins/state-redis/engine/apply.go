@@ -95,13 +95,13 @@ func (e *Engine) operation(ctx context.Context, pipe redis.Pipeliner, op *sdk.Sh
 	switch {
 	case op.Window != nil:
 		w := op.Window
-		keys := []string{key + "m", key + "p", key + "v"}
+		keys := []string{key + "m", key + "p", key + "v", key + "q"}
 		counted := "0"
 		if w.Counted {
 			counted = "1"
 		}
 		at := max(-farthest, min(w.Time.UnixMicro(), farthest))
-		return pipe.FCall(ctx, windowFunction, keys, at, op.Span.Microseconds(), w.Threshold, w.ID, w.Value, counted)
+		return pipe.FCall(ctx, windowFunction, keys, at, op.Span.Microseconds(), w.Threshold, w.ID, w.Value, counted, w.Quiet.Microseconds())
 	case op.Counter != nil:
 		return pipe.FCall(ctx, countFunction, []string{key + "n"}, op.Counter.Amount, op.Span.Microseconds())
 	default:

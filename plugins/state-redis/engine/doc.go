@@ -13,6 +13,7 @@
 //	ironpost:{H}:m   members of a window, by time
 //	ironpost:{H}:p   events that count no more
 //	ironpost:{H}:v   values that were counted, by their newest time
+//	ironpost:{H}:q   of a window with a quiet time, when it was last told that it is complete
 //	ironpost:{H}:n   a counter
 //	ironpost:{H}:c   a claim
 //	ironpost:{fleet}:g        generation, and number of the last change

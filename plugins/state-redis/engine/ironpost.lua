@@ -57,12 +57,13 @@ end
 
 -- window adds an event to a window.
 -- keys: members by time; past events by 2 * when (ms) + 1 if it completed a window;
---       of values, those that were counted, by their newest time.
--- args: time, span, threshold, id, value, '1' if it was counted elsewhere.
+--       of values, those that were counted, by their newest time; the time of the last
+--       completion that was told.
+-- args: time, span, threshold, id, value, '1' if it was counted elsewhere, quiet.
 local function window(keys, args)
   local time, span, threshold = tonumber(args[1]), tonumber(args[2]), tonumber(args[3])
   local id, value = args[4], args[5]
-  local members, past, counted = keys[1], keys[2], keys[3]
+  local members, past, counted, told = keys[1], keys[2], keys[3], keys[4]
   local distinct = value ~= ''
   local member = distinct and value or id
   local now = math.floor(clock() / 1000)
@@ -122,8 +123,17 @@ local function window(keys, args)
     list[#list + 1] = all[i]
   end
   if distinct then settle(list) else remember(list) end
-  remember({whole(2 * now + 1), id})
-  return {count, 1}
+  local done, quiet = 1, tonumber(args[7])
+  if quiet > 0 then
+    local last = call('GET', told)
+    if last and math.abs(time - tonumber(last)) < quiet then
+      done = 0
+    else
+      call('SET', told, args[1], 'PX', whole(math.max(math.ceil(quiet / 1000), ttl)))
+    end
+  end
+  remember({whole(2 * now + done), id})
+  return {count, done}
 end
 
 -- count adds to a counter. keys: "span:count". args: amount, span.

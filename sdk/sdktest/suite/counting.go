@@ -42,6 +42,9 @@ func Counting(open func(tb TB) Applier) []Check {
 		check("window-counted", "leaves out what was counted elsewhere",
 			"an event marked as counted leaves the window and never counts again, in whatever order it comes",
 			"remember its id as of a window that was complete", (*counting).counted),
+		check("window-quiet", "holds back what follows too soon",
+			"what completes a window less than the quiet time after, or before, the event that was Done last empties it and is not Done",
+			"remember the event time of the last completion that was Done, by the window's key", (*counting).quiet),
 		check("window-race", "completes each window once for many",
 			"of 400 events from 8 sides at a threshold of 5, exactly 80 are Done, each for one event", "make an addition atomic", (*counting).races),
 		check("counter", "counts up to a limit",
@@ -89,11 +92,12 @@ type added struct {
 	at        time.Duration // since the beginning
 	threshold uint32
 	counted   bool
+	quiet     time.Duration
 }
 
 func (c *counting) window(key string, span time.Duration, e added) *pb.SharedOperation {
 	op := c.operation(key, span)
-	w := &pb.WindowAdd{Time: uint64(c.begin.Add(e.at).UnixNano()), Id: []byte(e.id), Threshold: e.threshold, Counted: e.counted} //nolint:gosec // after 1970
+	w := &pb.WindowAdd{Time: uint64(c.begin.Add(e.at).UnixNano()), Id: []byte(e.id), Threshold: e.threshold, Counted: e.counted, Quiet: uint64(e.quiet)} //nolint:gosec // after 1970
 	if e.value != "" {
 		w.Value = []byte(e.value)
 	}
@@ -250,6 +254,34 @@ func (c *counting) counted() {
 		c.add(key, minute, e("e", 4, false), 3, true)
 		c.add(key, minute, e("e", 4, true), 0, false)
 	}
+}
+
+func (c *counting) quiet() {
+	const span, quiet = 10 * time.Second, time.Minute
+	for _, e := range []struct {
+		id    string
+		at    int // s
+		count int
+		done  bool
+	}{
+		{"a", 100, 1, false},
+		{"b", 101, 2, true},
+		{"c", 110, 1, false}, // it counts as ever
+		{"d", 111, 2, false}, // and empties the window, unheard
+		{"e", 112, 1, false},
+		{"f", 160, 1, false},
+		{"g", 161, 2, true},  // a minute after b
+		{"b", 101, -1, true}, // told again
+		{"d", 111, -1, false},
+		{"h", 220, 1, false},
+		{"i", 220, 2, false}, // 59 s after g
+		{"j", 221, 1, false},
+		{"k", 222, 2, true},
+	} {
+		c.add("w", span, added{id: e.id, at: time.Duration(e.at) * time.Second, threshold: 2, quiet: quiet}, e.count, e.done)
+	}
+	c.add("loud", span, added{id: "a", threshold: 1, quiet: quiet}, 1, true)
+	c.add("loud", span, added{id: "b", at: time.Second, threshold: 1, quiet: 0}, 1, true)
 }
 
 func (c *counting) races() {
