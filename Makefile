@@ -1,7 +1,7 @@
 # Ironpost. Each target is one command; what it does is in the script it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard bench-sbom bench-findings bench-store store-flips store-kills guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo demo-fleet ci clean
+.PHONY: help build run test lint generate format proto-lint bench bench-xdp bench-rules bench-pipeline bench-guard bench-sbom bench-findings bench-store store-flips store-kills store-faults guard-kills soak kernels quiet-day record-examples rules-corpus fuzz docker demo demo-fleet ci clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ store-flips: ## Flips a byte at a thousand places of every file of a store (half
 
 store-kills: ## Kills PostgreSQL and its writer at random while a million events are written (EVENTS=100000; two minutes)
 	@go test -tags soak -count=1 -timeout 30m -run KillsOfAMillion -v ./plugins/sink-postgres/store
+
+store-faults: ## Kills host, sink, PostgreSQL and Redis while a million events are stored and counted (EVENTS=50000, SEED=; needs root; five minutes)
+	@go test -tags soak -count=1 -timeout 50m -run StoreFaultsOfAMillion -v ./cmd/ironpost
 
 guard-kills: ## Kills plugin, host and dockerd between every two states of an answer on containers (needs root; a quarter of an hour)
 	@.ci/guard-kills

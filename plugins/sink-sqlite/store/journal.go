@@ -44,8 +44,11 @@ func (s *Store) checkJournal(path string) error {
 	return nil
 }
 
-// journalDamaged says whether a write-ahead log has frames of its last generation behind
-// a frame whose sum is wrong, or a head that is wrong. See "WAL File Format" of SQLite.
+// journalDamaged says whether a write-ahead log has the end of a transaction of its last
+// generation at or behind a frame whose sum is wrong, or a head that is wrong. Wrong sums
+// in a transaction without an end are no damage: SQLite writes pages of it anew in their
+// places and mends the sums when it ends, which one that was killed never came to. See "WAL
+// File Format" of SQLite.
 func journalDamaged(f io.Reader) (bool, error) {
 	const headSize, frameSize = 32, 24
 	r := io.LimitReader(f, maxJournal)
@@ -69,19 +72,13 @@ func journalDamaged(f io.Reader) (bool, error) {
 			return false, ended(err)
 		}
 		sameSalt := string(frame[8:16]) == string(head[16:24])
-		if wrong {
-			if sameSalt {
-				return true, nil
-			}
-			continue
+		if !wrong {
+			s1, s2 = journalSum(order, s1, s2, frame[:8])
+			s1, s2 = journalSum(order, s1, s2, frame[frameSize:])
+			wrong = !sameSalt || s1 != binary.BigEndian.Uint32(frame[16:]) || s2 != binary.BigEndian.Uint32(frame[20:])
 		}
-		s1, s2 = journalSum(order, s1, s2, frame[:8])
-		s1, s2 = journalSum(order, s1, s2, frame[frameSize:])
-		if !sameSalt || s1 != binary.BigEndian.Uint32(frame[16:]) || s2 != binary.BigEndian.Uint32(frame[20:]) {
-			wrong = true
-			if sameSalt && binary.BigEndian.Uint32(frame[4:]) != 0 {
-				return true, nil // it ends a transaction
-			}
+		if ends := binary.BigEndian.Uint32(frame[4:]) != 0; wrong && sameSalt && ends {
+			return true, nil
 		}
 	}
 }
