@@ -41,8 +41,12 @@ func Parse(text string) ([]Term, error) {
 	total := 0
 	for part := range parts(text) {
 		t := Term{Prefix: strings.HasSuffix(part, "*")}
-		for w := range Words(part) {
-			t.Words = append(t.Words, w)
+		if w, is := asAddress(part); is {
+			t.Words = []string{w}
+		} else {
+			for w := range parted(part) {
+				t.Words = append(t.Words, w)
+			}
 		}
 		if len(t.Words) == 0 {
 			continue
@@ -91,8 +95,24 @@ func parts(text string) iter.Seq[string] {
 	}
 }
 
-// Words yields the words of a text in their order, folded.
+// Words yields the words of a text in their order, folded, and after them its Addresses.
 func Words(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for w := range parted(text) {
+			if !yield(w) {
+				return
+			}
+		}
+		for w := range Addresses(text) {
+			if !yield(w) {
+				return
+			}
+		}
+	}
+}
+
+// parted yields the words that are not whole addresses.
+func parted(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		begin := -1
 		for i, r := range text {

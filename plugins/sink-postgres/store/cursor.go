@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -253,12 +254,12 @@ func scanAlert(rows pgx.Rows) (found, int, error) {
 		}
 	}
 	unescapeAll(&a.ID, &a.RuleID, &a.Detector, &a.Group)
-	var d alertDoc
+	var d stored.Alert
 	if err := decode(doc, &d); err != nil {
 		return f, 0, fmt.Errorf("alert %s: %w", a.ID, err)
 	}
-	d.fill(a)
-	a.Time, a.TraceID = fromNano(f.unixNano()), parseTrace(trace)
+	d.Fill(a)
+	a.Time, a.TraceID = stored.Time(f.unixNano()), stored.ParseTrace(trace)
 	f.record.Alert = a
 	return f, len(doc) + 512, nil
 }
@@ -272,13 +273,13 @@ func scanAction(rows pgx.Rows) (found, int, error) {
 		return f, 0, err
 	}
 	unescapeAll(&a.ID, &a.AlertID, &a.Enforcer, &a.Action, &a.Target, &a.Mode)
-	var d actionDoc
+	var d stored.Action
 	if err := decode(doc, &d); err != nil {
 		return f, 0, fmt.Errorf("action %s: %w", a.ID, err)
 	}
-	a.Stream, a.Sequence = d.Stream.stream(), d.Sequence
-	a.Time, a.TraceID, a.Expires = fromNano(f.unixNano()), parseTrace(trace), fromNano(d.Expires)
-	a.Reason, a.Details = d.Reason, d.Details.fields()
+	a.Stream, a.Sequence = d.Stream.Event(), d.Sequence
+	a.Time, a.TraceID, a.Expires = stored.Time(f.unixNano()), stored.ParseTrace(trace), stored.Time(d.Expires)
+	a.Reason, a.Details = d.Reason, d.Details.Fields()
 	f.record.Action = a
 	return f, len(doc) + 512, nil
 }
@@ -298,7 +299,7 @@ func scanLog(rows pgx.Rows) (found, int, error) {
 	if e.Stream, err = parseStream(streamText, stream); err != nil {
 		return f, 0, err
 	}
-	e.Sequence, e.Time, e.ObservedTime = uint64(sequence), fromNano(f.unixNano()), fromNano(observed)
+	e.Sequence, e.Time, e.ObservedTime = uint64(sequence), stored.Time(f.unixNano()), stored.Time(observed)
 	var fields map[string]string
 	if err := decode(text, &fields); err != nil {
 		return f, 0, fmt.Errorf("log event %s: %w", e.ID(), err)
@@ -322,16 +323,16 @@ func scanPacket(rows pgx.Rows) (found, int, error) {
 	if err := rows.Scan(&f.time, &f.nano, &f.seq, &streamText, &stream, &sequence, &doc); err != nil {
 		return f, 0, err
 	}
-	var d packetDoc
+	var d stored.Packet
 	if err := decode(doc, &d); err != nil {
 		return f, 0, fmt.Errorf("packet summary: %w", err)
 	}
-	p := d.event()
+	p := d.Event()
 	var err error
 	if p.Stream, err = parseStream(streamText, stream); err != nil {
 		return f, 0, err
 	}
-	p.Sequence, p.Time = uint64(sequence), fromNano(f.unixNano())
+	p.Sequence, p.Time = uint64(sequence), stored.Time(f.unixNano())
 	f.record.Packet = p
 	return f, len(doc) + 256, nil
 }
@@ -345,12 +346,12 @@ func scanInventory(rows pgx.Rows) (found, int, error) {
 		return f, 0, err
 	}
 	unescapeAll(&e.ID, &e.Target, &e.TargetName, &e.Name, &e.Version, &e.Ecosystem, &e.PURL)
-	var d inventoryDoc
+	var d stored.Inventory
 	if err := decode(doc, &d); err != nil {
 		return f, 0, fmt.Errorf("package %s: %w", e.ID, err)
 	}
-	e.Time = fromNano(f.unixNano())
-	e.Stream, e.Sequence, e.Image, e.Arch, e.State = d.Stream.stream(), d.Sequence, d.Image, d.Arch, d.State
+	e.Time = stored.Time(f.unixNano())
+	e.Stream, e.Sequence, e.Image, e.Arch, e.State = d.Stream.Event(), d.Sequence, d.Image, d.Arch, d.State
 	e.Licenses, e.Locations, e.Omitted = d.Licenses, d.Locations, d.Omitted
 	for _, g := range d.Findings {
 		e.Findings = append(e.Findings, event.Finding(g))
@@ -360,13 +361,13 @@ func scanInventory(rows pgx.Rows) (found, int, error) {
 }
 
 func parseStream(text []byte, id int64) (*event.Stream, error) {
-	d := streamDoc{ID: uint64(id)}
+	d := stored.Stream{ID: uint64(id)}
 	if text != nil {
 		if err := decode(text, &d); err != nil {
 			return nil, fmt.Errorf("stream %016x: %w", uint64(id), err)
 		}
 	}
-	return d.stream(), nil
+	return d.Event(), nil
 }
 
 func unescapeAll(texts ...*string) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -9,8 +10,8 @@ const movingFlags = event.FlagTimeInferred | event.FlagTimeClamped
 
 // PutAlert takes an alert; a is not kept.
 func (s *Store) PutAlert(a *event.AlertEvent) {
-	at := nano(a.Time)
-	doc := encode(alertOf(a))
+	at := stored.Nano(a.Time)
+	doc := encode(stored.AlertOf(a))
 	entities := make(map[string][]string, len(a.Entities))
 	for _, e := range a.Entities {
 		entities[e.Key] = append(entities[e.Key], e.Value)
@@ -26,10 +27,10 @@ func (s *Store) PutAlert(a *event.AlertEvent) {
 
 // PutAction takes an action; a is not kept.
 func (s *Store) PutAction(a *event.ActionEvent) {
-	at := nano(a.Time)
-	doc := encode(actionDoc{
-		Stream: streamOf(a.Stream), Sequence: a.Sequence,
-		Reason: a.Reason, Expires: nano(a.Expires), Details: pairsOf(a.Details),
+	at := stored.Nano(a.Time)
+	doc := encode(stored.Action{
+		Stream: stored.StreamOf(a.Stream), Sequence: a.Sequence,
+		Reason: a.Reason, Expires: stored.Nano(a.Expires), Details: stored.PairsOf(a.Details),
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +42,7 @@ func (s *Store) PutAction(a *event.ActionEvent) {
 
 // PutLog takes a log event; e is not kept.
 func (s *Store) PutLog(e *event.LogEvent) {
-	id, at := e.ID(), nano(e.Time)
+	id, at := e.ID(), stored.Nano(e.Time)
 	fields := make(map[string]string, len(e.Fields))
 	keys := make([]string, 0, len(e.Fields))
 	var again []string // values of names that were there before: Get gives the first
@@ -61,7 +62,7 @@ func (s *Store) PutLog(e *event.LogEvent) {
 	defer s.mu.Unlock()
 	s.putStream(e.Stream)
 	s.waiting.grow(tableLogs, at, e.Flags&movingFlags != 0, func(b []byte) tuple {
-		return newTuple(b, 17).stamp(at).int8(int64(id.Stream)).int8(int64(id.Sequence)).int8(nano(e.ObservedTime)).int2(int16(e.Severity)).
+		return newTuple(b, 17).stamp(at).int8(int64(id.Stream)).int8(int64(id.Sequence)).int8(stored.Nano(e.ObservedTime)).int2(int16(e.Severity)).
 			int8(int64(e.Flags)).text(e.Host).text(e.Process).int8(int64(e.PID)).text(e.Message).jsonb(encode(fields)).texts(keys).texts(again).
 			bytes(raw).text(e.Reason).vector(e.Message)
 	})
@@ -69,8 +70,8 @@ func (s *Store) PutLog(e *event.LogEvent) {
 
 // PutPacket takes a packet summary; p is not kept.
 func (s *Store) PutPacket(p *event.PacketEvent) {
-	id, at := p.ID(), nano(p.Time)
-	doc := encode(packetOf(p))
+	id, at := p.ID(), stored.Nano(p.Time)
+	doc := encode(stored.PacketOf(p))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.putStream(p.Stream)
@@ -89,7 +90,7 @@ func (s *Store) putStream(stream *event.Stream) {
 	}
 	s.streams[stream.ID] = true
 	s.waiting.grow(tableStreams, 0, false, func(b []byte) tuple {
-		return newTuple(b, 2).int8(int64(stream.ID)).jsonb(encode(streamOf(stream)))
+		return newTuple(b, 2).int8(int64(stream.ID)).jsonb(encode(stored.StreamOf(stream)))
 	})
 }
 
@@ -107,14 +108,14 @@ func (s *Store) PutInventory(e *event.InventoryEvent) {
 	if e.Removed {
 		op = opGone
 	}
-	d := inventoryDoc{
-		Stream: streamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
+	d := stored.Inventory{
+		Stream: stored.StreamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
 		Licenses: e.Licenses, Locations: e.Locations, Omitted: e.Omitted,
 	}
 	var names []string
 	severity := event.SeverityUnknown
 	for _, f := range e.Findings {
-		d.Findings = append(d.Findings, findingDoc(f))
+		d.Findings = append(d.Findings, stored.Finding(f))
 		severity = max(severity, f.Severity)
 		for _, name := range append([]string{f.ID}, f.Aliases...) {
 			if len(name) <= maxName {
@@ -125,7 +126,7 @@ func (s *Store) PutInventory(e *event.InventoryEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	row := func(op string) {
-		at := nano(e.Time)
+		at := stored.Nano(e.Time)
 		s.waiting.grow(tablePackages, at, false, func(b []byte) tuple {
 			return newTuple(b, 14).text(op).stamp(at).text(e.ID).text(e.Target).text(e.TargetName).text(e.Name).text(e.Version).
 				text(e.Ecosystem).text(e.PURL).bool(e.InUse).int2(int16(severity)).texts(names).jsonb(encode(d))

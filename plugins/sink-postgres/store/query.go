@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 	"github.com/ironpost/ironpost/sdk/search"
@@ -242,7 +243,7 @@ func (s *selected) field(f event.Field) error {
 		s.and("t.entities @> ?::jsonb", encode(map[string][]string{f.Key: {f.Value}}))
 	case event.KindAction:
 		if f.Key != "outcome" {
-			s.and("t.doc -> 'details' @> ?::jsonb", encode(pairs{{f.Key, f.Value}}))
+			s.and("t.doc -> 'details' @> ?::jsonb", encode(stored.Pairs{{f.Key, f.Value}}))
 		}
 	case event.KindLog:
 		if f.Key != "reason" && f.Key != "raw" {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -187,12 +188,12 @@ func scanAlert(rows *sql.Rows) (found, int, error) {
 		return f, len(doc) + 512, nil
 	}
 	a.Severity = event.Severity(severity)
-	var d alertDoc
+	var d stored.Alert
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {
 		return f, 0, fmt.Errorf("alert %s: %w", a.ID, err)
 	}
-	d.fill(a)
-	a.Time, a.TraceID = fromNano(f.time), parseTrace(trace)
+	d.Fill(a)
+	a.Time, a.TraceID = stored.Time(f.time), stored.ParseTrace(trace)
 	f.record.Alert = a
 	var err error
 	if f.record.History, f.bad, err = parseHistory(f.seq, history); err != nil {
@@ -214,13 +215,13 @@ func scanAction(rows *sql.Rows) (found, int, error) {
 		return f, len(doc) + 512, nil
 	}
 	a.Outcome = event.Outcome(outcome)
-	var d actionDoc
+	var d stored.Action
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {
 		return f, 0, fmt.Errorf("action %s: %w", a.ID, err)
 	}
-	a.Stream, a.Sequence = d.Stream.stream(), d.Sequence
-	a.Time, a.TraceID, a.Expires = fromNano(f.time), parseTrace(trace), fromNano(d.Expires)
-	a.Reason, a.Details = d.Reason, d.Details.fields()
+	a.Stream, a.Sequence = d.Stream.Event(), d.Sequence
+	a.Time, a.TraceID, a.Expires = stored.Time(f.time), stored.ParseTrace(trace), stored.Time(d.Expires)
+	a.Reason, a.Details = d.Reason, d.Details.Fields()
 	f.record.Action = a
 	return f, len(doc) + 512, nil
 }
@@ -246,13 +247,13 @@ func scanLog(rows *sql.Rows) (found, int, error) {
 	if e.Stream, err = parseStream(streamText, stream); err != nil {
 		return f, 0, err
 	}
-	e.Sequence, e.Time, e.ObservedTime = uint64(sequence), fromNano(f.time), fromNano(observed)
+	e.Sequence, e.Time, e.ObservedTime = uint64(sequence), stored.Time(f.time), stored.Time(observed)
 	if fields != "" {
-		var p pairs
+		var p stored.Pairs
 		if err := json.Unmarshal([]byte(fields), &p); err != nil {
 			return f, 0, fmt.Errorf("log event %s: %w", e.ID(), err)
 		}
-		e.Fields = p.fields()
+		e.Fields = p.Fields()
 	}
 	f.record.Log = e
 	return f, len(e.Message) + len(fields) + len(e.Raw) + 512, nil
@@ -270,26 +271,26 @@ func scanPacket(rows *sql.Rows) (found, int, error) {
 	if f.bad = differs(sum, stream, sequence, f.time, doc) || differs(streamSum, stream, streamText.String); f.bad {
 		return f, len(doc) + 256, nil
 	}
-	var d packetDoc
+	var d stored.Packet
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {
 		return f, 0, fmt.Errorf("packet summary: %w", err)
 	}
-	p := d.event()
+	p := d.Event()
 	var err error
 	if p.Stream, err = parseStream(streamText, stream); err != nil {
 		return f, 0, err
 	}
-	p.Sequence, p.Time = uint64(sequence), fromNano(f.time)
+	p.Sequence, p.Time = uint64(sequence), stored.Time(f.time)
 	f.record.Packet = p
 	return f, len(doc) + 256, nil
 }
 
 func parseStream(text sql.NullString, id int64) (*event.Stream, error) {
-	d := streamDoc{ID: uint64(id)}
+	d := stored.Stream{ID: uint64(id)}
 	if text.Valid {
 		if err := json.Unmarshal([]byte(text.String), &d); err != nil {
 			return nil, fmt.Errorf("stream %016x: %w", uint64(id), err)
 		}
 	}
-	return d.stream(), nil
+	return d.Event(), nil
 }

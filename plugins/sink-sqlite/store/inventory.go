@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -60,30 +61,6 @@ END;
 	},
 }
 
-// inventoryDoc is what the columns do not hold of a package.
-type inventoryDoc struct {
-	Stream    *streamDoc   `json:"stream,omitempty"`
-	Sequence  uint64       `json:"sequence,omitempty"`
-	Image     string       `json:"image,omitempty"`
-	Arch      string       `json:"arch,omitempty"`
-	State     string       `json:"state,omitempty"`
-	Licenses  []string     `json:"licenses,omitempty"`
-	Locations []string     `json:"locations,omitempty"`
-	Findings  []findingDoc `json:"findings,omitempty"`
-	Omitted   uint32       `json:"omitted,omitempty"`
-}
-
-type findingDoc struct {
-	ID       string         `json:"id,omitempty"`
-	Aliases  []string       `json:"aliases,omitempty"`
-	Severity event.Severity `json:"severity,omitempty"`
-	Score    float64        `json:"score,omitempty"`
-	Fixed    string         `json:"fixed,omitempty"`
-	KEV      bool           `json:"kev,omitempty"`
-	EPSS     float64        `json:"epss,omitempty"`
-	Status   string         `json:"status,omitempty"`
-}
-
 // PutInventory takes what is known of a package, in place of what was known before; e
 // is not kept.
 func (s *Store) PutInventory(e *event.InventoryEvent) {
@@ -100,14 +77,14 @@ func (s *Store) PutInventory(e *event.InventoryEvent) {
 }
 
 func inventoryRow(e *event.InventoryEvent) row {
-	d := inventoryDoc{
-		Stream: streamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
+	d := stored.Inventory{
+		Stream: stored.StreamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
 		Licenses: e.Licenses, Locations: e.Locations, Omitted: e.Omitted,
 	}
 	var names []string
 	severity := event.SeverityUnknown
 	for _, f := range e.Findings {
-		d.Findings = append(d.Findings, findingDoc(f))
+		d.Findings = append(d.Findings, stored.Finding(f))
 		severity = max(severity, f.Severity)
 		for _, name := range append([]string{f.ID}, f.Aliases...) {
 			names = append(names, strings.Clone(name))
@@ -117,7 +94,7 @@ func inventoryRow(e *event.InventoryEvent) row {
 	return row{
 		table: tablePackages,
 		args: summed(
-			strings.Clone(e.ID), nano(e.Time), strings.Clone(e.Target), strings.Clone(e.TargetName), strings.Clone(e.Name),
+			strings.Clone(e.ID), stored.Nano(e.Time), strings.Clone(e.Target), strings.Clone(e.TargetName), strings.Clone(e.Name),
 			strings.Clone(e.Version), strings.Clone(e.Ecosystem), strings.Clone(e.PURL), truth(e.InUse), int64(severity), doc,
 		),
 		names: names,
@@ -148,12 +125,12 @@ func scanInventory(rows *sql.Rows) (found, int, error) {
 	if f.bad = differs(sum, e.ID, f.time, e.Target, e.TargetName, e.Name, e.Version, e.Ecosystem, e.PURL, inUse, severity, doc); f.bad {
 		return f, len(doc) + 512, nil
 	}
-	var d inventoryDoc
+	var d stored.Inventory
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {
 		return f, 0, fmt.Errorf("package %s: %w", e.ID, err)
 	}
-	e.Time = fromNano(f.time)
-	e.Stream, e.Sequence, e.Image, e.Arch, e.State = d.Stream.stream(), d.Sequence, d.Image, d.Arch, d.State
+	e.Time = stored.Time(f.time)
+	e.Stream, e.Sequence, e.Image, e.Arch, e.State = d.Stream.Event(), d.Sequence, d.Image, d.Arch, d.State
 	e.Licenses, e.Locations, e.Omitted = d.Licenses, d.Locations, d.Omitted
 	for _, g := range d.Findings {
 		e.Findings = append(e.Findings, event.Finding(g))

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -16,8 +17,8 @@ func (s *Store) PutAlert(a *event.AlertEvent) {
 }
 
 func alertRow(a *event.AlertEvent) row {
-	at := nano(a.Time)
-	doc := encode(alertOf(a))
+	at := stored.Nano(a.Time)
+	doc := encode(stored.AlertOf(a))
 	text := indexable(textsOf(a)...)
 	return row{
 		table: tableAlerts,
@@ -41,14 +42,14 @@ func (s *Store) PutAction(a *event.ActionEvent) {
 }
 
 func actionRow(a *event.ActionEvent) row {
-	doc := encode(actionDoc{
-		Stream: streamOf(a.Stream), Sequence: a.Sequence,
-		Reason: a.Reason, Expires: nano(a.Expires), Details: pairsOf(a.Details),
+	doc := encode(stored.Action{
+		Stream: stored.StreamOf(a.Stream), Sequence: a.Sequence,
+		Reason: a.Reason, Expires: stored.Nano(a.Expires), Details: stored.PairsOf(a.Details),
 	})
 	return row{
 		table: tableActions,
 		args: summed(
-			strings.Clone(a.ID), int64(a.Outcome), nano(a.Time), strings.Clone(a.AlertID), a.TraceID.String(),
+			strings.Clone(a.ID), int64(a.Outcome), stored.Nano(a.Time), strings.Clone(a.AlertID), a.TraceID.String(),
 			strings.Clone(a.Enforcer), strings.Clone(a.Action), strings.Clone(a.Target), strings.Clone(a.Mode), doc,
 		),
 		bytes: len(doc) + 512,
@@ -67,25 +68,21 @@ func logRow(e *event.LogEvent) row {
 	id := e.ID()
 	fields := ""
 	if len(e.Fields) > 0 {
-		fields = encode(pairsOf(e.Fields))
+		fields = encode(stored.PairsOf(e.Fields))
 	}
 	var raw []byte
 	if len(e.Raw) > 0 {
 		raw = append(raw, e.Raw...)
 	}
 	message := strings.Clone(e.Message)
-	text := message
-	if !isPlain(message) {
-		text = indexable(message)
-	}
 	return row{
 		table: tableLogs,
 		args: summed(
-			int64(id.Stream), int64(id.Sequence), nano(e.Time), nano(e.ObservedTime), int64(e.Severity), int64(e.Flags),
+			int64(id.Stream), int64(id.Sequence), stored.Nano(e.Time), stored.Nano(e.ObservedTime), int64(e.Severity), int64(e.Flags),
 			strings.Clone(e.Host), strings.Clone(e.Process), int64(e.PID), message, fields, raw, strings.Clone(e.Reason),
 		),
-		time:  nano(e.Time),
-		text:  text,
+		time:  stored.Nano(e.Time),
+		text:  indexable(message),
 		bytes: len(e.Message) + len(fields) + len(raw) + 512,
 	}
 }
@@ -100,16 +97,16 @@ func (s *Store) PutPacket(p *event.PacketEvent) {
 
 func packetRow(p *event.PacketEvent) row {
 	id := p.ID()
-	doc := encode(packetOf(p))
+	doc := encode(stored.PacketOf(p))
 	return row{
 		table: tablePackets,
-		args:  summed(int64(id.Stream), int64(id.Sequence), nano(p.Time), doc),
+		args:  summed(int64(id.Stream), int64(id.Sequence), stored.Nano(p.Time), doc),
 		bytes: len(doc) + 256,
 	}
 }
 
 func streamRow(stream *event.Stream) row {
-	doc := encode(streamOf(stream))
+	doc := encode(stored.StreamOf(stream))
 	return row{table: tableStreams, args: summed(int64(stream.ID), doc), bytes: len(doc) + 256}
 }
 

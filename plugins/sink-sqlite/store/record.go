@@ -1,107 +1,22 @@
 package store
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// The documents are what the columns hold as JSON. Members may be added; none
-// changes its meaning.
+// alertDoc is the document of an alert.
+type alertDoc struct{ stored.Alert }
 
-type streamDoc struct {
-	ID         uint64           `json:"id"`
-	Name       string           `json:"name,omitempty"`
-	Plugin     string           `json:"plugin,omitempty"`
-	Format     string           `json:"format,omitempty"`
-	Peer       string           `json:"peer,omitempty"`
-	TimeZone   string           `json:"time_zone,omitempty"`
-	Provenance event.Provenance `json:"provenance,omitempty"`
-}
+// fill completes an alert that has its columns.
+func (d *alertDoc) fill(a *event.AlertEvent) { d.Fill(a) }
 
-// pairs are fields in order.
-type pairs [][2]string
-
-type alertDoc struct {
-	Stream      *streamDoc       `json:"stream,omitempty"`
-	Sequence    uint64           `json:"sequence,omitempty"`
-	Observed    int64            `json:"observed,omitempty"`
-	Title       string           `json:"title,omitempty"`
-	Description string           `json:"description,omitempty"`
-	Entities    pairs            `json:"entities,omitempty"`
-	Details     pairs            `json:"details,omitempty"`
-	Tags        []string         `json:"tags,omitempty"`
-	Count       uint64           `json:"count,omitempty"`
-	Causes      []event.ID       `json:"causes,omitempty"`
-	Logs        []logDoc         `json:"logs,omitempty"`
-	Packets     []packetDoc      `json:"packets,omitempty"`
-	Evidence    event.Evidence   `json:"evidence,omitempty"`
-	Provenance  event.Provenance `json:"provenance,omitempty"`
-	Peer        string           `json:"peer,omitempty"`
-	Hops        uint8            `json:"hops,omitempty"`
-	SilencedBy  string           `json:"silenced_by,omitempty"`
-}
-
-type actionDoc struct {
-	Stream   *streamDoc `json:"stream,omitempty"`
-	Sequence uint64     `json:"sequence,omitempty"`
-	Reason   string     `json:"reason,omitempty"`
-	Expires  int64      `json:"expires,omitempty"`
-	Details  pairs      `json:"details,omitempty"`
-}
-
-// logDoc is a log event that an alert cites.
-type logDoc struct {
-	Stream   *streamDoc     `json:"stream,omitempty"`
-	Sequence uint64         `json:"sequence"`
-	Time     int64          `json:"time"`
-	Observed int64          `json:"observed,omitempty"`
-	Severity event.Severity `json:"severity,omitempty"`
-	Flags    event.Flags    `json:"flags,omitempty"`
-	Host     string         `json:"host,omitempty"`
-	Process  string         `json:"process,omitempty"`
-	PID      uint32         `json:"pid,omitempty"`
-	Message  string         `json:"message,omitempty"`
-	Fields   pairs          `json:"fields,omitempty"`
-	Raw      []byte         `json:"raw,omitempty"`
-	Reason   string         `json:"reason,omitempty"`
-}
-
-type packetDoc struct {
-	Stream          *streamDoc  `json:"stream,omitempty"`
-	Sequence        uint64      `json:"sequence,omitempty"`
-	Time            int64       `json:"time,omitempty"`
-	Interval        int64       `json:"interval,omitempty"`
-	Interface       string      `json:"interface,omitempty"`
-	Scope           event.Scope `json:"scope,omitempty"`
-	Source          netip.Addr  `json:"source,omitzero"`
-	Destination     netip.Addr  `json:"destination,omitzero"`
-	DestinationPort uint16      `json:"destination_port,omitempty"`
-	Packets         uint64      `json:"packets,omitempty"`
-	Bytes           uint64      `json:"bytes,omitempty"`
-	SYN             uint64      `json:"syn,omitempty"`
-	SYNACK          uint64      `json:"syn_ack,omitempty"`
-	ACK             uint64      `json:"ack,omitempty"`
-	FIN             uint64      `json:"fin,omitempty"`
-	RST             uint64      `json:"rst,omitempty"`
-	Odd             uint64      `json:"odd,omitempty"`
-	UDP             uint64      `json:"udp,omitempty"`
-	ICMP            uint64      `json:"icmp,omitempty"`
-	Echo            uint64      `json:"echo,omitempty"`
-	Reflected       uint64      `json:"reflected,omitempty"`
-	Service         uint16      `json:"service,omitempty"`
-	OddKinds        uint8       `json:"odd_kinds,omitempty"`
-	Other           uint64      `json:"other,omitempty"`
-	Dropped         uint64      `json:"dropped,omitempty"`
-	WouldDrop       uint64      `json:"would_drop,omitempty"`
-	Ports           uint32      `json:"ports,omitempty"`
-	Peers           uint32      `json:"peers,omitempty"`
-	PortSample      []uint16    `json:"port_sample,omitempty"`
-}
+// fromNano is the time that a column holds.
+func fromNano(n int64) time.Time { return stored.Time(n) }
 
 func encode(doc any) string {
 	b, err := json.Marshal(doc)
@@ -109,141 +24,4 @@ func encode(doc any) string {
 		panic(fmt.Sprintf("store: encode a %T: %v", doc, err)) // no document holds what JSON cannot
 	}
 	return string(b)
-}
-
-// nano is the time in a column: UTC nanoseconds, 0 for none.
-func nano(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-func fromNano(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
-}
-
-func pairsOf(fields []event.Field) pairs {
-	if len(fields) == 0 {
-		return nil
-	}
-	p := make(pairs, len(fields))
-	for i, f := range fields {
-		p[i] = [2]string{f.Key, f.Value}
-	}
-	return p
-}
-
-func (p pairs) fields() []event.Field {
-	if len(p) == 0 {
-		return nil
-	}
-	fields := make([]event.Field, len(p))
-	for i, f := range p {
-		fields[i] = event.Field{Key: f[0], Value: f[1]}
-	}
-	return fields
-}
-
-func streamOf(s *event.Stream) *streamDoc {
-	if s == nil {
-		return nil
-	}
-	d := streamDoc(*s)
-	return &d
-}
-
-func (d *streamDoc) stream() *event.Stream {
-	if d == nil {
-		return nil
-	}
-	s := event.Stream(*d)
-	return &s
-}
-
-func logOf(e *event.LogEvent) logDoc {
-	return logDoc{
-		Stream: streamOf(e.Stream), Sequence: e.Sequence, Time: nano(e.Time), Observed: nano(e.ObservedTime),
-		Severity: e.Severity, Flags: e.Flags, Host: e.Host, Process: e.Process, PID: e.PID, Message: e.Message,
-		Fields: pairsOf(e.Fields), Raw: e.Raw, Reason: e.Reason,
-	}
-}
-
-func (d *logDoc) event() *event.LogEvent {
-	return &event.LogEvent{
-		Stream: d.Stream.stream(), Sequence: d.Sequence, Time: fromNano(d.Time), ObservedTime: fromNano(d.Observed),
-		Severity: d.Severity, Flags: d.Flags, Host: d.Host, Process: d.Process, PID: d.PID, Message: d.Message,
-		Fields: d.Fields.fields(), Raw: d.Raw, Reason: d.Reason,
-	}
-}
-
-func packetOf(p *event.PacketEvent) packetDoc {
-	return packetDoc{
-		Interval: int64(p.Interval), Interface: p.Interface, Scope: p.Scope,
-		Source: p.Source, Destination: p.Destination, DestinationPort: p.DestinationPort,
-		Packets: p.Packets, Bytes: p.Bytes, SYN: p.SYN, SYNACK: p.SYNACK, ACK: p.ACK, FIN: p.FIN, RST: p.RST, Odd: p.Odd,
-		Echo: p.Echo, Reflected: p.Reflected, Service: p.Service, OddKinds: uint8(p.OddKinds),
-		UDP: p.UDP, ICMP: p.ICMP, Other: p.Other, Dropped: p.Dropped, WouldDrop: p.WouldDrop,
-		Ports: p.Ports, Peers: p.Peers, PortSample: p.PortSample,
-	}
-}
-
-func (d *packetDoc) event() *event.PacketEvent {
-	return &event.PacketEvent{
-		Stream: d.Stream.stream(), Sequence: d.Sequence, Time: fromNano(d.Time),
-		Interval: time.Duration(d.Interval), Interface: d.Interface, Scope: d.Scope,
-		Source: d.Source, Destination: d.Destination, DestinationPort: d.DestinationPort,
-		Packets: d.Packets, Bytes: d.Bytes, SYN: d.SYN, SYNACK: d.SYNACK, ACK: d.ACK, FIN: d.FIN, RST: d.RST, Odd: d.Odd,
-		Echo: d.Echo, Reflected: d.Reflected, Service: d.Service, OddKinds: event.OddKinds(d.OddKinds),
-		UDP: d.UDP, ICMP: d.ICMP, Other: d.Other, Dropped: d.Dropped, WouldDrop: d.WouldDrop,
-		Ports: d.Ports, Peers: d.Peers, PortSample: d.PortSample,
-	}
-}
-
-func alertOf(a *event.AlertEvent) alertDoc {
-	d := alertDoc{
-		Stream: streamOf(a.Stream), Sequence: a.Sequence, Observed: nano(a.ObservedTime),
-		Title: a.Title, Description: a.Description, Entities: pairsOf(a.Entities), Details: pairsOf(a.Details),
-		Tags: a.Tags, Count: a.Count, Causes: a.Causes,
-		Evidence: a.Evidence, Provenance: a.Provenance, Peer: a.Peer, Hops: a.Hops, SilencedBy: a.SilencedBy,
-	}
-	for _, e := range a.Logs {
-		d.Logs = append(d.Logs, logOf(e))
-	}
-	for _, p := range a.Packets {
-		doc := packetOf(p)
-		doc.Stream, doc.Sequence, doc.Time = streamOf(p.Stream), p.Sequence, nano(p.Time)
-		d.Packets = append(d.Packets, doc)
-	}
-	return d
-}
-
-// fill completes an alert that has its columns.
-func (d *alertDoc) fill(a *event.AlertEvent) {
-	a.Stream, a.Sequence, a.ObservedTime = d.Stream.stream(), d.Sequence, fromNano(d.Observed)
-	a.Title, a.Description = d.Title, d.Description
-	a.Entities, a.Details, a.Tags = d.Entities.fields(), d.Details.fields(), d.Tags
-	a.Count, a.Causes = d.Count, d.Causes
-	a.Evidence, a.Provenance, a.Peer, a.Hops = d.Evidence, d.Provenance, d.Peer, d.Hops
-	a.SilencedBy = d.SilencedBy
-	for i := range d.Logs {
-		a.Logs = append(a.Logs, d.Logs[i].event())
-	}
-	for i := range d.Packets {
-		a.Packets = append(a.Packets, d.Packets[i].event())
-	}
-}
-
-// parseTrace is the inverse of event.TraceID.String; a bad text gives zero.
-func parseTrace(text string) event.TraceID {
-	var t event.TraceID
-	if len(text) == hex.EncodedLen(len(t)) {
-		if _, err := hex.Decode(t[:], []byte(text)); err != nil {
-			return event.TraceID{}
-		}
-	}
-	return t
 }

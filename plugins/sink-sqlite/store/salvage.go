@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -252,7 +253,7 @@ func (r *salvager) one(ctx context.Context, f found) ([]rowText, error) {
 			return nil, err
 		}
 		for _, c := range slices.Backward(f.record.History) {
-			if _, err := r.into.conn.ExecContext(ctx, insertState, summed(seq, nano(c.Time), c.State, c.Actor, c.Note)...); err != nil {
+			if _, err := r.into.conn.ExecContext(ctx, insertState, summed(seq, stored.Nano(c.Time), c.State, c.Actor, c.Note)...); err != nil {
 				return nil, err
 			}
 		}

@@ -81,6 +81,10 @@ func indexable(texts ...string) string {
 		}
 		if isPlain(text) {
 			b.WriteString(text)
+			for w := range search.Addresses(text) {
+				b.WriteByte(' ')
+				b.WriteString(w)
+			}
 			continue
 		}
 		for w := range search.Words(text) {

@@ -1,4 +1,4 @@
-package store
+package stored
 
 import (
 	"encoding/hex"
@@ -8,10 +8,8 @@ import (
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// The documents are what columns of the type jsonb hold. Members may be added; none
-// changes its meaning.
-
-type streamDoc struct {
+// Stream is an event.Stream.
+type Stream struct {
 	ID         uint64           `json:"id"`
 	Name       string           `json:"name,omitempty"`
 	Plugin     string           `json:"plugin,omitempty"`
@@ -21,22 +19,23 @@ type streamDoc struct {
 	Provenance event.Provenance `json:"provenance,omitempty"`
 }
 
-// pairs are fields in order.
-type pairs [][2]string
+// Pairs are fields in order.
+type Pairs [][2]string
 
-type alertDoc struct {
-	Stream      *streamDoc       `json:"stream,omitempty"`
+// Alert is what the columns do not hold of an alert.
+type Alert struct {
+	Stream      *Stream          `json:"stream,omitempty"`
 	Sequence    uint64           `json:"sequence,omitempty"`
 	Observed    int64            `json:"observed,omitempty"`
 	Title       string           `json:"title,omitempty"`
 	Description string           `json:"description,omitempty"`
-	Entities    pairs            `json:"entities,omitempty"`
-	Details     pairs            `json:"details,omitempty"`
+	Entities    Pairs            `json:"entities,omitempty"`
+	Details     Pairs            `json:"details,omitempty"`
 	Tags        []string         `json:"tags,omitempty"`
 	Count       uint64           `json:"count,omitempty"`
 	Causes      []event.ID       `json:"causes,omitempty"`
-	Logs        []logDoc         `json:"logs,omitempty"`
-	Packets     []packetDoc      `json:"packets,omitempty"`
+	Logs        []Log            `json:"logs,omitempty"`
+	Packets     []Packet         `json:"packets,omitempty"`
 	Evidence    event.Evidence   `json:"evidence,omitempty"`
 	Provenance  event.Provenance `json:"provenance,omitempty"`
 	Peer        string           `json:"peer,omitempty"`
@@ -44,17 +43,18 @@ type alertDoc struct {
 	SilencedBy  string           `json:"silenced_by,omitempty"`
 }
 
-type actionDoc struct {
-	Stream   *streamDoc `json:"stream,omitempty"`
-	Sequence uint64     `json:"sequence,omitempty"`
-	Reason   string     `json:"reason,omitempty"`
-	Expires  int64      `json:"expires,omitempty"`
-	Details  pairs      `json:"details,omitempty"`
+// Action is what the columns do not hold of an action.
+type Action struct {
+	Stream   *Stream `json:"stream,omitempty"`
+	Sequence uint64  `json:"sequence,omitempty"`
+	Reason   string  `json:"reason,omitempty"`
+	Expires  int64   `json:"expires,omitempty"`
+	Details  Pairs   `json:"details,omitempty"`
 }
 
-// logDoc is a log event that an alert cites.
-type logDoc struct {
-	Stream   *streamDoc     `json:"stream,omitempty"`
+// Log is a log event that an alert cites.
+type Log struct {
+	Stream   *Stream        `json:"stream,omitempty"`
 	Sequence uint64         `json:"sequence"`
 	Time     int64          `json:"time"`
 	Observed int64          `json:"observed,omitempty"`
@@ -64,13 +64,14 @@ type logDoc struct {
 	Process  string         `json:"process,omitempty"`
 	PID      uint32         `json:"pid,omitempty"`
 	Message  string         `json:"message,omitempty"`
-	Fields   pairs          `json:"fields,omitempty"`
+	Fields   Pairs          `json:"fields,omitempty"`
 	Raw      []byte         `json:"raw,omitempty"`
 	Reason   string         `json:"reason,omitempty"`
 }
 
-type packetDoc struct {
-	Stream          *streamDoc  `json:"stream,omitempty"`
+// Packet is a packet summary; stream, sequence and time only where an alert cites it.
+type Packet struct {
+	Stream          *Stream     `json:"stream,omitempty"`
 	Sequence        uint64      `json:"sequence,omitempty"`
 	Time            int64       `json:"time,omitempty"`
 	Interval        int64       `json:"interval,omitempty"`
@@ -101,33 +102,36 @@ type packetDoc struct {
 	PortSample      []uint16    `json:"port_sample,omitempty"`
 }
 
-// nano is a time in UTC nanoseconds, 0 for none.
-func nano(t time.Time) int64 {
+// Nano is a time in UTC nanoseconds, 0 for none.
+func Nano(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
 	return t.UnixNano()
 }
 
-func fromNano(n int64) time.Time {
+// Time is the inverse of Nano, in UTC.
+func Time(n int64) time.Time {
 	if n == 0 {
 		return time.Time{}
 	}
 	return time.Unix(0, n).UTC()
 }
 
-func pairsOf(fields []event.Field) pairs {
+// PairsOf is nil for none.
+func PairsOf(fields []event.Field) Pairs {
 	if len(fields) == 0 {
 		return nil
 	}
-	p := make(pairs, len(fields))
+	p := make(Pairs, len(fields))
 	for i, f := range fields {
 		p[i] = [2]string{f.Key, f.Value}
 	}
 	return p
 }
 
-func (p pairs) fields() []event.Field {
+// Fields is the inverse of PairsOf.
+func (p Pairs) Fields() []event.Field {
 	if len(p) == 0 {
 		return nil
 	}
@@ -138,15 +142,17 @@ func (p pairs) fields() []event.Field {
 	return fields
 }
 
-func streamOf(s *event.Stream) *streamDoc {
+// StreamOf is nil for none.
+func StreamOf(s *event.Stream) *Stream {
 	if s == nil {
 		return nil
 	}
-	d := streamDoc(*s)
+	d := Stream(*s)
 	return &d
 }
 
-func (d *streamDoc) stream() *event.Stream {
+// Event is the inverse of StreamOf; d may be nil.
+func (d *Stream) Event() *event.Stream {
 	if d == nil {
 		return nil
 	}
@@ -154,24 +160,26 @@ func (d *streamDoc) stream() *event.Stream {
 	return &s
 }
 
-func logOf(e *event.LogEvent) logDoc {
-	return logDoc{
-		Stream: streamOf(e.Stream), Sequence: e.Sequence, Time: nano(e.Time), Observed: nano(e.ObservedTime),
+func logOf(e *event.LogEvent) Log {
+	return Log{
+		Stream: StreamOf(e.Stream), Sequence: e.Sequence, Time: Nano(e.Time), Observed: Nano(e.ObservedTime),
 		Severity: e.Severity, Flags: e.Flags, Host: e.Host, Process: e.Process, PID: e.PID, Message: e.Message,
-		Fields: pairsOf(e.Fields), Raw: e.Raw, Reason: e.Reason,
+		Fields: PairsOf(e.Fields), Raw: e.Raw, Reason: e.Reason,
 	}
 }
 
-func (d *logDoc) event() *event.LogEvent {
+// Event is the inverse of logOf.
+func (d *Log) Event() *event.LogEvent {
 	return &event.LogEvent{
-		Stream: d.Stream.stream(), Sequence: d.Sequence, Time: fromNano(d.Time), ObservedTime: fromNano(d.Observed),
+		Stream: d.Stream.Event(), Sequence: d.Sequence, Time: Time(d.Time), ObservedTime: Time(d.Observed),
 		Severity: d.Severity, Flags: d.Flags, Host: d.Host, Process: d.Process, PID: d.PID, Message: d.Message,
-		Fields: d.Fields.fields(), Raw: d.Raw, Reason: d.Reason,
+		Fields: d.Fields.Fields(), Raw: d.Raw, Reason: d.Reason,
 	}
 }
 
-func packetOf(p *event.PacketEvent) packetDoc {
-	return packetDoc{
+// PacketOf leaves out stream, sequence and time.
+func PacketOf(p *event.PacketEvent) Packet {
+	return Packet{
 		Interval: int64(p.Interval), Interface: p.Interface, Scope: p.Scope,
 		Source: p.Source, Destination: p.Destination, DestinationPort: p.DestinationPort,
 		Packets: p.Packets, Bytes: p.Bytes, SYN: p.SYN, SYNACK: p.SYNACK, ACK: p.ACK, FIN: p.FIN, RST: p.RST, Odd: p.Odd,
@@ -181,9 +189,10 @@ func packetOf(p *event.PacketEvent) packetDoc {
 	}
 }
 
-func (d *packetDoc) event() *event.PacketEvent {
+// Event returns what the document holds.
+func (d *Packet) Event() *event.PacketEvent {
 	return &event.PacketEvent{
-		Stream: d.Stream.stream(), Sequence: d.Sequence, Time: fromNano(d.Time),
+		Stream: d.Stream.Event(), Sequence: d.Sequence, Time: Time(d.Time),
 		Interval: time.Duration(d.Interval), Interface: d.Interface, Scope: d.Scope,
 		Source: d.Source, Destination: d.Destination, DestinationPort: d.DestinationPort,
 		Packets: d.Packets, Bytes: d.Bytes, SYN: d.SYN, SYNACK: d.SYNACK, ACK: d.ACK, FIN: d.FIN, RST: d.RST, Odd: d.Odd,
@@ -193,10 +202,11 @@ func (d *packetDoc) event() *event.PacketEvent {
 	}
 }
 
-func alertOf(a *event.AlertEvent) alertDoc {
-	d := alertDoc{
-		Stream: streamOf(a.Stream), Sequence: a.Sequence, Observed: nano(a.ObservedTime),
-		Title: a.Title, Description: a.Description, Entities: pairsOf(a.Entities), Details: pairsOf(a.Details),
+// AlertOf shares the slices of a.
+func AlertOf(a *event.AlertEvent) Alert {
+	d := Alert{
+		Stream: StreamOf(a.Stream), Sequence: a.Sequence, Observed: Nano(a.ObservedTime),
+		Title: a.Title, Description: a.Description, Entities: PairsOf(a.Entities), Details: PairsOf(a.Details),
 		Tags: a.Tags, Count: a.Count, Causes: a.Causes,
 		Evidence: a.Evidence, Provenance: a.Provenance, Peer: a.Peer, Hops: a.Hops, SilencedBy: a.SilencedBy,
 	}
@@ -204,31 +214,31 @@ func alertOf(a *event.AlertEvent) alertDoc {
 		d.Logs = append(d.Logs, logOf(e))
 	}
 	for _, p := range a.Packets {
-		doc := packetOf(p)
-		doc.Stream, doc.Sequence, doc.Time = streamOf(p.Stream), p.Sequence, nano(p.Time)
+		doc := PacketOf(p)
+		doc.Stream, doc.Sequence, doc.Time = StreamOf(p.Stream), p.Sequence, Nano(p.Time)
 		d.Packets = append(d.Packets, doc)
 	}
 	return d
 }
 
-// fill completes an alert that has its columns.
-func (d *alertDoc) fill(a *event.AlertEvent) {
-	a.Stream, a.Sequence, a.ObservedTime = d.Stream.stream(), d.Sequence, fromNano(d.Observed)
+// Fill completes an alert that has its columns.
+func (d *Alert) Fill(a *event.AlertEvent) {
+	a.Stream, a.Sequence, a.ObservedTime = d.Stream.Event(), d.Sequence, Time(d.Observed)
 	a.Title, a.Description = d.Title, d.Description
-	a.Entities, a.Details, a.Tags = d.Entities.fields(), d.Details.fields(), d.Tags
+	a.Entities, a.Details, a.Tags = d.Entities.Fields(), d.Details.Fields(), d.Tags
 	a.Count, a.Causes = d.Count, d.Causes
 	a.Evidence, a.Provenance, a.Peer, a.Hops = d.Evidence, d.Provenance, d.Peer, d.Hops
 	a.SilencedBy = d.SilencedBy
 	for i := range d.Logs {
-		a.Logs = append(a.Logs, d.Logs[i].event())
+		a.Logs = append(a.Logs, d.Logs[i].Event())
 	}
 	for i := range d.Packets {
-		a.Packets = append(a.Packets, d.Packets[i].event())
+		a.Packets = append(a.Packets, d.Packets[i].Event())
 	}
 }
 
-// parseTrace is the inverse of event.TraceID.String; a bad text gives zero.
-func parseTrace(text string) event.TraceID {
+// ParseTrace is the inverse of event.TraceID.String; a bad text gives zero.
+func ParseTrace(text string) event.TraceID {
 	var t event.TraceID
 	if len(text) == hex.EncodedLen(len(t)) {
 		if _, err := hex.Decode(t[:], []byte(text)); err != nil {
@@ -238,20 +248,21 @@ func parseTrace(text string) event.TraceID {
 	return t
 }
 
-// inventoryDoc is what the columns do not hold of a package.
-type inventoryDoc struct {
-	Stream    *streamDoc   `json:"stream,omitempty"`
-	Sequence  uint64       `json:"sequence,omitempty"`
-	Image     string       `json:"image,omitempty"`
-	Arch      string       `json:"arch,omitempty"`
-	State     string       `json:"state,omitempty"`
-	Licenses  []string     `json:"licenses,omitempty"`
-	Locations []string     `json:"locations,omitempty"`
-	Findings  []findingDoc `json:"findings,omitempty"`
-	Omitted   uint32       `json:"omitted,omitempty"`
+// Inventory is what the columns do not hold of a package.
+type Inventory struct {
+	Stream    *Stream   `json:"stream,omitempty"`
+	Sequence  uint64    `json:"sequence,omitempty"`
+	Image     string    `json:"image,omitempty"`
+	Arch      string    `json:"arch,omitempty"`
+	State     string    `json:"state,omitempty"`
+	Licenses  []string  `json:"licenses,omitempty"`
+	Locations []string  `json:"locations,omitempty"`
+	Findings  []Finding `json:"findings,omitempty"`
+	Omitted   uint32    `json:"omitted,omitempty"`
 }
 
-type findingDoc struct {
+// Finding is an event.Finding.
+type Finding struct {
 	ID       string         `json:"id,omitempty"`
 	Aliases  []string       `json:"aliases,omitempty"`
 	Severity event.Severity `json:"severity,omitempty"`
