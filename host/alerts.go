@@ -39,8 +39,10 @@ type alertBook struct {
 }
 
 func newAlertBook() *alertBook {
-	return &alertBook{seen: make(map[string]uint64), ring: make([]string, rememberedAlerts), remember: func(*pb.AlertEvent) {}, attribute: func(*pb.AlertEvent) {},
-		hold: func(*pb.AlertEvent) string { return "" }}
+	return &alertBook{
+		seen: make(map[string]uint64), ring: make([]string, rememberedAlerts), remember: func(*pb.AlertEvent) {}, attribute: func(*pb.AlertEvent) {},
+		hold: func(*pb.AlertEvent) string { return "" },
+	}
 }
 
 // visit learns from an entry that the journal held already.

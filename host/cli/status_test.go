@@ -15,10 +15,14 @@ func TestExchanging(t *testing.T) {
 		status *ironpostv1.FleetStatus
 		want   string
 	}{
-		{&ironpostv1.FleetStatus{Engine: "state-redis", Current: true, Since: timestamppb.New(at), Taken: 3, Shared: 4},
-			"those of other hosts are known over state-redis since " + stamp(timestamppb.New(at)) + "; 3 followed, 4 told"},
-		{&ironpostv1.FleetStatus{Engine: "state-redis", Since: timestamppb.New(at), Error: "away", Taken: 3},
-			"cut off from other hosts since " + stamp(timestamppb.New(at)) + " (away); 3 followed, 0 told"},
+		{
+			&ironpostv1.FleetStatus{Engine: "state-redis", Current: true, Since: timestamppb.New(at), Taken: 3, Shared: 4},
+			"those of other hosts are known over state-redis since " + stamp(timestamppb.New(at)) + "; 3 followed, 4 told",
+		},
+		{
+			&ironpostv1.FleetStatus{Engine: "state-redis", Since: timestamppb.New(at), Error: "away", Taken: 3},
+			"cut off from other hosts since " + stamp(timestamppb.New(at)) + " (away); 3 followed, 0 told",
+		},
 	} {
 		if got := exchanging(tt.status); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
