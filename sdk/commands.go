@@ -88,12 +88,10 @@ func (c *commands) call(ctx context.Context, call *pb.HostCall, late func(*pb.Ho
 	c.sendMu.Unlock()
 	if err != nil {
 		c.forget(call.Id)
-		select {
-		case <-c.gone:
+		if c.stream.Context().Err() != nil { // before serve hears of it
 			return nil, errHostGone
-		default:
-			return nil, fmt.Errorf("call the host: %w", err)
 		}
+		return nil, fmt.Errorf("call the host: %w", err)
 	}
 	select {
 	case reply := <-w:

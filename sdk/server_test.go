@@ -351,6 +351,15 @@ func TestCommands(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("a command that nobody wants goes on")
 	}
+	waiting := func(calls int) {
+		waitUntil(t, func() bool {
+			c := env.Commands.(*commands)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return len(c.waiting) == calls
+		})
+	}
+	waiting(0) // the stop was answered
 	// The host goes away while a call waits, and before one.
 	gone := make(chan error, 1)
 	go func() {
@@ -358,12 +367,7 @@ func TestCommands(t *testing.T) {
 		_, err := o.Read(make([]byte, 1))
 		gone <- err
 	}()
-	waitUntil(t, func() bool {
-		c := env.Commands.(*commands)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return len(c.waiting) == 1
-	})
+	waiting(1)
 	hostGone()
 	if err := <-gone; !errors.Is(err, errHostGone) {
 		t.Errorf("a call that waited: %v, want errHostGone", err)
@@ -372,9 +376,7 @@ func TestCommands(t *testing.T) {
 	if _, err := env.Commands.Run(t.Context(), "late"); err == nil {
 		t.Error("a call without a host: got no error")
 	}
-	if c := env.Commands.(*commands); len(c.waiting) != 0 {
-		t.Errorf("%d calls are remembered for ever", len(c.waiting))
-	}
+	waiting(0) // none is remembered for ever
 }
 
 // waitUntil polls with a deadline.

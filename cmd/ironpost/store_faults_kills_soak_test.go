@@ -7,9 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
-	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -24,7 +21,7 @@ type storeFaults struct {
 	t      *testing.T
 	h      *hosttest.Host
 	pg     *postgres
-	redis  *durableRedis
+	redis  *redisServer
 	random *rand.Rand
 	tick   *time.Ticker
 	events int
@@ -46,7 +43,7 @@ var faulty = []string{"host", "sink-postgres", "PostgreSQL", "Redis"}
 func startStoreFaults(t *testing.T, random *rand.Rand, events int) *storeFaults {
 	t.Helper()
 	f := &storeFaults{
-		t: t, pg: startPostgres(t), redis: startDurableRedis(t), random: random, tick: time.NewTicker(50 * time.Millisecond), events: events,
+		t: t, pg: startPostgres(t), redis: startRedis(t, "--appendonly", "yes"), random: random, tick: time.NewTicker(50 * time.Millisecond), events: events,
 		back: map[string]time.Time{}, kills: map[string]int{}, restarts: map[string]int{}, life: map[string]int{},
 	}
 	t.Cleanup(f.tick.Stop)
@@ -197,72 +194,3 @@ func (f *storeFaults) spool() (bytes int64) {
 }
 
 func (f *storeFaults) peak() { f.most = max(f.most, f.spool()) }
-
-// durableRedis is a Redis of the test's own, which keeps its data.
-type durableRedis struct {
-	t       *testing.T
-	dir     string
-	address string
-	process *os.Process // nil when it does not run
-	done    chan error
-}
-
-func startDurableRedis(t *testing.T) *durableRedis {
-	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server; install the package redis-server")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &durableRedis{t: t, dir: t.TempDir(), address: l.Addr().String()}
-	_ = l.Close()
-	t.Cleanup(r.kill)
-	r.start()
-	return r
-}
-
-func (r *durableRedis) kill() {
-	if r.process == nil {
-		return
-	}
-	_ = r.process.Kill()
-	<-r.done //nolint:errcheck // it says that the process was killed
-	r.process = nil
-}
-
-// start returns when it has read its data and answers.
-func (r *durableRedis) start() {
-	r.t.Helper()
-	_, port, _ := net.SplitHostPort(r.address)
-	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", r.dir, "--save", "", "--appendonly", "yes",
-		"--logfile", filepath.Join(r.dir, "log"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	done, err := hosttest.StartOnThread(cmd)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.process, r.done = cmd.Process, done
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !r.answers(); <-tick.C {
-		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(filepath.Join(r.dir, "log"))
-			r.t.Fatalf("redis-server does not answer:\n%s", text)
-		}
-	}
-}
-
-func (r *durableRedis) answers() bool {
-	conn, err := net.DialTimeout("tcp", r.address, time.Second)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	_, _ = conn.Write([]byte("PING\r\n"))
-	answer := make([]byte, 7)
-	n, _ := conn.Read(answer)
-	return string(answer[:n]) == "+PONG\r\n"
-}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/plugins/sink-postgres/store"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
@@ -76,11 +77,7 @@ func (s *sink) health(context.Context) error {
 
 // Consumes asks for alerts, actions and inventory, and for all else when it is kept.
 func (s *sink) Consumes() []event.Kind {
-	kinds := []event.Kind{event.KindAlert, event.KindAction, event.KindInventory}
-	if s.cfg.KeepEvents && s.cfg.URL != "" {
-		kinds = append(kinds, event.KindLog, event.KindPacket)
-	}
-	return kinds
+	return stored.Kinds(s.cfg.KeepEvents && s.cfg.URL != "")
 }
 
 // Write takes a batch; Sync makes it durable.
@@ -92,24 +89,7 @@ func (s *sink) Write(ctx context.Context, batch sdk.Batch) error {
 	if err := to.MakeRoom(ctx); err != nil {
 		return err
 	}
-	for e := range batch.Alerts() {
-		to.PutAlert(e)
-	}
-	for e := range batch.Actions() {
-		to.PutAction(e)
-	}
-	for e := range batch.Inventory() {
-		to.PutInventory(e)
-	}
-	if !s.cfg.KeepEvents {
-		return nil
-	}
-	for e := range batch.Logs() {
-		to.PutLog(e)
-	}
-	for e := range batch.Packets() {
-		to.PutPacket(e)
-	}
+	stored.Put(to, batch, s.cfg.KeepEvents)
 	return nil
 }
 

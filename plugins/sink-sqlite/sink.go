@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/plugins/sink-sqlite/store"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
@@ -72,11 +73,7 @@ func (s *sink) health(context.Context) error {
 
 // Consumes asks for alerts, actions and inventory, and for all else when it is kept.
 func (s *sink) Consumes() []event.Kind {
-	kinds := []event.Kind{event.KindAlert, event.KindAction, event.KindInventory}
-	if s.cfg.KeepEvents {
-		kinds = append(kinds, event.KindLog, event.KindPacket)
-	}
-	return kinds
+	return stored.Kinds(s.cfg.KeepEvents)
 }
 
 // Write takes a batch; Sync makes it durable.
@@ -85,24 +82,7 @@ func (s *sink) Write(ctx context.Context, batch sdk.Batch) error {
 	if err := to.MakeRoom(ctx); err != nil {
 		return err
 	}
-	for e := range batch.Alerts() {
-		to.PutAlert(e)
-	}
-	for e := range batch.Actions() {
-		to.PutAction(e)
-	}
-	for e := range batch.Inventory() {
-		to.PutInventory(e)
-	}
-	if !s.cfg.KeepEvents {
-		return nil
-	}
-	for e := range batch.Logs() {
-		to.PutLog(e)
-	}
-	for e := range batch.Packets() {
-		to.PutPacket(e)
-	}
+	stored.Put(to, batch, s.cfg.KeepEvents)
 	return nil
 }
 

@@ -173,44 +173,51 @@ func without[T comparable](of map[netip.Prefix][]T, p netip.Prefix, one T) {
 
 // Drop ends what was taken back: decisions of other hosts, and those of this one.
 func (f Fleet) Drop(ids []string) error {
-	return f.drop(ids, pb.Outcome_OUTCOME_RELEASED, "It was taken back on another host.")
+	r := f.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	const reason = "It was taken back on another host."
+	var theirs []string
+	own := make(map[string]bool)
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		if r.taken[id] != nil {
+			theirs = append(theirs, id)
+		} else {
+			own[id] = true
+		}
+	}
+	err := r.dropTaken(theirs, pb.Outcome_OUTCOME_RELEASED, reason)
+	if len(own) == 0 {
+		return err // mostly: the ids of own blocks need not be made
+	}
+	return errors.Join(err, r.dropOwn(own, reason))
 }
 
 // Keep ends what is followed of other hosts and is not among ids: all that is in force.
 func (f Fleet) Keep(ids map[string]bool) error {
-	f.r.mu.Lock()
+	r := f.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var gone []string
-	for id := range f.r.taken {
+	for id := range r.taken {
 		if !ids[id] {
 			gone = append(gone, id)
 		}
 	}
-	f.r.mu.Unlock()
-	return f.drop(gone, pb.Outcome_OUTCOME_RELEASED, "The other hosts do not have it any more.")
+	return r.dropTaken(gone, pb.Outcome_OUTCOME_RELEASED, "The other hosts do not have it any more.")
 }
 
-func (f Fleet) drop(ids []string, outcome pb.Outcome, reason string) error {
-	r := f.r
+// dropTaken ends decisions of other hosts that are followed; r.mu is held.
+func (r *Responder) dropTaken(ids []string, outcome pb.Outcome, reason string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return errors.Join(r.dropTaken(ids, outcome, reason), r.dropOwn(ids, outcome, reason))
-}
-
-// dropTaken ends decisions of other hosts; r.mu is held.
-func (r *Responder) dropTaken(ids []string, outcome pb.Outcome, reason string) error {
-	known := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return r.taken[id] == nil })
-	if len(known) == 0 {
-		return nil
-	}
-	if err := r.takenTable.Delete(known...); err != nil {
+	if err := r.takenTable.Delete(ids...); err != nil {
 		return fmt.Errorf("follow other hosts no more: %w", err)
 	}
 	var networks []netip.Prefix
 	allowed := false
-	for i, id := range known {
+	for i, id := range ids {
 		t := r.taken[id]
 		r.let(id)
 		networks, allowed = append(networks, t.Prefix), allowed || t.Allow
@@ -218,7 +225,7 @@ func (r *Responder) dropTaken(ids []string, outcome pb.Outcome, reason string) e
 			r.tellTaken(id, t, outcome, reason)
 		}
 	}
-	r.tellMore(len(known)-maxTold, outcome)
+	r.tellMore(len(ids)-maxTold, outcome)
 	if allowed {
 		r.rebuild()
 	}
@@ -226,11 +233,7 @@ func (r *Responder) dropTaken(ids []string, outcome pb.Outcome, reason string) e
 }
 
 // dropOwn ends decisions of this host that were taken back elsewhere; r.mu is held.
-func (r *Responder) dropOwn(ids []string, outcome pb.Outcome, reason string) error {
-	wanted := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		wanted[id] = true
-	}
+func (r *Responder) dropOwn(wanted map[string]bool, reason string) error {
 	var allows []string
 	for p, e := range r.allows {
 		if wanted[r.decisionID(pb.Decision_KIND_ALLOW, p, e)] {
@@ -250,7 +253,7 @@ func (r *Responder) dropOwn(ids []string, outcome pb.Outcome, reason string) err
 		if kind := kindOf(e); kind == 0 || !wanted[r.decisionID(kind, p, e)] {
 			return 0, ""
 		}
-		return outcome, reason
+		return pb.Outcome_OUTCOME_RELEASED, reason
 	})
 	return err
 }

@@ -273,6 +273,18 @@ func TestTakeBack(t *testing.T) {
 	}
 }
 
+// An engine may say a thing twice.
+func TestTakenBackTwice(t *testing.T) {
+	w, f := newMember(t)
+	w.take(elsewhere("d1", "203.0.113.9/32", time.Hour), elsewhere("d1", "203.0.113.9/32", time.Hour))
+	if err := w.r.Fleet().Drop([]string{"d1", "unknown", "d1"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.entries) != 0 || w.r.Fleet().Taken() != 0 {
+		t.Errorf("still blocked: %v", w.blocks())
+	}
+}
+
 // Another host's operator ends what this one decided.
 func TestTakenBackElsewhere(t *testing.T) {
 	w, f := newMember(t)

@@ -229,12 +229,15 @@ func (r *Roster) serve(ctx context.Context, background *sync.WaitGroup, member *
 // reaches reports whether the plugin is of the kind that reaches a state engine, and was told
 // of one: where it declares addresses, the configuration names one.
 func (r *Roster) reaches(p *plugin) bool {
-	asked := p.desc.GetPermissions()
-	if !slices.Contains(p.desc.GetKinds(), "state") || len(asked.GetConnect()) == 0 {
-		return slices.Contains(p.desc.GetKinds(), "state")
+	addresses := p.desc.GetPermissions().GetConnect()
+	switch {
+	case !slices.Contains(p.desc.GetKinds(), "state"):
+		return false
+	case len(addresses) == 0:
+		return true
 	}
 	section, err := r.section(p)
-	return err == nil && len(resolve(asked.GetConnect(), section)) > 0
+	return err == nil && len(resolve(addresses, section)) > 0
 }
 
 // Reaches reports whether a plugin is enabled that reaches a state engine.

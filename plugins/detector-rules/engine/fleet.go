@@ -102,64 +102,79 @@ func (e *Engine) Questions() []sdk.SharedOperation {
 // Answer takes what came of the questions. The alerts of windows that are complete have
 // been raised.
 func (e *Engine) Answer(results []sdk.SharedResult) {
-	for i := range e.questions {
+	for i := range e.questions[:min(len(e.questions), len(results))] {
 		q := &e.questions[i]
-		if i >= len(results) || !results[i].Done {
-			if i < len(results) && results[i].Count >= uint64(q.op.Window.Threshold) { //nolint:gosec // positive
-				q.rs.suppressed++ // all hosts have been told shortly before
-				e.stats.Suppressed++
-				e.pass(q)
-			}
-			continue
+		switch r := results[i]; {
+		case r.Done:
+			e.raised(q)
+		case r.Count >= uint64(q.op.Window.Threshold): //nolint:gosec // positive
+			e.held(q) // all hosts have been told shortly before
 		}
-		q.rs.alerts++
-		e.stats.Alerts++
-		if q.rs.program.rule.Correlation != nil {
-			q.rs.hits++
-			q.rs.lastHit = q.at
-		}
-		if q.rs.program.rule.Suppress != nil {
-			q.g.lastAlert, q.g.alerted = q.at, true
-		}
-		e.pass(q)
 	}
-	clear(e.questions)
-	clear(e.operations)
-	e.questions = e.questions[:0]
+	e.answered()
 }
 
 // Alone decides the questions by what this host has counted, when nobody could be asked, and
 // raises the alerts of windows that are complete.
 func (e *Engine) Alone(raise func(*event.AlertEvent)) {
-	results := make([]sdk.SharedResult, len(e.questions))
 	for i := range e.questions {
 		q := &e.questions[i]
-		last := len(q.g.entries) - 1
-		for last >= 0 && q.g.entries[last].time != q.at {
-			last--
-		}
-		if q.g.gone || last < 0 {
+		if !e.completeHere(q) {
 			continue
 		}
-		all := q.g.entries
-		q.g.entries = all[:last+1] // what came after it has questions of its own
-		_, end := e.complete(q.rs.program.window, q.g, last)
-		q.g.entries = all
-		if end == 0 {
+		if suppress := q.rs.program.rule.Suppress; suppress != nil && q.g.suppress(q.at, suppress.Timeframe) {
+			e.held(q)
 			continue
 		}
-		suppress := q.rs.program.rule.Suppress
-		if suppress != nil && q.g.suppress(q.at, suppress.Timeframe) {
-			q.rs.suppressed++
-			e.stats.Suppressed++
-			e.pass(q)
-			continue
-		}
-		results[i].Done = true
 		raise(q.op.Window.Alert)
-		e.pass(q)
+		e.raised(q)
 	}
-	e.Answer(results)
+	e.answered()
+}
+
+// completeHere reports whether what this host has counted up to the event completes its
+// window. What came after it has questions of its own.
+func (e *Engine) completeHere(q *question) bool {
+	all := q.g.entries
+	last := len(all) - 1
+	for last >= 0 && all[last].time != q.at {
+		last--
+	}
+	if q.g.gone || last < 0 {
+		return false
+	}
+	q.g.entries = all[:last+1]
+	_, end := e.complete(q.rs.program.window, q.g, last)
+	q.g.entries = all
+	return end > 0
+}
+
+// raised counts an alert that was raised.
+func (e *Engine) raised(q *question) {
+	q.rs.alerts++
+	e.stats.Alerts++
+	if q.rs.program.rule.Correlation != nil {
+		q.rs.hits++
+		q.rs.lastHit = q.at
+	}
+	if q.rs.program.rule.Suppress != nil {
+		q.g.lastAlert, q.g.alerted = q.at, true
+	}
+	e.pass(q)
+}
+
+// held counts an alert that was held back.
+func (e *Engine) held(q *question) {
+	q.rs.suppressed++
+	e.stats.Suppressed++
+	e.pass(q)
+}
+
+// answered forgets the questions.
+func (e *Engine) answered() {
+	clear(e.questions)
+	clear(e.operations)
+	e.questions = e.questions[:0]
 }
 
 // pass takes what a complete window counted out of the group.

@@ -52,6 +52,20 @@ type Action struct {
 	Details  Pairs   `json:"details,omitempty"`
 }
 
+// ActionOf shares nothing with a.
+func ActionOf(a *event.ActionEvent) Action {
+	return Action{
+		Stream: StreamOf(a.Stream), Sequence: a.Sequence,
+		Reason: a.Reason, Expires: Nano(a.Expires), Details: PairsOf(a.Details),
+	}
+}
+
+// Fill completes an action that has its columns.
+func (d *Action) Fill(a *event.ActionEvent) {
+	a.Stream, a.Sequence = d.Stream.Event(), d.Sequence
+	a.Reason, a.Expires, a.Details = d.Reason, Time(d.Expires), d.Details.Fields()
+}
+
 // Log is a log event that an alert cites.
 type Log struct {
 	Stream   *Stream        `json:"stream,omitempty"`
@@ -271,4 +285,35 @@ type Finding struct {
 	KEV      bool           `json:"kev,omitempty"`
 	EPSS     float64        `json:"epss,omitempty"`
 	Status   string         `json:"status,omitempty"`
+}
+
+// InventoryOf shares the slices of e.
+func InventoryOf(e *event.InventoryEvent) Inventory {
+	d := Inventory{
+		Stream: StreamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
+		Licenses: e.Licenses, Locations: e.Locations, Omitted: e.Omitted,
+	}
+	for _, f := range e.Findings {
+		d.Findings = append(d.Findings, Finding(f))
+	}
+	return d
+}
+
+// Fill completes a package that has its columns.
+func (d *Inventory) Fill(e *event.InventoryEvent) {
+	e.Stream, e.Sequence, e.Image, e.Arch, e.State = d.Stream.Event(), d.Sequence, d.Image, d.Arch, d.State
+	e.Licenses, e.Locations, e.Omitted = d.Licenses, d.Locations, d.Omitted
+	for _, f := range d.Findings {
+		e.Findings = append(e.Findings, event.Finding(f))
+	}
+}
+
+// Advisories are the names by which the findings of a package are found, and the worst
+// severity of them.
+func Advisories(e *event.InventoryEvent) (names []string, worst event.Severity) {
+	for _, f := range e.Findings {
+		worst = max(worst, f.Severity)
+		names = append(append(names, f.ID), f.Aliases...)
+	}
+	return names, worst
 }

@@ -58,20 +58,33 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 	}
 }
 
-// TestAlertComesBack holds the document of an alert, and so those of the streams, logs and
-// packets in it, to every field that there is, but those that are columns.
-func TestAlertComesBack(t *testing.T) {
-	var want event.AlertEvent
+// filled returns an event of which every field has a value.
+func filled[E any](t *testing.T) E {
+	t.Helper()
+	var e E
 	n := 0
-	fill(t, reflect.ValueOf(&want).Elem(), &n)
-	text, err := json.Marshal(AlertOf(&want))
+	fill(t, reflect.ValueOf(&e).Elem(), &n)
+	return e
+}
+
+// through writes a document and reads it again.
+func through[D any](t *testing.T, doc D) (back D) {
+	t.Helper()
+	text, err := json.Marshal(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var doc Alert
-	if err := json.Unmarshal(text, &doc); err != nil {
+	if err := json.Unmarshal(text, &back); err != nil {
 		t.Fatal(err)
 	}
+	return back
+}
+
+// TestAlertComesBack holds the document of an alert, and so those of the streams, logs and
+// packets in it, to every field that there is, but those that are columns.
+func TestAlertComesBack(t *testing.T) {
+	want := filled[event.AlertEvent](t)
+	doc := through(t, AlertOf(&want))
 	var got event.AlertEvent
 	doc.Fill(&got)
 	columns := cmpopts.IgnoreFields(event.AlertEvent{}, "ID", "Time", "RuleID", "Severity", "Detector", "Group", "TraceID")
@@ -80,5 +93,28 @@ func TestAlertComesBack(t *testing.T) {
 	}
 	if got := ParseTrace(want.TraceID.String()); got != want.TraceID {
 		t.Errorf("got trace %v, want %v", got, want.TraceID)
+	}
+}
+
+// TestActionComesBack and TestInventoryComesBack do the same for theirs.
+func TestActionComesBack(t *testing.T) {
+	want := filled[event.ActionEvent](t)
+	doc := through(t, ActionOf(&want))
+	var got event.ActionEvent
+	doc.Fill(&got)
+	columns := cmpopts.IgnoreFields(event.ActionEvent{}, "ID", "Time", "AlertID", "TraceID", "Enforcer", "Action", "Target", "Outcome", "Mode")
+	if diff := cmp.Diff(want, got, columns); diff != "" {
+		t.Errorf("an action changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestInventoryComesBack(t *testing.T) {
+	want := filled[event.InventoryEvent](t)
+	doc := through(t, InventoryOf(&want))
+	var got event.InventoryEvent
+	doc.Fill(&got)
+	columns := cmpopts.IgnoreFields(event.InventoryEvent{}, "ID", "Time", "Target", "TargetName", "Name", "Version", "Ecosystem", "PURL", "InUse", "Removed")
+	if diff := cmp.Diff(want, got, columns); diff != "" {
+		t.Errorf("a package changed (-want +got):\n%s", diff)
 	}
 }

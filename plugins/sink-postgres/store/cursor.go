@@ -277,9 +277,8 @@ func scanAction(rows pgx.Rows) (found, int, error) {
 	if err := decode(doc, &d); err != nil {
 		return f, 0, fmt.Errorf("action %s: %w", a.ID, err)
 	}
-	a.Stream, a.Sequence = d.Stream.Event(), d.Sequence
-	a.Time, a.TraceID, a.Expires = stored.Time(f.unixNano()), stored.ParseTrace(trace), stored.Time(d.Expires)
-	a.Reason, a.Details = d.Reason, d.Details.Fields()
+	d.Fill(a)
+	a.Time, a.TraceID = stored.Time(f.unixNano()), stored.ParseTrace(trace)
 	f.record.Action = a
 	return f, len(doc) + 512, nil
 }
@@ -351,11 +350,7 @@ func scanInventory(rows pgx.Rows) (found, int, error) {
 		return f, 0, fmt.Errorf("package %s: %w", e.ID, err)
 	}
 	e.Time = stored.Time(f.unixNano())
-	e.Stream, e.Sequence, e.Image, e.Arch, e.State = d.Stream.Event(), d.Sequence, d.Image, d.Arch, d.State
-	e.Licenses, e.Locations, e.Omitted = d.Licenses, d.Locations, d.Omitted
-	for _, g := range d.Findings {
-		e.Findings = append(e.Findings, event.Finding(g))
-	}
+	d.Fill(e)
 	f.record.Inventory = e
 	return f, len(doc) + 512, nil
 }

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+
 	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -16,7 +18,7 @@ func (s *Store) PutAlert(a *event.AlertEvent) {
 	for _, e := range a.Entities {
 		entities[e.Key] = append(entities[e.Key], e.Value)
 	}
-	texts := alertTexts(a)
+	texts := stored.Texts(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting.grow(tableAlerts, at, false, func(b []byte) tuple {
@@ -28,10 +30,7 @@ func (s *Store) PutAlert(a *event.AlertEvent) {
 // PutAction takes an action; a is not kept.
 func (s *Store) PutAction(a *event.ActionEvent) {
 	at := stored.Nano(a.Time)
-	doc := encode(stored.Action{
-		Stream: stored.StreamOf(a.Stream), Sequence: a.Sequence,
-		Reason: a.Reason, Expires: stored.Nano(a.Expires), Details: stored.PairsOf(a.Details),
-	})
+	doc := encode(stored.ActionOf(a))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting.grow(tableActions, at, false, func(b []byte) tuple {
@@ -108,28 +107,16 @@ func (s *Store) PutInventory(e *event.InventoryEvent) {
 	if e.Removed {
 		op = opGone
 	}
-	d := stored.Inventory{
-		Stream: stored.StreamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
-		Licenses: e.Licenses, Locations: e.Locations, Omitted: e.Omitted,
-	}
-	var names []string
-	severity := event.SeverityUnknown
-	for _, f := range e.Findings {
-		d.Findings = append(d.Findings, stored.Finding(f))
-		severity = max(severity, f.Severity)
-		for _, name := range append([]string{f.ID}, f.Aliases...) {
-			if len(name) <= maxName {
-				names = append(names, name)
-			}
-		}
-	}
+	names, severity := stored.Advisories(e)
+	names = slices.DeleteFunc(names, func(name string) bool { return len(name) > maxName })
+	doc := encode(stored.InventoryOf(e))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	row := func(op string) {
 		at := stored.Nano(e.Time)
 		s.waiting.grow(tablePackages, at, false, func(b []byte) tuple {
 			return newTuple(b, 14).text(op).stamp(at).text(e.ID).text(e.Target).text(e.TargetName).text(e.Name).text(e.Version).
-				text(e.Ecosystem).text(e.PURL).bool(e.InUse).int2(int16(severity)).texts(names).jsonb(encode(d))
+				text(e.Ecosystem).text(e.PURL).bool(e.InUse).int2(int16(severity)).texts(names).jsonb(doc)
 		})
 	}
 	if e.Removed && e.PURL == "" && e.Target != "" {

@@ -14,20 +14,8 @@ import (
 	"github.com/ironpost/ironpost/sdk/search"
 )
 
-const (
-	// MaxLimit is the greatest number of records of one query, and the number
-	// when it sets no limit.
-	MaxLimit = 100_000
-	// MinPrefix is the shortest prefix of an id, in characters.
-	MinPrefix = 8
-	// maxQueries is how many queries run at a time.
-	maxQueries = 2
-	// afterAll is behind every text that begins with what is before it.
-	afterAll = "\U0010ffff"
-)
-
-// The states of an alert.
-var states = [...]string{"open", "acknowledged", "closed"}
+// maxQueries is how many queries run at a time.
+const maxQueries = 2
 
 // Query yields matching events, newest first, until yield returns false. Fields match
 // as those of sink-sqlite do: an alert by its entities or id, rule_id, detector, group
@@ -60,17 +48,13 @@ func (s *Store) query(ctx context.Context, conn querier, q sdk.Query, sel *selec
 	if err != nil {
 		return err
 	}
-	limit := q.Limit
-	if limit <= 0 || limit > MaxLimit {
-		limit = MaxLimit
-	}
-	for skip := max(q.Skip, 0); limit > 0; {
+	for skip, limit := max(q.Skip, 0), stored.Limit(q); limit > 0; {
 		f, err := newest(ctx, conn, cursors)
 		if err != nil || f == nil {
 			return err
 		}
 		switch {
-		case !matches(q, f.record) || !contains(f.record, sel.terms):
+		case !matches(q, f.record) || !stored.Contains(f.record, sel.terms):
 		case skip > 0:
 			skip--
 		case !yield(f.record):
@@ -174,8 +158,8 @@ func (s *Store) selection(q sdk.Query) (*selected, error) {
 		}
 	}
 	if q.State != "" && q.Kind == event.KindAlert {
-		if !slices.Contains(states[:], q.State) {
-			return nil, fmt.Errorf("%w: state %q: want open, acknowledged or closed", sdk.ErrQuery, q.State)
+		if err := stored.CheckState(q.State); err != nil {
+			return nil, err
 		}
 		sel.and("t.state = ?", q.State)
 	}
@@ -187,27 +171,21 @@ const hostField = "host_id"
 
 // id selects by an id or a prefix of it.
 func (s *selected) id(id string) error {
-	if len(id) < MinPrefix {
-		return fmt.Errorf("%w: id %q: want at least its first %d characters", sdk.ErrQuery, id, MinPrefix)
+	if err := stored.CheckID(id); err != nil {
+		return err
 	}
 	s.wide = true
 	if s.kind == event.KindAlert || s.kind == event.KindAction || s.kind == event.KindInventory {
-		s.and("t.id >= ? AND t.id < ?", id, id+afterAll)
+		s.and("t.id >= ? AND t.id < ?", id, id+stored.AfterAll)
 		return nil
 	}
-	stream, sequence, whole := strings.Cut(id, "-")
-	low, err := strconv.ParseUint(stream+strings.Repeat("0", max(0, 16-len(stream))), 16, 64)
-	if err != nil || len(stream) > 16 || whole && len(stream) != 16 {
-		return fmt.Errorf("%w: id %q: want STREAM-SEQUENCE in hexadecimal, or the beginning of it", sdk.ErrQuery, id)
+	r, err := stored.ParseRange(id)
+	if err != nil {
+		return err
 	}
-	high := low | (1<<(4*(16-len(stream))) - 1)
-	s.and("t.stream BETWEEN ? AND ?", int64(low), int64(high))
-	if whole && sequence != "" {
-		n, err := strconv.ParseUint(sequence, 16, 64)
-		if err != nil {
-			return fmt.Errorf("%w: id %q: want STREAM-SEQUENCE in hexadecimal", sdk.ErrQuery, id)
-		}
-		s.and("t.sequence = ?", int64(n))
+	s.and("t.stream BETWEEN ? AND ?", int64(r.Low), int64(r.High))
+	if r.Exact {
+		s.and("t.sequence = ?", int64(r.Sequence))
 	}
 	return nil
 }
@@ -265,12 +243,12 @@ func (s *selected) inventory(f event.Field) error {
 	case "cve":
 		s.and("t.advisories @> ARRAY[?::text]", f.Value)
 	case "target":
-		if len(f.Value) < MinPrefix {
+		if len(f.Value) < stored.MinPrefix {
 			s.and("(t.target = ? OR t.target_name = ?)", f.Value, f.Value)
 			return nil
 		}
 		container := "container:" + f.Value
-		s.and("(t.target = ? OR t.target_name = ? OR t.target >= ? AND t.target < ?)", f.Value, f.Value, container, container+afterAll)
+		s.and("(t.target = ? OR t.target_name = ? OR t.target >= ? AND t.target < ?)", f.Value, f.Value, container, container+stored.AfterAll)
 	case "in_use":
 		if f.Value != "true" && f.Value != "false" {
 			return fmt.Errorf("%w: in_use %q: want true or false", sdk.ErrQuery, f.Value)
@@ -288,40 +266,9 @@ func matches(q sdk.Query, r sdk.Record) bool {
 		if columnOf[q.Kind][f.Key] != "" || q.Kind == event.KindAlert || q.Kind == event.KindInventory || f.Key == hostField {
 			continue
 		}
-		if value, ok := valueOf(r, f.Key); !ok || value != f.Value {
+		if value, ok := stored.Value(r, f.Key); !ok || value != f.Value {
 			return false
 		}
 	}
 	return true
-}
-
-func valueOf(r sdk.Record, key string) (string, bool) {
-	switch {
-	case r.Action != nil:
-		if key == "outcome" {
-			return r.Action.Outcome.String(), true
-		}
-		for _, d := range r.Action.Details {
-			if d.Key == key {
-				return d.Value, true
-			}
-		}
-	case r.Log != nil:
-		return r.Log.Get(key)
-	case r.Packet != nil:
-		p := r.Packet
-		switch key {
-		case "interface":
-			return p.Interface, true
-		case "scope":
-			return p.Scope.String(), true
-		case "src_ip":
-			return p.Source.String(), p.Source.IsValid()
-		case "dst_ip":
-			return p.Destination.String(), p.Destination.IsValid()
-		case "dst_port":
-			return strconv.Itoa(int(p.DestinationPort)), true
-		}
-	}
-	return "", false
 }

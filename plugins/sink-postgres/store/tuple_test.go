@@ -8,10 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/ironpost/ironpost/sdk"
-	"github.com/ironpost/ironpost/sdk/event"
-	"github.com/ironpost/ironpost/sdk/search"
 )
 
 // TestMigrationsStayAsTheyAre holds the schema of versions that databases may have.
@@ -91,22 +87,6 @@ func TestSpoolRecords(t *testing.T) {
 		a, b := g.of[table], back.of[table]
 		if string(a.data) != string(b.data) || a.count != b.count || a.first != b.first || a.last != b.last || a.moving != b.moving {
 			t.Errorf("table %d: got %+v, want %+v", table, b, a)
-		}
-	}
-}
-
-// TestContains looks at what the server may have forgotten of a long text.
-func TestContains(t *testing.T) {
-	r := sdk.Record{Log: &event.LogEvent{Message: strings.Repeat("x y ", 20_000) + "Failed password for root"}}
-	for text, want := range map[string]bool{
-		`"failed password"`: true, `"password failed"`: false, `"for ro*"`: true, "root failed": true, "roo": false, `"y x y"`: true, "for root x*": true,
-	} {
-		terms, err := search.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := contains(r, terms); got != want {
-			t.Errorf("%s: got %v, want %v", text, got, want)
 		}
 	}
 }

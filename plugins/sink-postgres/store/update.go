@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 )
@@ -16,11 +17,11 @@ import (
 // id begins with it, and remembers who did it and when. It reports whether
 // there is one.
 func (s *Store) UpdateAlert(ctx context.Context, id, state, actor, note string) (bool, error) {
-	if !slices.Contains(states[:], state) {
-		return false, fmt.Errorf("%w: state %q: want open, acknowledged or closed", sdk.ErrQuery, state)
+	if err := stored.CheckState(state); err != nil {
+		return false, err
 	}
-	if len(id) < MinPrefix {
-		return false, fmt.Errorf("%w: id %q: want at least its first %d characters", sdk.ErrQuery, id, MinPrefix)
+	if err := stored.CheckID(id); err != nil {
+		return false, err
 	}
 	if err := s.settle(ctx); err != nil {
 		return false, err
@@ -56,7 +57,7 @@ func (s *Store) alertNamed(ctx context.Context, q querier, id string) (string, e
 		if !s.cfg.AllHosts {
 			sel.and("t.host_id = (SELECT h.id FROM ironpost.hosts h WHERE h.name = ?)", s.cfg.Host)
 		}
-		sel.and("t.id >= ? AND t.id < ?", id, id+afterAll)
+		sel.and("t.id >= ? AND t.id < ?", id, id+stored.AfterAll)
 		rows, err := q.Query(ctx, fmt.Sprintf("SELECT DISTINCT t.id FROM ironpost.%s t WHERE %s ORDER BY 1 LIMIT 2", table, strings.Join(sel.where, " AND ")), sel.args...)
 		if err != nil {
 			return "", err

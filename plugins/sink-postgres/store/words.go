@@ -70,7 +70,8 @@ func (t tuple) vector(texts ...string) tuple {
 	return t
 }
 
-// text selects by words and phrases; contains does the rest.
+// text selects by words and phrases; stored.Contains does the rest: the server may have forgotten
+// where the words of a long text stand.
 func (s *selected) text(text string) error {
 	if s.kind != event.KindAlert && s.kind != event.KindLog {
 		return fmt.Errorf("%w: text is searched for in log events and alerts, not in %v", sdk.ErrQuery, s.kind)
@@ -97,62 +98,4 @@ func (s *selected) text(text string) error {
 	}
 	s.and("t.words @@ ?::tsquery", strings.Join(all, " & "))
 	return nil
-}
-
-// contains reports whether a record has all terms: the server may have forgotten where
-// the words of a long text stand.
-func contains(r sdk.Record, terms []search.Term) bool {
-	if len(terms) == 0 {
-		return true
-	}
-	var texts [][]string
-	for _, text := range textsOf(r) {
-		texts = append(texts, slices.Collect(search.Words(text)))
-	}
-	for _, term := range terms {
-		if !slices.ContainsFunc(texts, func(words []string) bool { return follows(words, term) }) {
-			return false
-		}
-	}
-	return true
-}
-
-// follows reports whether the words of a term follow each other somewhere.
-func follows(words []string, term search.Term) bool {
-	last := len(term.Words) - 1
-	for i := range len(words) - last {
-		if !slices.Equal(words[i:i+last], term.Words[:last]) {
-			continue
-		}
-		word, want := words[i+last], term.Words[last]
-		if word == want || term.Prefix && strings.HasPrefix(word, want) {
-			return true
-		}
-	}
-	return false
-}
-
-// textsOf returns what of a record is searched, as sdk.Query says.
-func textsOf(r sdk.Record) []string {
-	switch {
-	case r.Log != nil:
-		return []string{r.Log.Message}
-	case r.Alert != nil:
-		return alertTexts(r.Alert)
-	}
-	return nil
-}
-
-func alertTexts(a *event.AlertEvent) []string {
-	texts := []string{a.Title, a.Description}
-	for _, f := range a.Entities {
-		texts = append(texts, f.Value)
-	}
-	for _, f := range a.Details {
-		texts = append(texts, f.Value)
-	}
-	for _, e := range a.Logs {
-		texts = append(texts, e.Message)
-	}
-	return texts
 }

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ironpost/ironpost/plugins/internal/stored"
@@ -183,7 +182,7 @@ func scanAlert(rows *sql.Rows) (found, int, error) {
 	if err := rows.Scan(&f.time, &f.seq, &a.ID, &severity, &a.RuleID, &a.Detector, &a.Group, &trace, &doc, &f.record.State, &sum, &history); err != nil {
 		return f, 0, err
 	}
-	f.bad = differs(sum, a.ID, f.time, severity, a.RuleID, a.Detector, a.Group, trace, doc) || !slices.Contains(states[:], f.record.State)
+	f.bad = differs(sum, a.ID, f.time, severity, a.RuleID, a.Detector, a.Group, trace, doc) || !stored.IsState(f.record.State)
 	if f.bad {
 		return f, len(doc) + 512, nil
 	}
@@ -219,9 +218,8 @@ func scanAction(rows *sql.Rows) (found, int, error) {
 	if err := json.Unmarshal([]byte(doc), &d); err != nil {
 		return f, 0, fmt.Errorf("action %s: %w", a.ID, err)
 	}
-	a.Stream, a.Sequence = d.Stream.Event(), d.Sequence
-	a.Time, a.TraceID, a.Expires = stored.Time(f.time), stored.ParseTrace(trace), stored.Time(d.Expires)
-	a.Reason, a.Details = d.Reason, d.Details.Fields()
+	d.Fill(a)
+	a.Time, a.TraceID = stored.Time(f.time), stored.ParseTrace(trace)
 	f.record.Action = a
 	return f, len(doc) + 512, nil
 }

@@ -77,20 +77,11 @@ func (s *Store) PutInventory(e *event.InventoryEvent) {
 }
 
 func inventoryRow(e *event.InventoryEvent) row {
-	d := stored.Inventory{
-		Stream: stored.StreamOf(e.Stream), Sequence: e.Sequence, Image: e.Image, Arch: e.Arch, State: e.State,
-		Licenses: e.Licenses, Locations: e.Locations, Omitted: e.Omitted,
+	names, severity := stored.Advisories(e)
+	for i := range names {
+		names[i] = strings.Clone(names[i])
 	}
-	var names []string
-	severity := event.SeverityUnknown
-	for _, f := range e.Findings {
-		d.Findings = append(d.Findings, stored.Finding(f))
-		severity = max(severity, f.Severity)
-		for _, name := range append([]string{f.ID}, f.Aliases...) {
-			names = append(names, strings.Clone(name))
-		}
-	}
-	doc := encode(d)
+	doc := encode(stored.InventoryOf(e))
 	return row{
 		table: tablePackages,
 		args: summed(
@@ -130,11 +121,7 @@ func scanInventory(rows *sql.Rows) (found, int, error) {
 		return f, 0, fmt.Errorf("package %s: %w", e.ID, err)
 	}
 	e.Time = stored.Time(f.time)
-	e.Stream, e.Sequence, e.Image, e.Arch, e.State = d.Stream.Event(), d.Sequence, d.Image, d.Arch, d.State
-	e.Licenses, e.Locations, e.Omitted = d.Licenses, d.Locations, d.Omitted
-	for _, g := range d.Findings {
-		e.Findings = append(e.Findings, event.Finding(g))
-	}
+	d.Fill(e)
 	f.record.Inventory = e
 	return f, len(doc) + 512, nil
 }
@@ -145,12 +132,12 @@ func (s *selected) inventory(f event.Field) error {
 	case "cve":
 		s.and("EXISTS (SELECT 1 FROM advisories a WHERE a.name = ? AND a.package = t.seq)", f.Value)
 	case "target":
-		if len(f.Value) < MinPrefix {
+		if len(f.Value) < stored.MinPrefix {
 			s.and("(t.target = ? OR t.target_name = ?)", f.Value, f.Value)
 			return nil
 		}
 		container := "container:" + f.Value
-		s.and("(t.target = ? OR t.target_name = ? OR t.target >= ? AND t.target < ?)", f.Value, f.Value, container, container+"\U0010ffff")
+		s.and("(t.target = ? OR t.target_name = ? OR t.target >= ? AND t.target < ?)", f.Value, f.Value, container, container+stored.AfterAll)
 	case "in_use":
 		switch f.Value {
 		case "true", "false":

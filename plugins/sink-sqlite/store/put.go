@@ -19,7 +19,7 @@ func (s *Store) PutAlert(a *event.AlertEvent) {
 func alertRow(a *event.AlertEvent) row {
 	at := stored.Nano(a.Time)
 	doc := encode(stored.AlertOf(a))
-	text := indexable(textsOf(a)...)
+	text := indexable(stored.Texts(a)...)
 	return row{
 		table: tableAlerts,
 		args: summed(
@@ -42,10 +42,7 @@ func (s *Store) PutAction(a *event.ActionEvent) {
 }
 
 func actionRow(a *event.ActionEvent) row {
-	doc := encode(stored.Action{
-		Stream: stored.StreamOf(a.Stream), Sequence: a.Sequence,
-		Reason: a.Reason, Expires: stored.Nano(a.Expires), Details: stored.PairsOf(a.Details),
-	})
+	doc := encode(stored.ActionOf(a))
 	return row{
 		table: tableActions,
 		args: summed(

@@ -4,28 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
 	"github.com/ironpost/ironpost/sdk/search"
 )
 
-const (
-	// MaxLimit is the greatest number of records of one query, and the number
-	// when it sets no limit.
-	MaxLimit = 100_000
-	// MinPrefix is the shortest prefix of an id, in characters.
-	MinPrefix = 8
-)
-
 // ErrQuery says that a query cannot be answered; the text says what is wrong with it.
 var ErrQuery = sdk.ErrQuery
-
-// The states of an alert.
-var states = [...]string{"open", "acknowledged", "closed"}
 
 // Query yields matching events, newest first, until yield returns false; sdk.Query says
 // what matches. Of events of one time the one that came last is first; of those of one
@@ -41,11 +28,7 @@ func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) b
 	if err != nil {
 		return err
 	}
-	limit := q.Limit
-	if limit <= 0 || limit > MaxLimit {
-		limit = MaxLimit
-	}
-	for skip := max(q.Skip, 0); limit > 0; {
+	for skip, limit := max(q.Skip, 0), stored.Limit(q); limit > 0; {
 		f, from, err := newest(ctx, cursors)
 		if errors.Is(err, ErrCorrupt) {
 			return s.corrupt(ctx, from, err)
@@ -203,8 +186,8 @@ func selection(q sdk.Query) (*selected, error) {
 		s.and("t.severity >= ?", int64(q.MinSeverity))
 	}
 	if q.State != "" && q.Kind == event.KindAlert {
-		if !slices.Contains(states[:], q.State) {
-			return nil, fmt.Errorf("%w: state %q: want open, acknowledged or closed", ErrQuery, q.State)
+		if err := stored.CheckState(q.State); err != nil {
+			return nil, err
 		}
 		s.and("t.state = ?", q.State)
 	}
@@ -214,27 +197,21 @@ func selection(q sdk.Query) (*selected, error) {
 // id selects by an id or a prefix of it. Few rows match, so they are sorted
 // instead of being sought in the order of time.
 func (s *selected) id(id string) error {
-	if len(id) < MinPrefix {
-		return fmt.Errorf("%w: id %q: want at least its first %d characters", ErrQuery, id, MinPrefix)
+	if err := stored.CheckID(id); err != nil {
+		return err
 	}
 	s.time = "+t.time"
 	if s.kind == event.KindAlert || s.kind == event.KindAction || s.kind == event.KindInventory {
-		s.and("t.id >= ? AND t.id < ?", id, id+"\U0010ffff")
+		s.and("t.id >= ? AND t.id < ?", id, id+stored.AfterAll)
 		return nil
 	}
-	stream, sequence, whole := strings.Cut(id, "-")
-	low, err := strconv.ParseUint(stream+strings.Repeat("0", max(0, 16-len(stream))), 16, 64)
-	if err != nil || len(stream) > 16 || whole && len(stream) != 16 {
-		return fmt.Errorf("%w: id %q: want STREAM-SEQUENCE in hexadecimal, or the beginning of it", ErrQuery, id)
+	r, err := stored.ParseRange(id)
+	if err != nil {
+		return err
 	}
-	high := low | (1<<(4*(16-len(stream))) - 1)
-	s.and("t.stream BETWEEN ? AND ?", int64(low), int64(high))
-	if whole && sequence != "" {
-		n, err := strconv.ParseUint(sequence, 16, 64)
-		if err != nil {
-			return fmt.Errorf("%w: id %q: want STREAM-SEQUENCE in hexadecimal", ErrQuery, id)
-		}
-		s.and("t.sequence = ?", int64(n))
+	s.and("t.stream BETWEEN ? AND ?", int64(r.Low), int64(r.High))
+	if r.Exact {
+		s.and("t.sequence = ?", int64(r.Sequence))
 	}
 	return nil
 }
@@ -284,40 +261,9 @@ func matches(q sdk.Query, r sdk.Record) bool {
 		if columnOf[q.Kind][f.Key] != "" || q.Kind == event.KindAlert || q.Kind == event.KindInventory {
 			continue
 		}
-		if value, ok := valueOf(r, f.Key); !ok || value != f.Value {
+		if value, ok := stored.Value(r, f.Key); !ok || value != f.Value {
 			return false
 		}
 	}
 	return true
-}
-
-func valueOf(r sdk.Record, key string) (string, bool) {
-	switch {
-	case r.Action != nil:
-		if key == "outcome" {
-			return r.Action.Outcome.String(), true
-		}
-		for _, d := range r.Action.Details {
-			if d.Key == key {
-				return d.Value, true
-			}
-		}
-	case r.Log != nil:
-		return r.Log.Get(key)
-	case r.Packet != nil:
-		p := r.Packet
-		switch key {
-		case "interface":
-			return p.Interface, true
-		case "scope":
-			return p.Scope.String(), true
-		case "src_ip":
-			return p.Source.String(), p.Source.IsValid()
-		case "dst_ip":
-			return p.Destination.String(), p.Destination.IsValid()
-		case "dst_port":
-			return strconv.Itoa(int(p.DestinationPort)), true
-		}
-	}
-	return "", false
 }

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk"
 	"github.com/ironpost/ironpost/sdk/event"
-	"github.com/ironpost/ironpost/sdk/search"
 )
 
 const (
@@ -58,7 +58,7 @@ func (c *cursor) search(ctx context.Context, db *sql.DB) error {
 	}
 	// The index of words has no sums: what it names is looked at once more.
 	for i, f := range c.chunk {
-		c.chunk[i].bad = f.bad || !matchesText(c.sel.terms, f.record)
+		c.chunk[i].bad = f.bad || !stored.Contains(f.record, c.sel.terms)
 	}
 	// What was deleted meanwhile is passed over.
 	c.hits = c.hits[min(n, len(c.hits)):]
@@ -173,18 +173,8 @@ func (c *cursor) searchRows(ctx context.Context, db *sql.DB) error {
 	if err := c.readFrom(ctx, db); err != nil {
 		return err
 	}
-	c.chunk = slices.DeleteFunc(c.chunk, func(f found) bool { return !f.bad && !matchesText(c.sel.terms, f.record) })
+	c.chunk = slices.DeleteFunc(c.chunk, func(f found) bool { return !f.bad && !stored.Contains(f.record, c.sel.terms) })
 	return nil
-}
-
-func matchesText(terms []search.Term, r sdk.Record) bool {
-	switch {
-	case r.Alert != nil:
-		return search.Matches(terms, textsOf(r.Alert)...)
-	case r.Log != nil:
-		return search.Matches(terms, r.Log.Message)
-	}
-	return false
 }
 
 func jsonOf(numbers []int64) string { return encode(numbers) }
@@ -213,7 +203,7 @@ func parseHistory(alert int64, text string) (changes []sdk.AlertChange, bad bool
 			}
 		}
 		bad = bad || sum != nil && *sum != sumOf(alert, at, c.State, c.Actor, c.Note)
-		c.Time = fromNano(at)
+		c.Time = stored.Time(at)
 	}
 	return changes, bad, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 	"github.com/ironpost/ironpost/sdk/event"
 	"github.com/ironpost/ironpost/sdk/search"
 )
@@ -45,20 +46,25 @@ const fillRows = 1000
 // addTexts indexes words. FTS5 writes to the disk whenever a number is smaller than the
 // one before, so they go in order.
 func (d *database) addTexts(ctx context.Context, texts []rowText) error {
-	slices.SortFunc(texts, func(a, b rowText) int { return cmp.Compare(a.key, b.key) })
-	for _, t := range texts {
-		if _, err := d.insert[tableText].ExecContext(ctx, t.key, t.text); err != nil {
-			return err
-		}
-	}
-	return nil
+	return inOrder(texts, func(t rowText) error {
+		_, err := d.insert[tableText].ExecContext(ctx, t.key, t.text)
+		return err
+	})
 }
 
 // insertTexts is addTexts for a database whose statements are not prepared.
 func (d *database) insertTexts(ctx context.Context, insert string, texts []rowText) error {
+	return inOrder(texts, func(t rowText) error {
+		_, err := d.conn.ExecContext(ctx, insert, t.key, t.text)
+		return err
+	})
+}
+
+// inOrder inserts words in the order of their numbers.
+func inOrder(texts []rowText, insert func(rowText) error) error {
 	slices.SortFunc(texts, func(a, b rowText) int { return cmp.Compare(a.key, b.key) })
 	for _, t := range texts {
-		if _, err := d.conn.ExecContext(ctx, insert, t.key, t.text); err != nil {
+		if err := insert(t); err != nil {
 			return err
 		}
 	}
@@ -119,21 +125,6 @@ func isPlain(text string) bool {
 	return true
 }
 
-// textsOf are the texts of an alert that are searched.
-func textsOf(a *event.AlertEvent) []string {
-	texts := []string{a.Title, a.Description}
-	for _, f := range a.Entities {
-		texts = append(texts, f.Value)
-	}
-	for _, f := range a.Details {
-		texts = append(texts, f.Value)
-	}
-	for _, e := range a.Logs {
-		texts = append(texts, e.Message)
-	}
-	return texts
-}
-
 // expression is the query of an index of words. Words hold letters and digits alone, so
 // that quotes make each term a phrase, whatever it was.
 func expression(terms []search.Term) string {
@@ -150,13 +141,13 @@ func expression(terms []search.Term) string {
 
 func fillAlertText(ctx context.Context, d *database) error {
 	return d.fillText(ctx, `SELECT seq, time, doc FROM alerts WHERE seq > ? ORDER BY seq LIMIT ?`, alertTextInsert, func(doc string) (string, error) {
-		var stored alertDoc
-		if err := json.Unmarshal([]byte(doc), &stored); err != nil {
+		var d stored.Alert
+		if err := json.Unmarshal([]byte(doc), &d); err != nil {
 			return "", err
 		}
 		var a event.AlertEvent
-		stored.fill(&a)
-		return indexable(textsOf(&a)...), nil
+		d.Fill(&a)
+		return indexable(stored.Texts(&a)...), nil
 	})
 }
 

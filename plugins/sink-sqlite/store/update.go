@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/ironpost/ironpost/plugins/internal/stored"
 )
 
 // maxNote is the longest note or actor, in bytes; longer ones are cut.
@@ -18,11 +19,11 @@ const insertState = `INSERT INTO states (alert, time, state, actor, note, sum) V
 // id begins with it, and remembers who did it and when. It reports whether
 // there is one.
 func (s *Store) UpdateAlert(ctx context.Context, id, state, actor, note string) (bool, error) {
-	if !slices.Contains(states[:], state) {
-		return false, fmt.Errorf("%w: state %q: want open, acknowledged or closed", ErrQuery, state)
+	if err := stored.CheckState(state); err != nil {
+		return false, err
 	}
-	if len(id) < MinPrefix {
-		return false, fmt.Errorf("%w: id %q: want at least its first %d characters", ErrQuery, id, MinPrefix)
+	if err := stored.CheckID(id); err != nil {
+		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
