@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ironpost/ironpost/host/internal/bus"
@@ -264,16 +265,37 @@ func (d *daemon) Query(ctx context.Context, q *pb.QueryRequest, send func(*pb.Ba
 		sendErr = send(b)
 		return sendErr == nil
 	})
-	return errors.Join(sendErr, err)
+	if sendErr != nil {
+		return sendErr
+	}
+	return err // as it is: a status that is wrapped or joined is shown with its code
 }
 
-// UpdateAlert changes the state of an alert.
-func (d *daemon) UpdateAlert(ctx context.Context, u *pb.UpdateRequest) (bool, error) {
-	conn, err := d.querier(u.GetStore())
+// fullID is the length of an alert's id. Less of it may mean another alert in another store.
+const fullID = 32
+
+// UpdateAlert changes the state of an alert in the store that answers, and then in the others.
+func (d *daemon) UpdateAlert(ctx context.Context, u *pb.UpdateRequest) (*pb.UpdateResponse, error) {
+	answering, err := d.querier(u.GetStore())
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return conn.UpdateAlert(ctx, u)
+	found, err := answering.UpdateAlert(ctx, u)
+	if err != nil || !found || len(u.GetAlertId()) != fullID {
+		return &pb.UpdateResponse{Found: found}, err
+	}
+	r := &pb.UpdateResponse{Found: true}
+	others := d.roster.Find(func(p *pb.Description) bool { return p.Queries })
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		if others[name] == answering {
+			continue
+		}
+		// One that does not keep this alert has nothing to change.
+		if _, err := others[name].UpdateAlert(ctx, u); err != nil {
+			r.Missed = append(r.Missed, name+": "+status.Convert(err).Message())
+		}
+	}
+	return r, nil
 }
 
 // ShowConfig returns every value with its origin.

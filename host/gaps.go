@@ -155,8 +155,8 @@ func (d *daemon) watchGaps(ctx context.Context) error {
 	g := &gapAlerts{
 		gaps: d.pipeline.Gaps, alert: d.alerts.Alert, log: d.log,
 		closed: func(ctx context.Context, id, note string) bool {
-			found, err := d.UpdateAlert(ctx, &pb.UpdateRequest{AlertId: id, State: "closed", Note: note, Actor: pipeline.HostPlugin})
-			return err == nil && found
+			r, err := d.UpdateAlert(ctx, &pb.UpdateRequest{AlertId: id, State: "closed", Note: note, Actor: pipeline.HostPlugin})
+			return err == nil && r.GetFound()
 		},
 	}
 	return g.run(ctx, d.pipeline.GapsChanged())

@@ -160,8 +160,10 @@ retry_max = "200ms"
 	if got := server.do("value postgres SELECT string_agg(state || ' ' || note, ',') FROM ironpost.states"); got != "acknowledged mine" {
 		t.Errorf("got %q, want the change in PostgreSQL", got)
 	}
-	if _, err := h.CLI("alerts", "ack", one[0].ID, "--note", "mine"); err != nil {
-		t.Error(err)
+	var told []struct{ ID string }
+	h.JSON(&told, "alerts", "list", "--state", "acknowledged", "--store", "sink-sqlite")
+	if len(told) != 1 || told[0] != one[0] {
+		t.Errorf("SQLite has %v acknowledged, want %v: the other store is told too", told, one)
 	}
 
 	pid := h.Plugin("sink-postgres").PID
@@ -172,6 +174,11 @@ retry_max = "200ms"
 		out, err := h.CLI("plugin", "info", "sink-postgres")
 		return err == nil && strings.Contains(out, server.address) && strings.Contains(out, "wait in")
 	})
+	var closed []struct{ Missed []string }
+	h.JSON(&closed, "alerts", "close", one[0].ID, "--note", "not there")
+	if len(closed) != 1 || len(closed[0].Missed) != 1 || !strings.HasPrefix(closed[0].Missed[0], "sink-postgres: ") {
+		t.Errorf("closed while a store is away: got %+v, want that one named", closed)
+	}
 	server.do("start")
 	h.Wait(time.Minute, "PostgreSQL has what came meanwhile", func() bool { return count("sink-postgres") == raised })
 	h.Wait(time.Minute, "the plugin is well again", func() bool { return h.Plugin("sink-postgres").Health == "ok" })

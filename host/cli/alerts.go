@@ -334,10 +334,14 @@ func (c *cli) updateAlerts(ctx context.Context, h *control.Client, ids, groups [
 	done := make([]changed, 0, len(ids))
 	update := func(id string) error {
 		one := &ironpostv1.UpdateRequest{AlertId: id, State: u.GetState(), Note: u.GetNote()}
-		if _, err := h.UpdateAlert(ctx, one); err != nil {
+		r, err := h.UpdateAlert(ctx, one)
+		if err != nil {
 			return fmt.Errorf("alerts %s %s: %w", verb, id, err)
 		}
-		done = append(done, changed{ID: id, State: u.GetState()})
+		for _, missed := range r.GetMissed() {
+			fmt.Fprintln(c.stderr, view.Printable(fmt.Sprintf("ironpost: %s is as it was in another store; try again with --store later: %s", id, missed)))
+		}
+		done = append(done, changed{ID: id, State: u.GetState(), Missed: r.GetMissed()})
 		if c.json() {
 			return nil
 		}
@@ -373,4 +377,6 @@ func (c *cli) updateAlerts(ctx context.Context, h *control.Client, ids, groups [
 type changed struct {
 	ID    string `json:"id"`
 	State string `json:"state"`
+	// Missed are stores where it has the state that it had, and why.
+	Missed []string `json:"missed,omitempty"`
 }

@@ -250,11 +250,15 @@ func queryInventory(q *ironpostv1.QueryRequest, send func(*ironpostv1.Batch) err
 	return send(&ironpostv1.Batch{Inventory: []*ironpostv1.InventoryEvent{flawed}})
 }
 
-func (b *backend) UpdateAlert(_ context.Context, u *ironpostv1.UpdateRequest) (bool, error) {
+func (b *backend) UpdateAlert(_ context.Context, u *ironpostv1.UpdateRequest) (*ironpostv1.UpdateResponse, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.state[u.GetAlertId()], b.note = u.GetState(), u.GetNote()
-	return true, nil
+	r := &ironpostv1.UpdateResponse{Found: true}
+	if b.note == "one store is away" {
+		r.Missed = []string{"sink-away: PostgreSQL at db1:5432 cannot be reached\x1b"}
+	}
+	return r, nil
 }
 
 func (b *backend) Tail(_ context.Context, _ []ironpostv1.Kind, emit func(*ironpostv1.Frame)) error {

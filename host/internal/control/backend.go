@@ -120,8 +120,9 @@ type Store interface {
 	// Query calls send with the events asked for, newest first. send blocks
 	// while the reader is slow; its error is to be returned.
 	Query(ctx context.Context, q *ironpostv1.QueryRequest, send func(*ironpostv1.Batch) error) error
-	// UpdateAlert changes the state of an alert, and reports whether it exists.
-	UpdateAlert(ctx context.Context, u *ironpostv1.UpdateRequest) (found bool, err error)
+	// UpdateAlert changes the state of an alert in the store that answers, which must know
+	// it, and in every other one that does.
+	UpdateAlert(ctx context.Context, u *ironpostv1.UpdateRequest) (*ironpostv1.UpdateResponse, error)
 }
 
 // Entry is an address or network to be put on a list.

@@ -60,11 +60,11 @@ func (f *fake) Query(_ context.Context, q *ironpostv1.QueryRequest, send func(*i
 	return f.err
 }
 
-func (f *fake) UpdateAlert(_ context.Context, u *ironpostv1.UpdateRequest) (bool, error) {
+func (f *fake) UpdateAlert(_ context.Context, u *ironpostv1.UpdateRequest) (*ironpostv1.UpdateResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.updates = append(f.updates, u)
-	return u.GetAlertId() == "0011223344", f.err
+	return &ironpostv1.UpdateResponse{Found: u.GetAlertId() == "0011223344"}, f.err
 }
 
 func (f *fake) Add(_ context.Context, e control.Entry) (*ironpostv1.BlockResponse, error) {

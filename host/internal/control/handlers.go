@@ -188,11 +188,11 @@ func (h *handlers) UpdateAlert(ctx context.Context, req *ironpostv1.UpdateReques
 	if c, ok := CallerFrom(ctx); ok {
 		req.Actor = c.Name() // never what the caller says of itself
 	}
-	found, err := h.Store.UpdateAlert(ctx, req)
-	if err == nil && !found {
+	r, err := h.Store.UpdateAlert(ctx, req)
+	if err == nil && !r.GetFound() {
 		err = fmt.Errorf("%w: no alert %s", ErrNotFound, req.GetAlertId())
 	}
-	return &ironpostv1.UpdateResponse{Found: found}, err
+	return r, err
 }
 
 func (h *handlers) GetMode(ctx context.Context, _ *ironpostv1.ModeRequest) (*ironpostv1.ModeResponse, error) {

@@ -316,7 +316,7 @@ func (b *Book) Add(_ context.Context, r *pb.SilenceRequest, by string) (*pb.Sile
 	ttl := time.Duration(r.GetTtlSeconds() * float64(time.Second))
 	switch {
 	case !(r.GetTtlSeconds() >= MinTTL.Seconds() && r.GetTtlSeconds() <= MaxTTL.Seconds()): // also what is no number
-		return nil, fmt.Errorf("%w: a silence for %v seconds; allowed are 1 minute to 30 days", control.ErrInvalid, r.GetTtlSeconds())
+		return nil, fmt.Errorf("%w: a silence for %.0f seconds; allowed are 60 (1m) to 2592000 (30d)", control.ErrInvalid, r.GetTtlSeconds())
 	case strings.TrimSpace(r.GetReason()) == "":
 		return nil, fmt.Errorf("%w: the reason is missing; those who find the silence need it", control.ErrInvalid)
 	case len(r.GetReason()) > MaxReason:

@@ -17,9 +17,9 @@ type Kind uint8
 
 // The kinds of events.
 const (
-	// Started: a container runs that did not, or was started anew.
+	// Started: a container runs that did not.
 	Started Kind = iota + 1
-	// Ended: its processes ended. Removed: it is gone.
+	// Ended: its processes ended; also told of one that was started anew. Removed: it is gone.
 	Ended
 	Removed
 	// Renamed: it has another name.
@@ -193,6 +193,9 @@ func (w *watcher) is(c *Container, at time.Time) {
 	started, ran := w.containers[c.ID]
 	switch runs := c.Running(); {
 	case runs && (!ran || !started.Equal(c.Started)):
+		if ran { // it was started anew before it was looked at
+			w.each(Event{Kind: Ended, Container: c.ID, Name: c.Name, Time: at})
+		}
 		w.containers[c.ID] = c.Started
 		w.each(Event{Kind: Started, Container: c.ID, Name: c.Name, Time: c.Started})
 	case !runs && ran:

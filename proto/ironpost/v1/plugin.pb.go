@@ -3657,8 +3657,11 @@ func (x *UpdateRequest) GetStore() string {
 }
 
 type UpdateResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Found         bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Found bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	// From a host alone: other stores that could not be told, as "name: why". The alert has the
+	// state that it had there.
+	Missed        []string `protobuf:"bytes,2,rep,name=missed,proto3" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3698,6 +3701,13 @@ func (x *UpdateResponse) GetFound() bool {
 		return x.Found
 	}
 	return false
+}
+
+func (x *UpdateResponse) GetMissed() []string {
+	if x != nil {
+		return x.Missed
+	}
+	return nil
 }
 
 type ScanRequest struct {
@@ -6042,9 +6052,10 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x12\n" +
 	"\x04note\x18\x04 \x01(\tR\x04note\x12\x14\n" +
-	"\x05store\x18\x05 \x01(\tR\x05store\"&\n" +
+	"\x05store\x18\x05 \x01(\tR\x05store\">\n" +
 	"\x0eUpdateResponse\x12\x14\n" +
-	"\x05found\x18\x01 \x01(\bR\x05found\"\x8d\x01\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\x12\x16\n" +
+	"\x06missed\x18\x02 \x03(\tR\x06missed\"\x8d\x01\n" +
 	"\vScanRequest\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1a\n" +
 	"\bdocument\x18\x02 \x01(\tR\bdocument\x12\x18\n" +
