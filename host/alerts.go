@@ -30,7 +30,7 @@ type alertBook struct {
 	// asked once for each alert.
 	hold func(*pb.AlertEvent) string
 
-	raised atomic.Uint64
+	raised, silenced atomic.Uint64
 
 	mu   sync.Mutex
 	seen map[string]uint64 // journal index by alert id
@@ -96,6 +96,9 @@ func (b *alertBook) Take(a *pb.AlertEvent) (uint64, error) {
 	b.note(a.Id, index)
 	b.remember(a)
 	b.raised.Add(1)
+	if a.SilencedBy != "" {
+		b.silenced.Add(1)
+	}
 	return index, nil
 }
 

@@ -17,7 +17,8 @@ import (
 type exporter struct {
 	daemon *daemon
 
-	events, dropped, unparsed, alerts, packets, packetDrops      *prometheus.Desc
+	events, dropped, unparsed, alerts, silenced                  *prometheus.Desc
+	packets, packetDrops                                         *prometheus.Desc
 	inMemory, attributions                                       *prometheus.Desc
 	shared, sharedReachable, sharedWaiting, sharedKeys           *prometheus.Desc
 	pluginUp, pluginCPU, pluginRSS, pluginRestarts, pluginEvents *prometheus.Desc
@@ -35,6 +36,7 @@ func newExporter(d *daemon) *exporter {
 		dropped:        desc("dropped_total", "Records lost, by stage and reason.", "stage", "reason"),
 		unparsed:       desc("unparsed_total", "Records that could not be parsed, by reason.", "reason"),
 		alerts:         desc("alerts_total", "Alerts raised since the start."),
+		silenced:       desc("alerts_silenced_total", "Those of them that a silence held back."),
 		inMemory:       desc("batches_in_memory_total", "Large batches that waited in memory, since no pipe was to be had."),
 		attributions:   desc("attributions_total", "Looks for who is behind an address or a process of an alert, by how they ended.", "result"),
 		shared:         desc("shared_operations_total", "What plugins counted, by what became of it.", "result"),
@@ -82,6 +84,7 @@ func (m *exporter) Collect(out chan<- prometheus.Metric) {
 	counter(m.events, float64(status.Parsed), "parsed")
 	counter(m.events, float64(status.Unparsed), "unparsed")
 	counter(m.alerts, float64(status.Alerts))
+	counter(m.silenced, float64(m.daemon.alerts.silenced.Load()))
 	counter(m.inMemory, float64(m.daemon.roster.BatchesInMemory()))
 	for _, c := range status.Attributions {
 		counter(m.attributions, float64(c.Value), c.Name)

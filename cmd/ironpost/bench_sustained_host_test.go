@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -43,14 +42,7 @@ type sustainedHost struct {
 
 func startSustained(t *testing.T, load rulesLoad) *sustainedHost {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freeAddress(t)
 	h := &sustainedHost{metrics: "http://" + address + "/metrics", pids: make(map[string]int)}
 	// The host would spend more on compression than on what it is asked.
 	h.client.Transport = &http.Transport{DisableCompression: true}

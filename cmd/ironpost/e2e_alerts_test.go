@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +31,8 @@ func TestLifeOfAlerts(t *testing.T) {
 	h := hosttest.Start(t, hosttest.Options{
 		Plugins: []string{"source-file", "parser-syslog", "detector-rules", "enforcer-xdp", "sink-sqlite"}, NoStart: true,
 	})
-	appendConfig(t, h, fmt.Sprintf("[rules]\npaths = [%q]\n", rules)+follow(filepath.Join(h.Dir, "log"), ""))
+	address := freeAddress(t)
+	appendConfig(t, h, fmt.Sprintf("[metrics]\nlisten = %q\n[rules]\npaths = [%q]\n", address, rules)+follow(filepath.Join(h.Dir, "log"), ""))
 	h.Start()
 	line := 0
 	attack := func(from string) {
@@ -113,6 +116,15 @@ func TestLifeOfAlerts(t *testing.T) {
 	})
 	if diff := cmp.Diff([]string{"198.51.100.10", "198.51.100.9"}, targets()); diff != "" {
 		t.Errorf("what was blocked (-want +got):\n%s", diff)
+	}
+	answer, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	metrics, err := io.ReadAll(answer.Body)
+	if err != nil || !strings.Contains(string(metrics), "\nironpost_alerts_total 2\n") || !strings.Contains(string(metrics), "\nironpost_alerts_silenced_total 1\n") {
+		t.Errorf("want two alerts since the restart, one of them silenced; got error %v and\n%s", err, metrics)
 	}
 
 	// A group is closed with who and why, and both schemas have it.

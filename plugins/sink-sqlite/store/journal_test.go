@@ -2,8 +2,10 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -64,6 +66,38 @@ func TestJournalOfTheKilled(t *testing.T) {
 		flipped[at] ^= 1
 		if !damaged(flipped) {
 			t.Errorf("a flipped byte at %d of %d is no damage", at, len(whole))
+		}
+	}
+}
+
+// TestHealthOfADamagedJournal says what it is as long as the copy lies there, also after
+// another start.
+func TestHealthOfADamagedJournal(t *testing.T) {
+	dir, killed := t.TempDir(), t.TempDir()
+	s := open(t, Config{Dir: dir})
+	for n := range 200 {
+		s.PutAlert(alert(n))
+		flushed(t, s)
+	}
+	for _, suffix := range []string{"", journals[0]} { // as a process leaves them that is killed
+		b, err := os.ReadFile(filepath.Join(dir, alertsName+suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if suffix != "" {
+			b[len(b)/2] ^= 1
+		}
+		if err := os.WriteFile(filepath.Join(killed, alertsName+suffix), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, start := range []string{"the first start", "another start"} {
+		s := open(t, Config{Dir: killed})
+		if err := s.Health(); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "the end of its journal was damaged") {
+			t.Errorf("%s: got health %v, want that the journal was damaged", start, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -377,9 +378,11 @@ func (s *Store) Health() error {
 		errs = append(errs, err)
 	}
 	for _, path := range corrupt {
-		what := "and a new one was begun"
+		what := "a new one was begun"
 		if got, ok := s.taken[path]; ok {
 			what = got.String()
+		} else if strings.Contains(filepath.Base(path), journals[0]+asideMark) { // of an earlier start
+			what = saved{journal: true}.String()
 		}
 		errs = append(errs, fmt.Errorf("%w: %s; save what you need of %s, then remove it", ErrCorrupt, what, path))
 	}
