@@ -42,7 +42,7 @@ type sustainedHost struct {
 
 func startSustained(t *testing.T, load rulesLoad) *sustainedHost {
 	t.Helper()
-	address := freeAddress(t)
+	address := hosttest.FreeAddress(t)
 	h := &sustainedHost{metrics: "http://" + address + "/metrics", pids: make(map[string]int)}
 	// The host would spend more on compression than on what it is asked.
 	h.client.Transport = &http.Transport{DisableCompression: true}

@@ -31,7 +31,7 @@ func TestLifeOfAlerts(t *testing.T) {
 	h := hosttest.Start(t, hosttest.Options{
 		Plugins: []string{"source-file", "parser-syslog", "detector-rules", "enforcer-xdp", "sink-sqlite"}, NoStart: true,
 	})
-	address := freeAddress(t)
+	address := hosttest.FreeAddress(t)
 	appendConfig(t, h, fmt.Sprintf("[metrics]\nlisten = %q\n[rules]\npaths = [%q]\n", address, rules)+follow(filepath.Join(h.Dir, "log"), ""))
 	h.Start()
 	line := 0

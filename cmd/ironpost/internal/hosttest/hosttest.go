@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -348,6 +349,19 @@ type Plugin struct {
 	Dropped         uint64   `json:"dropped"`
 	LastError       string   `json:"last_error"`
 	Code            string   `json:"code"`
+}
+
+// FreeAddress is one of loopback on which nobody listens.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
 }
 
 // PID is the process id of the host.
