@@ -88,7 +88,9 @@ func openDatabase(ctx context.Context, path string, s schema) (_ *database, err 
 		if text == "" {
 			continue
 		}
-		if d.insert[t], err = d.conn.PrepareContext(ctx, text); err != nil {
+		if d.insert[t], err = d.conn.PrepareContext(ctx, text); isLogic(err) {
+			return nil, fmt.Errorf("%w: its tables are not those of schema %d (%w)", ErrCorrupt, len(s.steps), err)
+		} else if err != nil {
 			return nil, err
 		}
 	}

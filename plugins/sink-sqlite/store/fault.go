@@ -46,6 +46,13 @@ func named(err error) error {
 	return fmt.Errorf("%w (%w)", sentinel, err)
 }
 
+// isLogic reports whether SQLite did not understand a statement: a table or a column that
+// it names is not there.
+func isLogic(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_ERROR
+}
+
 // keptAside is how many corrupt files of one name are kept.
 const keptAside = 3
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -234,5 +235,55 @@ func TestCanceledSyncKeepsWhatWaits(t *testing.T) {
 	flushed(t, s)
 	if got := len(query(t, s, sdk.Query{Kind: event.KindAlert})); got != 1 {
 		t.Errorf("got %d alerts, want 1", got)
+	}
+}
+
+// TestDamagedSchema renames a column as a flipped bit does, in the text by which SQLite knows
+// its tables: nothing else in the file is wrong. A query, or a write, finds it out.
+func TestDamagedSchema(t *testing.T) {
+	for _, damage := range []struct{ name, from, to string }{
+		{"a table", "severity INTEGER", "severitx INTEGER"},
+		{"an index of words", "fts5(words", "fts5(wordr"},
+	} {
+		for _, first := range []string{"query", "write"} {
+			t.Run(damage.name+", "+first, func(t *testing.T) {
+				dir := t.TempDir()
+				s := open(t, Config{Dir: dir})
+				s.PutLog(logEvent(1))
+				flushed(t, s)
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				found, err := filepath.Glob(filepath.Join(dir, "events-*.db"))
+				if err != nil || len(found) != 1 {
+					t.Fatalf("got %v and error %v, want one file", found, err)
+				}
+				b, err := os.ReadFile(found[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Contains(b, []byte(damage.from)) {
+					t.Fatalf("the file has no %q", damage.from)
+				}
+				if err := os.WriteFile(found[0], bytes.Replace(b, []byte(damage.from), []byte(damage.to), 1), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				s = open(t, Config{Dir: dir})
+				q := sdk.Query{Kind: event.KindLog}
+				if first == "query" && damage.name == "a table" {
+					if err := s.Query(t.Context(), q, func(sdk.Record) bool { return true }); !errors.Is(err, ErrCorrupt) {
+						t.Errorf("got %v, want ErrCorrupt", err)
+					}
+				}
+				s.PutLog(logEvent(2))
+				flushed(t, s)
+				if got := query(t, s, q); len(got) == 0 || got[0].Log.Message != logEvent(2).Message {
+					t.Errorf("got %d events, want what was written afterwards first", len(got))
+				}
+				if err := s.Health(); !errors.Is(err, ErrCorrupt) || s.Stats().Corrupt != 1 {
+					t.Errorf("got health %v and %+v, want that one file was corrupt", err, s.Stats())
+				}
+			})
+		}
 	}
 }

@@ -71,13 +71,15 @@ func journalDamaged(f io.Reader) (bool, error) {
 		if _, err := io.ReadFull(r, frame); err != nil {
 			return false, ended(err)
 		}
-		sameSalt := string(frame[8:16]) == string(head[16:24])
+		whole := string(frame[8:16]) == string(head[16:24])
+		// Both halves of the salt change with each generation; damage is to one.
+		current := string(frame[8:12]) == string(head[16:20]) || string(frame[12:16]) == string(head[20:24])
 		if !wrong {
 			s1, s2 = journalSum(order, s1, s2, frame[:8])
 			s1, s2 = journalSum(order, s1, s2, frame[frameSize:])
-			wrong = !sameSalt || s1 != binary.BigEndian.Uint32(frame[16:]) || s2 != binary.BigEndian.Uint32(frame[20:])
+			wrong = !whole || s1 != binary.BigEndian.Uint32(frame[16:]) || s2 != binary.BigEndian.Uint32(frame[20:])
 		}
-		if ends := binary.BigEndian.Uint32(frame[4:]) != 0; wrong && sameSalt && ends {
+		if ends := binary.BigEndian.Uint32(frame[4:]) != 0; wrong && current && ends {
 			return true, nil
 		}
 	}

@@ -61,7 +61,8 @@ func TestJournalOfTheKilled(t *testing.T) {
 	if damaged(whole) {
 		t.Error("a whole journal is damage")
 	}
-	for _, at := range []int{committed / 2, committed - 1, committed + 100, len(whole) - 1} {
+	lastSalt := len(whole) - 4096 - 24 + 8
+	for _, at := range []int{committed / 2, committed - 1, committed + 100, len(whole) - 1, lastSalt, lastSalt + 7} {
 		flipped := bytes.Clone(whole)
 		flipped[at] ^= 1
 		if !damaged(flipped) {
