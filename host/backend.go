@@ -236,32 +236,37 @@ func (d *daemon) Tail(ctx context.Context, kinds []pb.Kind, emit func(*pb.Frame)
 // defaultStore is the sink that is asked when nobody names another one.
 const defaultStore = "sink-sqlite"
 
-// querier returns the sink of a name that can be asked; for "" the default one, or else
-// the first.
-func (d *daemon) querier(name string) (*link.Conn, error) {
-	conns := d.roster.Find(func(p *pb.Description) bool { return p.Queries })
-	names := slices.Sorted(maps.Keys(conns))
+// stores are the sinks that can be asked, by name.
+func (d *daemon) stores() map[string]*link.Conn {
+	return d.roster.Find(func(p *pb.Description) bool { return p.Queries })
+}
+
+// answering returns the name of the store that answers: the one of a name, for "" the
+// default one, or else the first.
+func answering(stores map[string]*link.Conn, name string) (string, error) {
+	names := slices.Sorted(maps.Keys(stores))
 	switch {
 	case len(names) == 0:
-		return nil, fmt.Errorf("%w: no sink that keeps events is running; enable %s", control.ErrNotSupported, defaultStore)
-	case name != "" && conns[name] == nil:
-		return nil, fmt.Errorf("%w: no store %q is running; those that can be asked are %s", control.ErrInvalid, name, strings.Join(names, ", "))
+		return "", fmt.Errorf("%w: no sink that keeps events is running; enable %s", control.ErrNotSupported, defaultStore)
+	case name != "" && stores[name] == nil:
+		return "", fmt.Errorf("%w: no store %q is running; those that can be asked are %s", control.ErrInvalid, name, strings.Join(names, ", "))
 	case name != "":
-		return conns[name], nil
-	case conns[defaultStore] != nil:
-		return conns[defaultStore], nil
+		return name, nil
+	case stores[defaultStore] != nil:
+		return defaultStore, nil
 	}
-	return conns[names[0]], nil
+	return names[0], nil
 }
 
 // Query asks the sink that keeps events.
 func (d *daemon) Query(ctx context.Context, q *pb.QueryRequest, send func(*pb.Batch) error) error {
-	conn, err := d.querier(q.GetStore())
+	stores := d.stores()
+	name, err := answering(stores, q.GetStore())
 	if err != nil {
 		return err
 	}
 	var sendErr error
-	err = conn.Query(ctx, q, func(b *pb.Batch) bool {
+	err = stores[name].Query(ctx, q, func(b *pb.Batch) bool {
 		sendErr = send(b)
 		return sendErr == nil
 	})
@@ -276,22 +281,20 @@ const fullID = 32
 
 // UpdateAlert changes the state of an alert in the store that answers, and then in the others.
 func (d *daemon) UpdateAlert(ctx context.Context, u *pb.UpdateRequest) (*pb.UpdateResponse, error) {
-	answering, err := d.querier(u.GetStore())
+	stores := d.stores()
+	first, err := answering(stores, u.GetStore())
 	if err != nil {
 		return nil, err
 	}
-	found, err := answering.UpdateAlert(ctx, u)
+	found, err := stores[first].UpdateAlert(ctx, u)
+	r := &pb.UpdateResponse{Found: found}
 	if err != nil || !found || len(u.GetAlertId()) != fullID {
-		return &pb.UpdateResponse{Found: found}, err
+		return r, err
 	}
-	r := &pb.UpdateResponse{Found: true}
-	others := d.roster.Find(func(p *pb.Description) bool { return p.Queries })
-	for _, name := range slices.Sorted(maps.Keys(others)) {
-		if others[name] == answering {
-			continue
-		}
+	delete(stores, first)
+	for _, name := range slices.Sorted(maps.Keys(stores)) {
 		// One that does not keep this alert has nothing to change.
-		if _, err := others[name].UpdateAlert(ctx, u); err != nil {
+		if _, err := stores[name].UpdateAlert(ctx, u); err != nil {
 			r.Missed = append(r.Missed, name+": "+status.Convert(err).Message())
 		}
 	}

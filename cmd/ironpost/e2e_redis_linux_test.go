@@ -27,12 +27,7 @@ func startRedis(t *testing.T, flags ...string) *redisServer {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("no redis-server; install the package redis-server")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &redisServer{t: t, dir: t.TempDir(), address: l.Addr().String(), flags: flags}
-	_ = l.Close()
+	r := &redisServer{t: t, dir: t.TempDir(), address: hosttest.FreeAddress(t), flags: flags}
 	t.Cleanup(r.kill)
 	r.start()
 	return r

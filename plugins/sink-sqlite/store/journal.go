@@ -40,7 +40,6 @@ func (s *Store) checkJournal(path string) error {
 		return fmt.Errorf("keep the damaged journal of %s: %w", path, err)
 	}
 	s.stats.Corrupt++
-	s.taken[to] = saved{journal: true}
 	return nil
 }
 

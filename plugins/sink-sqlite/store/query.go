@@ -31,7 +31,10 @@ func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) b
 	}
 	for skip, limit := max(q.Skip, 0), stored.Limit(q); limit > 0; {
 		f, from, err := newest(ctx, cursors)
-		if errors.Is(err, ErrCorrupt) || isLogic(err) && s.unfit(ctx, from.name) {
+		if isLogic(err) {
+			err = s.diagnose(ctx, from.name, err)
+		}
+		if errors.Is(err, ErrCorrupt) {
 			return s.corrupt(ctx, from, err)
 		}
 		if err != nil || f == nil {
@@ -52,16 +55,20 @@ func (s *Store) Query(ctx context.Context, q sdk.Query, yield func(sdk.Record) b
 	return nil
 }
 
-// unfit reports whether the tables of a file are not those of its schema, as when the text
-// that describes them is damaged.
-func (s *Store) unfit(ctx context.Context, name string) bool {
+// diagnose returns what is wrong with a file of which a query was not understood: ErrCorrupt
+// when its tables are not those of its schema, as when the text that describes them is
+// damaged, or else the error that there was.
+func (s *Store) diagnose(ctx context.Context, name string, cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, err := openDatabase(ctx, filepath.Join(s.cfg.Dir, name), schemaOf(name))
 	if err == nil {
 		err = d.close()
 	}
-	return errors.Is(err, ErrCorrupt)
+	if errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	return cause
 }
 
 // corrupt replaces the database of a cursor. What was yielded is right, and not all.
@@ -73,9 +80,6 @@ func (s *Store) corrupt(ctx context.Context, c *cursor, cause error) error {
 	}
 	if err := s.quarantine(ctx, c.name, cause); err != nil {
 		return err
-	}
-	if !errors.Is(cause, ErrCorrupt) {
-		cause = fmt.Errorf("%w (%w)", ErrCorrupt, cause)
 	}
 	return fmt.Errorf("%w; it was replaced, and the answer is cut short: ask again", cause)
 }

@@ -26,14 +26,10 @@ const (
 type saved struct {
 	rows, bad int // rows that were taken over; those that were not what was written
 	whole     bool
-	gaps      int  // places that could not be read
-	journal   bool // it is a journal
+	gaps      int // places that could not be read
 }
 
 func (s saved) String() string {
-	if s.journal {
-		return "the end of its journal was damaged, and what was written last may be missing"
-	}
 	text := fmt.Sprintf("a new one was begun, and %d rows were taken over", s.rows)
 	if s.bad > 0 {
 		text += fmt.Sprintf("; %d were damaged", s.bad)

@@ -381,8 +381,8 @@ func (s *Store) Health() error {
 		what := "a new one was begun"
 		if got, ok := s.taken[path]; ok {
 			what = got.String()
-		} else if strings.Contains(filepath.Base(path), journals[0]+asideMark) { // of an earlier start
-			what = saved{journal: true}.String()
+		} else if strings.Contains(filepath.Base(path), journals[0]+asideMark) {
+			what = "the end of its journal was damaged, and what was written last may be missing"
 		}
 		errs = append(errs, fmt.Errorf("%w: %s; save what you need of %s, then remove it", ErrCorrupt, what, path))
 	}
