@@ -371,7 +371,7 @@ func (g *Guard) refuse(ctx context.Context, in *intent, no refusal, mode config.
 func (g *Guard) simulate(ctx context.Context, in *intent) (*refusal, error) {
 	if e := g.Enforcer(in.Enforcer); e != nil {
 		asking, cancel := context.WithTimeout(ctx, callPrepare)
-		reply, err := call(asking, e.Prepare, in)
+		reply, err := call(asking, e.Prepare, in.request())
 		cancel()
 		if err == nil && reply.Outcome == pb.Outcome_OUTCOME_REFUSED {
 			no := &refusal{CodeEnforcer, action.Cut(reply.Reason, action.MaxReason)}

@@ -12,11 +12,16 @@ import (
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
 
+// request is what an enforcer is asked with about an intent.
+func (in *intent) request() *pb.ExecuteRequest {
+	return &pb.ExecuteRequest{Intent: in.event(pb.Outcome_OUTCOME_PLANNED, string(config.Enforce), in.Reason), Before: in.Before}
+}
+
 // call makes a call about an intent.
-func call(ctx context.Context, method func(context.Context, *pb.ExecuteRequest) (*pb.ExecuteResponse, error), in *intent) (*pb.ExecuteResponse, error) {
+func call(ctx context.Context, method func(context.Context, *pb.ExecuteRequest) (*pb.ExecuteResponse, error), req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	reply, err := method(ctx, &pb.ExecuteRequest{Intent: in.event(pb.Outcome_OUTCOME_PLANNED, string(config.Enforce), in.Reason), Before: in.Before})
+	reply, err := method(ctx, req)
 	if err != nil {
 		return nil, errors.New(status.Convert(err).Message())
 	}
@@ -163,9 +168,12 @@ func (g *Guard) ask(ctx context.Context, in *intent, method func(Enforcer, conte
 	if e == nil {
 		return nil, fmt.Errorf("%s does not run", in.Enforcer)
 	}
+	g.mu.Lock() // its end may be put off meanwhile, see cover
+	req := in.request()
+	g.mu.Unlock()
 	return call(ctx, func(ctx context.Context, req *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
 		return method(e, ctx, req)
-	}, in)
+	}, req)
 }
 
 // execute has the intent carried out, with change made as it is announced.
@@ -260,12 +268,13 @@ func (g *Guard) redo(ctx context.Context, in *intent, reason string) {
 
 // find learns what became of a call.
 func (g *Guard) find(ctx context.Context, in *intent) {
+	g.mu.Lock()
 	if g.Clock.Remaining(in.Stamp) <= 0 && in.Stamp.TTL > 0 {
-		g.mu.Lock()
 		in.EndsAs, in.Ending = Expired, "its time is over"
-		g.mu.Unlock()
 	}
-	if in.EndsAs != "" {
+	ends := in.EndsAs != ""
+	g.mu.Unlock()
+	if ends {
 		g.release(ctx, in)
 		return
 	}
@@ -309,7 +318,10 @@ func (g *Guard) release(ctx context.Context, in *intent) {
 		g.again(in, fmt.Errorf("not released: %w", err))
 		return
 	}
-	state, outcome := in.EndsAs, pb.Outcome_OUTCOME_RELEASED
+	g.mu.Lock()
+	state, ending := in.EndsAs, in.Ending
+	g.mu.Unlock()
+	outcome := pb.Outcome_OUTCOME_RELEASED
 	switch state {
 	case Expired:
 		outcome = pb.Outcome_OUTCOME_EXPIRED
@@ -318,7 +330,7 @@ func (g *Guard) release(ctx context.Context, in *intent) {
 	default:
 		state = Released
 	}
-	reason := sentence(in.Ending, action.Cut(reply.Reason, action.MaxReason))
+	reason := sentence(ending, action.Cut(reply.Reason, action.MaxReason))
 	if reply.Outcome == pb.Outcome_OUTCOME_PARTIAL {
 		reason = sentence("what was is not restored whole", reason)
 	}
