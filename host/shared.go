@@ -52,6 +52,7 @@ func sharedStatus(s shared.Status) *pb.SharedStatus {
 		{"local", c.Local},
 		{"alone", c.Alone},
 		{"alerts", c.Alerts},
+		{"alerts_limited", c.Limited},
 		{"merged", c.Merged},
 		{"told_again", c.Again},
 		{"slow_calls", c.Slow},

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -79,10 +80,23 @@ type WindowAdd struct {
 	// everything but Detector and ObservedTime; its ID must follow from the event, as
 	// AlertID of ID does. It is copied by Apply.
 	Alert *event.AlertEvent
+	// Limit, when set, bounds the alerts of this and other windows; what is beyond it is not
+	// raised, and the result is Limited.
+	Limit *AlertLimit
 	// Counted says that the event was counted already, in a window that one host completed
 	// alone: it leaves the window if it is there and does not count again. The result is
 	// 0, and not Done. Only the host says so, to a SharedState.
 	Counted bool
+}
+
+// AlertLimit has at most Count alerts raised in each Span, of all windows that name the same
+// Key, by all hosts together: a counter as of CounterAdd. Each alert counts once, also when
+// its event is added again.
+type AlertLimit struct {
+	Key string
+	// Span belongs to the key.
+	Span  time.Duration
+	Count uint64
 }
 
 // CounterAdd adds to a counter of the present span of time, which begins at a multiple of
@@ -106,6 +120,9 @@ type SharedResult struct {
 	Done bool
 	// Local says that this host decided alone.
 	Local bool
+	// Limited says that a window was completed (Done is set too) and that its Limit held the
+	// alert back.
+	Limited bool
 }
 
 // SharedState is a plugin of the kind "state": it reaches an engine where several hosts count
@@ -114,7 +131,7 @@ type SharedResult struct {
 // asks again later. Every call ends when its ctx is done.
 type SharedState interface {
 	// Apply is Shared.Apply; a key has the name of the plugin that asks before it,
-	// and Alert is never set. Applying an operation again must not count again.
+	// and neither Alert nor Limit is ever set. Applying an operation again must not count again.
 	Apply(ctx context.Context, ops []SharedOperation) ([]SharedResult, error)
 	// Share makes decisions known to all hosts until they expire, and takes others
 	// back. It returns the ids among decisions that somebody took back before: they are
@@ -190,7 +207,7 @@ func (s shared) Apply(ctx context.Context, ops ...SharedOperation) ([]SharedResu
 			return nil, fmt.Errorf("count together: %d results for %d operations", len(reply.Shared), n)
 		}
 		for _, r := range reply.Shared {
-			out = append(out, SharedResult{Count: r.Count, Done: r.Done, Local: r.Local})
+			out = append(out, SharedResult{Count: r.Count, Done: r.Done, Local: r.Local, Limited: r.Limited})
 		}
 		ops = ops[n:]
 	}
@@ -205,6 +222,9 @@ func (s shared) operation(op *SharedOperation) (*pb.SharedOperation, error) {
 	out := op.encode()
 	if w := op.Window; w != nil && w.Alert != nil {
 		out.GetWindow().Alert = s.alert(w.Alert)
+		if l := w.Limit; l != nil {
+			out.GetWindow().Limit = &pb.AlertLimit{Key: []byte(l.Key), Span: uint64(l.Span), Count: l.Count} //nolint:gosec // Validate wants it positive
+		}
 	}
 	return out, nil
 }
@@ -248,8 +268,9 @@ func (op *SharedOperation) Validate() error {
 		return fmt.Errorf("%d operations on one key at once, want one", set)
 	case op.Key == "" || len(op.Key) > MaxSharedKey:
 		return fmt.Errorf("a key of %d bytes, want 1 to %d", len(op.Key), MaxSharedKey)
-	case op.Span < MinSharedSpan || op.Span > MaxSharedSpan:
-		return fmt.Errorf("a span of %v, want %v to %v", op.Span, MinSharedSpan, MaxSharedSpan)
+	}
+	if err := validSpan(op.Span); err != nil {
+		return err
 	}
 	switch {
 	case op.Claim != nil:
@@ -267,12 +288,31 @@ func (op *SharedOperation) Validate() error {
 			return fmt.Errorf("a threshold of %d, want 1 to %d", w.Threshold, MaxThreshold)
 		case w.Quiet < 0 || w.Quiet > MaxSharedSpan:
 			return fmt.Errorf("a quiet time of %v, want at most %v", w.Quiet, MaxSharedSpan)
+		case w.Limit != nil:
+			return w.Limit.validate()
 		}
 	}
 	return nil
 }
 
-// encode returns the operation on the wire, without an alert.
+func (l *AlertLimit) validate() error {
+	switch {
+	case l.Key == "" || len(l.Key) > MaxSharedKey:
+		return fmt.Errorf("a limit's key of %d bytes, want 1 to %d", len(l.Key), MaxSharedKey)
+	case l.Count == 0:
+		return errors.New("a limit of 0 alerts, want at least 1")
+	}
+	return validSpan(l.Span)
+}
+
+func validSpan(d time.Duration) error {
+	if d < MinSharedSpan || d > MaxSharedSpan {
+		return fmt.Errorf("a span of %v, want %v to %v", d, MinSharedSpan, MaxSharedSpan)
+	}
+	return nil
+}
+
+// encode returns the operation on the wire, without an alert and its limit.
 func (op *SharedOperation) encode() *pb.SharedOperation {
 	out := &pb.SharedOperation{Key: []byte(op.Key), Span: uint64(op.Span)} //nolint:gosec // Validate wants it positive
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestShared(t *testing.T) {
 		r := new(pb.HostReply)
 		for _, op := range req.Operations {
 			asked = append(asked, op)
-			r.Shared = append(r.Shared, &pb.SharedResult{Count: uint64(len(asked)), Done: len(asked)%2 == 0, Local: true})
+			r.Shared = append(r.Shared, &pb.SharedResult{Count: uint64(len(asked)), Done: len(asked)%2 == 0, Local: true, Limited: len(asked) == 2})
 		}
 		if string(req.Operations[0].Key) == "refused" {
 			return &pb.HostReply{Error: "not granted"}
@@ -61,7 +62,9 @@ func TestShared(t *testing.T) {
 	alert := &event.AlertEvent{ID: "a", RuleID: "r", Detector: "a lie", Provenance: event.ProvenanceContainer}
 	ops := make([]SharedOperation, MaxSharedOperations+1)
 	for i := range ops {
-		ops[i] = SharedOperation{Key: "k", Span: time.Minute, Window: &WindowAdd{Time: time.Unix(9, 7), ID: []byte("x"), Threshold: 5, Alert: alert}}
+		ops[i] = SharedOperation{Key: "k", Span: time.Minute, Window: &WindowAdd{
+			Time: time.Unix(9, 7), ID: []byte("x"), Threshold: 5, Alert: alert, Limit: &AlertLimit{Key: "l", Span: time.Hour, Count: 3},
+		}}
 	}
 	results, err := s.Apply(t.Context(), ops...)
 	if err != nil {
@@ -70,6 +73,9 @@ func TestShared(t *testing.T) {
 	if last := results[MaxSharedOperations]; len(results) != len(ops) || last != (SharedResult{Count: uint64(len(ops)), Local: true}) {
 		t.Errorf("got %d results, the last %+v", len(results), last)
 	}
+	if want := (SharedResult{Count: 2, Done: true, Local: true, Limited: true}); results[1] != want {
+		t.Errorf("got %+v, want %+v", results[1], want)
+	}
 	var a pb.AlertEvent
 	w := asked[0].GetWindow()
 	if err := proto.Unmarshal(w.GetAlert(), &a); err != nil {
@@ -77,6 +83,9 @@ func TestShared(t *testing.T) {
 	}
 	if w.Time != 9e9+7 || w.Threshold != 5 || asked[0].Span != uint64(time.Minute) {
 		t.Errorf("asked for %v", asked[0])
+	}
+	if l := w.GetLimit(); string(l.GetKey()) != "l" || l.GetSpan() != uint64(time.Hour) || l.GetCount() != 3 {
+		t.Errorf("limited by %v", l)
 	}
 	if a.Id != "a" || a.Detector != "test-plugin" || a.Provenance != pb.Provenance_PROVENANCE_CONTAINER || a.ObservedTime == 0 || a.Count != 1 {
 		t.Errorf("pledged %v", &a)
@@ -88,6 +97,14 @@ func TestShared(t *testing.T) {
 		t.Error("a refused call went well")
 	}
 	n := len(asked)
+	for _, l := range []AlertLimit{{Span: time.Hour, Count: 1}, {Key: "l", Count: 1}, {Key: "l", Span: time.Hour}, {Key: strings.Repeat("l", MaxSharedKey+1), Span: time.Hour, Count: 1}} {
+		op := ops[0]
+		w := *op.Window
+		w.Limit, op.Window = &l, &w
+		if _, err := s.Apply(t.Context(), op); err == nil || len(asked) != n {
+			t.Errorf("limit %+v was taken", l)
+		}
+	}
 	if _, err := s.Apply(t.Context(), SharedOperation{Key: "k", Span: time.Minute}); err == nil || len(asked) != n {
 		t.Errorf("an operation that is none: %v, asked %d times", err, len(asked)-n)
 	}

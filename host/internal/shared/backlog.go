@@ -24,8 +24,7 @@ type difference struct {
 	number uint64
 	// op is never written to: to change it is to replace it.
 	op *pb.SharedOperation
-	// alert is what was pledged, encoded.
-	alert []byte
+	pledge
 	noted int64
 	// sent says that the engine may have carried it out.
 	sent bool
@@ -56,7 +55,7 @@ func newBacklog() *backlog { return &backlog{events: make(map[string]*difference
 
 // add appends a difference, and returns those that made room for it.
 func (b *backlog) add(d *difference) (dropped []*difference) {
-	d.size = differenceBytes + 2*len(d.op.Key) + len(d.alert)
+	d.size = differenceBytes + 2*len(d.op.Key) + d.pledge.size()
 	b.queue = append(b.queue, d)
 	b.bytes += d.size
 	b.count++
@@ -152,23 +151,37 @@ func (d *difference) due(now time.Time) *pb.SharedOperation {
 	return d.op
 }
 
+// differenceEncoding is the first byte of a difference that is kept.
+const differenceEncoding = 2
+
 // encode is the difference as it is kept.
 func (d *difference) encode() ([]byte, error) {
-	b := []byte{encoding, byte(bit(d.sent))}
+	b := []byte{differenceEncoding, byte(bit(d.sent))}
 	b = binary.AppendVarint(b, d.noted)
 	b = append(binary.AppendUvarint(b, uint64(len(d.alert))), d.alert...)
+	limit, err := proto.Marshal(d.limit)
+	if err != nil {
+		return nil, err
+	}
+	b = append(binary.AppendUvarint(b, uint64(len(limit))), limit...)
 	return proto.MarshalOptions{}.MarshalAppend(b, d.op)
 }
 
 // decodeDifference reads what encode wrote.
 func decodeDifference(plugin string, number uint64, value []byte) (*difference, error) {
 	r := reader{value}
-	if r.byte() != encoding {
+	if r.byte() != differenceEncoding {
 		return nil, errEncoding
 	}
 	d := &difference{plugin: plugin, number: number, sent: r.byte() == 1, noted: r.varint(), op: new(pb.SharedOperation)}
 	if alert := r.text(); alert != "" {
 		d.alert = []byte(alert)
+	}
+	if limit := r.text(); limit != "" {
+		d.limit = new(pb.AlertLimit)
+		if proto.Unmarshal([]byte(limit), d.limit) != nil || checkLimit(d.limit) != nil {
+			return nil, errEncoding
+		}
 	}
 	if r.bad() || proto.Unmarshal(r.rest, d.op) != nil || checkOperation(d.op, maxFullKey) != nil {
 		return nil, errEncoding

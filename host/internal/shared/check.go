@@ -42,8 +42,9 @@ func checkOperation(op *pb.SharedOperation, maxKey int) error {
 	switch n := len(op.GetKey()); {
 	case n == 0 || n > maxKey:
 		return fmt.Errorf("a key of %d bytes, want 1 to %d", n, maxKey)
-	case op.Span < minSpan || op.Span > maxSpan:
-		return fmt.Errorf("a span of %v, want %v to %v", time.Duration(min(op.Span, math.MaxInt64)), time.Duration(minSpan), time.Duration(maxSpan)) //nolint:gosec // bounded
+	}
+	if err := checkSpan(op.Span); err != nil {
+		return err
 	}
 	switch o := op.Operation.(type) {
 	case *pb.SharedOperation_Window:
@@ -59,6 +60,8 @@ func checkOperation(op *pb.SharedOperation, maxKey int) error {
 			return fmt.Errorf("a quiet time of %v, want at most %v", time.Duration(min(w.Quiet, math.MaxInt64)), time.Duration(maxSpan)) //nolint:gosec // bounded
 		case len(w.Alert) > maxAlert:
 			return fmt.Errorf("an alert of %d bytes, want at most %d", len(w.Alert), maxAlert)
+		case w.Limit != nil:
+			return checkLimit(w.Limit)
 		}
 	case *pb.SharedOperation_Counter:
 		if o.Counter == nil {
@@ -70,6 +73,23 @@ func checkOperation(op *pb.SharedOperation, maxKey int) error {
 		}
 	default:
 		return errNoOperation
+	}
+	return nil
+}
+
+func checkLimit(l *pb.AlertLimit) error {
+	switch n := len(l.Key); {
+	case n == 0 || n > maxKey:
+		return fmt.Errorf("a limit's key of %d bytes, want 1 to %d", n, maxKey)
+	case l.Count == 0:
+		return errors.New("a limit of 0 alerts, want at least 1")
+	}
+	return checkSpan(l.Span)
+}
+
+func checkSpan(n uint64) error {
+	if n < minSpan || n > maxSpan {
+		return fmt.Errorf("a span of %v, want %v to %v", time.Duration(min(n, math.MaxInt64)), time.Duration(minSpan), time.Duration(maxSpan)) //nolint:gosec // bounded
 	}
 	return nil
 }

@@ -69,6 +69,12 @@
 // the engine does not hear of an alert that a host raised alone, and may raise one of other
 // hosts' events sooner after it.
 //
+// A pledged alert may have a limit. What is due is counted with a counter before it is raised,
+// and an event whose alert was held back is remembered as that, so that coming again it
+// neither counts nor is raised. While the engine is away the host holds back by what
+// it knows: hosts that are cut off may raise more together than the limit, and what they
+// raised counts once they are back. After a crash, what was not committed may count twice.
+//
 // What lies outside the promise is counted: differences beyond the bounds of a plugin
 // (Dropped, the oldest first), those that came too late to matter (Expired), and keys that
 // made room for others (Evicted).

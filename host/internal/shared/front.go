@@ -1,14 +1,14 @@
 package shared
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"google.golang.org/protobuf/proto"
 
 	pb "github.com/ironpost/ironpost/proto/ironpost/v1"
 )
@@ -175,57 +175,78 @@ func (f *Front) Apply(ctx context.Context, plugin string, req *pb.SharedRequest)
 		f.mu.Unlock()
 		return nil, err
 	}
-	c := call{plugin: plugin, ops: make([]*pb.SharedOperation, len(req.Operations)), results: make([]*pb.SharedResult, len(req.Operations))}
-	for i, op := range req.Operations {
-		c.ops[i] = prefixed(plugin, op)
+	c := &call{}
+	for _, op := range req.Operations {
+		c.add(prefixed(plugin, op), pledgeOf(op))
 	}
-	f.mu.Lock()
-	f.counts.Operations += uint64(len(c.ops))
-	engine, timeout := f.engine, f.timeout
-	if f.up {
-		f.askable(&c)
-	} else {
-		f.decide(&c, req, false)
-	}
-	f.mu.Unlock()
-	if len(c.ask) > 0 {
-		reply, err := ask(ctx, engine, timeout, c.ask)
-		f.mu.Lock()
-		if err != nil {
-			f.failed(engine, err)
-			f.decide(&c, req, true)
-		} else {
-			f.answered(&c, req, reply)
-		}
-		f.mu.Unlock()
-	}
-	for i, r := range c.results {
-		if w := req.Operations[i].GetWindow(); r.Done && w != nil && len(w.Alert) > 0 && !w.Counted {
-			if err := f.raised(ctx, plugin, w.Alert); err != nil {
-				return nil, err
-			}
-		}
+	f.carryOut(ctx, c, false)
+	if err := f.pay(ctx, c.owed(), false); err != nil {
+		return nil, err
 	}
 	return &pb.SharedReply{Results: c.results}, nil
 }
 
-// call is a plugin's call under way.
+// call is operations under way.
 type call struct {
-	plugin  string
-	ops     []*pb.SharedOperation // with whole keys, without alerts
+	ops     []*pb.SharedOperation // with whole keys, without what is pledged
+	pledges []pledge
 	results []*pb.SharedResult    // nil for what is not decided yet
+	again   []bool                // it was decided before
 	ask     []*pb.SharedOperation // those that the engine is asked for
+}
+
+func (c *call) add(op *pb.SharedOperation, p pledge) {
+	c.ops, c.pledges = append(c.ops, op), append(c.pledges, p)
+	c.results, c.again = append(c.results, nil), append(c.again, false)
+}
+
+// carryOut has the operations of a call decided by the engine, while it is up or is being
+// told the differences, and by this host otherwise.
+func (f *Front) carryOut(ctx context.Context, c *call, merging bool) {
+	f.mu.Lock()
+	f.counts.Operations += uint64(len(c.ops))
+	engine, timeout := f.engine, f.timeout
+	if merging {
+		timeout = max(timeout, mergeTimeout)
+	}
+	if f.up || merging && engine != nil {
+		f.askable(c)
+	} else {
+		f.decide(c, false)
+	}
+	f.mu.Unlock()
+	if len(c.ask) == 0 {
+		return
+	}
+	reply, err := ask(ctx, engine, timeout, c.ask)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.failed(engine, err)
+		f.decide(c, true)
+	} else {
+		f.answered(c, reply)
+	}
 }
 
 // prefixed is an operation as the engine gets it.
 func prefixed(plugin string, op *pb.SharedOperation) *pb.SharedOperation {
-	key := make([]byte, 0, len(plugin)+1+len(op.Key))
-	key = append(append(append(key, plugin...), 0), op.Key...)
-	out := &pb.SharedOperation{Key: key, Span: op.Span, Operation: op.Operation}
+	out := &pb.SharedOperation{Key: fullKey(plugin, op.Key), Span: op.Span, Operation: op.Operation}
 	if w := op.GetWindow(); w != nil && len(w.Alert) > 0 {
 		out.Operation = &pb.SharedOperation_Window{Window: &pb.WindowAdd{Time: w.Time, Id: w.Id, Value: w.Value, Threshold: w.Threshold, Quiet: w.Quiet, Counted: w.Counted}}
 	}
 	return out
+}
+
+// fullKey is a plugin's key among those of all plugins.
+func fullKey(plugin string, key []byte) []byte {
+	return slices.Concat([]byte(plugin), []byte{0}, key)
+}
+
+// owner is the plugin that a whole key belongs to.
+func owner(key []byte) string {
+	plugin, _, _ := bytes.Cut(key, []byte{0})
+	return string(plugin)
 }
 
 // ask has the engine carry out operations. Who asked may be gone meanwhile: what became
@@ -248,7 +269,7 @@ func ask(ctx context.Context, e Engine, timeout time.Duration, ops []*pb.SharedO
 func (f *Front) askable(c *call) {
 	for i, op := range c.ops {
 		if o, settled := f.local.settled(op); settled {
-			c.results[i] = &pb.SharedResult{Count: o.count, Done: o.done}
+			c.results[i], c.again[i] = o.result(false), true
 			continue
 		}
 		c.ask = append(c.ask, op)
@@ -256,7 +277,7 @@ func (f *Front) askable(c *call) {
 }
 
 // answered takes the engine's results over; f.mu is held.
-func (f *Front) answered(c *call, req *pb.SharedRequest, reply *pb.SharedReply) {
+func (f *Front) answered(c *call, reply *pb.SharedReply) {
 	f.proven = true
 	next, now := 0, time.Now().UnixNano()
 	for i, op := range c.ops {
@@ -268,7 +289,7 @@ func (f *Front) answered(c *call, req *pb.SharedRequest, reply *pb.SharedReply) 
 		c.results[i] = &pb.SharedResult{Count: r.GetCount(), Done: r.GetDone()}
 		f.local.learn(op, c.results[i], false)
 		if w := op.GetWindow(); w != nil && !r.GetDone() && !w.Counted {
-			f.recent.add(&difference{plugin: c.plugin, op: op, alert: req.Operations[i].GetWindow().Alert, noted: now})
+			f.recent.add(&difference{plugin: owner(op.Key), op: op, pledge: c.pledges[i], noted: now})
 		}
 	}
 	f.counts.Together += uint64(next) //nolint:gosec // it is not negative
@@ -277,7 +298,7 @@ func (f *Front) answered(c *call, req *pb.SharedRequest, reply *pb.SharedReply) 
 
 // decide has this host decide what is not decided yet. asked says that the engine may
 // have carried it out. f.mu is held.
-func (f *Front) decide(c *call, req *pb.SharedRequest, asked bool) {
+func (f *Front) decide(c *call, asked bool) {
 	note := f.engine != nil || f.expected
 	now := time.Now().UnixNano()
 	for i, op := range c.ops {
@@ -285,17 +306,13 @@ func (f *Front) decide(c *call, req *pb.SharedRequest, asked bool) {
 			continue
 		}
 		o := f.local.decide(op)
-		c.results[i] = &pb.SharedResult{Count: o.count, Done: o.done, Local: note}
+		c.results[i], c.again[i] = o.result(note), !o.fresh
 		if !note {
 			f.counts.Alone++
 			continue
 		}
 		f.counts.Local++
-		d := &difference{plugin: c.plugin, op: op, noted: now, sent: asked}
-		if w := req.Operations[i].GetWindow(); w != nil {
-			d.alert = w.Alert
-		}
-		f.difference(d, o)
+		f.difference(&difference{plugin: owner(op.Key), op: op, pledge: c.pledges[i], noted: now, sent: asked}, o)
 	}
 	f.changed()
 }
@@ -333,31 +350,10 @@ func (f *Front) completed(d *difference, events []member) {
 		case old != nil && !old.sent && !old.again:
 			f.forget(old)
 		case old != nil:
-			old.op, old.alert, old.again = op, nil, false
+			old.op, old.pledge, old.again = op, pledge{}, false
 			f.save(old)
 		case m.known, m.id == string(d.op.GetWindow().Id) && d.sent:
 			f.note(&difference{plugin: d.plugin, op: op, noted: d.noted, sent: true})
 		}
 	}
 }
-
-// raised raises a pledged alert.
-func (f *Front) raised(ctx context.Context, plugin string, alert []byte) error {
-	var a pb.AlertEvent
-	if err := proto.Unmarshal(alert, &a); err != nil || a.Id == "" {
-		return errAlert
-	}
-	if a.Provenance == pb.Provenance_PROVENANCE_UNSPECIFIED {
-		a.Provenance = pb.Provenance_PROVENANCE_NETWORK // what is not known is trusted least
-	}
-	if err := f.raise(ctx, plugin, &a); err != nil {
-		return fmt.Errorf("raise the alert of a window: %w", err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.counts.Alerts++
-	return nil
-}
-
-// errAlert is the error of a pledged alert that cannot be read.
-var errAlert = errors.New("the alert of a window cannot be read, or has no id")

@@ -447,6 +447,144 @@ func TestQuiet(t *testing.T) {
 	})
 }
 
+// limited is the one event of a window of its own, whose alert is one of at most two an hour.
+func limited(id string) *pb.SharedOperation {
+	op := add("window of "+id, id, time.Duration(time.Now().UnixNano()), minute, 1)
+	op.GetWindow().Limit = &pb.AlertLimit{Key: []byte("rule"), Span: uint64(time.Hour), Count: 2}
+	return op
+}
+
+// shows is show with "-" behind what was held back.
+func shows(results []*pb.SharedResult) string {
+	var out []string
+	for _, r := range results {
+		s := show([]*pb.SharedResult{r})
+		if r.Limited {
+			s += "-"
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, " ")
+}
+
+// A limit holds for the alerts of all hosts together.
+func TestLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)))
+		h := fleet(t, 2)
+		if got := shows(h[0].ask(limited("a"))) + " " + shows(h[1].ask(limited("b"), limited("c"))); got != "1! 1! 1!-" {
+			t.Errorf("got %s, want the third held back", got)
+		}
+		// What comes again is decided as before, and counts no more.
+		if got := shows(h[0].ask(limited("a"))) + " " + shows(h[1].ask(limited("c"), limited("b"))); got != "1! 1!- 1!" {
+			t.Errorf("come again: got %s, want what it was", got)
+		}
+		if got := show(h[0].ask(counter("rule", time.Hour, 0, 9))); got != "3!" {
+			t.Errorf("the counter stands at %s, want 3", got)
+		}
+		if s := h[1].Status(); s.Counts.Limited != 1 || s.Counts.Alerts != 2 {
+			t.Errorf("%d held back and %d raised, want 1 and 2 (b came again)", s.Counts.Limited, s.Counts.Alerts)
+		}
+		time.Sleep(time.Hour)
+		if got := shows(h[0].ask(limited("d"))); got != "1!" {
+			t.Errorf("an hour later: got %s, want it raised", got)
+		}
+		wants(t, h, "a", "d", "b")
+	})
+}
+
+// A host that is cut off holds back by what it knows; what it raised counts afterwards, and
+// what the merge completes is held back by what all know.
+func TestLimitWhileCutOff(t *testing.T) {
+	for _, f := range []fault{cut, silent, unheard, lateArrival} {
+		t.Run(fmt.Sprint(f), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)))
+				h := fleet(t, 2)
+				pair := func(id string) *pb.SharedOperation {
+					op := limited(id)
+					op.Key, op.GetWindow().Threshold = []byte("pair"), 2
+					return op
+				}
+				h[0].ask(pair("p"))
+				h[1].wire.set(f)
+				got := shows(h[1].ask(pair("q"))) + " " + shows(h[1].ask(limited("a"), limited("b"), limited("c")))
+				if want := "1~ 1!~ 1!~ 1!~-"; got != want {
+					t.Errorf("cut off: got %s, want %s", got, want)
+				}
+				h[1].wire.set(none)
+				time.Sleep(2 * lastBackoff)
+				wants(t, h, "a", "b") // p and q are complete, and one too many
+				if got := shows(h[1].ask(pair("q"))); got != "2!-" {
+					t.Errorf("got %s, want what the merge held back to stay so", got)
+				}
+				if got := show(h[0].ask(counter("rule", time.Hour, 0, 9))); got != "4" && got != "4!" {
+					t.Errorf("the counter stands at %s, want 4: three alone, one in the merge", got)
+				}
+				if s := h[1].Status(); s.Counts.Limited != 2 || !s.Reachable {
+					t.Errorf("got %+v, want 2 held back", s)
+				}
+			})
+		})
+	}
+}
+
+// What was held back stays so after a restart, and what was pledged keeps its limit.
+func TestLimitAfterARestart(t *testing.T) {
+	dir, engine := t.TempDir(), NewLocal(Limits{})
+	at := time.Duration(time.Now().UnixNano())
+	op := func(key, id string, threshold int) *pb.SharedOperation {
+		op := add(key, id, at, minute, threshold)
+		// No span of seven days ends while this runs, but once in seven days.
+		op.GetWindow().Limit = &pb.AlertLimit{Key: []byte("rule"), Span: maxSpan, Count: 1}
+		return op
+	}
+	for life := range 2 {
+		store, err := state.Open(dir, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := new(box)
+		f := New(Config{Raise: b.raise, Expected: func() bool { return true }})
+		if err := f.Keep(store); err != nil {
+			t.Fatal(err)
+		}
+		w := &wire{engine: engine, fault: cut}
+		f.Use("state", w)
+		apply := func(want string, ops ...*pb.SharedOperation) {
+			t.Helper()
+			r, err := f.Apply(t.Context(), "rules", &pb.SharedRequest{Operations: ops})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := shows(r.Results); got != want {
+				t.Errorf("life %d: got %s, want %s", life, got, want)
+			}
+		}
+		alerts := []string{}
+		if life == 0 {
+			apply("1!~ 1!~- 1~", op("a", "a", 1), op("b", "b", 1), op("pair", "p", 2))
+			alerts = append(alerts, "alert of a")
+		} else {
+			if _, err := engine.ApplyShared(t.Context(), keyed(op("pair", "q", 2))); err != nil {
+				t.Fatal(err)
+			}
+			w.set(none)
+			f.merge(t.Context())
+			apply("1!- 2!-", op("b", "b", 1), op("pair", "p", 2))
+		}
+		if diff := cmp.Diff(alerts, b.list()); diff != "" {
+			t.Errorf("life %d: alerts (-want +got):\n%s", life, diff)
+		}
+		if err := store.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // An alert that cannot be kept is pledged on, and raised once it can be.
 func TestAlertThatCannotBeKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package shared
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"math"
@@ -67,8 +66,7 @@ func (l *Local) ApplyShared(_ context.Context, req *pb.SharedRequest) (*pb.Share
 	defer l.mu.Unlock()
 	out := &pb.SharedReply{Results: make([]*pb.SharedResult, len(req.Operations))}
 	for i, op := range req.Operations {
-		o := l.apply(op)
-		out.Results[i] = &pb.SharedResult{Count: o.count, Done: o.done}
+		out.Results[i] = l.apply(op).result(false)
 	}
 	return out, nil
 }
@@ -79,8 +77,14 @@ type outcome struct {
 	done  bool
 	// fresh says that the operation changed something: it did not come before.
 	fresh bool
+	// limited says that the alert of the window was held back.
+	limited bool
 	// counted are the events of the window that was completed.
 	counted []member
+}
+
+func (o outcome) result(local bool) *pb.SharedResult {
+	return &pb.SharedResult{Count: o.count, Done: o.done, Limited: o.limited, Local: local}
 }
 
 // decide is apply for a Front.
@@ -130,10 +134,20 @@ func (e *entry) settled(id string, threshold uint32) (o outcome, settled bool) {
 	switch e.fates[id] {
 	case counted:
 		return outcome{}, true
-	case completed:
-		return outcome{count: uint64(threshold), done: true}, true
+	case completed, heldBack:
+		return outcome{count: uint64(threshold), done: true, limited: e.fates[id] == heldBack}, true
 	}
 	return outcome{}, false
+}
+
+// holdBack remembers of an event that completed a window that its alert was not raised.
+func (l *Local) holdBack(op *pb.SharedOperation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now().UnixNano()
+	s, e := l.entry(op, now)
+	defer l.touched(s, e)
+	e.note(string(op.GetWindow().GetId()), heldBack, now)
 }
 
 // settled is what is known of an event that counts no more: nobody needs to be asked.
@@ -200,8 +214,7 @@ func (l *Local) learn(op *pb.SharedOperation, r *pb.SharedResult, applied bool) 
 
 // find returns the entry of an operation, nil when there is none; l.mu is held.
 func (l *Local) find(op *pb.SharedOperation) *entry {
-	plugin, _, _ := bytes.Cut(op.Key, []byte{0})
-	s := l.shares[string(plugin)]
+	s := l.shares[owner(op.Key)]
 	if s == nil {
 		return nil
 	}
@@ -211,14 +224,14 @@ func (l *Local) find(op *pb.SharedOperation) *entry {
 // entry returns the entry of an operation, and whose it is; l.mu is held.
 func (l *Local) entry(op *pb.SharedOperation, now int64) (*share, *entry) {
 	l.sweep(now)
-	plugin, _, _ := bytes.Cut(op.Key, []byte{0})
-	s := l.shares[string(plugin)]
+	plugin := owner(op.Key)
+	s := l.shares[plugin]
 	if s == nil {
 		if len(l.shares) >= maxPlugins {
 			l.dropShare()
 		}
 		s = &share{entries: make(map[string]*entry)}
-		l.shares[string(plugin)] = s
+		l.shares[plugin] = s
 	}
 	key := string(rune(kindOf(op))) + string(op.Key)
 	e := s.entries[key]

@@ -23,7 +23,7 @@ func keyed(ops ...*pb.SharedOperation) *pb.SharedRequest {
 	for _, op := range ops {
 		op.Key = append([]byte("rules\x00"), op.Key...)
 		if w := op.GetWindow(); w != nil {
-			w.Alert = nil
+			w.Alert, w.Limit = nil, nil
 		}
 	}
 	return &pb.SharedRequest{Operations: ops}
@@ -173,6 +173,13 @@ func loud(op *pb.SharedOperation) *pb.SharedOperation {
 	return op
 }
 
+// bounded is the one event of a window whose alert has such a limit.
+func bounded(key string, span uint64, count uint64) *pb.SharedOperation {
+	op := add("k", "a", 0, minute, 1)
+	op.GetWindow().Limit = &pb.AlertLimit{Key: []byte(key), Span: span, Count: count}
+	return op
+}
+
 func TestLocalRefuses(t *testing.T) {
 	bad := map[string]*pb.SharedOperation{
 		"no key":         add("", "a", 0, minute, 3),
@@ -185,6 +192,10 @@ func TestLocalRefuses(t *testing.T) {
 		"no threshold":   add("k", "a", 0, minute, 0),
 		"a large one":    add("k", "a", 0, minute, 1025),
 		"a long quiet":   loud(add("k", "a", 0, minute, 3)),
+		"no limit's key": bounded("", uint64(minute), 1),
+		"a long one":     bounded(strings.Repeat("k", maxKey+1), uint64(minute), 1),
+		"a limit of 0":   bounded("k", uint64(minute), 0),
+		"its span":       bounded("k", maxSpan+1, 1),
 		"no owner":       claim("k", "", minute),
 		"nothing":        {Key: []byte("k"), Span: uint64(minute)},
 		"an empty one":   {Key: []byte("k"), Span: uint64(minute), Operation: &pb.SharedOperation_Counter{}},

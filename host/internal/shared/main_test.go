@@ -111,8 +111,8 @@ func (w *wire) ApplyShared(ctx context.Context, req *pb.SharedRequest) (*pb.Shar
 		return nil, errors.New("count together: no such script")
 	}
 	for _, op := range req.Operations {
-		if len(op.GetWindow().GetAlert()) > 0 {
-			return nil, errors.New("an alert reached the engine")
+		if len(op.GetWindow().GetAlert()) > 0 || op.GetWindow().GetLimit() != nil {
+			return nil, errors.New("an alert, or its limit, reached the engine")
 		}
 	}
 	return engine.ApplyShared(ctx, req)

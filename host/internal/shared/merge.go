@@ -146,39 +146,34 @@ func (f *Front) batch() (batch []*difference, ops []*pb.SharedOperation) {
 func (f *Front) merged(ctx context.Context, batch []*difference, ops []*pb.SharedOperation, reply *pb.SharedReply) error {
 	f.mu.Lock()
 	asked := make([]*pb.SharedOperation, len(batch))
-	var pledged []*difference
+	var due []owed
 	for i, d := range batch {
 		asked[i] = d.op
 		if reply == nil {
 			continue
 		}
-		r := reply.Results[i]
 		// One that was counted meanwhile is told to the engine as that next.
 		current := !d.gone && (d.op == ops[i] || d.op.GetWindow() == nil)
 		if !current {
 			continue
 		}
-		f.local.learn(d.op, &pb.SharedResult{Count: r.GetCount(), Done: r.GetDone()}, true)
-		if w := d.op.GetWindow(); w != nil && !w.Counted {
-			if r.GetDone() && len(d.alert) > 0 {
-				pledged = append(pledged, d)
-			} else if !r.GetDone() {
-				f.recent.add(&difference{plugin: d.plugin, op: d.op, alert: d.alert, noted: d.noted})
-			}
+		r := &pb.SharedResult{Count: reply.Results[i].GetCount(), Done: reply.Results[i].GetDone()}
+		before, again := f.local.settled(d.op)
+		f.local.learn(d.op, r, true)
+		w := d.op.GetWindow()
+		switch {
+		case w == nil || w.Counted:
+		case !r.Done:
+			f.recent.add(&difference{plugin: d.plugin, op: d.op, pledge: d.pledge, noted: d.noted})
+		case len(d.alert) > 0:
+			r.Limited = before.limited
+			due = append(due, owed{d.pledge, d.op, r, again})
 		}
-	}
-	alerts := make([][]byte, len(pledged))
-	for i, d := range pledged {
-		alerts[i] = d.alert
 	}
 	f.changed()
 	f.mu.Unlock()
-	for i, d := range pledged {
-		if err := f.raised(ctx, d.plugin, alerts[i]); errors.Is(err, errAlert) {
-			f.log.Warn("a window was completed, and its alert cannot be raised", "plugin", d.plugin, "error", err)
-		} else if err != nil {
-			return err
-		}
+	if err := f.pay(ctx, due, true); err != nil {
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -263,7 +258,7 @@ func (f *Front) tellAgain() {
 			continue
 		}
 		f.counts.Again++
-		f.note(&difference{plugin: d.plugin, op: d.op, alert: d.alert, noted: d.noted, again: true, sent: true})
+		f.note(&difference{plugin: d.plugin, op: d.op, pledge: d.pledge, noted: d.noted, again: true, sent: true})
 	}
 	f.lost = false
 }

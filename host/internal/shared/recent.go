@@ -21,7 +21,7 @@ type recent struct {
 }
 
 func (r *recent) add(d *difference) {
-	d.size = differenceBytes + 2*len(d.op.Key) + len(d.alert)
+	d.size = differenceBytes + 2*len(d.op.Key) + d.pledge.size()
 	r.events = append(r.events, d)
 	r.bytes += d.size
 	for len(r.events) > maxRecent || r.bytes > maxRecentBytes {

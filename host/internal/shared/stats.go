@@ -16,8 +16,8 @@ type Counts struct {
 	Merged, Dropped, Expired, Unmergeable, Unsure uint64
 	// Again were told to the engine once more, since it may have forgotten them.
 	Again uint64
-	// Alerts were raised for windows.
-	Alerts uint64
+	// Alerts were raised for windows, Limited were held back by their limit.
+	Alerts, Limited uint64
 }
 
 // Status is how things stand.

@@ -34,6 +34,7 @@ const (
 	replaced  fate = 1 + iota // its value was seen again
 	counted                   // it was in a window that was complete
 	completed                 // it completed one
+	heldBack                  // it completed one, whose alert was held back by its limit
 )
 
 // past is an event that is no member.
@@ -216,7 +217,7 @@ func (w *window) settle(id string, now int64) {
 	if at := w.index(id); at >= 0 {
 		w.remove(at)
 	}
-	if w.fates[id] != completed {
+	if f := w.fates[id]; f != completed && f != heldBack {
 		w.note(id, counted, now)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
@@ -42,12 +43,8 @@ func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent))
 		e.stats.Suppressed++
 		return
 	}
-	limit := r.RateLimit
-	if limit.Count == 0 {
-		limit = e.opts.RateLimit
-	}
 	rate := &rs.rates[e.now.speaker.class()]
-	if !rate.allow(e.now.time, limit) {
+	if !rate.allow(e.now.time, e.limitOf(r)) {
 		rs.rateLimited++
 		e.stats.RateLimited++
 		return
@@ -64,6 +61,14 @@ func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent))
 	rs.alerts++
 	e.stats.Alerts++
 	raise(a)
+}
+
+// limitOf is how many alerts of a rule there may be.
+func (e *Engine) limitOf(r *rule.Rule) rule.Limit {
+	if r.RateLimit.Count == 0 {
+		return e.opts.RateLimit
+	}
+	return r.RateLimit
 }
 
 // alert makes the alert of a rule about what it found.

@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/sha256"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ironpost/ironpost/plugins/detector-rules/rule"
@@ -14,9 +15,10 @@ import (
 type question struct {
 	rs *ruleState
 	g  *group
-	// at is the time of the event.
-	at int64
-	op sdk.SharedOperation
+	// at is the time of the event, class who speaks.
+	at    int64
+	class class
+	op    sdk.SharedOperation
 }
 
 // ask puts the question whether the event at hand completes a window of the group over
@@ -49,9 +51,13 @@ func (e *Engine) ask(rs *ruleState, f *supply, from *sighting, g *group, n entry
 	if from := e.now.alert; from != nil {
 		a.Hops, a.Provenance, a.Peer = min(from.Hops, event.MaxHops-1)+1, from.Provenance, from.Peer
 	}
-	e.questions = append(e.questions, question{rs: rs, g: g, at: n.time, op: sdk.SharedOperation{
+	by, limit := e.now.speaker.class(), e.limitOf(r)
+	e.questions = append(e.questions, question{rs: rs, g: g, at: n.time, class: by, op: sdk.SharedOperation{
 		Key: sharedKey(p.key, g.key), Span: time.Duration(p.window.span),
-		Window: &sdk.WindowAdd{Time: time.Unix(0, n.time), ID: trace[:], Value: sharedValue(value), Threshold: count, Quiet: quiet(r.Suppress), Alert: a},
+		Window: &sdk.WindowAdd{
+			Time: time.Unix(0, n.time), ID: trace[:], Value: sharedValue(value), Threshold: count, Quiet: quiet(r.Suppress), Alert: a,
+			Limit: &sdk.AlertLimit{Key: sharedKey(p.key, strconv.Itoa(int(by))), Span: limit.Timeframe, Count: uint64(limit.Count)}, //nolint:gosec // positive
+		},
 	}})
 }
 
@@ -105,6 +111,8 @@ func (e *Engine) Answer(results []sdk.SharedResult) {
 	for i := range e.questions[:min(len(e.questions), len(results))] {
 		q := &e.questions[i]
 		switch r := results[i]; {
+		case r.Limited:
+			e.limited(q)
 		case r.Done:
 			e.raised(q)
 		case r.Count >= uint64(q.op.Window.Threshold): //nolint:gosec // positive
@@ -124,6 +132,10 @@ func (e *Engine) Alone(raise func(*event.AlertEvent)) {
 		}
 		if suppress := q.rs.program.rule.Suppress; suppress != nil && q.g.suppress(q.at, suppress.Timeframe) {
 			e.held(q)
+			continue
+		}
+		if !q.rs.rates[q.class].allow(q.at, e.limitOf(q.rs.program.rule)) {
+			e.limited(q)
 			continue
 		}
 		raise(q.op.Window.Alert)
@@ -167,6 +179,13 @@ func (e *Engine) raised(q *question) {
 func (e *Engine) held(q *question) {
 	q.rs.suppressed++
 	e.stats.Suppressed++
+	e.pass(q)
+}
+
+// limited counts an alert that was one too many.
+func (e *Engine) limited(q *question) {
+	q.rs.rateLimited++
+	e.stats.RateLimited++
 	e.pass(q)
 }
 

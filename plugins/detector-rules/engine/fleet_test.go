@@ -199,6 +199,48 @@ func TestFleetAlone(t *testing.T) {
 	}
 }
 
+// The limit of a rule goes with each question, and holds by itself where nobody can be asked.
+func TestFleetLimit(t *testing.T) {
+	rules := bruteForce(t, 2, 60)
+	rules[0].Fleet, rules[0].RateLimit = true, rule.Limit{Count: 2, Timeframe: time.Hour}
+	engines := []*Engine{New(Compile(rules), Options{Fleet: true, HostID: "web1"}), New(Compile(rules), Options{Fleet: true, HostID: "web2"})}
+	var limits []sdk.AlertLimit
+	for i, e := range engines {
+		feed(e, failed(1, 0, "192.0.2.1"), failed(2, 1, fmt.Sprint("192.0.2.", i)))
+		for _, op := range e.Questions() {
+			if err := op.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			limits = append(limits, *op.Window.Limit)
+		}
+		// The first completes a window, whose alert was one too many.
+		e.Answer([]sdk.SharedResult{{Count: 2, Done: true, Limited: true}, {Count: 1}})
+		if s := e.Stats(); s.RateLimited != 1 || s.Alerts != 0 {
+			t.Errorf("%d held back and %d raised, want 1 and 0", s.RateLimited, s.Alerts)
+		}
+	}
+	for _, l := range limits {
+		if l != limits[0] || l.Count != 2 || l.Span != time.Hour || l.Key == "" {
+			t.Errorf("limits %+v and %+v, want one of 2 an hour", limits[0], l)
+		}
+	}
+	raised := 0
+	for i := range uint64(8) {
+		feed(engines[0], failed(10+i, 100+float64(i), "192.0.2.9"))
+		engines[0].Alone(func(*event.AlertEvent) { raised++ })
+	}
+	if s := engines[0].Stats(); raised != 2 || s.Alerts != 2 || s.RateLimited != 3 {
+		t.Errorf("alone: %d raised, %+v; want 2 of 4", raised, s)
+	}
+	if l := New(fleetRule(t), Options{}).limitOf(rules[0]); l != rules[0].RateLimit {
+		t.Errorf("limit %v", l)
+	}
+	rules[0].RateLimit = rule.Limit{}
+	if l := New(fleetRule(t), Options{}).limitOf(rules[0]); l != DefaultRateLimit {
+		t.Errorf("limit %v, want %v where a rule does not say", l, DefaultRateLimit)
+	}
+}
+
 // Long groups and values are shared by their hashes.
 func TestFleetBounds(t *testing.T) {
 	long := strings.Repeat("x", 300)

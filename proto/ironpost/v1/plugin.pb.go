@@ -254,7 +254,7 @@ func (x Decision_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Decision_Kind.Descriptor instead.
 func (Decision_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{66, 0}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{67, 0}
 }
 
 type DescribeRequest struct {
@@ -5165,7 +5165,11 @@ type WindowAdd struct {
 	// What completes the window less than so many nanoseconds after, or before, the event that
 	// the result said done of last, empties it and is not done; at most 7 days, 0 is not at
 	// all.
-	Quiet         uint64 `protobuf:"varint,7,opt,name=quiet,proto3" json:"quiet,omitempty"`
+	Quiet uint64 `protobuf:"varint,7,opt,name=quiet,proto3" json:"quiet,omitempty"`
+	// How many alerts may be raised, of this window and of all others with the same key of
+	// a limit: what is beyond is not raised, and the result says limited. Like alert it does
+	// not reach the state engine, and without alert it says nothing.
+	Limit         *AlertLimit `protobuf:"bytes,8,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5249,6 +5253,77 @@ func (x *WindowAdd) GetQuiet() uint64 {
 	return 0
 }
 
+func (x *WindowAdd) GetLimit() *AlertLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+// AlertLimit bounds alerts by a counter. Each counts once, also when its event comes again.
+type AlertLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A counter of the plugin's: 1 to 256 bytes.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Nanoseconds, as of SharedOperation.
+	Span uint64 `protobuf:"varint,2,opt,name=span,proto3" json:"span,omitempty"`
+	// At least 1.
+	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertLimit) Reset() {
+	*x = AlertLimit{}
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertLimit) ProtoMessage() {}
+
+func (x *AlertLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertLimit.ProtoReflect.Descriptor instead.
+func (*AlertLimit) Descriptor() ([]byte, []int) {
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *AlertLimit) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *AlertLimit) GetSpan() uint64 {
+	if x != nil {
+		return x.Span
+	}
+	return 0
+}
+
+func (x *AlertLimit) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // CounterAdd adds to a counter of the present span of time (spans begin at multiples of
 // their length since 1970, by the engine's clock). The result says done when the
 // count is not above limit: it was admitted.
@@ -5262,7 +5337,7 @@ type CounterAdd struct {
 
 func (x *CounterAdd) Reset() {
 	*x = CounterAdd{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[63]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5274,7 +5349,7 @@ func (x *CounterAdd) String() string {
 func (*CounterAdd) ProtoMessage() {}
 
 func (x *CounterAdd) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[63]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5287,7 +5362,7 @@ func (x *CounterAdd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CounterAdd.ProtoReflect.Descriptor instead.
 func (*CounterAdd) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{63}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CounterAdd) GetAmount() uint32 {
@@ -5316,7 +5391,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[64]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5328,7 +5403,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[64]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5341,7 +5416,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{64}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Claim) GetOwner() []byte {
@@ -5359,14 +5434,16 @@ type SharedResult struct {
 	Done  bool   `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
 	// This host decided alone: the others could not be asked in time. What it noted is
 	// brought together with theirs later.
-	Local         bool `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	Local bool `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	// The window is complete, and its alert was held back by its limit. Only the host says so.
+	Limited       bool `protobuf:"varint,4,opt,name=limited,proto3" json:"limited,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SharedResult) Reset() {
 	*x = SharedResult{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[65]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5378,7 +5455,7 @@ func (x *SharedResult) String() string {
 func (*SharedResult) ProtoMessage() {}
 
 func (x *SharedResult) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[65]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5391,7 +5468,7 @@ func (x *SharedResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedResult.ProtoReflect.Descriptor instead.
 func (*SharedResult) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{65}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SharedResult) GetCount() uint64 {
@@ -5411,6 +5488,13 @@ func (x *SharedResult) GetDone() bool {
 func (x *SharedResult) GetLocal() bool {
 	if x != nil {
 		return x.Local
+	}
+	return false
+}
+
+func (x *SharedResult) GetLimited() bool {
+	if x != nil {
+		return x.Limited
 	}
 	return false
 }
@@ -5440,7 +5524,7 @@ type Decision struct {
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[66]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5452,7 +5536,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[66]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5465,7 +5549,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{66}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Decision) GetId() string {
@@ -5557,7 +5641,7 @@ type ShareRequest struct {
 
 func (x *ShareRequest) Reset() {
 	*x = ShareRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[67]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5569,7 +5653,7 @@ func (x *ShareRequest) String() string {
 func (*ShareRequest) ProtoMessage() {}
 
 func (x *ShareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[67]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5582,7 +5666,7 @@ func (x *ShareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareRequest.ProtoReflect.Descriptor instead.
 func (*ShareRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{67}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ShareRequest) GetDecisions() []*Decision {
@@ -5609,7 +5693,7 @@ type ShareReply struct {
 
 func (x *ShareReply) Reset() {
 	*x = ShareReply{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[68]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5621,7 +5705,7 @@ func (x *ShareReply) String() string {
 func (*ShareReply) ProtoMessage() {}
 
 func (x *ShareReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[68]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5634,7 +5718,7 @@ func (x *ShareReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareReply.ProtoReflect.Descriptor instead.
 func (*ShareReply) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{68}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ShareReply) GetRemoved() []string {
@@ -5652,7 +5736,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[69]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5664,7 +5748,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[69]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5677,7 +5761,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{69}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{70}
 }
 
 type DecisionNotice struct {
@@ -5697,7 +5781,7 @@ type DecisionNotice struct {
 
 func (x *DecisionNotice) Reset() {
 	*x = DecisionNotice{}
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[70]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5709,7 +5793,7 @@ func (x *DecisionNotice) String() string {
 func (*DecisionNotice) ProtoMessage() {}
 
 func (x *DecisionNotice) ProtoReflect() protoreflect.Message {
-	mi := &file_ironpost_v1_plugin_proto_msgTypes[70]
+	mi := &file_ironpost_v1_plugin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5722,7 +5806,7 @@ func (x *DecisionNotice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecisionNotice.ProtoReflect.Descriptor instead.
 func (*DecisionNotice) Descriptor() ([]byte, []int) {
-	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{70}
+	return file_ironpost_v1_plugin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DecisionNotice) GetDecisions() []*Decision {
@@ -6166,7 +6250,7 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x06window\x18\x03 \x01(\v2\x16.ironpost.v1.WindowAddH\x00R\x06window\x123\n" +
 	"\acounter\x18\x04 \x01(\v2\x17.ironpost.v1.CounterAddH\x00R\acounter\x12*\n" +
 	"\x05claim\x18\x05 \x01(\v2\x12.ironpost.v1.ClaimH\x00R\x05claimB\v\n" +
-	"\toperation\"\xa9\x01\n" +
+	"\toperation\"\xd8\x01\n" +
 	"\tWindowAdd\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x06R\x04time\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x14\n" +
@@ -6174,17 +6258,24 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\tthreshold\x18\x04 \x01(\rR\tthreshold\x12\x14\n" +
 	"\x05alert\x18\x05 \x01(\fR\x05alert\x12\x18\n" +
 	"\acounted\x18\x06 \x01(\bR\acounted\x12\x14\n" +
-	"\x05quiet\x18\a \x01(\x04R\x05quiet\":\n" +
+	"\x05quiet\x18\a \x01(\x04R\x05quiet\x12-\n" +
+	"\x05limit\x18\b \x01(\v2\x17.ironpost.v1.AlertLimitR\x05limit\"H\n" +
+	"\n" +
+	"AlertLimit\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x12\n" +
+	"\x04span\x18\x02 \x01(\x04R\x04span\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\":\n" +
 	"\n" +
 	"CounterAdd\x12\x16\n" +
 	"\x06amount\x18\x01 \x01(\rR\x06amount\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x04R\x05limit\"\x1d\n" +
 	"\x05Claim\x12\x14\n" +
-	"\x05owner\x18\x01 \x01(\fR\x05owner\"N\n" +
+	"\x05owner\x18\x01 \x01(\fR\x05owner\"h\n" +
 	"\fSharedResult\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\x12\x14\n" +
-	"\x05local\x18\x03 \x01(\bR\x05local\"\xf8\x02\n" +
+	"\x05local\x18\x03 \x01(\bR\x05local\x12\x18\n" +
+	"\alimited\x18\x04 \x01(\bR\alimited\"\xf8\x02\n" +
 	"\bDecision\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x1a.ironpost.v1.Decision.KindR\x04kind\x12\x16\n" +
@@ -6275,7 +6366,7 @@ func file_ironpost_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_ironpost_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_ironpost_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(ConfigField_Type)(0),         // 0: ironpost.v1.ConfigField.Type
 	(HealthResponse_State)(0),     // 1: ironpost.v1.HealthResponse.State
@@ -6344,63 +6435,64 @@ var file_ironpost_v1_plugin_proto_goTypes = []any{
 	(*SharedReply)(nil),           // 64: ironpost.v1.SharedReply
 	(*SharedOperation)(nil),       // 65: ironpost.v1.SharedOperation
 	(*WindowAdd)(nil),             // 66: ironpost.v1.WindowAdd
-	(*CounterAdd)(nil),            // 67: ironpost.v1.CounterAdd
-	(*Claim)(nil),                 // 68: ironpost.v1.Claim
-	(*SharedResult)(nil),          // 69: ironpost.v1.SharedResult
-	(*Decision)(nil),              // 70: ironpost.v1.Decision
-	(*ShareRequest)(nil),          // 71: ironpost.v1.ShareRequest
-	(*ShareReply)(nil),            // 72: ironpost.v1.ShareReply
-	(*FollowRequest)(nil),         // 73: ironpost.v1.FollowRequest
-	(*DecisionNotice)(nil),        // 74: ironpost.v1.DecisionNotice
-	nil,                           // 75: ironpost.v1.WindowExplanation.GroupEntry
-	(Kind)(0),                     // 76: ironpost.v1.Kind
-	(*Count)(nil),                 // 77: ironpost.v1.Count
-	(Severity)(0),                 // 78: ironpost.v1.Severity
-	(*Batch)(nil),                 // 79: ironpost.v1.Batch
-	(*ActionEvent)(nil),           // 80: ironpost.v1.ActionEvent
-	(Outcome)(0),                  // 81: ironpost.v1.Outcome
-	(*Field)(nil),                 // 82: ironpost.v1.Field
-	(*AlertEvent)(nil),            // 83: ironpost.v1.AlertEvent
+	(*AlertLimit)(nil),            // 67: ironpost.v1.AlertLimit
+	(*CounterAdd)(nil),            // 68: ironpost.v1.CounterAdd
+	(*Claim)(nil),                 // 69: ironpost.v1.Claim
+	(*SharedResult)(nil),          // 70: ironpost.v1.SharedResult
+	(*Decision)(nil),              // 71: ironpost.v1.Decision
+	(*ShareRequest)(nil),          // 72: ironpost.v1.ShareRequest
+	(*ShareReply)(nil),            // 73: ironpost.v1.ShareReply
+	(*FollowRequest)(nil),         // 74: ironpost.v1.FollowRequest
+	(*DecisionNotice)(nil),        // 75: ironpost.v1.DecisionNotice
+	nil,                           // 76: ironpost.v1.WindowExplanation.GroupEntry
+	(Kind)(0),                     // 77: ironpost.v1.Kind
+	(*Count)(nil),                 // 78: ironpost.v1.Count
+	(Severity)(0),                 // 79: ironpost.v1.Severity
+	(*Batch)(nil),                 // 80: ironpost.v1.Batch
+	(*ActionEvent)(nil),           // 81: ironpost.v1.ActionEvent
+	(Outcome)(0),                  // 82: ironpost.v1.Outcome
+	(*Field)(nil),                 // 83: ironpost.v1.Field
+	(*AlertEvent)(nil),            // 84: ironpost.v1.AlertEvent
 }
 var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	6,  // 0: ironpost.v1.Description.config:type_name -> ironpost.v1.ConfigField
 	7,  // 1: ironpost.v1.Description.permissions:type_name -> ironpost.v1.Permissions
-	76, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
+	77, // 2: ironpost.v1.Description.consumes:type_name -> ironpost.v1.Kind
 	8,  // 3: ironpost.v1.Description.bundles:type_name -> ironpost.v1.BundleSpec
 	0,  // 4: ironpost.v1.ConfigField.type:type_name -> ironpost.v1.ConfigField.Type
 	10, // 5: ironpost.v1.ConfigureRequest.listeners:type_name -> ironpost.v1.Listener
-	76, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
+	77, // 6: ironpost.v1.ConfigureResponse.consumes:type_name -> ironpost.v1.Kind
 	1,  // 7: ironpost.v1.HealthResponse.state:type_name -> ironpost.v1.HealthResponse.State
-	77, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
+	78, // 8: ironpost.v1.MetricsResponse.counters:type_name -> ironpost.v1.Count
 	20, // 9: ironpost.v1.BundleResponse.rejected:type_name -> ironpost.v1.BundleProblem
 	23, // 10: ironpost.v1.ListRulesResponse.rules:type_name -> ironpost.v1.Rule
-	78, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
+	79, // 11: ironpost.v1.Rule.severity:type_name -> ironpost.v1.Severity
 	18, // 12: ironpost.v1.TestRulesRequest.chunk:type_name -> ironpost.v1.BundleChunk
 	25, // 13: ironpost.v1.TestRulesRequest.parsed:type_name -> ironpost.v1.ParsedLines
-	79, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
+	80, // 14: ironpost.v1.ParsedLines.batches:type_name -> ironpost.v1.Batch
 	27, // 15: ironpost.v1.TestRulesResponse.parse:type_name -> ironpost.v1.ParseLines
 	28, // 16: ironpost.v1.TestRulesResponse.report:type_name -> ironpost.v1.RuleTestReport
 	29, // 17: ironpost.v1.RuleTestReport.failed:type_name -> ironpost.v1.RuleTestFailure
-	79, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
+	80, // 18: ironpost.v1.ExplainRuleRequest.batches:type_name -> ironpost.v1.Batch
 	32, // 19: ironpost.v1.RuleExplanation.findings:type_name -> ironpost.v1.EventExplanation
 	34, // 20: ironpost.v1.RuleExplanation.windows:type_name -> ironpost.v1.WindowExplanation
 	31, // 21: ironpost.v1.RuleExplanation.rules:type_name -> ironpost.v1.RuleExplanation
 	33, // 22: ironpost.v1.EventExplanation.finding:type_name -> ironpost.v1.RuleFinding
 	33, // 23: ironpost.v1.RuleFinding.parts:type_name -> ironpost.v1.RuleFinding
-	75, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
+	76, // 24: ironpost.v1.WindowExplanation.group:type_name -> ironpost.v1.WindowExplanation.GroupEntry
 	36, // 25: ironpost.v1.CoverRulesRequest.streams:type_name -> ironpost.v1.LogStream
 	38, // 26: ironpost.v1.CoverRulesResponse.rules:type_name -> ironpost.v1.RuleCoverage
-	78, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
-	80, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
-	81, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
-	82, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
-	83, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
+	79, // 27: ironpost.v1.RuleCoverage.severity:type_name -> ironpost.v1.Severity
+	81, // 28: ironpost.v1.ExecuteRequest.intent:type_name -> ironpost.v1.ActionEvent
+	82, // 29: ironpost.v1.ExecuteResponse.outcome:type_name -> ironpost.v1.Outcome
+	83, // 30: ironpost.v1.ExecuteResponse.details:type_name -> ironpost.v1.Field
+	84, // 31: ironpost.v1.PlanRequest.alert:type_name -> ironpost.v1.AlertEvent
 	43, // 32: ironpost.v1.PlanResponse.policies:type_name -> ironpost.v1.PlanPolicy
 	44, // 33: ironpost.v1.PlanResponse.steps:type_name -> ironpost.v1.PlanStep
-	80, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
-	76, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
-	78, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
-	82, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
+	81, // 34: ironpost.v1.PlanStep.intent:type_name -> ironpost.v1.ActionEvent
+	77, // 35: ironpost.v1.QueryRequest.kind:type_name -> ironpost.v1.Kind
+	79, // 36: ironpost.v1.QueryRequest.min_severity:type_name -> ironpost.v1.Severity
+	83, // 37: ironpost.v1.QueryRequest.equal:type_name -> ironpost.v1.Field
 	2,  // 38: ironpost.v1.AdvisoriesRequest.action:type_name -> ironpost.v1.AdvisoriesRequest.Action
 	50, // 39: ironpost.v1.AdvisoriesRequest.origins:type_name -> ironpost.v1.AdvisoryOrigin
 	59, // 40: ironpost.v1.HostCall.run:type_name -> ironpost.v1.RunCommand
@@ -6414,80 +6506,81 @@ var file_ironpost_v1_plugin_proto_depIdxs = []int32{
 	55, // 48: ironpost.v1.HostReply.processes:type_name -> ironpost.v1.Process
 	57, // 49: ironpost.v1.HostReply.mapped:type_name -> ironpost.v1.MappedProcess
 	58, // 50: ironpost.v1.HostReply.files:type_name -> ironpost.v1.MappedFile
-	69, // 51: ironpost.v1.HostReply.shared:type_name -> ironpost.v1.SharedResult
+	70, // 51: ironpost.v1.HostReply.shared:type_name -> ironpost.v1.SharedResult
 	65, // 52: ironpost.v1.SharedRequest.operations:type_name -> ironpost.v1.SharedOperation
-	69, // 53: ironpost.v1.SharedReply.results:type_name -> ironpost.v1.SharedResult
+	70, // 53: ironpost.v1.SharedReply.results:type_name -> ironpost.v1.SharedResult
 	66, // 54: ironpost.v1.SharedOperation.window:type_name -> ironpost.v1.WindowAdd
-	67, // 55: ironpost.v1.SharedOperation.counter:type_name -> ironpost.v1.CounterAdd
-	68, // 56: ironpost.v1.SharedOperation.claim:type_name -> ironpost.v1.Claim
-	3,  // 57: ironpost.v1.Decision.kind:type_name -> ironpost.v1.Decision.Kind
-	70, // 58: ironpost.v1.ShareRequest.decisions:type_name -> ironpost.v1.Decision
-	70, // 59: ironpost.v1.DecisionNotice.decisions:type_name -> ironpost.v1.Decision
-	4,  // 60: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
-	9,  // 61: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
-	12, // 62: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
-	14, // 63: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
-	16, // 64: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
-	18, // 65: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
-	62, // 66: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
-	79, // 67: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
-	79, // 68: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
-	79, // 69: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
-	21, // 70: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
-	18, // 71: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
-	24, // 72: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
-	30, // 73: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
-	35, // 74: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
-	79, // 75: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
-	39, // 76: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
-	39, // 77: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
-	39, // 78: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
-	39, // 79: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
-	41, // 80: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
-	79, // 81: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
-	45, // 82: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
-	46, // 83: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
-	48, // 84: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
-	49, // 85: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
-	79, // 86: ironpost.v1.Scanner.Watch:input_type -> ironpost.v1.Batch
-	63, // 87: ironpost.v1.State.Apply:input_type -> ironpost.v1.SharedRequest
-	71, // 88: ironpost.v1.State.Share:input_type -> ironpost.v1.ShareRequest
-	73, // 89: ironpost.v1.State.Follow:input_type -> ironpost.v1.FollowRequest
-	5,  // 90: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
-	11, // 91: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
-	13, // 92: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
-	15, // 93: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
-	17, // 94: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
-	19, // 95: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
-	52, // 96: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
-	79, // 97: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
-	79, // 98: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
-	79, // 99: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
-	22, // 100: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
-	19, // 101: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
-	26, // 102: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
-	31, // 103: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
-	37, // 104: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
-	79, // 105: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
-	40, // 106: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
-	40, // 107: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
-	40, // 108: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
-	40, // 109: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
-	42, // 110: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
-	79, // 111: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
-	79, // 112: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
-	47, // 113: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
-	51, // 114: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
-	51, // 115: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
-	79, // 116: ironpost.v1.Scanner.Watch:output_type -> ironpost.v1.Batch
-	64, // 117: ironpost.v1.State.Apply:output_type -> ironpost.v1.SharedReply
-	72, // 118: ironpost.v1.State.Share:output_type -> ironpost.v1.ShareReply
-	74, // 119: ironpost.v1.State.Follow:output_type -> ironpost.v1.DecisionNotice
-	90, // [90:120] is the sub-list for method output_type
-	60, // [60:90] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	68, // 55: ironpost.v1.SharedOperation.counter:type_name -> ironpost.v1.CounterAdd
+	69, // 56: ironpost.v1.SharedOperation.claim:type_name -> ironpost.v1.Claim
+	67, // 57: ironpost.v1.WindowAdd.limit:type_name -> ironpost.v1.AlertLimit
+	3,  // 58: ironpost.v1.Decision.kind:type_name -> ironpost.v1.Decision.Kind
+	71, // 59: ironpost.v1.ShareRequest.decisions:type_name -> ironpost.v1.Decision
+	71, // 60: ironpost.v1.DecisionNotice.decisions:type_name -> ironpost.v1.Decision
+	4,  // 61: ironpost.v1.Plugin.Describe:input_type -> ironpost.v1.DescribeRequest
+	9,  // 62: ironpost.v1.Plugin.Configure:input_type -> ironpost.v1.ConfigureRequest
+	12, // 63: ironpost.v1.Plugin.Health:input_type -> ironpost.v1.HealthRequest
+	14, // 64: ironpost.v1.Plugin.Metrics:input_type -> ironpost.v1.MetricsRequest
+	16, // 65: ironpost.v1.Plugin.Drain:input_type -> ironpost.v1.DrainRequest
+	18, // 66: ironpost.v1.Plugin.PushBundle:input_type -> ironpost.v1.BundleChunk
+	62, // 67: ironpost.v1.Plugin.HostServices:input_type -> ironpost.v1.HostReply
+	80, // 68: ironpost.v1.Source.Emit:input_type -> ironpost.v1.Batch
+	80, // 69: ironpost.v1.Parser.Parse:input_type -> ironpost.v1.Batch
+	80, // 70: ironpost.v1.Detector.Detect:input_type -> ironpost.v1.Batch
+	21, // 71: ironpost.v1.Detector.ListRules:input_type -> ironpost.v1.ListRulesRequest
+	18, // 72: ironpost.v1.Detector.ValidateRules:input_type -> ironpost.v1.BundleChunk
+	24, // 73: ironpost.v1.Detector.TestRules:input_type -> ironpost.v1.TestRulesRequest
+	30, // 74: ironpost.v1.Detector.ExplainRule:input_type -> ironpost.v1.ExplainRuleRequest
+	35, // 75: ironpost.v1.Detector.CoverRules:input_type -> ironpost.v1.CoverRulesRequest
+	80, // 76: ironpost.v1.Enforcer.Decide:input_type -> ironpost.v1.Batch
+	39, // 77: ironpost.v1.Enforcer.Prepare:input_type -> ironpost.v1.ExecuteRequest
+	39, // 78: ironpost.v1.Enforcer.Execute:input_type -> ironpost.v1.ExecuteRequest
+	39, // 79: ironpost.v1.Enforcer.Inspect:input_type -> ironpost.v1.ExecuteRequest
+	39, // 80: ironpost.v1.Enforcer.Release:input_type -> ironpost.v1.ExecuteRequest
+	41, // 81: ironpost.v1.Enforcer.Plan:input_type -> ironpost.v1.PlanRequest
+	80, // 82: ironpost.v1.Sink.Write:input_type -> ironpost.v1.Batch
+	45, // 83: ironpost.v1.Sink.Query:input_type -> ironpost.v1.QueryRequest
+	46, // 84: ironpost.v1.Sink.Update:input_type -> ironpost.v1.UpdateRequest
+	48, // 85: ironpost.v1.Scanner.Scan:input_type -> ironpost.v1.ScanRequest
+	49, // 86: ironpost.v1.Scanner.Advisories:input_type -> ironpost.v1.AdvisoriesRequest
+	80, // 87: ironpost.v1.Scanner.Watch:input_type -> ironpost.v1.Batch
+	63, // 88: ironpost.v1.State.Apply:input_type -> ironpost.v1.SharedRequest
+	72, // 89: ironpost.v1.State.Share:input_type -> ironpost.v1.ShareRequest
+	74, // 90: ironpost.v1.State.Follow:input_type -> ironpost.v1.FollowRequest
+	5,  // 91: ironpost.v1.Plugin.Describe:output_type -> ironpost.v1.Description
+	11, // 92: ironpost.v1.Plugin.Configure:output_type -> ironpost.v1.ConfigureResponse
+	13, // 93: ironpost.v1.Plugin.Health:output_type -> ironpost.v1.HealthResponse
+	15, // 94: ironpost.v1.Plugin.Metrics:output_type -> ironpost.v1.MetricsResponse
+	17, // 95: ironpost.v1.Plugin.Drain:output_type -> ironpost.v1.DrainResponse
+	19, // 96: ironpost.v1.Plugin.PushBundle:output_type -> ironpost.v1.BundleResponse
+	52, // 97: ironpost.v1.Plugin.HostServices:output_type -> ironpost.v1.HostCall
+	80, // 98: ironpost.v1.Source.Emit:output_type -> ironpost.v1.Batch
+	80, // 99: ironpost.v1.Parser.Parse:output_type -> ironpost.v1.Batch
+	80, // 100: ironpost.v1.Detector.Detect:output_type -> ironpost.v1.Batch
+	22, // 101: ironpost.v1.Detector.ListRules:output_type -> ironpost.v1.ListRulesResponse
+	19, // 102: ironpost.v1.Detector.ValidateRules:output_type -> ironpost.v1.BundleResponse
+	26, // 103: ironpost.v1.Detector.TestRules:output_type -> ironpost.v1.TestRulesResponse
+	31, // 104: ironpost.v1.Detector.ExplainRule:output_type -> ironpost.v1.RuleExplanation
+	37, // 105: ironpost.v1.Detector.CoverRules:output_type -> ironpost.v1.CoverRulesResponse
+	80, // 106: ironpost.v1.Enforcer.Decide:output_type -> ironpost.v1.Batch
+	40, // 107: ironpost.v1.Enforcer.Prepare:output_type -> ironpost.v1.ExecuteResponse
+	40, // 108: ironpost.v1.Enforcer.Execute:output_type -> ironpost.v1.ExecuteResponse
+	40, // 109: ironpost.v1.Enforcer.Inspect:output_type -> ironpost.v1.ExecuteResponse
+	40, // 110: ironpost.v1.Enforcer.Release:output_type -> ironpost.v1.ExecuteResponse
+	42, // 111: ironpost.v1.Enforcer.Plan:output_type -> ironpost.v1.PlanResponse
+	80, // 112: ironpost.v1.Sink.Write:output_type -> ironpost.v1.Batch
+	80, // 113: ironpost.v1.Sink.Query:output_type -> ironpost.v1.Batch
+	47, // 114: ironpost.v1.Sink.Update:output_type -> ironpost.v1.UpdateResponse
+	51, // 115: ironpost.v1.Scanner.Scan:output_type -> ironpost.v1.ScanResponse
+	51, // 116: ironpost.v1.Scanner.Advisories:output_type -> ironpost.v1.ScanResponse
+	80, // 117: ironpost.v1.Scanner.Watch:output_type -> ironpost.v1.Batch
+	64, // 118: ironpost.v1.State.Apply:output_type -> ironpost.v1.SharedReply
+	73, // 119: ironpost.v1.State.Share:output_type -> ironpost.v1.ShareReply
+	75, // 120: ironpost.v1.State.Follow:output_type -> ironpost.v1.DecisionNotice
+	91, // [91:121] is the sub-list for method output_type
+	61, // [61:91] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_ironpost_v1_plugin_proto_init() }
@@ -6525,7 +6618,7 @@ func file_ironpost_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ironpost_v1_plugin_proto_rawDesc), len(file_ironpost_v1_plugin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   72,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   8,
 		},
