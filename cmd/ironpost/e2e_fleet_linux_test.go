@@ -10,6 +10,15 @@ import (
 	"github.com/ironpost/ironpost/cmd/ironpost/internal/hosttest"
 )
 
+// fewLogins alerts at every login, but on all hosts at most twice a week.
+const fewLogins = `id: root_login
+title: Login of root
+severity: low
+detection:
+  conditions: [{field: message, operator: contains, value: "Accepted password for root"}]
+rate_limit: {count: 2, timeframe_secs: 604800, scope: fleet}
+`
+
 // member is one host of a fleet.
 type member struct {
 	*hosttest.Host
@@ -20,7 +29,10 @@ type member struct {
 
 func joinFleet(t *testing.T, name string, redis *redisServer) *member {
 	t.Helper()
-	dir := writeFiles(t, map[string]string{"rules/ssh.yaml": strings.Replace(bruteForce, "    group_by: src_ip\n", "    group_by: src_ip\n    scope: fleet\n", 1)})
+	dir := writeFiles(t, map[string]string{
+		"rules/ssh.yaml":   strings.Replace(bruteForce, "    group_by: src_ip\n", "    group_by: src_ip\n    scope: fleet\n", 1),
+		"rules/login.yaml": fewLogins,
+	})
 	m := &member{t: t, name: name, Host: hosttest.Start(t, hosttest.Options{
 		Plugins: []string{"source-file", "parser-syslog", "detector-rules", "enforcer-xdp", "sink-sqlite", "state-redis"}, NoStart: true,
 	})}
@@ -48,11 +60,31 @@ func (m *member) follows(current string) {
 }
 
 // guess appends a failed login from an address.
-func (m *member) guess(address string) {
+func (m *member) guess(address string) { m.t.Helper(); m.login("Failed", address) }
+
+// login appends a login that failed or was accepted.
+func (m *member) login(what, address string) {
 	m.t.Helper()
 	m.n++
-	appendTo(m.t, m.Log("auth.log"), fmt.Sprintf("%s %s sshd[8]: Failed password for root from %s port %d ssh2\n",
-		time.Now().UTC().Format(time.RFC3339Nano), m.name, address, 4000+m.n))
+	appendTo(m.t, m.Log("auth.log"), fmt.Sprintf("%s %s sshd[8]: %s password for root from %s port %d ssh2\n",
+		time.Now().UTC().Format(time.RFC3339Nano), m.name, what, address, 4000+m.n))
+}
+
+// limited is how many alerts of fewLogins were held back.
+func (m *member) limited() int {
+	var rules []struct {
+		ID      string `json:"id"`
+		Limited int    `json:"rate_limited"`
+	}
+	if m.Try(&rules, "rules", "list") != nil {
+		return -1
+	}
+	for _, r := range rules {
+		if r.ID == "root_login" {
+			return r.Limited
+		}
+	}
+	return -1
 }
 
 func (m *member) blocks(address string) bool {
@@ -138,6 +170,14 @@ func TestFleet(t *testing.T) {
 		a.guess("203.0.113.12")
 	}
 	expect("another attack", "203.0.113.12", 4)
+
+	// A limit is one of both hosts.
+	for _, m := range both {
+		m.login("Accepted", "203.0.113.20")
+		m.login("Accepted", "203.0.113.21")
+	}
+	a.Wait(time.Minute, "two of four logins are held back", func() bool { return a.limited()+b.limited() == 2 })
+	a.Wait(time.Minute, "two of four logins are told", func() bool { return total() == 6 })
 	a.Wait(time.Minute, "status says that hosts count together", func() bool { // a slow answer says otherwise for a moment
 		out, err := a.CLI("status")
 		return err == nil && strings.Contains(out, "with other hosts over state-redis")

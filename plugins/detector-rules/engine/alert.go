@@ -38,9 +38,11 @@ func cut(s string, n int) string {
 // or there are too many.
 func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent)) {
 	r, g := rs.program.rule, s.g
-	if r.Suppress != nil && g.suppress(e.now.time, r.Suppress.Timeframe) {
-		rs.suppressed++
-		e.stats.Suppressed++
+	if e.opts.Fleet && r.AsksFleet() {
+		e.propose(rs, s)
+		return
+	}
+	if r.Suppress != nil && e.repeats(rs, s) {
 		return
 	}
 	rate := &rs.rates[e.now.speaker.class()]
@@ -50,17 +52,41 @@ func (e *Engine) fire(rs *ruleState, s *sighting, raise func(*event.AlertEvent))
 		return
 	}
 	a := e.alert(rs, s)
-	if g != nil && g.suppressed > 0 {
-		a.Details = append(a.Details, event.Field{Key: "suppressed", Value: strconv.FormatUint(g.suppressed, 10)})
-		g.suppressed = 0
-	}
-	if rate.held > 0 {
-		a.Details = append(a.Details, event.Field{Key: "rate_limited", Value: strconv.FormatUint(rate.held, 10)})
-		rate.held = 0
-	}
+	a.Details = append(a.Details, heldBack(g, rate)...)
+	toldHeldBack(g, rate)
 	rs.alerts++
 	e.stats.Alerts++
 	raise(a)
+}
+
+// repeats reports, and counts, whether an alert of what was found repeats one that this host
+// raised. The next ones repeat this one, if not.
+func (e *Engine) repeats(rs *ruleState, s *sighting) bool {
+	if !s.g.suppress(e.now.time, rs.program.rule.Suppress.Timeframe) {
+		return false
+	}
+	rs.suppressed++
+	e.stats.Suppressed++
+	return true
+}
+
+// heldBack are the details about alerts that were held back since the last one.
+func heldBack(g *group, rate *limiter) (out []event.Field) {
+	if g != nil && g.suppressed > 0 {
+		out = append(out, event.Field{Key: "suppressed", Value: strconv.FormatUint(g.suppressed, 10)})
+	}
+	if rate.held > 0 {
+		out = append(out, event.Field{Key: "rate_limited", Value: strconv.FormatUint(rate.held, 10)})
+	}
+	return out
+}
+
+// toldHeldBack begins anew, once an alert has told.
+func toldHeldBack(g *group, rate *limiter) {
+	if g != nil {
+		g.suppressed = 0
+	}
+	rate.held = 0
 }
 
 // limitOf is how many alerts of a rule there may be.

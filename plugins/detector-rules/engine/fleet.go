@@ -11,14 +11,17 @@ import (
 	"github.com/ironpost/ironpost/sdk/event"
 )
 
-// question asks whether an event completes a window over all hosts.
+// question asks whether an event completes a window over all hosts, or whether an alert is
+// neither a duplicate nor one too many by what all of them raised.
 type question struct {
 	rs *ruleState
-	g  *group
+	g  *group // nil when there is none
 	// at is the time of the event, class who speaks.
 	at    int64
 	class class
-	op    sdk.SharedOperation
+	// proposes says that the window is complete here, and the alert is in question.
+	proposes bool
+	op       sdk.SharedOperation
 }
 
 // ask puts the question whether the event at hand completes a window of the group over
@@ -26,8 +29,6 @@ type question struct {
 func (e *Engine) ask(rs *ruleState, f *supply, from *sighting, g *group, n entry, value []byte) {
 	p := rs.program
 	r := p.rule
-	id := e.now.id()
-	trace := event.Trace(e.opts.HostID, id)
 	s := e.sighted()
 	defer e.leave(s)
 	s.by, s.cause, s.key, s.g = p, from, g.name(), g
@@ -43,22 +44,78 @@ func (e *Engine) ask(rs *ruleState, f *supply, from *sighting, g *group, n entry
 	}
 	a := e.alert(rs, s)
 	// The events of others are not at hand: what completes the window names the alert.
-	a.ID, a.TraceID = event.AlertID(r.ID, g.name(), id), trace
+	id := e.pledge(a, g.name(), e.now.id(), n.time)
 	count := r.FleetCount()
 	a.Count = uint64(count) //nolint:gosec // positive
+	q := question{rs: rs, g: g, at: n.time, class: e.now.speaker.class()}
+	q.op = sdk.SharedOperation{Key: sharedKey(p.key, g.key), Span: time.Duration(p.window.span), Window: &sdk.WindowAdd{
+		ID: id[:], Value: sharedValue(value), Threshold: count, Quiet: quiet(r.Suppress),
+	}}
+	e.put(q, a, true)
+}
+
+// propose puts the question whether an alert of what was found is to be raised: a window of
+// its own, which it completes.
+func (e *Engine) propose(rs *ruleState, s *sighting) {
+	p := rs.program
+	r := p.rule
+	q := question{rs: rs, g: s.g, at: e.now.time, class: e.now.speaker.class(), proposes: true}
+	w := &sdk.WindowAdd{Threshold: 1}
+	q.op = sdk.SharedOperation{Key: sharedKey(p.key, "alerts"), Span: proposalSpan, Window: w}
+	switch suppress := r.Suppress; {
+	case suppress == nil:
+	case !suppress.Fleet:
+		if e.repeats(rs, s) {
+			return
+		}
+	case s.g.repeats(q.at, suppress.Timeframe): // this host's own: nobody has to be asked
+		e.held(&q)
+		return
+	default:
+		q.op.Key, w.Quiet = sharedKey(p.key, "alerts"+s.g.key), suppress.Timeframe
+	}
+	a := e.alert(rs, s)
+	first := e.now.id()
+	if len(a.Causes) > 0 {
+		first = a.Causes[0]
+	}
+	e.pledge(a, a.Group, first, q.at)
+	// A rule may find more than one thing by the same event.
+	id := sha256.Sum256([]byte(e.opts.HostID + "|" + a.ID))
+	w.ID = id[:16]
+	e.put(q, a, r.RateLimit.Fleet)
+}
+
+// proposalSpan is the span of windows that one event completes: they hold nothing, and what
+// was asked is remembered for ten minutes.
+const proposalSpan = time.Second
+
+// pledge makes an alert one that the host can raise later, named after an event of a group. It
+// returns the name that the event has on all hosts.
+func (e *Engine) pledge(a *event.AlertEvent, group string, id event.ID, at int64) event.TraceID {
+	trace := event.Trace(e.opts.HostID, id)
+	a.ID, a.TraceID = event.AlertID(a.RuleID, group, id), trace
 	a.Details = append(a.Details, event.Field{Key: "scope", Value: "fleet"})
-	a.Time = time.Unix(0, n.time).UTC()
+	a.Time = time.Unix(0, at).UTC()
 	if from := e.now.alert; from != nil {
 		a.Hops, a.Provenance, a.Peer = min(from.Hops, event.MaxHops-1)+1, from.Provenance, from.Peer
 	}
-	by, limit := e.now.speaker.class(), e.limitOf(r)
-	e.questions = append(e.questions, question{rs: rs, g: g, at: n.time, class: by, op: sdk.SharedOperation{
-		Key: sharedKey(p.key, g.key), Span: time.Duration(p.window.span),
-		Window: &sdk.WindowAdd{
-			Time: time.Unix(0, n.time), ID: trace[:], Value: sharedValue(value), Threshold: count, Quiet: quiet(r.Suppress), Alert: a,
-			Limit: &sdk.AlertLimit{Key: sharedKey(p.key, strconv.Itoa(int(by))), Span: limit.Timeframe, Count: uint64(limit.Count)}, //nolint:gosec // positive
-		},
-	}})
+	return trace
+}
+
+// put adds a question with the alert that it is about, and the rule's limit: of all hosts or
+// of this one.
+func (e *Engine) put(q question, a *event.AlertEvent, fleet bool) {
+	limit := e.limitOf(q.rs.program.rule)
+	of := strconv.Itoa(int(q.class))
+	if !fleet {
+		of += "|" + e.opts.HostID
+	}
+	w := q.op.Window
+	a.Details = append(a.Details, heldBack(q.g, &q.rs.rates[q.class])...)
+	w.Time, w.Alert = time.Unix(0, q.at), a
+	w.Limit = &sdk.AlertLimit{Key: sharedKey(q.rs.program.key, of), Span: limit.Timeframe, Count: uint64(limit.Count)} //nolint:gosec // positive
+	e.questions = append(e.questions, q)
 }
 
 // id is that of the event at hand.
@@ -112,6 +169,8 @@ func (e *Engine) Answer(results []sdk.SharedResult) {
 		q := &e.questions[i]
 		switch r := results[i]; {
 		case r.Limited:
+			rate := &q.rs.rates[q.class]
+			rate.held, rate.dirty = rate.held+1, true
 			e.limited(q)
 		case r.Done:
 			e.raised(q)
@@ -127,10 +186,10 @@ func (e *Engine) Answer(results []sdk.SharedResult) {
 func (e *Engine) Alone(raise func(*event.AlertEvent)) {
 	for i := range e.questions {
 		q := &e.questions[i]
-		if !e.completeHere(q) {
+		if !q.proposes && !e.completeHere(q) {
 			continue
 		}
-		if suppress := q.rs.program.rule.Suppress; suppress != nil && q.g.suppress(q.at, suppress.Timeframe) {
+		if q.op.Window.Quiet > 0 && q.g.repeats(q.at, q.op.Window.Quiet) {
 			e.held(q)
 			continue
 		}
@@ -165,18 +224,23 @@ func (e *Engine) completeHere(q *question) bool {
 func (e *Engine) raised(q *question) {
 	q.rs.alerts++
 	e.stats.Alerts++
-	if q.rs.program.rule.Correlation != nil {
+	toldHeldBack(q.g, &q.rs.rates[q.class])
+	if q.rs.program.rule.Correlation != nil && !q.proposes {
 		q.rs.hits++
 		q.rs.lastHit = q.at
 	}
-	if q.rs.program.rule.Suppress != nil {
+	if q.op.Window.Quiet > 0 {
 		q.g.lastAlert, q.g.alerted = q.at, true
+		if q.proposes && !q.g.gone {
+			e.touch(q.g)
+		}
 	}
 	e.pass(q)
 }
 
 // held counts an alert that was held back.
 func (e *Engine) held(q *question) {
+	q.g.suppressed++
 	q.rs.suppressed++
 	e.stats.Suppressed++
 	e.pass(q)
@@ -199,7 +263,7 @@ func (e *Engine) answered() {
 // pass takes what a complete window counted out of the group.
 func (e *Engine) pass(q *question) {
 	g := q.g
-	if g.gone {
+	if q.proposes || g.gone {
 		return
 	}
 	kept := g.entries[:0]

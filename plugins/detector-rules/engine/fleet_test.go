@@ -67,6 +67,23 @@ func askAll(e *Engine, s *together) (out []*event.AlertEvent) {
 	return out
 }
 
+const (
+	repeatsOverFleet = `
+title: Failed login
+id: failed
+detection: {conditions: [{field: kind, value: failed}]}
+suppress: {timeframe_secs: 20, group_by: [src_ip], scope: %s}
+`
+	windowOverFleet = `
+title: Failed logins
+id: failed
+detection:
+  conditions: [{field: kind, value: failed}]
+  threshold: {count: 3, timeframe_secs: 60, group_by: [src_ip]}
+suppress: {timeframe_secs: 90, scope: %s}
+`
+)
+
 const valuesOverFleet = `
 title: Failed login
 id: failed
@@ -95,7 +112,8 @@ func TestFleetOracle(t *testing.T) {
 		return parse(t, text)
 	}
 	values := func(scope string) []*rule.Rule { return parse(t, fmt.Sprintf(valuesOverFleet, scope)) }
-	for name, rules := range map[string]func(string) []*rule.Rule{"events": events, "values": values} {
+	repeats := func(scope string) []*rule.Rule { return parse(t, fmt.Sprintf(repeatsOverFleet, scope)) }
+	for name, rules := range map[string]func(string) []*rule.Rule{"events": events, "values": values, "repeats": repeats} {
 		t.Run(name, func(t *testing.T) {
 			total := 0
 			for seed := range uint64(50) {
@@ -196,6 +214,86 @@ func TestFleetAlone(t *testing.T) {
 	e.Alone(func(a *event.AlertEvent) { got = append(got, a.Causes[len(a.Causes)-1].Sequence) })
 	if diff := cmp.Diff([]uint64{104}, got); diff != "" {
 		t.Errorf("alerts of seven events at once (-want +got):\n%s", diff)
+	}
+}
+
+// A window that one host completes is told once, where its suppression is that of all.
+func TestFleetSuppressesWindows(t *testing.T) {
+	rules := parse(t, fmt.Sprintf(windowOverFleet, "fleet"))
+	state := newTogether()
+	a, b := New(Compile(rules), Options{Fleet: true, HostID: "web1"}), New(Compile(rules), Options{Fleet: true, HostID: "web2"})
+	burst := func(e *Engine, seq uint64, secs float64) []*event.AlertEvent {
+		for i := range uint64(3) {
+			ev := failed(seq+i, secs+float64(i), "192.0.2.1")
+			ev.Set("kind", "failed")
+			if raised := feed(e, ev); len(raised) > 0 {
+				t.Fatalf("the engine raised %v itself", raised)
+			}
+		}
+		return askAll(e, state)
+	}
+	first := burst(a, 1, 0)
+	if len(first) != 1 || first[0].Count != 3 || first[0].Group != "192.0.2.1" || first[0].ID == "" || !first[0].Time.Equal(at(2)) {
+		t.Fatalf("alerts %+v, want one of three events", first)
+	}
+	for i, e := range []*Engine{b, a} {
+		if got := burst(e, 10, 30+float64(i)); len(got) != 0 {
+			t.Errorf("engine %d: alerts %+v, want none so soon", i, got)
+		}
+		if s := e.Stats(); s.Suppressed != 1 || s.Alerts != uint64(i) {
+			t.Errorf("engine %d: %+v, want one held back", i, s)
+		}
+	}
+	got := burst(b, 20, 100)
+	if len(got) != 1 || b.Stats().Alerts != 1 {
+		t.Fatalf("alerts %+v, want one after the time", got)
+	}
+	if want := (event.Field{Key: "suppressed", Value: "1"}); !slices.Contains(got[0].Details, want) {
+		t.Errorf("details %v, want %v: what this host held back", got[0].Details, want)
+	}
+	if got := burst(b, 30, 300); len(got) != 1 || slices.ContainsFunc(got[0].Details, func(f event.Field) bool { return f.Key == "suppressed" }) {
+		t.Errorf("alerts %+v, want one more, that tells nothing twice", got)
+	}
+}
+
+// A limit of all hosts is asked for by any rule that has one; one host's stays its own.
+func TestFleetLimitsAlerts(t *testing.T) {
+	limit := func(text string) (out []sdk.AlertLimit) {
+		for _, id := range []string{"web1", "web2"} {
+			e := New(Compile(parse(t, text)), Options{Fleet: true, HostID: id})
+			ev := failed(1, 0, "192.0.2.1")
+			ev.Set("kind", "failed")
+			feed(e, ev)
+			ops := e.Questions()
+			if len(ops) != 1 || ops[0].Validate() != nil || ops[0].Window.Threshold != 1 {
+				t.Fatalf("questions %+v", ops)
+			}
+			out = append(out, *ops[0].Window.Limit)
+			e.Answer([]sdk.SharedResult{{Count: 1, Done: true, Limited: true}})
+			if s := e.Stats(); s.RateLimited != 1 || s.Alerts != 0 {
+				t.Errorf("%+v, want one limited", s)
+			}
+		}
+		return out
+	}
+	rate := "id: failed\ntitle: Failed login\ndetection: {conditions: [{field: kind, value: failed}]}\n"
+	if l := limit(rate + "rate_limit: {count: 7, timeframe_secs: 3600, scope: fleet}\n"); l[0] != l[1] || l[0].Count != 7 || l[0].Span != time.Hour {
+		t.Errorf("limits %+v, want one of 7 an hour", l)
+	}
+	if l := limit(fmt.Sprintf(repeatsOverFleet, "fleet")); l[0] == l[1] || l[0].Count != uint64(DefaultRateLimit.Count) {
+		t.Errorf("limits %+v, want one for each host", l)
+	}
+	// Nobody can be asked: this host's count decides.
+	e := New(Compile(parse(t, rate+"rate_limit: {count: 2, timeframe_secs: 3600, scope: fleet}\n")), Options{Fleet: true})
+	raised := 0
+	for i := range uint64(5) {
+		ev := failed(i, float64(i), "192.0.2.1")
+		ev.Set("kind", "failed")
+		feed(e, ev)
+		e.Alone(func(*event.AlertEvent) { raised++ })
+	}
+	if s := e.Stats(); raised != 2 || s.RateLimited != 3 || s.Alerts != 2 {
+		t.Errorf("%d raised, %+v; want 2 of 5", raised, s)
 	}
 }
 

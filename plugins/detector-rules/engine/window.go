@@ -396,10 +396,16 @@ func (l *limiter) allow(at int64, limit rule.Limit) bool {
 // suppress reports whether an alert at the given time repeats the last one of
 // its group.
 func (g *group) suppress(at int64, timeframe time.Duration) bool {
-	if away := at - g.lastAlert; g.alerted && away < int64(timeframe) && away > -int64(timeframe) {
+	if g.repeats(at, timeframe) {
 		g.suppressed++
 		return true
 	}
 	g.lastAlert, g.alerted = at, true
 	return false
+}
+
+// repeats is suppress that changes nothing.
+func (g *group) repeats(at int64, timeframe time.Duration) bool {
+	away := at - g.lastAlert
+	return g.alerted && away < int64(timeframe) && away > -int64(timeframe)
 }

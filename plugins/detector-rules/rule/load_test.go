@@ -265,6 +265,31 @@ func counted(kind, condition, scope string) string {
 		"title: x\nid: r\ncorrelation: {type: " + kind + ", rules: [a], timespan: 1m, condition: " + condition + "}\nironpost: {scope: " + scope + "}\n"
 }
 
+// A rule of any kind may have its alerts suppressed and limited over all hosts.
+func TestFleetAlerts(t *testing.T) {
+	const both = "suppress: {timeframe_secs: 5, scope: fleet}, rate_limit: {count: 1, timeframe_secs: 5, scope: fleet}"
+	simple := "id: r\ntitle: x\ndetection: {conditions: [{field: a, value: b}]}\n"
+	for name, text := range map[string]string{
+		"simple": simple + strings.ReplaceAll(both, ", rate", "\nrate") + "\n",
+		"sigma":  "title: x\nid: r\nlogsource: {product: linux}\ndetection: {selection: {a: b}, condition: selection}\nironpost: {" + both + "}\n",
+	} {
+		res := Parse("f.yaml", []byte(text))
+		if len(res.Problems) > 0 || len(res.Rules) != 1 || !res.Rules[0].Suppress.Fleet || !res.Rules[0].RateLimit.Fleet || !res.Rules[0].AsksFleet() {
+			t.Errorf("%s: %+v, %v", name, res.Rules, res.Problems)
+		}
+	}
+	for _, text := range []string{"suppress: {timeframe_secs: 5, scope: host}", "rate_limit: {count: 1, timeframe_secs: 5}", "suppress: 5"} {
+		if res := Parse("f.yaml", []byte(simple+text+"\n")); len(res.Problems) > 0 || res.Rules[0].AsksFleet() {
+			t.Errorf("%s: %+v, %v", text, res.Rules, res.Problems)
+		}
+	}
+	for _, text := range []string{"suppress: {timeframe_secs: 5, scope: all}", "rate_limit: {count: 1, timeframe_secs: 5, scope: 1}"} {
+		if res := Parse("f.yaml", []byte(simple+text+"\n")); len(res.Problems) != 1 || !strings.Contains(res.Problems[0].Reason, "fleet") {
+			t.Errorf("%s: %v", text, res.Problems)
+		}
+	}
+}
+
 // What hosts cannot count together is rejected, and the rest is loaded.
 func TestFleetScope(t *testing.T) {
 	right := counted("value_count", "{field: u, gt: 3}", "fleet")

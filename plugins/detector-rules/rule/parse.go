@@ -22,8 +22,8 @@ var (
 	}
 	detectionKeys = []string{"conditions", "condition", "threshold"}
 	thresholdKeys = []string{"count", "timeframe_secs", "group_by", "scope"}
-	suppressKeys  = []string{"timeframe_secs", "group_by"}
-	limitKeys     = []string{"count", "timeframe_secs"}
+	suppressKeys  = []string{"timeframe_secs", "group_by", "scope"}
+	limitKeys     = []string{"count", "timeframe_secs", "scope"}
 	statuses      = []string{"stable", "test", "experimental", "deprecated", "unsupported", statusDisabled}
 	evidences     = []string{"confirmed", "forgeable"}
 	scopes        = []string{"host", scopeFleet}
@@ -224,19 +224,20 @@ func (r *reader) threshold(n *yaml.Node) (out *Threshold, fleet bool, err error)
 	if out.GroupBy, err = r.groupBy(m, "threshold"); err != nil {
 		return nil, false, err
 	}
-	if s := m.get("scope"); s != nil {
-		fleet, err = r.scope(s, "threshold.scope")
-	}
+	fleet, err = r.scope(m.get("scope"), "threshold.scope")
 	return out, fleet, err
 }
 
-// scope reads over which hosts is counted.
+// scope reads over which hosts is counted: this one, when nothing is said.
 func (r *reader) scope(n *yaml.Node, what string) (fleet bool, err error) {
+	if n == nil {
+		return false, nil
+	}
 	word, err := r.oneOf(n, what, scopes)
 	return word == scopeFleet, err
 }
 
-// suppress reads {timeframe_secs, group_by}, or the seconds alone.
+// suppress reads {timeframe_secs, group_by, scope}, or the seconds alone.
 func (r *reader) suppress(n *yaml.Node) (*Suppress, error) {
 	if document.Deref(n).Kind == yaml.ScalarNode {
 		secs, err := r.number(n, "suppress", 1, maxTimeframe)
@@ -250,7 +251,10 @@ func (r *reader) suppress(n *yaml.Node) (*Suppress, error) {
 	if out.Timeframe, err = r.timeframe(m, "suppress"); err != nil {
 		return nil, err
 	}
-	out.GroupBy, err = r.groupBy(m, "suppress")
+	if out.GroupBy, err = r.groupBy(m, "suppress"); err != nil {
+		return nil, err
+	}
+	out.Fleet, err = r.scope(m.get("scope"), "suppress.scope")
 	return out, err
 }
 
@@ -263,7 +267,10 @@ func (r *reader) rateLimit(n *yaml.Node) (Limit, error) {
 	if out.Count, err = r.need(m, "rate_limit", "count", 1, maxLimit); err != nil {
 		return out, err
 	}
-	out.Timeframe, err = r.timeframe(m, "rate_limit")
+	if out.Timeframe, err = r.timeframe(m, "rate_limit"); err != nil {
+		return out, err
+	}
+	out.Fleet, err = r.scope(m.get("scope"), "rate_limit.scope")
 	return out, err
 }
 

@@ -133,10 +133,18 @@ type Suppress struct {
 	// entities that its alert names. A rule with threshold uses the groups of
 	// the threshold.
 	GroupBy []string
+	// Fleet drops them on all hosts that share their state ("scope: fleet").
+	Fleet bool
 }
 
 // Limit allows Count alerts in each Timeframe.
 type Limit struct {
 	Count     int
 	Timeframe time.Duration
+	// Fleet counts those of all hosts that share their state ("scope: fleet").
+	Fleet bool
 }
+
+// AsksFleet reports whether alerts of the rule are duplicates, or too many, by what all hosts
+// raised. A rule with Fleet counts its window over all of them besides.
+func (r *Rule) AsksFleet() bool { return r.RateLimit.Fleet || r.Suppress != nil && r.Suppress.Fleet }
