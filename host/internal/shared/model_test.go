@@ -56,8 +56,14 @@ type machine struct {
 	disk  *disk
 	front *Front
 	stop  func()
-	// fresh are the events that it was given since the last commit, in their order.
-	fresh []*pb.SharedOperation
+	// fresh are the events that it was given and has not acknowledged, in their order.
+	fresh []*given
+}
+
+// given is an event that a detector has. It acknowledges what it has done with.
+type given struct {
+	op   *pb.SharedOperation
+	done bool
 }
 
 // world is one run of the model.
@@ -100,8 +106,8 @@ func (m *machine) crash() {
 	defer func() { <-m.lock }()
 	m.stop()
 	m.boot()
-	for _, op := range m.fresh {
-		m.apply(m.front, op)
+	for _, g := range m.fresh {
+		m.apply(m.front, g.op)
 	}
 }
 
@@ -114,10 +120,13 @@ func (m *machine) apply(f *Front, op *pb.SharedOperation) {
 // give is an event that the detector sees.
 func (m *machine) give(op *pb.SharedOperation) {
 	m.lock <- struct{}{}
-	front := m.front
-	m.fresh = append(m.fresh, op)
+	front, g := m.front, &given{op: op}
+	m.fresh = append(m.fresh, g)
 	<-m.lock
 	m.apply(front, op)
+	m.lock <- struct{}{}
+	g.done = true
+	<-m.lock
 }
 
 // commit makes what the detector has acknowledged durable.
@@ -125,7 +134,7 @@ func (m *machine) commit() {
 	m.lock <- struct{}{}
 	defer func() { <-m.lock }()
 	m.disk.commit()
-	m.fresh = nil
+	m.fresh = slices.DeleteFunc(m.fresh, func(g *given) bool { return g.done })
 }
 
 // trouble cuts, slows and kills until the world is done.
