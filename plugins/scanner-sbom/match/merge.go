@@ -83,14 +83,13 @@ func names(id string, h *vulndb.Head) iter.Seq[string] {
 // finding describes one flaw, from hits with the most specific first.
 func (m *matcher) finding(p *inventory.Package, all []*hit, approximate bool) (*Finding, error) {
 	h := all[0]
+	// One by one: to assign a whole structure is to move it.
 	f := m.newFinding()
-	*f = Finding{
-		Package: p, Ref: p.Ref(), Name: h.lookup.name, Version: h.lookup.version,
-		Range: describe(&h.verdict), Fixed: slices.Compact(h.verdict.fixed), Release: h.affected.Release,
-		Approximate: approximate && h.affected.Release != "", Modified: h.head.Modified,
-		// Whether it is a vulnerability is for the most specific to say.
-		Notice: h.head.Notice,
-	}
+	f.Package, f.Ref, f.Name, f.Version = p, p.Ref(), h.lookup.name, h.lookup.version
+	f.Range, f.Fixed, f.Release = describe(&h.verdict), slices.Compact(h.verdict.fixed), h.affected.Release
+	f.Approximate, f.Modified = approximate && f.Release != "", h.head.Modified
+	// Whether it is a vulnerability is for the most specific to say.
+	f.Notice = h.head.Notice
 	known := m.known[:0]
 	f.Advisories = m.list(len(all))
 	for _, h := range all {
@@ -176,8 +175,11 @@ func title(known []string, id string) string {
 // disputed returns the advisories about the flaw that are more specific than any that
 // says that the version is affected.
 func disputed(h *hit, known []string) []string {
+	most := h.rank
+	if most == mostSpecific {
+		return nil
+	}
 	var out []string
-	most := specific(h.entry.ID)
 	for i := range h.rest {
 		e := &h.rest[i]
 		if specific(e.ID) <= most {
@@ -198,6 +200,9 @@ func disputed(h *hit, known []string) []string {
 // exploitation looks up what is known of attacks.
 func (m *matcher) exploitation(f *Finding, known []string) error {
 	for _, id := range known {
+		if !strings.HasPrefix(id, "CVE-") {
+			continue // all that is known of attacks has the name of a CVE
+		}
 		if e, ok := m.db.KEV(id); ok && (f.Exploited == nil || e.Added.Before(f.Exploited.Added)) {
 			found := e // e itself would be allocated also where there is none
 			f.Exploited = &found
@@ -214,16 +219,18 @@ func (m *matcher) exploitation(f *Finding, known []string) error {
 	return nil
 }
 
+// mostSpecific is the highest rank of a database.
+const mostSpecific = 2
+
 // specific ranks databases: an ecosystem's or a distribution's own is 2, GitHub's is 1.
 func specific(id string) int {
-	prefix, _, _ := strings.Cut(id, "-")
-	switch prefix {
+	switch id[:max(strings.IndexByte(id, '-'), 0)] {
 	case "GHSA":
 		return 1
 	case "CVE", "OSV", "NSWG", "SNYK", "GSD", "EUVD", "TALOS":
 		return 0
 	}
-	return 2
+	return mostSpecific
 }
 
 // describe tells a verdict to people.

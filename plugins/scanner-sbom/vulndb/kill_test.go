@@ -89,7 +89,7 @@ func killImport(t *testing.T, path string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKilledImport$")
-	cmd.Env = append(os.Environ(), importing+"="+path)
+	cmd.Env = append(os.Environ(), importing+"="+path, "TMPDIR="+t.TempDir()) // it is killed before it removes its own
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

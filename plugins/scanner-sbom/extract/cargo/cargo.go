@@ -1,7 +1,9 @@
 package cargo
 
 import (
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/extract/purl"
 	"github.com/ironpost/ironpost/plugins/scanner-sbom/inventory"
@@ -23,16 +25,46 @@ type crate struct {
 	from, to                        int // what it needs
 }
 
+// room is memory that one Parse works in, and then another.
+type room struct {
+	crates []crate
+	needs  []string
+	// first is the first crate of a name, next of each the next of the same name; -1 is the end.
+	first   map[string]int32
+	next    []int32
+	ends    []int
+	scratch []byte
+}
+
+// maxRoom bounds the crates whose memory is kept.
+const maxRoom = 4096
+
+var rooms = sync.Pool{New: func() any { return &room{first: map[string]int32{}} }}
+
+// leave gives the room back, without a trace of the file.
+func (r *room) leave() {
+	if cap(r.crates) > maxRoom || cap(r.needs) > 4*maxRoom {
+		return
+	}
+	clear(r.crates)
+	clear(r.needs)
+	clear(r.first)
+	r.crates, r.needs = r.crates[:0], r.needs[:0]
+	rooms.Put(r)
+}
+
 // Parse reads the text of a Cargo.lock, which must be UTF-8; the packages' strings
 // are parts of it. ok is false when a line is not as Cargo writes it: then the
 // packages are not all there are.
 func Parse(text string) (packages []*inventory.Package, ok bool) {
-	crates, needs, ok := read(text)
-	if !ok {
+	r := rooms.Get().(*room) //nolint:forcetypeassert // nothing else is put there
+	defer r.leave()
+	if !r.read(text) {
 		return nil, false
 	}
-	names := newNames(crates)
-	refs, hashes := texts(crates)
+	crates, needs := r.crates, r.needs
+	r.index()
+	refs, hashes := r.texts()
 	all := make([]inventory.Package, len(crates))
 	places := make([]inventory.Location, len(crates))
 	packages = make([]*inventory.Package, len(crates))
@@ -49,7 +81,7 @@ func Parse(text string) (packages []*inventory.Package, ok bool) {
 		}
 		first := len(resolved)
 		for _, need := range needs[c.from:c.to] {
-			if to := names.find(need); to >= 0 {
+			if to := r.find(need); to >= 0 {
 				resolved = append(resolved, refs[to])
 			}
 		}
@@ -63,16 +95,15 @@ func Parse(text string) (packages []*inventory.Package, ok bool) {
 // texts makes the package URLs and hashes of all crates, as parts of one string:
 // there are hundreds of crates in a file, and two allocations each would be most of
 // the work.
-func texts(crates []crate) (refs, hashes []string) {
-	size := 0
+func (r *room) texts() (refs, hashes []string) {
+	crates, size := r.crates, 0
 	for i := range crates {
 		c := &crates[i]
 		size += len(prefix) + len(c.name) + len("@") + len(c.version) + len(digest) + len(c.checksum)
 	}
 	var all strings.Builder
 	all.Grow(size) // more only where something is escaped
-	ends := make([]int, 0, 2*len(crates))
-	var scratch []byte
+	ends, scratch := r.ends[:0], r.scratch
 	for i := range crates {
 		c := &crates[i]
 		scratch = append(scratch[:0], prefix...)
@@ -87,6 +118,7 @@ func texts(crates []crate) (refs, hashes []string) {
 		}
 		ends = append(ends, all.Len())
 	}
+	r.ends, r.scratch = ends, scratch
 	text, at := all.String(), 0
 	out := make([]string, 2*len(crates))
 	for i := range crates {
@@ -97,37 +129,30 @@ func texts(crates []crate) (refs, hashes []string) {
 	return out[:len(crates)], out[len(crates):]
 }
 
-// names finds crates by name; those of one name are a list.
-type names struct {
-	crates []crate
-	first  map[string]int32
-	next   []int32 // -1 is the end
-}
-
-func newNames(crates []crate) names {
-	n := names{crates: crates, first: make(map[string]int32, len(crates)), next: make([]int32, len(crates))}
-	for i := len(crates) - 1; i >= 0; i-- {
-		n.next[i] = -1
-		if other, ok := n.first[crates[i].name]; ok {
-			n.next[i] = other
+// index has crates found by name.
+func (r *room) index() {
+	r.next = slices.Grow(r.next[:0], len(r.crates))[:len(r.crates)]
+	for i := len(r.crates) - 1; i >= 0; i-- {
+		r.next[i] = -1
+		if other, ok := r.first[r.crates[i].name]; ok {
+			r.next[i] = other
 		}
-		n.first[crates[i].name] = int32(i) //nolint:gosec // a file of this many lines is beyond every limit
+		r.first[r.crates[i].name] = int32(i) //nolint:gosec // a file of this many lines is beyond every limit
 	}
-	return n
 }
 
 // find returns the crate that a dependency means, written as "name",
 // "name version" or "name version (source)", as much as tells them apart.
-func (n names) find(need string) int {
+func (r *room) find(need string) int {
 	name, rest, more := strings.Cut(need, " ")
 	version, source := "", ""
 	if more {
 		version, source, _ = strings.Cut(rest, " ")
 		source = strings.TrimSuffix(strings.TrimPrefix(source, "("), ")")
 	}
-	at, ok := n.first[name]
-	for ; ok && at >= 0; at = n.next[at] {
-		c := &n.crates[at]
+	at, ok := r.first[name]
+	for ; ok && at >= 0; at = r.next[at] {
+		c := &r.crates[at]
 		if (version == "" || c.version == version) && (source == "" || sameSource(c.source, source)) {
 			return int(at)
 		}
@@ -142,11 +167,11 @@ func sameSource(full, short string) bool {
 }
 
 // read takes the file apart by lines.
-func read(text string) (crates []crate, needs []string, ok bool) {
+func (r *room) read(text string) (ok bool) {
 	// What Cargo's files have for each: counting takes longer than growing now and then.
 	const perCrate, perNeed = 180, 90
-	crates = make([]crate, 0, len(text)/perCrate+1)
-	needs = make([]string, 0, len(text)/perNeed+1)
+	crates, needs := slices.Grow(r.crates, len(text)/perCrate+1), slices.Grow(r.needs, len(text)/perNeed+1)
+	defer func() { r.crates, r.needs = crates, needs }()
 	inPackage, inList, other := false, false, false // where the line is: other is a table of no package
 	for number := 1; text != ""; number++ {
 		line := text
@@ -165,7 +190,7 @@ func read(text string) (crates []crate, needs []string, ok bool) {
 			}
 			value, ok := quoted(strings.TrimSuffix(item, ","))
 			if !ok {
-				return nil, nil, false
+				return false
 			}
 			if inPackage {
 				needs = append(needs, value)
@@ -180,7 +205,7 @@ func read(text string) (crates []crate, needs []string, ok bool) {
 			// that nothing uses.
 			inPackage, other = false, true
 			if line != "[metadata]" && line != "[[patch.unused]]" && line != "[root]" {
-				return nil, nil, false
+				return false
 			}
 			if line == "[root]" {
 				crates = append(crates, crate{line: number})
@@ -191,7 +216,7 @@ func read(text string) (crates []crate, needs []string, ok bool) {
 			if space < 0 || !strings.HasPrefix(line[space:], " = ") {
 				key, _, found := strings.Cut(line, " = ")
 				if !found {
-					return nil, nil, false
+					return false
 				}
 				space = len(key)
 			}
@@ -202,7 +227,7 @@ func read(text string) (crates []crate, needs []string, ok bool) {
 					crates[len(crates)-1].from, crates[len(crates)-1].to = len(needs), len(needs)
 				}
 				if key != "dependencies" {
-					return nil, nil, false
+					return false
 				}
 				continue
 			}
@@ -213,19 +238,19 @@ func read(text string) (crates []crate, needs []string, ok bool) {
 			case other:
 				continue
 			default:
-				return nil, nil, false
+				return false
 			}
 			if !crates[len(crates)-1].set(key, value) {
-				return nil, nil, false
+				return false
 			}
 		}
 	}
 	for i := range crates {
 		if crates[i].name == "" || crates[i].version == "" {
-			return nil, nil, false
+			return false
 		}
 	}
-	return crates, needs, !inList
+	return !inList
 }
 
 // set takes one value over, and reports whether it is one that is known.
