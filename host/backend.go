@@ -279,7 +279,8 @@ func (d *daemon) Query(ctx context.Context, q *pb.QueryRequest, send func(*pb.Ba
 // fullID is the length of an alert's id. Less of it may mean another alert in another store.
 const fullID = 32
 
-// UpdateAlert changes the state of an alert in the store that answers, and then in the others.
+// UpdateAlert changes the state of an alert in the store that answers, and then in the others
+// but for those that are to be left out: each that is away takes its time to say so.
 func (d *daemon) UpdateAlert(ctx context.Context, u *pb.UpdateRequest) (*pb.UpdateResponse, error) {
 	stores := d.stores()
 	first, err := answering(stores, u.GetStore())
@@ -293,6 +294,10 @@ func (d *daemon) UpdateAlert(ctx context.Context, u *pb.UpdateRequest) (*pb.Upda
 	}
 	delete(stores, first)
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
+		if slices.Contains(u.GetLeaveOut(), name) {
+			r.Missed = append(r.Missed, name+": left out, as it failed just before")
+			continue
+		}
 		// One that does not keep this alert has nothing to change.
 		if _, err := stores[name].UpdateAlert(ctx, u); err != nil {
 			r.Missed = append(r.Missed, name+": "+status.Convert(err).Message())

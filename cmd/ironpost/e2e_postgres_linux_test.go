@@ -175,9 +175,13 @@ retry_max = "200ms"
 		return err == nil && strings.Contains(out, server.address) && strings.Contains(out, "wait in")
 	})
 	var closed []struct{ Missed []string }
-	h.JSON(&closed, "alerts", "close", one[0].ID, "--note", "not there")
-	if len(closed) != 1 || len(closed[0].Missed) != 1 || !strings.HasPrefix(closed[0].Missed[0], "sink-postgres: ") {
-		t.Errorf("closed while a store is away: got %+v, want that one named", closed)
+	var two []struct{ ID string }
+	h.JSON(&two, "alerts", "list", "--limit", "2", "--store", "sink-sqlite")
+	h.JSON(&closed, "alerts", "close", two[0].ID, two[1].ID, "--note", "not there")
+	if len(closed) != 2 || len(closed[0].Missed) != 1 || !strings.HasPrefix(closed[0].Missed[0], "sink-postgres: ") || !strings.Contains(closed[0].Missed[0], server.address) {
+		t.Errorf("closed while a store is away: got %+v, want that one named, and why", closed)
+	} else if len(closed[1].Missed) != 1 || !strings.HasPrefix(closed[1].Missed[0], "sink-postgres: left out") {
+		t.Errorf("closed next: got %+v, want the store left out", closed[1])
 	}
 	server.do("start")
 	h.Wait(time.Minute, "PostgreSQL has what came meanwhile", func() bool { return count("sink-postgres") == raised })

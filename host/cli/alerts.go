@@ -332,14 +332,18 @@ shows it. Alerts that are raised later are not.`,
 // updateAlerts changes the state of alerts that are named, then of those in groups.
 func (c *cli) updateAlerts(ctx context.Context, h *control.Client, ids, groups []string, u *ironpostv1.UpdateRequest, verb string) error {
 	done := make([]changed, 0, len(ids))
+	var failed []string // stores, by their names
 	update := func(id string) error {
-		one := &ironpostv1.UpdateRequest{AlertId: id, State: u.GetState(), Note: u.GetNote()}
+		one := &ironpostv1.UpdateRequest{AlertId: id, State: u.GetState(), Note: u.GetNote(), LeaveOut: failed}
 		r, err := h.UpdateAlert(ctx, one)
 		if err != nil {
 			return fmt.Errorf("alerts %s %s: %w", verb, id, err)
 		}
 		for _, missed := range r.GetMissed() {
 			fmt.Fprintln(c.stderr, view.Printable(fmt.Sprintf("ironpost: %s is as it was in another store; try again with --store later: %s", id, missed)))
+			if name, _, _ := strings.Cut(missed, ": "); !slices.Contains(failed, name) {
+				failed = append(failed, name)
+			}
 		}
 		done = append(done, changed{ID: id, State: u.GetState(), Missed: r.GetMissed()})
 		if c.json() {

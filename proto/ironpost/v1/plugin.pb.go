@@ -3586,7 +3586,10 @@ type UpdateRequest struct {
 	Actor   string                 `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
 	Note    string                 `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
 	// As in QueryRequest.
-	Store         string `protobuf:"bytes,5,opt,name=store,proto3" json:"store,omitempty"`
+	Store string `protobuf:"bytes,5,opt,name=store,proto3" json:"store,omitempty"`
+	// Of a host alone: other stores that are not told this time, since they did not answer
+	// before; missed names them.
+	LeaveOut      []string `protobuf:"bytes,6,rep,name=leave_out,json=leaveOut,proto3" json:"leave_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3654,6 +3657,13 @@ func (x *UpdateRequest) GetStore() string {
 		return x.Store
 	}
 	return ""
+}
+
+func (x *UpdateRequest) GetLeaveOut() []string {
+	if x != nil {
+		return x.LeaveOut
+	}
+	return nil
 }
 
 type UpdateResponse struct {
@@ -6130,13 +6140,14 @@ const file_ironpost_v1_plugin_proto_rawDesc = "" +
 	"\x05state\x18\t \x01(\tR\x05state\x12\x12\n" +
 	"\x04text\x18\n" +
 	" \x01(\tR\x04text\x12\x14\n" +
-	"\x05store\x18\v \x01(\tR\x05store\"\x80\x01\n" +
+	"\x05store\x18\v \x01(\tR\x05store\"\x9d\x01\n" +
 	"\rUpdateRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x12\n" +
 	"\x04note\x18\x04 \x01(\tR\x04note\x12\x14\n" +
-	"\x05store\x18\x05 \x01(\tR\x05store\">\n" +
+	"\x05store\x18\x05 \x01(\tR\x05store\x12\x1b\n" +
+	"\tleave_out\x18\x06 \x03(\tR\bleaveOut\">\n" +
 	"\x0eUpdateResponse\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x16\n" +
 	"\x06missed\x18\x02 \x03(\tR\x06missed\"\x8d\x01\n" +
