@@ -357,24 +357,11 @@ func TestRestartWhileCutOff(t *testing.T) {
 	engine := NewLocal(Limits{})
 	at := time.Duration(time.Now().UnixNano())
 	for life := range 5 {
-		store, err := state.Open(dir, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := &wire{engine: engine, fault: cut}
-		b := new(box)
-		f := New(Config{Raise: b.raise, Expected: func() bool { return true }})
-		if err := f.Keep(store); err != nil {
-			t.Fatal(err)
-		}
-		f.Use("state", w)
+		h, end := live(t, dir, engine)
+		f, w, b := h.Front, h.wire, h.box
 		apply := func(want string, ops ...*pb.SharedOperation) {
 			t.Helper()
-			r, err := f.Apply(t.Context(), "rules", &pb.SharedRequest{Operations: ops})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := show(r.Results); got != want {
+			if got := show(h.ask(ops...)); got != want {
 				t.Errorf("life %d: got %s, want %s", life, got, want)
 			}
 		}
@@ -408,6 +395,26 @@ func TestRestartWhileCutOff(t *testing.T) {
 			apply("5! 0", op("few", "c"), op("few", "a"))
 			apply("5!", op("many", "g"))
 		}
+		end()
+	}
+}
+
+// live starts a Front with what is kept in a folder, whose engine cannot be reached, and
+// returns how it dies. Nothing runs beside it.
+func live(t *testing.T, dir string, engine Engine) (h *testHost, end func()) {
+	t.Helper()
+	store, err := state.Open(dir, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h = &testHost{t: t, wire: &wire{engine: engine, fault: cut}, box: new(box)}
+	h.Front = New(Config{Raise: h.box.raise, Expected: func() bool { return true }})
+	if err := h.Keep(store); err != nil {
+		t.Fatal(err)
+	}
+	h.Use("state", h.wire)
+	return h, func() {
+		t.Helper()
 		if err := store.Flush(); err != nil {
 			t.Fatal(err)
 		}
@@ -454,29 +461,16 @@ func limited(id string) *pb.SharedOperation {
 	return op
 }
 
-// shows is show with "-" behind what was held back.
-func shows(results []*pb.SharedResult) string {
-	var out []string
-	for _, r := range results {
-		s := show([]*pb.SharedResult{r})
-		if r.Limited {
-			s += "-"
-		}
-		out = append(out, s)
-	}
-	return strings.Join(out, " ")
-}
-
 // A limit holds for the alerts of all hosts together.
 func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)))
 		h := fleet(t, 2)
-		if got := shows(h[0].ask(limited("a"))) + " " + shows(h[1].ask(limited("b"), limited("c"))); got != "1! 1! 1!-" {
+		if got := show(h[0].ask(limited("a"))) + " " + show(h[1].ask(limited("b"), limited("c"))); got != "1! 1! 1!-" {
 			t.Errorf("got %s, want the third held back", got)
 		}
 		// What comes again is decided as before, and counts no more.
-		if got := shows(h[0].ask(limited("a"))) + " " + shows(h[1].ask(limited("c"), limited("b"))); got != "1! 1!- 1!" {
+		if got := show(h[0].ask(limited("a"))) + " " + show(h[1].ask(limited("c"), limited("b"))); got != "1! 1!- 1!" {
 			t.Errorf("come again: got %s, want what it was", got)
 		}
 		if got := show(h[0].ask(counter("rule", time.Hour, 0, 9))); got != "3!" {
@@ -486,7 +480,7 @@ func TestLimit(t *testing.T) {
 			t.Errorf("%d held back and %d raised, want 1 and 2 (b came again)", s.Counts.Limited, s.Counts.Alerts)
 		}
 		time.Sleep(time.Hour)
-		if got := shows(h[0].ask(limited("d"))); got != "1!" {
+		if got := show(h[0].ask(limited("d"))); got != "1!" {
 			t.Errorf("an hour later: got %s, want it raised", got)
 		}
 		wants(t, h, "a", "d", "b")
@@ -508,14 +502,14 @@ func TestLimitWhileCutOff(t *testing.T) {
 				}
 				h[0].ask(pair("p"))
 				h[1].wire.set(f)
-				got := shows(h[1].ask(pair("q"))) + " " + shows(h[1].ask(limited("a"), limited("b"), limited("c")))
+				got := show(h[1].ask(pair("q"))) + " " + show(h[1].ask(limited("a"), limited("b"), limited("c")))
 				if want := "1~ 1!~ 1!~ 1!~-"; got != want {
 					t.Errorf("cut off: got %s, want %s", got, want)
 				}
 				h[1].wire.set(none)
 				time.Sleep(2 * lastBackoff)
 				wants(t, h, "a", "b") // p and q are complete, and one too many
-				if got := shows(h[1].ask(pair("q"))); got != "2!-" {
+				if got := show(h[1].ask(pair("q"))); got != "2!-" {
 					t.Errorf("got %s, want what the merge held back to stay so", got)
 				}
 				if got := show(h[0].ask(counter("rule", time.Hour, 0, 9))); got != "4" && got != "4!" {
@@ -540,24 +534,10 @@ func TestLimitAfterARestart(t *testing.T) {
 		return op
 	}
 	for life := range 2 {
-		store, err := state.Open(dir, 1<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := new(box)
-		f := New(Config{Raise: b.raise, Expected: func() bool { return true }})
-		if err := f.Keep(store); err != nil {
-			t.Fatal(err)
-		}
-		w := &wire{engine: engine, fault: cut}
-		f.Use("state", w)
+		h, end := live(t, dir, engine)
 		apply := func(want string, ops ...*pb.SharedOperation) {
 			t.Helper()
-			r, err := f.Apply(t.Context(), "rules", &pb.SharedRequest{Operations: ops})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := shows(r.Results); got != want {
+			if got := show(h.ask(ops...)); got != want {
 				t.Errorf("life %d: got %s, want %s", life, got, want)
 			}
 		}
@@ -569,19 +549,14 @@ func TestLimitAfterARestart(t *testing.T) {
 			if _, err := engine.ApplyShared(t.Context(), keyed(op("pair", "q", 2))); err != nil {
 				t.Fatal(err)
 			}
-			w.set(none)
-			f.merge(t.Context())
+			h.wire.set(none)
+			h.merge(t.Context())
 			apply("1!- 2!-", op("b", "b", 1), op("pair", "p", 2))
 		}
-		if diff := cmp.Diff(alerts, b.list()); diff != "" {
+		if diff := cmp.Diff(alerts, h.box.list()); diff != "" {
 			t.Errorf("life %d: alerts (-want +got):\n%s", life, diff)
 		}
-		if err := store.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		if err := store.Close(); err != nil {
-			t.Fatal(err)
-		}
+		end()
 	}
 }
 

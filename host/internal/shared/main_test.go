@@ -182,7 +182,7 @@ func (h *testHost) ask(ops ...*pb.SharedOperation) []*pb.SharedResult {
 	return r.Results
 }
 
-// show writes results as "count", "count!" when done, "~" behind it when local.
+// show writes results as "count", "count!" when done, "~" behind it when local, "-" when limited.
 func show(results []*pb.SharedResult) string {
 	out := ""
 	for i, r := range results {
@@ -195,6 +195,9 @@ func show(results []*pb.SharedResult) string {
 		}
 		if r.Local {
 			out += "~"
+		}
+		if r.Limited {
+			out += "-"
 		}
 	}
 	return out
