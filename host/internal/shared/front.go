@@ -175,64 +175,64 @@ func (f *Front) Apply(ctx context.Context, plugin string, req *pb.SharedRequest)
 		f.mu.Unlock()
 		return nil, err
 	}
-	c := &call{}
-	for _, op := range req.Operations {
-		c.add(prefixed(plugin, op), pledgeOf(op))
+	all := make([]task, len(req.Operations))
+	for i, op := range req.Operations {
+		all[i] = task{op: prefixed(plugin, op), pledge: pledgeOf(op)}
 	}
-	f.carryOut(ctx, c, false)
-	if err := f.pay(ctx, c.owed(), false); err != nil {
+	f.carryOut(ctx, all, false)
+	if err := f.pay(ctx, all, false); err != nil {
 		return nil, err
 	}
-	return &pb.SharedReply{Results: c.results}, nil
+	reply := &pb.SharedReply{Results: make([]*pb.SharedResult, len(all))}
+	for i := range all {
+		reply.Results[i] = all[i].result
+	}
+	return reply, nil
 }
 
-// call is operations under way.
-type call struct {
-	ops     []*pb.SharedOperation // with whole keys, without what is pledged
-	pledges []pledge
-	results []*pb.SharedResult    // nil for what is not decided yet
-	again   []bool                // it was decided before
-	ask     []*pb.SharedOperation // those that the engine is asked for
+// task is an operation under way.
+type task struct {
+	op *pb.SharedOperation // with the whole key, without what is pledged
+	pledge
+	result *pb.SharedResult // nil while it is not decided
+	// again says that it was decided before: an alert of it was counted then.
+	again bool
 }
 
-func (c *call) add(op *pb.SharedOperation, p pledge) {
-	c.ops, c.pledges = append(c.ops, op), append(c.pledges, p)
-	c.results, c.again = append(c.results, nil), append(c.again, false)
-}
-
-// carryOut has the operations of a call decided by the engine, while it is up or is being
-// told the differences, and by this host otherwise.
-func (f *Front) carryOut(ctx context.Context, c *call, merging bool) {
+// carryOut has operations decided by the engine, while it is up or is being told the
+// differences, and by this host otherwise.
+func (f *Front) carryOut(ctx context.Context, all []task, merging bool) {
 	f.mu.Lock()
-	f.counts.Operations += uint64(len(c.ops))
+	f.counts.Operations += uint64(len(all))
 	engine, timeout := f.engine, f.timeout
 	if merging {
 		timeout = max(timeout, mergeTimeout)
 	}
+	var asked []*pb.SharedOperation
 	if f.up || merging && engine != nil {
-		f.askable(c)
+		asked = f.askable(all)
 	} else {
-		f.decide(c, false)
+		f.decide(all, false)
 	}
 	f.mu.Unlock()
-	if len(c.ask) == 0 {
+	if len(asked) == 0 {
 		return
 	}
-	reply, err := ask(ctx, engine, timeout, c.ask)
+	reply, err := ask(ctx, engine, timeout, asked)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
 		f.failed(engine, err)
-		f.decide(c, true)
+		f.decide(all, true)
 	} else {
-		f.answered(c, reply)
+		f.answered(all, reply)
 	}
 }
 
 // prefixed is an operation as the engine gets it.
 func prefixed(plugin string, op *pb.SharedOperation) *pb.SharedOperation {
 	out := &pb.SharedOperation{Key: fullKey(plugin, op.Key), Span: op.Span, Operation: op.Operation}
-	if w := op.GetWindow(); w != nil && len(w.Alert) > 0 {
+	if w := op.GetWindow(); w != nil && (len(w.Alert) > 0 || w.Limit != nil) {
 		out.Operation = &pb.SharedOperation_Window{Window: &pb.WindowAdd{Time: w.Time, Id: w.Id, Value: w.Value, Threshold: w.Threshold, Quiet: w.Quiet, Counted: w.Counted}}
 	}
 	return out
@@ -264,32 +264,35 @@ func ask(ctx context.Context, e Engine, timeout time.Duration, ops []*pb.SharedO
 	return reply, nil
 }
 
-// askable answers what this host knows for sure, and collects the rest for the engine;
+// askable answers what this host knows for sure, and returns the rest for the engine;
 // f.mu is held.
-func (f *Front) askable(c *call) {
-	for i, op := range c.ops {
-		if o, settled := f.local.settled(op); settled {
-			c.results[i], c.again[i] = o.result(false), true
+func (f *Front) askable(all []task) (rest []*pb.SharedOperation) {
+	for i := range all {
+		t := &all[i]
+		if o, settled := f.local.settled(t.op); settled {
+			t.result, t.again = o.result(false), true
 			continue
 		}
-		c.ask = append(c.ask, op)
+		rest = append(rest, t.op)
 	}
+	return rest
 }
 
 // answered takes the engine's results over; f.mu is held.
-func (f *Front) answered(c *call, reply *pb.SharedReply) {
+func (f *Front) answered(all []task, reply *pb.SharedReply) {
 	f.proven = true
 	next, now := 0, time.Now().UnixNano()
-	for i, op := range c.ops {
-		if c.results[i] != nil {
+	for i := range all {
+		t := &all[i]
+		if t.result != nil {
 			continue
 		}
 		r := reply.Results[next]
 		next++
-		c.results[i] = &pb.SharedResult{Count: r.GetCount(), Done: r.GetDone()}
-		f.local.learn(op, c.results[i], false)
-		if w := op.GetWindow(); w != nil && !r.GetDone() && !w.Counted {
-			f.recent.add(&difference{plugin: owner(op.Key), op: op, pledge: c.pledges[i], noted: now})
+		t.result = &pb.SharedResult{Count: r.GetCount(), Done: r.GetDone()}
+		f.local.learn(t.op, t.result, false)
+		if w := t.op.GetWindow(); w != nil && !r.GetDone() && !w.Counted {
+			f.recent.add(&difference{plugin: owner(t.op.Key), op: t.op, pledge: t.pledge, noted: now})
 		}
 	}
 	f.counts.Together += uint64(next) //nolint:gosec // it is not negative
@@ -298,21 +301,22 @@ func (f *Front) answered(c *call, reply *pb.SharedReply) {
 
 // decide has this host decide what is not decided yet. asked says that the engine may
 // have carried it out. f.mu is held.
-func (f *Front) decide(c *call, asked bool) {
+func (f *Front) decide(all []task, asked bool) {
 	note := f.engine != nil || f.expected
 	now := time.Now().UnixNano()
-	for i, op := range c.ops {
-		if c.results[i] != nil {
+	for i := range all {
+		t := &all[i]
+		if t.result != nil {
 			continue
 		}
-		o := f.local.decide(op)
-		c.results[i], c.again[i] = o.result(note), !o.fresh
+		o := f.local.decide(t.op)
+		t.result, t.again = o.result(note), !o.fresh
 		if !note {
 			f.counts.Alone++
 			continue
 		}
 		f.counts.Local++
-		f.difference(&difference{plugin: owner(op.Key), op: op, pledge: c.pledges[i], noted: now, sent: asked}, o)
+		f.difference(&difference{plugin: owner(t.op.Key), op: t.op, pledge: t.pledge, noted: now, sent: asked}, o)
 	}
 	f.changed()
 }

@@ -484,6 +484,11 @@ func TestLimit(t *testing.T) {
 			t.Errorf("an hour later: got %s, want it raised", got)
 		}
 		wants(t, h, "a", "d", "b")
+		without := limited("e")
+		without.GetWindow().Alert = nil
+		if got := show(h[0].ask(without)); got != "1!" {
+			t.Errorf("a limit of nothing: got %s, want 1!, by the engine, which does not hear of it", got)
+		}
 	})
 }
 

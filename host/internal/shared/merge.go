@@ -146,7 +146,7 @@ func (f *Front) batch() (batch []*difference, ops []*pb.SharedOperation) {
 func (f *Front) merged(ctx context.Context, batch []*difference, ops []*pb.SharedOperation, reply *pb.SharedReply) error {
 	f.mu.Lock()
 	asked := make([]*pb.SharedOperation, len(batch))
-	var due []owed
+	var due []task
 	for i, d := range batch {
 		asked[i] = d.op
 		if reply == nil {
@@ -165,9 +165,9 @@ func (f *Front) merged(ctx context.Context, batch []*difference, ops []*pb.Share
 		case w == nil || w.Counted:
 		case !r.Done:
 			f.recent.add(&difference{plugin: d.plugin, op: d.op, pledge: d.pledge, noted: d.noted})
-		case len(d.alert) > 0:
+		default:
 			r.Limited = before.limited
-			due = append(due, owed{d.pledge, d.op, r, again})
+			due = append(due, task{d.op, d.pledge, r, again})
 		}
 	}
 	f.changed()

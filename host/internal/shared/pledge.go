@@ -25,35 +25,24 @@ func pledgeOf(op *pb.SharedOperation) pledge {
 
 func (p pledge) size() int { return len(p.alert) + len(p.limit.GetKey()) }
 
-// owed is an alert that was pledged for a window which is complete.
-type owed struct {
-	pledge
-	op     *pb.SharedOperation
-	result *pb.SharedResult
-	// again says that the window was complete before: the alert was counted then.
-	again bool
+// owed reports whether an alert is due: it was pledged for a window that is complete, and its
+// limit does not hold it back.
+func (t *task) owed() bool {
+	w := t.op.GetWindow()
+	return w != nil && !w.Counted && len(t.alert) > 0 && t.result.Done && !t.result.Limited
 }
 
-// owed are the alerts that are due for what a call completed.
-func (c *call) owed() (out []owed) {
-	for i, r := range c.results {
-		if w := c.ops[i].GetWindow(); w != nil && !w.Counted && r.Done && len(c.pledges[i].alert) > 0 {
-			out = append(out, owed{c.pledges[i], c.ops[i], r, c.again[i]})
-		}
-	}
-	return out
-}
-
-// pay raises the alerts that are within their limits, and returns once they are safe. In a
-// merge nobody is there to be told of one that cannot be read.
-func (f *Front) pay(ctx context.Context, all []owed, merging bool) error {
+// pay raises the alerts that are owed and within their limits, and returns once they are
+// safe. In a merge nobody is there to be told of one that cannot be read.
+func (f *Front) pay(ctx context.Context, all []task, merging bool) error {
 	f.limit(ctx, all, merging)
-	for _, o := range all {
-		if o.result.Limited {
+	for i := range all {
+		t := &all[i]
+		if !t.owed() {
 			continue
 		}
-		plugin := owner(o.op.Key)
-		if err := f.raised(ctx, plugin, o.alert); merging && errors.Is(err, errAlert) {
+		plugin := owner(t.op.Key)
+		if err := f.raised(ctx, plugin, t.alert); merging && errors.Is(err, errAlert) {
 			f.log.Warn("a window was completed, and its alert cannot be raised", "plugin", plugin, "error", err)
 		} else if err != nil {
 			return err
@@ -62,30 +51,32 @@ func (f *Front) pay(ctx context.Context, all []owed, merging bool) error {
 	return nil
 }
 
-// limit counts alerts that are to be raised, and has those results say Limited that are
-// beyond what there may be. That an event's alert was held back is remembered with the event.
-func (f *Front) limit(ctx context.Context, all []owed, merging bool) {
-	c := &call{}
-	var counted []owed
-	for _, o := range all {
-		if o.limit == nil || o.again {
+// limit counts alerts that are owed, and has those results say Limited that are beyond what
+// there may be. That an event's alert was held back is remembered with the event.
+func (f *Front) limit(ctx context.Context, all []task, merging bool) {
+	var counters []task
+	var counted []*task
+	for i := range all {
+		t := &all[i]
+		if t.limit == nil || t.again || !t.owed() {
 			continue
 		}
-		counted = append(counted, o)
-		c.add(&pb.SharedOperation{Key: fullKey(owner(o.op.Key), o.limit.Key), Span: o.limit.Span, Operation: &pb.SharedOperation_Counter{
-			Counter: &pb.CounterAdd{Amount: 1, Limit: o.limit.Count},
-		}}, pledge{})
+		counted = append(counted, t)
+		counters = append(counters, task{op: &pb.SharedOperation{
+			Key: fullKey(owner(t.op.Key), t.limit.Key), Span: t.limit.Span,
+			Operation: &pb.SharedOperation_Counter{Counter: &pb.CounterAdd{Amount: 1, Limit: t.limit.Count}},
+		}})
 	}
-	if len(counted) == 0 {
+	if len(counters) == 0 {
 		return
 	}
-	f.carryOut(ctx, c, merging)
+	f.carryOut(ctx, counters, merging)
 	held := uint64(0)
-	for i, o := range counted {
-		if !c.results[i].Done {
+	for i, t := range counted {
+		if !counters[i].result.Done {
 			held++
-			o.result.Limited = true
-			f.local.holdBack(o.op)
+			t.result.Limited = true
+			f.local.holdBack(t.op)
 		}
 	}
 	f.mu.Lock()
