@@ -86,7 +86,9 @@ func toldHeldBack(g *group, rate *limiter) {
 	if g != nil {
 		g.suppressed = 0
 	}
-	rate.held = 0
+	if rate.held > 0 {
+		rate.held, rate.dirty = 0, true
+	}
 }
 
 // limitOf is how many alerts of a rule there may be.

@@ -231,9 +231,6 @@ func (e *Engine) raised(q *question) {
 	}
 	if q.op.Window.Quiet > 0 {
 		q.g.lastAlert, q.g.alerted = q.at, true
-		if q.proposes && !q.g.gone {
-			e.touch(q.g)
-		}
 	}
 	e.pass(q)
 }
@@ -263,7 +260,11 @@ func (e *Engine) answered() {
 // pass takes what a complete window counted out of the group.
 func (e *Engine) pass(q *question) {
 	g := q.g
-	if q.proposes || g.gone {
+	if g == nil || g.gone {
+		return
+	}
+	if q.proposes { // the window was passed when it was complete
+		e.touch(g)
 		return
 	}
 	kept := g.entries[:0]

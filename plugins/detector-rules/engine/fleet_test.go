@@ -80,7 +80,7 @@ id: failed
 detection:
   conditions: [{field: kind, value: failed}]
   threshold: {count: 3, timeframe_secs: 60, group_by: [src_ip]}
-suppress: {timeframe_secs: 90, scope: %s}
+suppress: {timeframe_secs: 90, scope: fleet}
 `
 )
 
@@ -219,7 +219,7 @@ func TestFleetAlone(t *testing.T) {
 
 // A window that one host completes is told once, where its suppression is that of all.
 func TestFleetSuppressesWindows(t *testing.T) {
-	rules := parse(t, fmt.Sprintf(windowOverFleet, "fleet"))
+	rules := parse(t, windowOverFleet)
 	state := newTogether()
 	a, b := New(Compile(rules), Options{Fleet: true, HostID: "web1"}), New(Compile(rules), Options{Fleet: true, HostID: "web2"})
 	burst := func(e *Engine, seq uint64, secs float64) []*event.AlertEvent {

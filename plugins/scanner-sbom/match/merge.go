@@ -224,7 +224,8 @@ const mostSpecific = 2
 
 // specific ranks databases: an ecosystem's or a distribution's own is 2, GitHub's is 1.
 func specific(id string) int {
-	switch id[:max(strings.IndexByte(id, '-'), 0)] {
+	prefix, _, _ := strings.Cut(id, "-")
+	switch prefix {
 	case "GHSA":
 		return 1
 	case "CVE", "OSV", "NSWG", "SNYK", "GSD", "EUVD", "TALOS":
